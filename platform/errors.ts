@@ -1,0 +1,29 @@
+/**
+ * Errors for the log and for stderr. The other audience, the client on the wire, gets an `RpcError` (src/rpc/errors.ts).
+ */
+
+/** Something the host refused: what went wrong with path, number and limit, and what to do about it. */
+export class HostError extends Error {
+  override readonly name = 'HostError';
+  /** What the reader can do about it; empty when `message` says it all. */
+  readonly remedy: string;
+
+  constructor(message: string, remedy = '', options?: ErrorOptions) {
+    super(message, options);
+    this.remedy = remedy;
+  }
+}
+
+/**
+ * A failed system call in the contract's form `<operation> <path>: <reason>` (spec files.md §2).
+ * `message` is wire text; `code` is the errno name, for decisions.
+ */
+export class SystemCallError extends Error {
+  override readonly name = 'SystemCallError';
+  readonly code: string;
+
+  constructor(message: string, code: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * What Holdfast needs from an operating system, in the engine's words. `src/` knows only this file;
+ * `platform/posix` and `platform/win32` keep its promises, and `test/platform/*.contract.ts` holds both to them.
+ */
+import type { Socket } from 'node:net';
+
+export interface Platform {
+  readonly name: 'posix' | 'win32';
+  /** Names as the wire prints them (spec wire.md §7.2). */
+  readonly os: 'linux' | 'darwin' | 'windows';
+  readonly arch: string;
+  readonly processes: Processes;
+  readonly transport: Transport;
+  readonly runDirectories: RunDirectories;
+  readonly host: Host;
+  readonly paths: Paths;
+}
+
+// ---------------------------------------------------------------- processes
+
+/** One OS process. The OS reuses pids, so a pid never travels without its start time (design decision 8). */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Creation time as the OS counts it (Linux: clock ticks since boot), verbatim. Compare for equality only. */
+  readonly start: string;
+  /** Boot and pid namespace the two values above belong to; `undefined` when the OS does not tell. */
+  readonly node: string | undefined;
+}
+
+export type SignalName = 'TERM' | 'KILL' | 'INT' | 'HUP';
+
+/** Whom a signal is meant for: the direct child, or everything it started that is still in its group (job). */
+export type SignalReach = 'child' | 'tree';
+
+export interface ExitStatus {
+  /** 0–255, Windows 32 bits unsigned; -1 for a child that a signal ended. */
+  readonly code: number;
+  /** SIG-prefixed name of the signal that ended it; always `undefined` on Windows. */
+  readonly signal: string | undefined;
+}
+
+export type OutputName = 'stdout' | 'stderr';
+
+export interface SpawnRequest {
+  /** argv[0] as the client sent it; a name without separator is looked up in the daemon's own PATH. */
+  readonly command: string;
+  readonly args: readonly string[];
+  /** Already tilde-expanded; `undefined`: the daemon's own working directory. */
+  readonly cwd: string | undefined;
+  /** In the order the child is to see it. The adapter sorts where its OS wants that (Windows). */
+  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  /** Largest piece of output handed over at once, in bytes. */
+  readonly maxChunkBytes: number;
+  /**
+   * One read of the child's output. `bytes` is valid during the call only.
+   * Answer `false` to stop reading this stream until `Child.resume`.
+   */
+  onOutput(stream: OutputName, bytes: Buffer): boolean;
+  /** The last writer of the stream has closed it, or `Child.closeOutput` was called. Once per stream. */
+  onOutputEnd(stream: OutputName): void;
+  /** The OS process has ended; it may still be uncollected, so that its pid stays ours. Once. */
+  onEnd(): void;
+}
+
+/** A child of ours, in a group (POSIX: session; Windows: job) of its own. */
+export interface Child {
+  readonly pid: number;
+  /** OS creation time in seconds since the epoch, with fraction; 0 when the OS would not tell (spec process.md §3.7). */
+  readonly startTime: number;
+  /**
+   * Appends to the child's stdin without limit of its own. `done` runs when the bytes reached the pipe
+   * or were dropped because the child closed its end or ended: no error is ever raised.
+   */
+  writeInput(bytes: Buffer, done: () => void): void;
+  /** Bytes are dropped from now on and the child sees end of file. */
+  closeInput(): void;
+  resume(stream: OutputName): void;
+  /** Stops reading both outputs for good; a writer that is left gets EPIPE. `onOutputEnd` follows for open streams. */
+  closeOutput(): void;
+  /**
+   * Sends a signal, guarded by "not yet collected", so a recycled pid is never hit.
+   * Returns the OS's text when it could not be sent; a target that is gone is no failure.
+   */
+  signal(name: SignalName, reach: SignalReach): string | undefined;
+  /** After `onEnd`: takes the exit status and gives the pid back to the OS. Later calls return the same status. */
+  collect(): ExitStatus;
+}
+
+export interface Processes {
+  /**
+   * Starts a child with three pipes.
+   * @throws SystemCallError with the contract's text (spec process.md §3.4); nothing is left behind.
+   */
+  spawn(request: SpawnRequest): Child;
+  /** `undefined` when there is no such process. A zombie counts as gone, a thread id as no process. */
+  identify(pid: number): ProcessIdentity | undefined;
+  /** argv of a running process; `undefined` when gone or unreadable. */
+  commandLine(pid: number): string[] | undefined;
+  /** Signals a process that is no child of ours, only while its identity still matches. */
+  signalIfSame(target: ProcessIdentity, name: SignalName): 'sent' | 'gone' | 'refused';
+  /** Our own identity. */
+  self(): ProcessIdentity;
+}
+
+// ---------------------------------------------------------------- transport
+
+export interface Listener {
+  /** Name a client connects to: the socket path, on Windows the pipe name. */
+  readonly address: string;
+  /** Whether the published path still leads to this listener (dev+inode of the socket; content of `rpc.pipe`). */
+  leadsHere(): boolean;
+  /** Stops accepting. Open connections live on. */
+  close(): void;
+  /** Removes what was published, only while it is still ours. */
+  unpublish(): void;
+}
+
+export interface Transport {
+  /**
+   * Publishes an owner-only endpoint for `socketPath` and accepts on it.
+   * Connections are half-open capable where the OS knows half-close; a peer of another user is refused.
+   * @throws HostError whose message is the contract's bind failure (spec modes.md §5)
+   */
+  listen(socketPath: string, events: ListenerEvents): Promise<Listener>;
+  /** @throws SystemCallError `dial …: <reason>` */
+  dial(socketPath: string, options?: { readonly timeoutMs?: number }): Promise<Socket>;
+}
+
+export interface ListenerEvents {
+  onConnection(socket: Socket): void;
+  /** A peer that is not allowed; for the log. The connection is closed already. */
+  onRefused(reason: string): void;
+  onError(error: Error): void;
+}
+
+// ---------------------------------------------------------------- run directory
+
+/** A file of the run directory that we wrote and may remove again, if it is still the very same file. */
+export interface OwnedFile {
+  readonly path: string;
+  /** Removes it only while it is still ours. */
+  remove(): void;
+}
+
+/** Content of `daemon.lock` (spec modes.md §7). */
+export interface LockRecord {
+  readonly pid: number;
+  readonly role: string;
+  readonly node?: string;
+  readonly instanceId?: string;
+  readonly startedAt?: number;
+}
+
+/** Held by one daemon of a run directory at a time; the OS drops it when the holder dies. */
+export interface RunDirectoryLock {
+  write(record: LockRecord): void;
+  /** Truncates the record and lets go. The file stays. */
+  release(): void;
+}
+
+export type LockAttempt =
+  | { readonly state: 'taken'; readonly lock: RunDirectoryLock }
+  /** `record` is `undefined` when it cannot be read as one. */
+  | { readonly state: 'held'; readonly record: LockRecord | undefined }
+  | { readonly state: 'unsupported' | 'missing' | 'unreadable'; readonly reason: string };
+
+/** The folder of the socket path, held open so that a swapped path cannot lead us astray. */
+export interface RunDirectory {
+  readonly path: string;
+  /** Writes `name` whole or not at all (temporary file `<name>-*` beside it, then rename), mode 0600. */
+  publish(name: string, content: Buffer): OwnedFile;
+  /** Removes a file left by somebody else; a missing file is no failure. */
+  removeLeftover(name: string): void;
+  readText(name: string, maxBytes: number): string | undefined;
+  /** Runs `work` while no other daemon of this directory is inside its own `exclusively` (start and end of a daemon). */
+  exclusively<T>(work: () => Promise<T> | T): Promise<T>;
+  /** @param create `false`: only look, never make the file (spec modes.md §10) */
+  tryLock(name: string, options: { readonly create: boolean }): LockAttempt;
+  /** Calls back when an entry of the directory may have changed. Returns the stop function. */
+  watch(onChange: () => void): () => void;
+  close(): void;
+}
+
+export interface RunDirectories {
+  /** Creates the folder with parents, 0700; an existing one keeps its mode. @throws HostError */
+  create(path: string): void;
+  /** @throws HostError when it is missing, no folder, or of another user */
+  open(path: string): RunDirectory;
+  /**
+   * Exclusive-creates a log file, 0600, following no link; an older file is unlinked or renamed to `<path>.old` first.
+   * Returns a descriptor, or the reason why the log is declined (spec modes.md §6 step 3).
+   */
+  openLog(path: string, rotate: 'unlink' | 'rename'): { readonly fd: number } | { readonly declined: string };
+}
+
+// ---------------------------------------------------------------- host
+
+export interface DetachRequest {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  /** Descriptor for stdout and stderr; `undefined`: keep ours. */
+  readonly logFd: number | undefined;
+  /** Bytes the child reads from an inherited pipe until end of file; `undefined`: no such pipe. */
+  readonly secret: Buffer | undefined;
+  /** How the child learns the numbers of the inherited descriptors (or handles). */
+  readonly statusVariable: string;
+  readonly secretVariable: string;
+}
+
+export interface Detached {
+  readonly pid: number;
+  /** Notes for stderr, e.g. a start that had to go without breakaway. */
+  readonly notes: readonly string[];
+  /** Everything the child writes to its status pipe; ends when the child closed it or died. */
+  readonly status: AsyncIterable<Buffer>;
+  /** `exit status 3`, `signal: killed`; `undefined` while it lives. Non-blocking. */
+  exitText(): string | undefined;
+  /** Stops watching, so that the launcher can end. */
+  release(): void;
+}
+
+export interface Host {
+  /** `HOME` (Windows: `USERPROFILE`), read at each call; `undefined` when unset or empty. */
+  home(): string | undefined;
+  /** Starts the daemon in a session of its own, out of reach of our terminal. @throws SystemCallError */
+  detach(request: DetachRequest): Detached;
+  /** In the detached child: writes one report to the inherited status pipe and closes it. */
+  reportStatus(descriptor: string, report: string): void;
+  /** In the detached child or from `-token-fd`: reads a descriptor to its end or first newline. @throws SystemCallError */
+  readDescriptor(descriptor: string, maxBytes: number): Buffer;
+  /** Sets the soft open-files limit of ourselves and our children; `undefined` where the OS has no such thing. */
+  limitOpenFiles(): number | undefined;
+  /**
+   * PATH of the user's login shell (spec platform.md §2). Resolves to `undefined` where there is no such thing.
+   * @throws HostError with the log text on failure or after `timeoutMs`
+   */
+  loginShellPath(options: { readonly timeoutMs: number; readonly signal: AbortSignal }): Promise<string | undefined>;
+  /** Whether two environment variable names are the same one to this OS. */
+  sameVariable(a: string, b: string): boolean;
+  /** Calls back once per kind of request to end; ignores hang-ups and broken pipes from now on. */
+  onEndRequest(callback: (reason: 'terminated' | 'interrupt') => void): void;
+}
+
+// ---------------------------------------------------------------- paths and texts
+
+export interface Paths {
+  /** Expands `~` and `~/…` as spec files.md §2 says; everything else is returned untouched. */
+  expandTilde(path: string): string;
+  /** Lexical clean of spec files.md §2. */
+  clean(path: string): string;
+  /** Folder of a path, lexically. */
+  directoryOf(path: string): string;
+  readonly separator: string;
+  /** The OS's words for an error of Node's or of ours (spec files.md §2), e.g. `no such file or directory`. */
+  reason(error: unknown): string;
+  /** `reason` for an errno name such as `ENOENT`. */
+  reasonForCode(code: string): string;
+}
