@@ -1,0 +1,189 @@
+/**
+ * The wire profiles: one record of data each (spec wire.md §0, files.md §0, git.md §0).
+ * Code reads rows and never asks for a profile's name, so a new generation is a new record.
+ */
+import type { ErrorKind } from './errors.ts';
+
+export type ProfileName = 'S' | 'current' | 'next';
+
+export interface Profile {
+  readonly name: ProfileName;
+  readonly server: {
+    /** In the order `server.capabilities` lists them. */
+    readonly methods: readonly string[];
+    readonly features: readonly string[];
+    /** Features left out on Windows. */
+    readonly featuresNotOnWindows: readonly string[];
+    readonly capabilitiesIdentity: boolean;
+    readonly shutdownReply: boolean;
+    readonly shutdownNeedsAuth: boolean;
+  };
+  readonly wire: {
+    /** 0: never. */
+    readonly idleCloseMs: number;
+    /** Replies written before the next line of the connection is read. */
+    readonly syncErrors: readonly ErrorKind[];
+  };
+  readonly process: {
+    readonly exitFrameSignal: boolean;
+    readonly sessionSupersede: 'no' | 'yes' | 'waitForOldExit';
+    readonly stdinOffsetBeforeRunning: boolean;
+    readonly stdinQueueMax: number;
+    readonly stdinQueueFull: 'hold' | 'refuse';
+    readonly reattachClosesOld: boolean;
+    readonly runningFlipsAt: 'exitFrame' | 'reap';
+    readonly idReuseKillsOld: boolean;
+  };
+  readonly modes: {
+    readonly bannerSuffix: boolean;
+    readonly launcherWaitMs: number;
+    readonly logRotate: 'unlink' | 'rename';
+    readonly runDirLock: boolean;
+    readonly selfProbe: boolean;
+    readonly stopOutput: boolean;
+    readonly stopRemoves: 'nothing' | 'socket' | 'byWord';
+    readonly probeCli: boolean;
+    /** Whether a missing home folder is fatal even when no default path is needed (spec modes.md §4). */
+    readonly homeRequired: boolean;
+    /** Whether a live predecessor that keeps the path gets its own launcher text (spec modes.md §6). */
+    readonly namesPredecessor: boolean;
+  };
+  readonly platform: {
+    readonly windowsSignalScope: 'tree' | 'child';
+    readonly windowsKeepChildren: boolean;
+  };
+}
+
+const methodsN = [
+  'server.ping',
+  'server.capabilities',
+  'server.shutdown',
+  'files.list',
+  'files.validate',
+  'files.stat',
+  'files.read',
+  'files.extract_tar',
+  'git.info',
+  'git.status',
+  'git.list_branches',
+  'git.worktree_create',
+  'git.worktree_remove',
+  'process.spawn',
+  'process.stdin',
+  'process.kill',
+  'process.killAndWait',
+  'process.reattach',
+];
+
+const S: Profile = {
+  name: 'S',
+  server: {
+    methods: ['server.ping', 'server.version', ...methodsN.slice(1)],
+    features: ['process.stdin.offset'],
+    featuresNotOnWindows: [],
+    capabilitiesIdentity: false,
+    shutdownReply: false,
+    shutdownNeedsAuth: false,
+  },
+  wire: { idleCloseMs: 0, syncErrors: ['parseError', 'unauthorized'] },
+  process: {
+    exitFrameSignal: false,
+    sessionSupersede: 'no',
+    stdinOffsetBeforeRunning: false,
+    stdinQueueMax: 16_777_216,
+    stdinQueueFull: 'hold',
+    reattachClosesOld: false,
+    runningFlipsAt: 'exitFrame',
+    idReuseKillsOld: true,
+  },
+  modes: {
+    bannerSuffix: false,
+    launcherWaitMs: 10_000,
+    logRotate: 'unlink',
+    runDirLock: false,
+    selfProbe: false,
+    stopOutput: false,
+    stopRemoves: 'nothing',
+    probeCli: false,
+    homeRequired: false,
+    namesPredecessor: false,
+  },
+  platform: { windowsSignalScope: 'tree', windowsKeepChildren: false },
+};
+
+const current: Profile = {
+  name: 'current',
+  server: {
+    ...S.server,
+    methods: methodsN,
+    features: [
+      'process.stdin.offset',
+      'git.status.baseRepo',
+      'git.worktree_create.timeoutMs',
+      'git.worktree.external_root',
+      'server.instance_id',
+    ],
+    featuresNotOnWindows: ['git.worktree.external_root'],
+    capabilitiesIdentity: true,
+    shutdownReply: true,
+  },
+  wire: { ...S.wire, idleCloseMs: 300_000 },
+  process: {
+    ...S.process,
+    exitFrameSignal: true,
+    sessionSupersede: 'yes',
+    stdinOffsetBeforeRunning: true,
+    stdinQueueFull: 'refuse',
+  },
+  modes: { ...S.modes, runDirLock: true, selfProbe: true, stopRemoves: 'socket' },
+  platform: S.platform,
+};
+
+const next: Profile = {
+  name: 'next',
+  server: {
+    ...current.server,
+    methods: [...methodsN, 'plugins.prune'],
+    features: [
+      'process.stdin.offset',
+      'git.status.baseRepo',
+      'git.info.discovered_root',
+      'git.worktree_create.timeoutMs',
+      'git.worktree_create.existingBranch',
+      'git.worktree_remove.unpushedGuard',
+      'process.spawn.shellAgentSocket',
+      'git.worktree.external_root',
+      'server.instance_id',
+    ],
+  },
+  wire: current.wire,
+  process: {
+    ...current.process,
+    sessionSupersede: 'waitForOldExit',
+    reattachClosesOld: true,
+    runningFlipsAt: 'reap',
+    idReuseKillsOld: false,
+  },
+  modes: {
+    ...current.modes,
+    bannerSuffix: true,
+    launcherWaitMs: 12_000,
+    logRotate: 'rename',
+    stopOutput: true,
+    stopRemoves: 'byWord',
+    probeCli: true,
+    homeRequired: true,
+    namesPredecessor: true,
+  },
+  platform: { windowsSignalScope: 'child', windowsKeepChildren: true },
+};
+
+const profiles: Record<ProfileName, Profile> = { S, current, next };
+
+/** Reads the name as flags and configuration files spell it, case ignored; `undefined` for anything else. */
+export function profileNamed(text: string): Profile | undefined {
+  const wanted = text.toLowerCase();
+  return Object.values(profiles).find((profile) => profile.name.toLowerCase() === wanted);
+}
+
+export const defaultProfile: Profile = S;
