@@ -1,0 +1,199 @@
+/**
+ * The C library of Linux and macOS: declarations and constants, no decisions.
+ * Sizes and numbers are those of 64-bit glibc, musl and Darwin. Opaque structures are passed as zeroed buffers that are
+ * large enough on each of them. Functions report failure as -1 with `koffi.errno()`, except where noted.
+ */
+import koffi, { type KoffiFunc } from 'koffi';
+
+const darwin = process.platform === 'darwin';
+
+/** musl's loader has the library under another name; `null` asks the running program itself, which links it. */
+const libc = koffi.load(darwin ? '/usr/lib/libSystem.B.dylib' : null);
+
+/** Reads errno; call it directly after the failed call. */
+export const errno = (): number => koffi.errno();
+
+// ---- unistd.h, fcntl.h
+
+export const O_CLOEXEC = darwin ? 0x1000000 : 0o2000000;
+/** Linux only: a descriptor that names a file without opening it. */
+export const O_PATH = 0o10000000;
+export const FD_CLOEXEC = 1;
+export const F_SETFD = 2;
+
+/** Linux only; macOS has no atomic variant. */
+export const pipe2: KoffiFunc<(ends: Int32Array, flags: number) => number> | undefined = darwin
+  ? undefined
+  : libc.func('int pipe2(_Out_ int *ends, int flags)');
+export const pipe: KoffiFunc<(ends: Int32Array) => number> = libc.func('int pipe(_Out_ int *ends)');
+export const fcntl: KoffiFunc<(fd: number, command: number, argument: number) => number> = libc.func(
+  'int fcntl(int fd, int command, int argument)',
+);
+export const close: KoffiFunc<(fd: number) => number> = libc.func('int close(int fd)');
+
+export const _SC_CLK_TCK = darwin ? 3 : 2;
+export const sysconf: KoffiFunc<(name: number) => number> = libc.func('long sysconf(int name)');
+
+// ---- spawn.h: every function returns the errno itself, 0 for success
+
+/** Upper bound of sizeof(posix_spawn_file_actions_t), sizeof(posix_spawnattr_t) and sizeof(sigset_t). */
+export const FILE_ACTIONS_BYTES = 128;
+export const SPAWN_ATTRIBUTES_BYTES = 512;
+export const SIGSET_BYTES = 128;
+
+export const POSIX_SPAWN_SETSIGDEF = 0x04;
+export const POSIX_SPAWN_SETSIGMASK = 0x08;
+export const POSIX_SPAWN_SETSID = darwin ? 0x400 : 0x80;
+/** macOS only: descriptors without a file action are closed in the child. */
+export const POSIX_SPAWN_CLOEXEC_DEFAULT = darwin ? 0x4000 : 0;
+
+export const posix_spawn: KoffiFunc<
+  (
+    pid: Int32Array,
+    path: string,
+    actions: Buffer,
+    attributes: Buffer,
+    argv: (string | null)[],
+    envp: (string | null)[],
+  ) => number
+> = libc.func(
+  'int posix_spawn(_Out_ int *pid, const char *path, const void *actions, const void *attributes, const char **argv, const char **envp)',
+);
+export const posix_spawn_file_actions_init: KoffiFunc<(actions: Buffer) => number> = libc.func(
+  'int posix_spawn_file_actions_init(void *actions)',
+);
+export const posix_spawn_file_actions_destroy: KoffiFunc<(actions: Buffer) => number> = libc.func(
+  'int posix_spawn_file_actions_destroy(void *actions)',
+);
+export const posix_spawn_file_actions_adddup2: KoffiFunc<(actions: Buffer, from: number, to: number) => number> =
+  libc.func('int posix_spawn_file_actions_adddup2(void *actions, int from, int to)');
+/** glibc ≥ 2.29, musl ≥ 1.1.24, macOS ≥ 10.15. */
+export const posix_spawn_file_actions_addchdir_np: KoffiFunc<(actions: Buffer, path: string) => number> = libc.func(
+  'int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)',
+);
+export const posix_spawnattr_init: KoffiFunc<(attributes: Buffer) => number> = libc.func(
+  'int posix_spawnattr_init(void *attributes)',
+);
+export const posix_spawnattr_setflags: KoffiFunc<(attributes: Buffer, flags: number) => number> = libc.func(
+  'int posix_spawnattr_setflags(void *attributes, short flags)',
+);
+export const posix_spawnattr_setsigdefault: KoffiFunc<(attributes: Buffer, signals: Buffer) => number> = libc.func(
+  'int posix_spawnattr_setsigdefault(void *attributes, const void *signals)',
+);
+export const posix_spawnattr_setsigmask: KoffiFunc<(attributes: Buffer, signals: Buffer) => number> = libc.func(
+  'int posix_spawnattr_setsigmask(void *attributes, const void *signals)',
+);
+
+// ---- signal.h
+
+/**
+ * HUP INT QUIT PIPE ALRM TERM CHLD TSTP TTIN TTOU XCPU XFSZ USR1 USR2. Node ignores SIGPIPE, nohup and shells ignore
+ * others. A full set would also name 32 and 33, which belong to the C library.
+ */
+export const SIGNALS_SOMEBODY_MAY_IGNORE = darwin
+  ? [1, 2, 3, 13, 14, 15, 20, 18, 21, 22, 24, 25, 30, 31]
+  : [1, 2, 3, 13, 14, 15, 17, 20, 21, 22, 24, 25, 10, 12];
+
+export const sigemptyset: KoffiFunc<(signals: Buffer) => number> = libc.func('int sigemptyset(void *signals)');
+export const sigaddset: KoffiFunc<(signals: Buffer, signal: number) => number> = libc.func(
+  'int sigaddset(void *signals, int signal)',
+);
+
+// ---- sys/wait.h
+
+export const P_PID = 1;
+export const WNOHANG = 1;
+export const WEXITED = 4;
+export const WNOWAIT = darwin ? 0x20 : 0x01000000;
+export const SIGINFO_BYTES = 128;
+/** Offset of `si_pid` in siginfo_t: 0 there after a WNOHANG call means "still running". */
+export const SIGINFO_PID_OFFSET = darwin ? 12 : 16;
+
+export const waitid: KoffiFunc<(kind: number, id: number, info: Buffer, options: number) => number> = libc.func(
+  'int waitid(int kind, uint id, void *info, int options)',
+);
+export const waitpid: KoffiFunc<(pid: number, status: Int32Array, options: number) => number> = libc.func(
+  'int waitpid(int pid, _Out_ int *status, int options)',
+);
+
+// ---- sys/file.h
+
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+export const LOCK_UN = 8;
+export const flock: KoffiFunc<(fd: number, operation: number) => number> = libc.func(
+  'int flock(int fd, int operation)',
+);
+
+// ---- sys/resource.h: struct rlimit is two 64-bit numbers, soft and hard
+
+export const RLIMIT_NOFILE = darwin ? 8 : 7;
+export const getrlimit: KoffiFunc<(resource: number, limit: BigUint64Array) => number> = libc.func(
+  'int getrlimit(int resource, _Out_ uint64 *limit)',
+);
+export const setrlimit: KoffiFunc<(resource: number, limit: BigUint64Array) => number> = libc.func(
+  'int setrlimit(int resource, const uint64 *limit)',
+);
+
+// ---- sys/socket.h
+
+export const SOL_SOCKET = 1;
+export const SO_PEERCRED = 17;
+
+/** Linux: SO_PEERCRED fills struct ucred { pid, uid, gid }. */
+export const getsockopt: KoffiFunc<
+  (fd: number, level: number, option: number, value: Int32Array, length: Int32Array) => number
+> = libc.func('int getsockopt(int fd, int level, int option, _Out_ int *value, _Inout_ int *length)');
+/** macOS. */
+export const getpeereid: KoffiFunc<(fd: number, uid: Int32Array, gid: Int32Array) => number> | undefined = darwin
+  ? libc.func('int getpeereid(int fd, _Out_ int *uid, _Out_ int *gid)')
+  : undefined;
+
+// ---- sys/syscall.h (Linux; the same numbers on x64 and arm64)
+
+export const SYS_pidfd_send_signal = 424;
+export const SYS_pidfd_open = 434;
+export const syscall: KoffiFunc<(number: number, a: number, b: number, c: number, d: number) => number> | undefined =
+  darwin ? undefined : libc.func('long syscall(long number, long a, long b, long c, long d)');
+
+// ---- libproc.h (macOS)
+
+export const PROC_PIDTBSDINFO = 3;
+export const PROC_BSDINFO_BYTES = 136;
+/** Offsets in struct proc_bsdinfo. */
+export const BSDINFO_STATUS_OFFSET = 4;
+export const BSDINFO_START_SECONDS_OFFSET = 120;
+export const BSDINFO_START_MICROSECONDS_OFFSET = 128;
+export const proc_pidinfo:
+  | KoffiFunc<(pid: number, flavor: number, argument: number, buffer: Buffer, bytes: number) => number>
+  | undefined = darwin
+  ? libc.func('int proc_pidinfo(int pid, int flavor, uint64 argument, _Out_ void *buffer, int bytes)')
+  : undefined;
+
+// ---- sys/sysctl.h (macOS)
+
+export const CTL_KERN = 1;
+export const KERN_PROCARGS2 = 49;
+export const sysctl:
+  | KoffiFunc<
+      (
+        name: Int32Array,
+        words: number,
+        old: Buffer,
+        oldBytes: BigUint64Array,
+        fresh: null,
+        freshBytes: number,
+      ) => number
+    >
+  | undefined = darwin
+  ? libc.func(
+      'int sysctl(const int *name, uint words, _Out_ void *old, _Inout_ uint64 *oldBytes, void *fresh, size_t freshBytes)',
+    )
+  : undefined;
+export const sysctlbyname:
+  | KoffiFunc<(name: string, old: Buffer, oldBytes: BigUint64Array, fresh: null, freshBytes: number) => number>
+  | undefined = darwin
+  ? libc.func(
+      'int sysctlbyname(const char *name, _Out_ void *old, _Inout_ uint64 *oldBytes, void *fresh, size_t freshBytes)',
+    )
+  : undefined;

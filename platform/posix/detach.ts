@@ -1,0 +1,95 @@
+/** Starting the daemon: a session of its own, the log as its output, two inherited pipes (spec modes.md §6). */
+import { closeSync, constants, openSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { SystemCallError } from '../errors.ts';
+import type { Detached, DetachRequest, Paths } from '../platform.ts';
+import { collectExit, listenForExits } from './exits.ts';
+import { launch, openPipe, openPipes, type Pipe } from './spawn.ts';
+
+/** Where the child finds the pipes: right after its three standard descriptors. */
+const statusDescriptor = 3;
+const secretDescriptor = 4;
+
+export function detach(request: DetachRequest, paths: Paths): Detached {
+  listenForExits();
+  const nothing = openSync('/dev/null', constants.O_RDONLY);
+  let status: Pipe;
+  let secret: Pipe | undefined;
+  try {
+    [status, secret] = request.secret === undefined ? [openPipe(), undefined] : (openPipes(2) as [Pipe, Pipe]);
+  } catch (error) {
+    closeSync(nothing);
+    throw detachError(request, error, paths);
+  }
+  const env: (readonly [string, string])[] = [...request.env, [request.statusVariable, String(statusDescriptor)]];
+  if (secret !== undefined) env.push([request.secretVariable, String(secretDescriptor)]);
+  let pid: number;
+  try {
+    pid = launch({
+      file: request.file,
+      argv: [request.file, ...request.args],
+      env,
+      cwd: undefined,
+      descriptors: [
+        nothing,
+        request.logFd ?? 1,
+        request.logFd ?? 2,
+        status.writeEnd,
+        ...(secret === undefined ? [] : [secret.readEnd]),
+      ],
+    });
+  } catch (error) {
+    closeSync(status.readEnd);
+    if (secret !== undefined) closeSync(secret.writeEnd);
+    throw detachError(request, error, paths);
+  } finally {
+    closeSync(nothing);
+    closeSync(status.writeEnd);
+    if (secret !== undefined) closeSync(secret.readEnd);
+  }
+
+  if (secret !== undefined && request.secret !== undefined) {
+    const writer = new Socket({ fd: secret.writeEnd, readable: false, writable: true });
+    writer.on('error', () => writer.destroy());
+    writer.end(request.secret);
+  }
+  const reader = new Socket({ fd: status.readEnd, readable: true, writable: false });
+  let exit: string | undefined;
+  return {
+    pid,
+    notes: [],
+    status: reader,
+    exitText() {
+      const found = exit === undefined ? collectExit(pid) : undefined;
+      if (found !== undefined)
+        exit = found.signal === undefined ? `exit status ${found.code}` : signalText(found.signal);
+      return exit;
+    },
+    release: () => reader.destroy(),
+  };
+}
+
+function detachError(request: DetachRequest, error: unknown, paths: Paths): SystemCallError {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  return new SystemCallError(`fork/exec ${request.file}: ${paths.reason(error)}`, code, { cause: error });
+}
+
+const signalWords: Record<string, string> = {
+  SIGHUP: 'hangup',
+  SIGINT: 'interrupt',
+  SIGQUIT: 'quit',
+  SIGILL: 'illegal instruction',
+  SIGTRAP: 'trace/breakpoint trap',
+  SIGABRT: 'aborted',
+  SIGBUS: 'bus error',
+  SIGFPE: 'floating point exception',
+  SIGKILL: 'killed',
+  SIGSEGV: 'segmentation fault',
+  SIGPIPE: 'broken pipe',
+  SIGALRM: 'alarm clock',
+  SIGTERM: 'terminated',
+};
+
+function signalText(name: string): string {
+  return `signal: ${signalWords[name] ?? name}`;
+}

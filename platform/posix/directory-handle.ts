@@ -1,0 +1,106 @@
+/**
+ * A folder held open by descriptor. On Linux every path is made through `/proc/self/fd`, which is what openat(2) does:
+ * whoever swaps the folder's path for a link afterwards does not lead us elsewhere. macOS has no such way through Node;
+ * there the path is used as it is, after the same checks.
+ */
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { HostError } from '../errors.ts';
+
+/** Owner the kernel shows for a user that our user namespace does not know (proc_sys_kernel(5)). */
+const overflowUid = 65_534;
+const hasProc = existsSync('/proc/self/fd');
+
+export class DirectoryHandle {
+  readonly path: string;
+  readonly fd: number;
+  #open = true;
+
+  private constructor(path: string, fd: number) {
+    this.path = path;
+    this.fd = fd;
+  }
+
+  /** Opens whatever folder is there. @throws Node's error when it is missing or no folder */
+  static open(path: string): DirectoryHandle {
+    return new DirectoryHandle(path, openSync(path, constants.O_RDONLY | constants.O_DIRECTORY));
+  }
+
+  /**
+   * Opens a folder that nobody but us and root can redirect or write: neither the folder nor anything above it, on the
+   * path as spelled and on the path as resolved, may belong to another user or be writable by everyone without the
+   * sticky bit (threat 2 of docs/faults.md).
+   * @throws HostError naming the folder at fault, or Node's error
+   */
+  static openTrusted(path: string): DirectoryHandle {
+    const absolute = resolve(path);
+    assertTrustedChain(absolute);
+    const handle = DirectoryHandle.open(absolute);
+    try {
+      const resolved = handle.#resolvedPath();
+      if (resolved !== absolute) assertTrustedChain(resolved);
+      const opened = fstatSync(handle.fd);
+      const named = statSync(absolute);
+      if (opened.dev !== named.dev || opened.ino !== named.ino) {
+        throw new HostError(`${absolute} was replaced while it was being opened`, 'choose a folder of your own');
+      }
+      return handle;
+    } catch (error) {
+      handle.close();
+      throw error;
+    }
+  }
+
+  /** Path of an entry. */
+  at(name: string): string {
+    return hasProc ? `/proc/self/fd/${this.fd}/${name}` : join(this.path, name);
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.fd);
+  }
+
+  #resolvedPath(): string {
+    return hasProc ? readlinkSync(`/proc/self/fd/${this.fd}`) : resolve(this.path);
+  }
+}
+
+function assertTrustedChain(absolute: string): void {
+  let path = absolute;
+  for (;;) {
+    assertTrusted(path, lstatSync(path));
+    const parent = dirname(path);
+    if (parent === path) return;
+    path = parent;
+  }
+}
+
+function assertTrusted(path: string, found: Stats): void {
+  const own = process.geteuid?.();
+  if (own !== undefined && found.uid !== own && found.uid !== 0 && found.uid !== overflowUid) {
+    throw new HostError(
+      `${path} belongs to user ${found.uid}, not to user ${own}`,
+      'choose a -socket path below a folder of your own',
+    );
+  }
+  const writableByAll = (found.mode & 0o002) !== 0;
+  const sticky = (found.mode & 0o1000) !== 0;
+  if (found.isDirectory() && writableByAll && !sticky) {
+    throw new HostError(
+      `${path} is writable by everyone and has no sticky bit`,
+      `chmod o-w ${path}, or choose a -socket path below a folder of your own`,
+    );
+  }
+}

@@ -1,0 +1,77 @@
+/** The machine around us: home, limits, end requests, inherited descriptors. */
+import { closeSync, readSync, writeSync } from 'node:fs';
+import * as libc from '../../native-bindings/libc.ts';
+import { SystemCallError } from '../errors.ts';
+import type { Host, Paths } from '../platform.ts';
+import { detach } from './detach.ts';
+import { home } from './home.ts';
+import { loginShellPath } from './login-shell.ts';
+
+/** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
+const openFilesCap = 65_536n;
+const retryReadMs = 5;
+
+export function createHost(paths: Paths): Host {
+  return {
+    home,
+    loginShellPath,
+    detach: (request) => detach(request, paths),
+    sameVariable: (a, b) => a === b,
+
+    limitOpenFiles() {
+      const limit = new BigUint64Array(2);
+      if (libc.getrlimit(libc.RLIMIT_NOFILE, limit) !== 0) return undefined;
+      const [, hard] = limit;
+      const soft = hard < openFilesCap ? hard : openFilesCap;
+      // The runtime has raised the soft limit to the hard one at its start; children should not inherit millions.
+      libc.setrlimit(libc.RLIMIT_NOFILE, new BigUint64Array([soft, hard]));
+      libc.getrlimit(libc.RLIMIT_NOFILE, limit);
+      return Number(limit[0]);
+    },
+
+    reportStatus(descriptor, report) {
+      const fd = Number(descriptor);
+      try {
+        writeSync(fd, report);
+        closeSync(fd);
+      } catch {
+        // The launcher is gone; nobody waits for the report.
+      }
+    },
+
+    readDescriptor(descriptor, maxBytes) {
+      const fd = Number(descriptor);
+      const buffer = Buffer.alloc(maxBytes);
+      let length = 0;
+      while (length < maxBytes) {
+        const count = readRetrying(fd, buffer, length, paths);
+        const newline = buffer.subarray(length, length + count).indexOf(0x0a);
+        length += count;
+        if (count === 0 || newline >= 0) break;
+      }
+      return buffer.subarray(0, length);
+    },
+
+    onEndRequest(callback) {
+      process.on('SIGTERM', () => callback('terminated'));
+      process.on('SIGINT', () => callback('interrupt'));
+      process.on('SIGHUP', () => {});
+    },
+  };
+}
+
+/** sshd may hand us a non-blocking stdin; there is nothing else to do while the token is on its way, so wait in place. */
+function readRetrying(fd: number, buffer: Buffer, at: number, paths: Paths): number {
+  for (;;) {
+    try {
+      return readSync(fd, buffer, at, buffer.length - at, null);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EOF') return 0;
+      if (code !== 'EAGAIN') {
+        throw new SystemCallError(`read descriptor ${fd}: ${paths.reason(error)}`, code ?? '', { cause: error });
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryReadMs);
+    }
+  }
+}

@@ -1,0 +1,190 @@
+/** Who a process is: start time, boot and pid namespace, read from /proc or libproc (spec platform.md §2 "Process identity"). */
+import { readFileSync, readlinkSync } from 'node:fs';
+import * as libc from '../../native-bindings/libc.ts';
+import type { Processes, ProcessIdentity, SignalName } from '../platform.ts';
+
+type Os = 'linux' | 'darwin';
+
+export interface Identities extends Pick<Processes, 'identify' | 'commandLine' | 'signalIfSame' | 'self'> {
+  /** Creation time in seconds since the epoch (spec process.md §3.7); 0 when the OS would not tell. Works on a zombie. */
+  startSeconds(pid: number): number;
+}
+
+export function createIdentities(os: Os): Identities {
+  const source = os === 'linux' ? linuxSource() : darwinSource();
+
+  function identify(pid: number): ProcessIdentity | undefined {
+    const start = source.liveStart(pid);
+    return start === undefined ? undefined : { pid, start, node: source.node() };
+  }
+
+  return {
+    identify,
+    startSeconds: source.startSeconds,
+    commandLine: source.commandLine,
+    self() {
+      return identify(process.pid) ?? { pid: process.pid, start: '', node: source.node() };
+    },
+    signalIfSame(target, name) {
+      // The descriptor is taken first: from then on it means this one process, whatever happens to the number.
+      const pidfd = openPidfd(target.pid);
+      try {
+        const found = identify(target.pid);
+        if (found === undefined) return 'gone';
+        if (found.start !== target.start || found.node !== target.node) return 'gone';
+        return pidfd === undefined ? sendByPid(target.pid, name) : sendByPidfd(pidfd, name);
+      } finally {
+        if (pidfd !== undefined) libc.close(pidfd);
+      }
+    },
+  };
+}
+
+const signalNumbers: Record<SignalName, number> = { HUP: 1, INT: 2, KILL: 9, TERM: 15 };
+
+function openPidfd(pid: number): number | undefined {
+  const fd = libc.syscall?.(libc.SYS_pidfd_open, pid, 0, 0, 0) ?? -1;
+  return fd < 0 ? undefined : Number(fd);
+}
+
+function sendByPidfd(pidfd: number, name: SignalName): 'sent' | 'refused' {
+  return libc.syscall?.(libc.SYS_pidfd_send_signal, pidfd, signalNumbers[name], 0, 0) === 0 ? 'sent' : 'refused';
+}
+
+/** Old kernels and macOS: the identity was read an instant ago, which is as close as one gets there. */
+function sendByPid(pid: number, name: SignalName): 'sent' | 'gone' | 'refused' {
+  try {
+    process.kill(pid, `SIG${name}`);
+    return 'sent';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH' ? 'gone' : 'refused';
+  }
+}
+
+interface Source {
+  /** `undefined` for a zombie, a thread id or nothing. */
+  liveStart(pid: number): string | undefined;
+  startSeconds(pid: number): number;
+  commandLine(pid: number): string[] | undefined;
+  node(): string | undefined;
+}
+
+function linuxSource(): Source {
+  const ticksPerSecond = libc.sysconf(libc._SC_CLK_TCK);
+  let node: string | undefined;
+  let bootSeconds: number | undefined;
+
+  /** Field 3 (state) and 22 (start in clock ticks since boot) of /proc/<pid>/stat; the name in field 2 may hold anything. */
+  function stat(pid: number): { readonly state: string; readonly ticks: string } | undefined {
+    try {
+      const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+      return { state: fields[0], ticks: fields[19] };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** A thread id answers under /proc too; only a process has itself as thread group. */
+  function isProcess(pid: number): boolean {
+    try {
+      return readFileSync(`/proc/${pid}/status`, 'latin1').includes(`\nTgid:\t${pid}\n`);
+    } catch {
+      return false;
+    }
+  }
+
+  return {
+    liveStart(pid) {
+      const found = stat(pid);
+      if (found === undefined || found.state === 'Z' || found.state === 'X' || !isProcess(pid)) return undefined;
+      return found.ticks;
+    },
+    startSeconds(pid) {
+      const found = stat(pid);
+      if (found === undefined) return 0;
+      bootSeconds ??= Number(/^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'latin1'))?.[1] ?? 0);
+      // One division at the end keeps the shortest form at two decimals for 100 ticks a second.
+      return (bootSeconds * ticksPerSecond + Number(found.ticks)) / ticksPerSecond;
+    },
+    commandLine(pid) {
+      try {
+        const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+        return text === '' ? undefined : text.replace(/\0$/, '').split('\0');
+      } catch {
+        return undefined;
+      }
+    },
+    node() {
+      if (node !== undefined) return node;
+      try {
+        const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+        node = `${boot}/${readlinkSync('/proc/self/ns/pid')}`;
+        return node;
+      } catch {
+        return undefined;
+      }
+    },
+  };
+}
+
+function darwinSource(): Source {
+  const zombie = 5;
+  const information = Buffer.alloc(libc.PROC_BSDINFO_BYTES);
+
+  function read(
+    pid: number,
+  ): { readonly status: number; readonly seconds: bigint; readonly micros: bigint } | undefined {
+    const size = libc.proc_pidinfo?.(pid, libc.PROC_PIDTBSDINFO, 0, information, information.length) ?? 0;
+    if (size !== information.length) return undefined;
+    return {
+      status: information.readUInt32LE(libc.BSDINFO_STATUS_OFFSET),
+      seconds: information.readBigUInt64LE(libc.BSDINFO_START_SECONDS_OFFSET),
+      micros: information.readBigUInt64LE(libc.BSDINFO_START_MICROSECONDS_OFFSET),
+    };
+  }
+
+  let node: string | undefined;
+  return {
+    liveStart(pid) {
+      const found = read(pid);
+      return found === undefined || found.status === zombie ? undefined : `${found.seconds}.${found.micros}`;
+    },
+    startSeconds(pid) {
+      const found = read(pid);
+      return found === undefined ? 0 : Number(found.seconds) + Number(found.micros) / 1e6;
+    },
+    commandLine(pid) {
+      return processArguments(pid);
+    },
+    node() {
+      node ??= bootSession();
+      return node;
+    },
+  };
+}
+
+/** KERN_PROCARGS2: argc, the executable's path, padding, then argv. */
+function processArguments(pid: number): string[] | undefined {
+  const size = new BigUint64Array([1n << 20n]);
+  const block = Buffer.alloc(1 << 20);
+  const name = new Int32Array([libc.CTL_KERN, libc.KERN_PROCARGS2, pid]);
+  if (libc.sysctl?.(name, 3, block, size, null, 0) !== 0) return undefined;
+  const count = block.readInt32LE(0);
+  let at = block.indexOf(0, 4);
+  while (at < block.length && block[at] === 0) at++;
+  const words: string[] = [];
+  while (words.length < count && at < Number(size[0])) {
+    const end = block.indexOf(0, at);
+    words.push(block.toString('utf8', at, end));
+    at = end + 1;
+  }
+  return words;
+}
+
+function bootSession(): string | undefined {
+  const size = new BigUint64Array([64n]);
+  const text = Buffer.alloc(64);
+  if (libc.sysctlbyname?.('kern.bootsessionuuid', text, size, null, 0) !== 0) return undefined;
+  return text.toString('latin1', 0, Number(size[0])).replace(/\0+$/, '');
+}

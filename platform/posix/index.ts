@@ -1,0 +1,26 @@
+/** The adapter for Linux and macOS. */
+import type { Platform } from '../platform.ts';
+import { createHost } from './host.ts';
+import { createIdentities } from './identity.ts';
+import { createPaths } from './paths.ts';
+import { createProcesses } from './processes.ts';
+import { createRunDirectories } from './run-directory.ts';
+import { createTransport } from './transport.ts';
+
+export function createPlatform(): Platform {
+  const os = process.platform === 'darwin' ? 'darwin' : 'linux';
+  const paths = createPaths(os);
+  return {
+    name: 'posix',
+    os,
+    arch: goArchitecture[process.arch] ?? process.arch,
+    paths,
+    processes: createProcesses(createIdentities(os), paths),
+    transport: createTransport(os, paths),
+    runDirectories: createRunDirectories(paths),
+    host: createHost(paths),
+  };
+}
+
+/** The wire has Go's names for processors (spec wire.md §7.2). */
+const goArchitecture: Record<string, string> = { x64: 'amd64', ia32: '386' };

@@ -1,0 +1,160 @@
+/** Children: three real pipes, a session and process group of their own (spec process.md §11). */
+import { closeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { SystemCallError } from '../errors.ts';
+import type {
+  Child,
+  ExitStatus,
+  OutputName,
+  Paths,
+  Processes,
+  SignalName,
+  SignalReach,
+  SpawnRequest,
+} from '../platform.ts';
+import { collectExit, listenForExits, watchExit } from './exits.ts';
+import type { Identities } from './identity.ts';
+import { checkSpawn } from './program.ts';
+import { launch, openPipes } from './spawn.ts';
+
+export function createProcesses(identities: Identities, paths: Paths): Processes {
+  return {
+    identify: identities.identify,
+    commandLine: identities.commandLine,
+    signalIfSame: identities.signalIfSame,
+    self: identities.self,
+    spawn(request) {
+      const file = checkSpawn(request, paths);
+      listenForExits();
+      const fail = (error: unknown): SystemCallError =>
+        new SystemCallError(
+          `fork/exec ${request.command}: ${paths.reason(error)}`,
+          (error as NodeJS.ErrnoException).code ?? '',
+          { cause: error },
+        );
+      let pipes: ReturnType<typeof openPipes>;
+      try {
+        pipes = openPipes(3);
+      } catch (error) {
+        throw fail(error);
+      }
+      const [input, output, errors] = pipes;
+      const ours = [input.writeEnd, output.readEnd, errors.readEnd];
+      const theirs = [input.readEnd, output.writeEnd, errors.writeEnd];
+      try {
+        const pid = launch({
+          file,
+          argv: [request.command, ...request.args],
+          env: request.env,
+          cwd: request.cwd,
+          descriptors: theirs,
+        });
+        // Read before anything can collect the child, so even one that ended at once has its start time.
+        const startTime = identities.startSeconds(pid);
+        return new PosixChild(pid, startTime, request, {
+          input: input.writeEnd,
+          stdout: output.readEnd,
+          stderr: errors.readEnd,
+        });
+      } catch (error) {
+        for (const fd of ours) closeSync(fd);
+        throw fail(error);
+      } finally {
+        for (const fd of theirs) closeSync(fd);
+      }
+    },
+  };
+}
+
+interface Ends {
+  readonly input: number;
+  readonly stdout: number;
+  readonly stderr: number;
+}
+
+/**
+ * One read buffer for all children of a size: libuv reads and calls back within one call, so two reads never meet in it,
+ * and a thousand idle sessions cost no buffer each.
+ */
+const readBuffers = new Map<number, Buffer>();
+
+function readBuffer(bytes: number): Buffer {
+  let buffer = readBuffers.get(bytes);
+  if (buffer === undefined) {
+    buffer = Buffer.allocUnsafeSlow(bytes);
+    readBuffers.set(bytes, buffer);
+  }
+  return buffer;
+}
+
+class PosixChild implements Child {
+  readonly pid: number;
+  readonly startTime: number;
+  readonly #input: Socket;
+  readonly #outputs: Readonly<Record<OutputName, Socket>>;
+  #status: ExitStatus | undefined;
+
+  constructor(pid: number, startTime: number, request: SpawnRequest, ends: Ends) {
+    this.pid = pid;
+    this.startTime = startTime;
+    this.#input = new Socket({ fd: ends.input, readable: false, writable: true });
+    // A child that closes its end or is gone: the bytes are dropped, as the contract has it.
+    this.#input.on('error', () => this.#input.destroy());
+    this.#outputs = {
+      stdout: this.#openOutput('stdout', ends.stdout, request),
+      stderr: this.#openOutput('stderr', ends.stderr, request),
+    };
+    watchExit(pid, request.onEnd);
+  }
+
+  #openOutput(name: OutputName, fd: number, request: SpawnRequest): Socket {
+    const buffer = readBuffer(request.maxChunkBytes);
+    const socket = new Socket({
+      fd,
+      readable: true,
+      writable: false,
+      onread: {
+        buffer,
+        callback: (length) => request.onOutput(name, buffer.subarray(0, length)),
+      },
+    });
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => request.onOutputEnd(name));
+    return socket;
+  }
+
+  writeInput(bytes: Buffer, done: () => void): void {
+    if (this.#input.destroyed) setImmediate(done);
+    else this.#input.write(bytes, () => done());
+  }
+
+  closeInput(): void {
+    this.#input.destroy();
+  }
+
+  resume(stream: OutputName): void {
+    this.#outputs[stream].resume();
+  }
+
+  closeOutput(): void {
+    this.#outputs.stdout.destroy();
+    this.#outputs.stderr.destroy();
+  }
+
+  signal(name: SignalName, reach: SignalReach): string | undefined {
+    if (this.#status !== undefined) return undefined;
+    try {
+      process.kill(reach === 'tree' ? -this.pid : this.pid, `SIG${name}`);
+      return undefined;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      // EPERM: macOS says so for a group of zombies.
+      return code === 'ESRCH' || code === 'EPERM' ? undefined : `kill: ${code}`;
+    }
+  }
+
+  collect(): ExitStatus {
+    this.#status ??= collectExit(this.pid) ?? { code: -1, signal: undefined };
+    return this.#status;
+  }
+}

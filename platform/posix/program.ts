@@ -1,0 +1,89 @@
+/** What is tested before a child is started, and the texts of it (spec process.md §3.3–3.4). */
+import { accessSync, constants, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { SystemCallError } from '../errors.ts';
+import type { Paths, SpawnRequest } from '../platform.ts';
+
+/**
+ * Tests in the contract's order: `cwd`, then the command, then the environment, then the arguments.
+ * @returns the file to execute
+ * @throws SystemCallError with the contract's text
+ */
+export function checkSpawn(request: SpawnRequest, paths: Paths): string {
+  if (request.cwd !== undefined) checkDirectory(request.cwd, paths);
+  const file = request.command.includes('/') ? request.command : search(request.command);
+  if (request.env.some(([name, value]) => name.includes('\0') || value.includes('\0'))) {
+    throw new SystemCallError('exec: environment variable contains NUL', 'EINVAL');
+  }
+  // A C string ends at NUL, so the kernel would silently be given something else.
+  if (file.includes('\0') || request.args.some((word) => word.includes('\0'))) {
+    throw new SystemCallError(`fork/exec ${file}: ${paths.reasonForCode('EINVAL')}`, 'EINVAL');
+  }
+  return file;
+}
+
+function checkDirectory(path: string, paths: Paths): void {
+  let isDirectory: boolean;
+  try {
+    isDirectory = statSync(path).isDirectory();
+  } catch (error) {
+    throw new SystemCallError(
+      `chdir ${path}: stat ${path}: ${paths.reason(error)}`,
+      (error as NodeJS.ErrnoException).code ?? '',
+      { cause: error },
+    );
+  }
+  if (!isDirectory) throw new SystemCallError(`chdir ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
+}
+
+/** Looks a bare name up in the daemon's own PATH, as Go's exec.LookPath does: an empty element is the current folder. */
+function search(name: string): string {
+  const folders = process.env.PATH ? process.env.PATH.split(':') : [];
+  for (const folder of folders) {
+    const file = join(folder === '' ? '.' : folder, name);
+    if (!isExecutable(file)) continue;
+    if (file.startsWith('/')) return file;
+    throw new SystemCallError(
+      `exec: ${goQuote(name)}: cannot run executable found relative to current directory`,
+      'EACCES',
+    );
+  }
+  throw new SystemCallError(`exec: ${goQuote(name)}: executable file not found in $PATH`, 'ENOENT');
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    if (statSync(file).isDirectory()) return false;
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const namedEscapes: Record<string, string> = {
+  '\x07': '\\a',
+  '\b': '\\b',
+  '\f': '\\f',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\v': '\\v',
+  '\\': '\\\\',
+  '"': '\\"',
+};
+
+/** Go's strconv.Quote. */
+export function goQuote(text: string): string {
+  let quoted = '"';
+  for (const character of text) {
+    const named = namedEscapes[character];
+    const point = character.codePointAt(0) ?? 0;
+    if (named !== undefined) quoted += named;
+    else if (/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u.test(character)) quoted += character;
+    else if (point < 0x80) quoted += `\\x${point.toString(16).padStart(2, '0')}`;
+    else if (point < 0x10000) quoted += `\\u${point.toString(16).padStart(4, '0')}`;
+    else quoted += `\\U${point.toString(16).padStart(8, '0')}`;
+  }
+  return `${quoted}"`;
+}

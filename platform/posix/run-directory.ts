@@ -1,0 +1,253 @@
+/** The folder of the socket: owned files, the advisory lock, the log (spec modes.md §5–7). */
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  unlinkSync,
+  watch,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import * as libc from '../../native-bindings/libc.ts';
+import { HostError } from '../errors.ts';
+import type {
+  LockAttempt,
+  LockRecord,
+  OwnedFile,
+  Paths,
+  RunDirectories,
+  RunDirectory,
+  RunDirectoryLock,
+} from '../platform.ts';
+import { DirectoryHandle } from './directory-handle.ts';
+import { FileIdentity } from './file-identity.ts';
+import { errnoName } from './paths.ts';
+
+/** Longest wait for another daemon's start or end in the same folder; then we go on, as the contract's daemon would. */
+const exclusiveWaitMs = 5_000;
+const exclusivePollMs = 10;
+const maxLockRecordBytes = 4_096;
+
+export function createRunDirectories(paths: Paths): RunDirectories {
+  return {
+    create(path) {
+      try {
+        mkdirSync(path, { recursive: true, mode: 0o700 });
+      } catch (error) {
+        throw new HostError(`mkdir ${path}: ${paths.reason(error)}`, '', { cause: error });
+      }
+    },
+
+    open(path) {
+      try {
+        return new PosixRunDirectory(DirectoryHandle.openTrusted(path));
+      } catch (error) {
+        if (error instanceof HostError) throw error;
+        throw new HostError(`open ${path}: ${paths.reason(error)}`, '', { cause: error });
+      }
+    },
+
+    openLog(path, rotate) {
+      let directory: DirectoryHandle | undefined;
+      try {
+        directory = DirectoryHandle.openTrusted(dirname(path));
+        const log = directory.at(basename(path));
+        setAside(log, rotate);
+        const fd = openSync(log, constants.O_WRONLY | constants.O_APPEND | exclusiveCreate, 0o600);
+        fchmodSync(fd, 0o600);
+        return { fd };
+      } catch (error) {
+        return { declined: `open ${path}: ${paths.reason(error)}` };
+      } finally {
+        directory?.close();
+      }
+    },
+  };
+}
+
+const exclusiveCreate = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/** A log that cannot be moved away makes the exclusive create fail, which is the answer the caller needs. */
+function setAside(log: string, rotate: 'unlink' | 'rename'): void {
+  try {
+    if (rotate === 'rename') renameSync(log, `${log}.old`);
+    else unlinkSync(log);
+  } catch {
+    // Missing, or not ours to move.
+  }
+}
+
+class PosixRunDirectory implements RunDirectory {
+  readonly path: string;
+  readonly #handle: DirectoryHandle;
+
+  constructor(handle: DirectoryHandle) {
+    this.path = handle.path;
+    this.#handle = handle;
+  }
+
+  publish(name: string, content: Buffer): OwnedFile {
+    const temporary = this.#handle.at(`${name}-${randomBytes(6).toString('hex')}`);
+    const fd = openSync(temporary, constants.O_WRONLY | exclusiveCreate, 0o600);
+    try {
+      fchmodSync(fd, 0o600);
+      writeWhole(fd, content);
+      const identity = new FileIdentity(temporary);
+      renameSync(temporary, this.#handle.at(name));
+      return {
+        path: `${this.path}/${name}`,
+        remove: () => identity.removeAt(this.#handle.at(name)),
+      };
+    } catch (error) {
+      unlinkQuietly(temporary);
+      throw error;
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  removeLeftover(name: string): void {
+    unlinkQuietly(this.#handle.at(name));
+  }
+
+  readText(name: string, maxBytes: number): string | undefined {
+    let fd: number | undefined;
+    try {
+      // Non-blocking, because a FIFO planted under the name would otherwise hold us up for ever.
+      fd = openSync(this.#handle.at(name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      if (!fstatSync(fd).isFile()) return undefined;
+      return readUpTo(fd, maxBytes);
+    } catch {
+      return undefined;
+    } finally {
+      if (fd !== undefined) closeSync(fd);
+    }
+  }
+
+  /** flock(2) on the folder itself: needs no file, and the kernel drops it with the process. */
+  async exclusively<T>(work: () => Promise<T> | T): Promise<T> {
+    const fd = openSync(this.#handle.at('.'), constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      for (let waited = 0; waited < exclusiveWaitMs; waited += exclusivePollMs) {
+        if (libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB) === 0) break;
+        await delay(exclusivePollMs);
+      }
+      return await work();
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  tryLock(name: string, options: { readonly create: boolean }): LockAttempt {
+    const path = this.#handle.at(name);
+    const shown = `${this.path}/${name}`;
+    let fd: number;
+    try {
+      const flags = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      fd = openSync(path, options.create ? flags | constants.O_CREAT : flags, 0o600);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      return { state: code === 'ENOENT' ? 'missing' : 'unreadable', reason: `open ${shown}: ${code}` };
+    }
+    if (!fstatSync(fd).isFile()) {
+      closeSync(fd);
+      return { state: 'unreadable', reason: `${shown} is not a regular file` };
+    }
+    if (libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB) === 0) {
+      if (options.create) fchmodSync(fd, 0o600);
+      return { state: 'taken', lock: new PosixLock(fd) };
+    }
+    const failure = errnoName(libc.errno());
+    const record =
+      failure === 'EAGAIN' || failure === 'EWOULDBLOCK' ? parseLockRecord(readUpTo(fd, maxLockRecordBytes)) : undefined;
+    closeSync(fd);
+    if (failure !== 'EAGAIN' && failure !== 'EWOULDBLOCK')
+      return { state: 'unsupported', reason: `flock ${shown}: ${failure}` };
+    return { state: 'held', record };
+  }
+
+  watch(onChange: () => void): () => void {
+    const watcher = watch(this.#handle.at('.'), { persistent: false }, onChange);
+    // A folder that went away ends its watch; the caller's slower checks go on.
+    watcher.on('error', () => watcher.close());
+    return () => watcher.close();
+  }
+
+  close(): void {
+    this.#handle.close();
+  }
+}
+
+class PosixLock implements RunDirectoryLock {
+  readonly #fd: number;
+  #held = true;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  write(record: LockRecord): void {
+    const text = Buffer.from(JSON.stringify(record));
+    ftruncateSync(this.#fd, 0);
+    writeSync(this.#fd, text, 0, text.length, 0);
+  }
+
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    try {
+      ftruncateSync(this.#fd, 0);
+    } finally {
+      closeSync(this.#fd);
+    }
+  }
+}
+
+/** Reads a lock record; anything but an object with a positive integer pid is none. */
+function parseLockRecord(text: string): LockRecord | undefined {
+  try {
+    const value = JSON.parse(text) as Partial<Record<keyof LockRecord, unknown>> | null;
+    if (typeof value !== 'object' || value === null) return undefined;
+    const { pid, role, node, instanceId, startedAt } = value;
+    if (typeof pid !== 'number' || !Number.isInteger(pid) || pid <= 0) return undefined;
+    return {
+      pid,
+      role: typeof role === 'string' ? role : '',
+      ...(typeof node === 'string' ? { node } : {}),
+      ...(typeof instanceId === 'string' ? { instanceId } : {}),
+      ...(typeof startedAt === 'number' ? { startedAt } : {}),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function writeWhole(fd: number, content: Buffer): void {
+  for (let at = 0; at < content.length; ) at += writeSync(fd, content, at);
+}
+
+function readUpTo(fd: number, maxBytes: number): string {
+  const buffer = Buffer.alloc(maxBytes);
+  let length = 0;
+  for (;;) {
+    const count = readSync(fd, buffer, length, maxBytes - length, length);
+    length += count;
+    if (count === 0 || length === maxBytes) return buffer.toString('utf8', 0, length);
+  }
+}
+
+function unlinkQuietly(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // Missing, or a folder: not ours to clear.
+  }
+}

@@ -1,0 +1,210 @@
+/** The AF_UNIX socket: bound under a temporary name, renamed into place, 0600 from its first moment. */
+import { randomBytes } from 'node:crypto';
+import { renameSync, statSync, unlinkSync } from 'node:fs';
+import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
+import { basename, dirname, join } from 'node:path';
+import * as libc from '../../native-bindings/libc.ts';
+import { HostError, SystemCallError } from '../errors.ts';
+import type { Listener, ListenerEvents, Paths, Transport } from '../platform.ts';
+import { DirectoryHandle } from './directory-handle.ts';
+import { FileIdentity } from './file-identity.ts';
+
+/** sizeof(sun_path) less the terminating NUL. */
+const socketPathLimit = { linux: 107, darwin: 103 } as const;
+
+export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport {
+  const limit = socketPathLimit[os];
+
+  function bindFailure(socketPath: string, reason: string, remedy = '', cause?: unknown): HostError {
+    return new HostError(`listen unix: listen unix ${socketPath}: bind: ${reason}`, remedy, { cause });
+  }
+
+  async function listen(socketPath: string, events: ListenerEvents): Promise<Listener> {
+    const bytes = Buffer.byteLength(socketPath);
+    if (bytes > limit) {
+      throw bindFailure(
+        socketPath,
+        paths.reasonForCode('EINVAL'),
+        `socket path has ${bytes} bytes, the limit is ${limit}; choose a shorter -socket directory`,
+      );
+    }
+    let directory: DirectoryHandle;
+    try {
+      directory = DirectoryHandle.openTrusted(dirname(socketPath));
+    } catch (error) {
+      if (error instanceof HostError) {
+        throw bindFailure(socketPath, paths.reasonForCode('EACCES'), `${error.message}; ${error.remedy}`, error);
+      }
+      throw bindFailure(socketPath, paths.reason(error), '', error);
+    }
+    const name = basename(socketPath);
+    const temporary = `.s${randomBytes(4).toString('hex')}`;
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: false });
+    try {
+      const bindAt = shortest(join(dirname(socketPath), temporary), directory.at(temporary), limit);
+      await bind(server, bindAt);
+      renameOver(directory.at(temporary), directory.at(name));
+      const bound = new FileIdentity(directory.at(name));
+      accept(server, events);
+      return new UnixListener(socketPath, server, directory, name, bound);
+    } catch (error) {
+      server.close();
+      unlinkQuietly(directory.at(temporary));
+      directory.close();
+      throw bindFailure(socketPath, paths.reason(error), '', error);
+    }
+  }
+
+  function accept(server: Server, events: ListenerEvents): void {
+    server.on('connection', (socket) => {
+      const refusal = foreignPeer(socket, os);
+      if (refusal !== undefined) {
+        socket.destroy();
+        events.onRefused(refusal);
+        return;
+      }
+      events.onConnection(socket);
+    });
+    server.on('error', (error) => events.onError(error));
+  }
+
+  function dial(socketPath: string, options: { readonly timeoutMs?: number } = {}): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const refuse = (error: unknown) =>
+        reject(
+          new SystemCallError(
+            `dial unix ${socketPath}: connect: ${paths.reason(error)}`,
+            (error as NodeJS.ErrnoException).code ?? '',
+            { cause: error },
+          ),
+        );
+      if (Buffer.byteLength(socketPath) > limit || socketPath.includes('\0')) {
+        refuse(Object.assign(new Error('socket path too long'), { code: 'EINVAL' }));
+        return;
+      }
+      const socket = connectSocket({ path: socketPath, allowHalfOpen: true });
+      const timer =
+        options.timeoutMs === undefined
+          ? undefined
+          : setTimeout(
+              () => socket.destroy(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })),
+              options.timeoutMs,
+            );
+      socket.once('connect', () => {
+        clearTimeout(timer);
+        socket.removeListener('error', refuse);
+        resolve(socket);
+      });
+      socket.once('error', (error) => {
+        clearTimeout(timer);
+        refuse(error);
+      });
+    });
+  }
+
+  return { listen, dial };
+}
+
+/** A direct path shows up readable in `ss` and `lsof`; the way through the descriptor is for paths near the limit. */
+function shortest(direct: string, throughDescriptor: string, limit: number): string {
+  return Buffer.byteLength(direct) <= limit ? direct : throughDescriptor;
+}
+
+/** Binds and listens; umask 0177 around the bind means the socket never exists with another mode than 0600. */
+function bind(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.once('listening', () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
+    const umask = process.umask(0o177);
+    try {
+      // For a path, Node binds inside this call; only the events come later.
+      server.listen({ path, backlog: 511 });
+    } finally {
+      process.umask(umask);
+    }
+  });
+}
+
+/** rename(2) replaces a stale socket or file at once, never a folder: that one is in the way, as it is for bind(2). */
+function renameOver(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EISDIR' && code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+    throw Object.assign(new Error('a folder is in the way', { cause: error }), { code: 'EADDRINUSE' });
+  }
+}
+
+/**
+ * The mode of the socket keeps other users out; this check still does when somebody has changed the mode
+ * (threat 1 of docs/faults.md). Root may connect: it could read our memory anyway.
+ */
+function foreignPeer(socket: Socket, os: 'linux' | 'darwin'): string | undefined {
+  const fd = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd;
+  const own = process.geteuid?.();
+  if (fd === undefined || fd < 0 || own === undefined) return undefined;
+  const uid = os === 'linux' ? peerUidLinux(fd) : peerUidDarwin(fd);
+  if (uid === undefined || uid === own || uid === 0) return undefined;
+  return `peer has uid ${uid}, this daemon serves uid ${own} only`;
+}
+
+function peerUidLinux(fd: number): number | undefined {
+  const credentials = new Int32Array(3);
+  const length = new Int32Array([12]);
+  return libc.getsockopt(fd, libc.SOL_SOCKET, libc.SO_PEERCRED, credentials, length) === 0
+    ? credentials[1] >>> 0
+    : undefined;
+}
+
+function peerUidDarwin(fd: number): number | undefined {
+  const uid = new Int32Array(1);
+  return libc.getpeereid?.(fd, uid, new Int32Array(1)) === 0 ? uid[0] >>> 0 : undefined;
+}
+
+function unlinkQuietly(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It never came into being, or somebody else was faster.
+  }
+}
+
+class UnixListener implements Listener {
+  readonly address: string;
+  readonly #server: Server;
+  readonly #directory: DirectoryHandle;
+  readonly #name: string;
+  readonly #bound: FileIdentity;
+  #closed = false;
+
+  constructor(address: string, server: Server, directory: DirectoryHandle, name: string, bound: FileIdentity) {
+    this.address = address;
+    this.#server = server;
+    this.#directory = directory;
+    this.#name = name;
+    this.#bound = bound;
+  }
+
+  leadsHere(): boolean {
+    try {
+      return this.#bound.is(statSync(this.address));
+    } catch {
+      return false;
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#server.close();
+  }
+
+  unpublish(): void {
+    this.#bound.removeAt(this.#directory.at(this.#name));
+    this.#directory.close();
+  }
+}
