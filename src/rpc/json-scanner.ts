@@ -1,0 +1,286 @@
+/**
+ * Strict JSON over bytes (spec wire.md §3): finds where values end and builds nothing but the texts it is asked for.
+ * Never recursive, so that the deepest nesting the wire allows costs no stack.
+ */
+import { decodeUtf8 } from './utf8.ts';
+
+/** Arrays and objects inside each other, the outermost counted (spec wire.md §3). */
+export const maxDepth = 10_000;
+
+export const ascii = {
+  quote: 0x22,
+  plus: 0x2b,
+  comma: 0x2c,
+  minus: 0x2d,
+  dot: 0x2e,
+  zero: 0x30,
+  nine: 0x39,
+  colon: 0x3a,
+  openBracket: 0x5b,
+  backslash: 0x5c,
+  closeBracket: 0x5d,
+  f: 0x66,
+  n: 0x6e,
+  t: 0x74,
+  u: 0x75,
+  openBrace: 0x7b,
+  closeBrace: 0x7d,
+} as const;
+
+/** 1 for bytes that stand for themselves inside a string: printable ASCII and DEL, but no quote and no backslash. */
+const isPlain = new Uint8Array(256).fill(1, 0x20, 0x80);
+isPlain[ascii.quote] = 0;
+isPlain[ascii.backslash] = 0;
+
+const isHexDigit = new Uint8Array(256);
+/** 1 for what may follow a backslash, `u` excepted. */
+const isEscape = new Uint8Array(256);
+for (const digit of Buffer.from('0123456789abcdefABCDEF')) {
+  isHexDigit[digit] = 1;
+}
+for (const letter of Buffer.from('"\\/bfnrt')) {
+  isEscape[letter] = 1;
+}
+
+const literals = { true: Buffer.from('true'), false: Buffer.from('false'), null: Buffer.from('null') };
+
+/** Which levels are objects, outermost first. Shared by all scanners: a scan never yields to another one. */
+const isObjectAt = new Uint8Array(maxDepth);
+
+/** Moves over `bytes[position, end)`. Every `scan…` answers `false`, at an unspecified position, where the text is not strict JSON. */
+export class JsonScanner {
+  readonly bytes: Buffer;
+  readonly end: number;
+  position: number;
+
+  /** The string scanned last, without its quotes. */
+  textStart = 0;
+  textEnd = 0;
+  /** Whether that string is ASCII without escapes, so that its bytes are its text. */
+  textIsPlain = true;
+  /** Whether the number scanned last has neither fraction nor exponent. */
+  numberIsInteger = true;
+
+  constructor(bytes: Buffer, start: number, end: number) {
+    this.bytes = bytes;
+    this.position = start;
+    this.end = end;
+  }
+
+  /** The byte at the position, -1 at the end. */
+  peek(): number {
+    return this.position < this.end ? this.bytes[this.position] : -1;
+  }
+
+  skipSpace(): void {
+    const { bytes, end } = this;
+    let at = this.position;
+    while (at < end) {
+      const byte = bytes[at];
+      if (byte !== 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d) {
+        break;
+      }
+      at++;
+    }
+    this.position = at;
+  }
+
+  /** Skips white space, then moves past `byte` if it comes next. */
+  take(byte: number): boolean {
+    this.skipSpace();
+    if (this.peek() !== byte) {
+      return false;
+    }
+    this.position++;
+    return true;
+  }
+
+  /** A member's name and its colon, with white space around; the name is the last string afterwards. */
+  scanKey(): boolean {
+    this.skipSpace();
+    if (!this.scanString() || !this.take(ascii.colon)) {
+      return false;
+    }
+    this.skipSpace();
+    return true;
+  }
+
+  /** Any bytes above 0x7F are let through: text is repaired when it is read, never refused. */
+  scanString(): boolean {
+    const { bytes, end } = this;
+    if (this.peek() !== ascii.quote) {
+      return false;
+    }
+    let at = this.position + 1;
+    let plain = true;
+    this.textStart = at;
+    while (at < end) {
+      const byte = bytes[at];
+      if (isPlain[byte] === 1) {
+        at++;
+      } else if (byte === ascii.quote) {
+        this.textEnd = at;
+        this.textIsPlain = plain;
+        this.position = at + 1;
+        return true;
+      } else if (byte >= 0x80) {
+        plain = false;
+        at++;
+      } else if (byte === ascii.backslash) {
+        plain = false;
+        const length = this.#escapeLength(at);
+        if (length === 0) {
+          return false;
+        }
+        at += length;
+      } else {
+        return false;
+      }
+    }
+    return false;
+  }
+
+  #escapeLength(at: number): number {
+    const { bytes, end } = this;
+    if (at + 1 >= end) {
+      return 0;
+    }
+    if (bytes[at + 1] !== ascii.u) {
+      return isEscape[bytes[at + 1]] === 1 ? 2 : 0;
+    }
+    if (at + 5 >= end) {
+      return 0;
+    }
+    const digits =
+      isHexDigit[bytes[at + 2]] + isHexDigit[bytes[at + 3]] + isHexDigit[bytes[at + 4]] + isHexDigit[bytes[at + 5]];
+    return digits === 4 ? 6 : 0;
+  }
+
+  scanNumber(): boolean {
+    if (this.peek() === ascii.minus) {
+      this.position++;
+    }
+    this.numberIsInteger = true;
+    if (this.peek() === ascii.zero) {
+      this.position++;
+    } else if (!this.#scanDigits()) {
+      return false;
+    }
+    if (this.peek() === ascii.dot) {
+      this.numberIsInteger = false;
+      this.position++;
+      if (!this.#scanDigits()) {
+        return false;
+      }
+    }
+    // E and e.
+    if ((this.peek() | 0x20) === 0x65) {
+      this.numberIsInteger = false;
+      this.position++;
+      if (this.peek() === ascii.plus || this.peek() === ascii.minus) {
+        this.position++;
+      }
+      return this.#scanDigits();
+    }
+    return true;
+  }
+
+  #scanDigits(): boolean {
+    const { bytes, end } = this;
+    const start = this.position;
+    let at = start;
+    while (at < end && bytes[at] >= ascii.zero && bytes[at] <= ascii.nine) {
+      at++;
+    }
+    this.position = at;
+    return at > start;
+  }
+
+  scanLiteral(name: 'true' | 'false' | 'null'): boolean {
+    const { bytes, end, position } = this;
+    const letters = literals[name];
+    if (end - position < letters.length) {
+      return false;
+    }
+    for (let index = 0; index < letters.length; index++) {
+      if (bytes[position + index] !== letters[index]) {
+        return false;
+      }
+    }
+    this.position += letters.length;
+    return true;
+  }
+
+  /** A string, number, `true`, `false` or `null`. */
+  scanScalar(): boolean {
+    switch (this.peek()) {
+      case ascii.quote:
+        return this.scanString();
+      case ascii.t:
+        return this.scanLiteral('true');
+      case ascii.f:
+        return this.scanLiteral('false');
+      case ascii.n:
+        return this.scanLiteral('null');
+      default:
+        return this.scanNumber();
+    }
+  }
+
+  /** One value of any kind. `outerDepth`: how many arrays and objects it lies in. */
+  scanValue(outerDepth: number): boolean {
+    let depth = 0;
+    for (;;) {
+      const byte = this.peek();
+      if (byte === ascii.openBrace || byte === ascii.openBracket) {
+        const isObject = byte === ascii.openBrace;
+        if (outerDepth + depth >= maxDepth) {
+          return false;
+        }
+        this.position++;
+        if (!this.take(isObject ? ascii.closeBrace : ascii.closeBracket)) {
+          isObjectAt[depth++] = isObject ? 1 : 0;
+          if (isObject && !this.scanKey()) {
+            return false;
+          }
+          continue;
+        }
+      } else if (!this.scanScalar()) {
+        return false;
+      }
+
+      // A value is complete: on to the next one, past every level that ends here.
+      for (;;) {
+        if (depth === 0) {
+          return true;
+        }
+        const isObject = isObjectAt[depth - 1] === 1;
+        if (this.take(ascii.comma)) {
+          if (isObject) {
+            if (!this.scanKey()) {
+              return false;
+            }
+          } else {
+            this.skipSpace();
+          }
+          break;
+        }
+        if (!this.take(isObject ? ascii.closeBrace : ascii.closeBracket)) {
+          return false;
+        }
+        depth--;
+      }
+    }
+  }
+
+  /** The string scanned last, escapes resolved and repaired: no bad byte and no unpaired surrogate is left (spec wire.md §3). */
+  text(): string {
+    const { bytes, textStart, textEnd } = this;
+    if (this.textIsPlain) {
+      return bytes.toString('latin1', textStart, textEnd);
+    }
+    const text = decodeUtf8(bytes, textStart, textEnd, 'replacement');
+    // Scanned already, so JSON.parse cannot refuse it; it pairs surrogate escapes by the same rule.
+    return text.includes('\\') ? (JSON.parse(`"${text}"`) as string).toWellFormed() : text;
+  }
+}
