@@ -34,6 +34,10 @@ export interface Profile {
     readonly runningFlipsAt: 'exitFrame' | 'reap';
     readonly idReuseKillsOld: boolean;
   };
+  readonly git: {
+    /** Deadline of one git call when neither flag nor file sets one; 0: none (spec git.md §2). */
+    readonly timeoutDefaultMs: number;
+  };
   readonly modes: {
     readonly bannerSuffix: boolean;
     readonly launcherWaitMs: number;
@@ -96,6 +100,7 @@ const S: Profile = {
     runningFlipsAt: 'exitFrame',
     idReuseKillsOld: true,
   },
+  git: { timeoutDefaultMs: 60_000 },
   modes: {
     bannerSuffix: false,
     launcherWaitMs: 10_000,
@@ -135,6 +140,7 @@ const current: Profile = {
     stdinOffsetBeforeRunning: true,
     stdinQueueFull: 'refuse',
   },
+  git: { timeoutDefaultMs: 0 },
   modes: { ...S.modes, runDirLock: true, selfProbe: true, stopRemoves: 'socket' },
   platform: S.platform,
 };
@@ -164,6 +170,7 @@ const next: Profile = {
     runningFlipsAt: 'reap',
     idReuseKillsOld: false,
   },
+  git: current.git,
   modes: {
     ...current.modes,
     bannerSuffix: true,
