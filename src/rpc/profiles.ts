@@ -52,10 +52,38 @@ export interface Profile {
     /** Whether a live predecessor that keeps the path gets its own launcher text (spec modes.md §6). */
     readonly namesPredecessor: boolean;
   };
+  /** Rows of spec files.md §0. */
+  readonly files: {
+    /** Word in front of "not a directory" when `files.list` is given something else. */
+    readonly listNonDirText: 'readdirent' | 'open';
+    /** What `files.read` asks first, and so which word its errors carry. */
+    readonly readFirst: 'stat' | 'open';
+    /** `refuse`: looked at through the open file, so that the null device can be read; `refuseAll`: nothing is opened. */
+    readonly readNonRegular: 'refuseAll' | 'refuse';
+    /** Whether `-files-read-regular-only` turns `refuse` into `refuseAll`. */
+    readonly readRegularOnlyFlag: boolean;
+    readonly tar: TarRules;
+  };
   readonly platform: {
     readonly windowsSignalScope: 'tree' | 'child';
     readonly windowsKeepChildren: boolean;
   };
+}
+
+/** How `files.extract_tar` treats and names the entries of an archive (spec files.md §7.2). */
+export interface TarRules {
+  /** Whether the owner's execute bit of the archive makes a file 0700. */
+  readonly execBit: boolean;
+  /** `prefix`: the cleaned target must lie below the destination; `local`: the name itself must not climb. */
+  readonly nameRule: 'prefix' | 'local';
+  /** In front of failures to read the archive. */
+  readonly readPrefix: string;
+  /** Whether failures to write carry `write <entry>: `, and those of a directory entry `mkdir <entry>: `. */
+  readonly entryPrefixes: boolean;
+  /** Whether failures name the whole target path or the name inside the destination. */
+  readonly textStyle: 'path' | 'at';
+  /** Whether a second file of one name, or a folder in the marker's place, is removed first. */
+  readonly replaceEntry: boolean;
 }
 
 const methodsN = [
@@ -113,6 +141,20 @@ const S: Profile = {
     homeRequired: false,
     namesPredecessor: false,
   },
+  files: {
+    listNonDirText: 'readdirent',
+    readFirst: 'stat',
+    readNonRegular: 'refuseAll',
+    readRegularOnlyFlag: false,
+    tar: {
+      execBit: false,
+      nameRule: 'prefix',
+      readPrefix: 'gzip: ',
+      entryPrefixes: false,
+      textStyle: 'path',
+      replaceEntry: false,
+    },
+  },
   platform: { windowsSignalScope: 'tree', windowsKeepChildren: false },
 };
 
@@ -142,6 +184,7 @@ const current: Profile = {
   },
   git: { timeoutDefaultMs: 0 },
   modes: { ...S.modes, runDirLock: true, selfProbe: true, stopRemoves: 'socket' },
+  files: { ...S.files, listNonDirText: 'open', readNonRegular: 'refuse', readRegularOnlyFlag: true },
   platform: S.platform,
 };
 
@@ -181,6 +224,19 @@ const next: Profile = {
     probeCli: true,
     homeRequired: true,
     namesPredecessor: true,
+  },
+  files: {
+    ...current.files,
+    readFirst: 'open',
+    readRegularOnlyFlag: false,
+    tar: {
+      execBit: true,
+      nameRule: 'local',
+      readPrefix: 'tar read: ',
+      entryPrefixes: true,
+      textStyle: 'at',
+      replaceEntry: true,
+    },
   },
   platform: { windowsSignalScope: 'child', windowsKeepChildren: true },
 };
