@@ -33,10 +33,58 @@ export interface Profile {
     readonly reattachClosesOld: boolean;
     readonly runningFlipsAt: 'exitFrame' | 'reap';
     readonly idReuseKillsOld: boolean;
+    /** Variables of the daemon that no child sees (spec modes.md §4). */
+    readonly strippedVariables: readonly string[];
   };
+  /** Rows of spec git.md §0. */
   readonly git: {
     /** Deadline of one git call when neither flag nor file sets one; 0: none (spec git.md §2). */
     readonly timeoutDefaultMs: number;
+    /** How git is led to a directory: by `-C`, or by starting it there (spec git.md §2.1). */
+    readonly directoryBy: 'option' | 'cwd';
+    /** Test of git's control files before git runs (spec git.md §9). */
+    readonly trustCheck: boolean;
+    /** Listing of the configuration in force, for the names of configured hooks (spec git.md §2.2). */
+    readonly listing: 'off' | 'bestEffort' | 'required';
+    /** Whether `worktreeRoot` is a parameter. */
+    readonly worktreeRoot: boolean;
+    readonly info: {
+      readonly branch: 'symbolicRef' | 'showCurrent';
+      readonly root: 'toplevel' | 'discovery';
+      readonly verifyDefault: boolean;
+    };
+    readonly status: {
+      readonly scope: 'repository' | 'sessionWorktree';
+      readonly trimBlob: boolean;
+      /** Entries for submodules, and bounds for the length and number of lines (spec git.md §4.2). */
+      readonly submodules: boolean;
+    };
+    readonly listBranches: {
+      /** Whether a path inside a managed worktrees directory is no repository (spec git.md §5). */
+      readonly refuseManaged: boolean;
+    };
+    readonly create: {
+      readonly containment: boolean;
+      readonly timeoutMs: boolean;
+      /** The parameter `existingBranch` and the reply member `branch`. */
+      readonly existingBranch: boolean;
+      readonly checkout: 'byAdd' | 'readTree';
+      readonly origin: 'local' | 'localOrOrigin';
+      readonly gitText: 'combined' | 'textRule';
+      readonly populate: 'claudeAndManifest' | 'manifestAndIgnored' | 'bothPasses';
+      /** Stale registration before the add and registration tests after it (spec git.md §6.4.1, §6.4.4). */
+      readonly registrationTests: boolean;
+      /** Whether `timeoutMs` ends a running add. */
+      readonly timeoutEndsAdd: boolean;
+    };
+    readonly remove: {
+      readonly containment: boolean;
+      /** `git worktree remove` with a delete to fall back on; the same with guards; no `git worktree remove` at all. */
+      readonly engine: 'git' | 'guardedGit' | 'own';
+      readonly branch: 'force' | 'step';
+    };
+    /** The tests of `worktreeRoot` that only the later generation makes (spec git.md §6.3). */
+    readonly externalRootTests: 'basic' | 'full';
   };
   readonly modes: {
     readonly bannerSuffix: boolean;
@@ -127,8 +175,31 @@ const S: Profile = {
     reattachClosesOld: false,
     runningFlipsAt: 'exitFrame',
     idReuseKillsOld: true,
+    strippedVariables: [],
   },
-  git: { timeoutDefaultMs: 60_000 },
+  git: {
+    timeoutDefaultMs: 60_000,
+    directoryBy: 'option',
+    trustCheck: false,
+    listing: 'off',
+    worktreeRoot: false,
+    info: { branch: 'symbolicRef', root: 'toplevel', verifyDefault: false },
+    status: { scope: 'repository', trimBlob: true, submodules: false },
+    listBranches: { refuseManaged: false },
+    create: {
+      containment: false,
+      timeoutMs: false,
+      existingBranch: false,
+      checkout: 'byAdd',
+      origin: 'local',
+      gitText: 'combined',
+      populate: 'claudeAndManifest',
+      registrationTests: false,
+      timeoutEndsAdd: false,
+    },
+    remove: { containment: false, engine: 'git', branch: 'force' },
+    externalRootTests: 'basic',
+  },
   modes: {
     bannerSuffix: false,
     launcherWaitMs: 10_000,
@@ -182,7 +253,23 @@ const current: Profile = {
     stdinOffsetBeforeRunning: true,
     stdinQueueFull: 'refuse',
   },
-  git: { timeoutDefaultMs: 0 },
+  git: {
+    ...S.git,
+    timeoutDefaultMs: 0,
+    directoryBy: 'cwd',
+    listing: 'bestEffort',
+    worktreeRoot: true,
+    status: { scope: 'sessionWorktree', trimBlob: false, submodules: false },
+    create: {
+      ...S.git.create,
+      containment: true,
+      timeoutMs: true,
+      checkout: 'readTree',
+      populate: 'manifestAndIgnored',
+      timeoutEndsAdd: true,
+    },
+    remove: { containment: true, engine: 'guardedGit', branch: 'force' },
+  },
   modes: { ...S.modes, runDirLock: true, selfProbe: true, stopRemoves: 'socket' },
   files: { ...S.files, listNonDirText: 'open', readNonRegular: 'refuse', readRegularOnlyFlag: true },
   platform: S.platform,
@@ -212,8 +299,27 @@ const next: Profile = {
     reattachClosesOld: true,
     runningFlipsAt: 'reap',
     idReuseKillsOld: false,
+    strippedVariables: ['CLAUDE_SSH_MANAGED_LAUNCHER', 'CLAUDE_SSH_E2E_MANAGED_SETTINGS_DIR'],
   },
-  git: current.git,
+  git: {
+    ...current.git,
+    trustCheck: true,
+    listing: 'required',
+    info: { branch: 'showCurrent', root: 'discovery', verifyDefault: true },
+    status: { ...current.git.status, submodules: true },
+    listBranches: { refuseManaged: true },
+    create: {
+      ...current.git.create,
+      existingBranch: true,
+      origin: 'localOrOrigin',
+      gitText: 'textRule',
+      populate: 'bothPasses',
+      registrationTests: true,
+      timeoutEndsAdd: false,
+    },
+    remove: { ...current.git.remove, engine: 'own', branch: 'step' },
+    externalRootTests: 'full',
+  },
   modes: {
     ...current.modes,
     bannerSuffix: true,
