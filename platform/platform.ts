@@ -3,6 +3,7 @@
  * `platform/posix` and `platform/win32` keep its promises, and `test/platform/*.contract.ts` holds both to them.
  */
 import type { Socket } from 'node:net';
+import type { FileOperations } from './files.ts';
 
 export interface Platform {
   readonly name: 'posix' | 'win32';
@@ -14,6 +15,8 @@ export interface Platform {
   readonly runDirectories: RunDirectories;
   readonly host: Host;
   readonly paths: Paths;
+  readonly files: FileOperations;
+  readonly git: GitHost;
 }
 
 // ---------------------------------------------------------------- processes
@@ -51,6 +54,13 @@ export interface SpawnRequest {
   readonly env: ReadonlyArray<readonly [name: string, value: string]>;
   /** Largest piece of output handed over at once, in bytes. */
   readonly maxChunkBytes: number;
+  /**
+   * What TERM, INT and HUP reach where the OS has no signals (profile row `platform.windowsSignalScope`): the whole tree
+   * or the direct child only. POSIX has its own rule and ignores it.
+   */
+  readonly gentleScope?: SignalReach;
+  /** The child is to live on when we end (`-keep-children`); Windows then makes the job without kill-on-close. */
+  readonly outlivesUs?: boolean;
   /**
    * One read of the child's output. `bytes` is valid during the call only.
    * Answer `false` to stop reading this stream until `Child.resume`.
@@ -92,6 +102,11 @@ export interface Processes {
    * @throws SystemCallError with the contract's text (spec process.md §3.4); nothing is left behind.
    */
   spawn(request: SpawnRequest): Child;
+  /**
+   * The tests `spawn` makes before it starts anything.
+   * @throws SystemCallError as `spawn` would
+   */
+  check(request: Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'>): void;
   /** `undefined` when there is no such process. A zombie counts as gone, a thread id as no process. */
   identify(pid: number): ProcessIdentity | undefined;
   /** argv of a running process; `undefined` when gone or unreadable. */
@@ -116,6 +131,8 @@ export interface Listener {
 }
 
 export interface Transport {
+  /** Whether ending our direction of a connection leaves the other one open (spec modes.md §9). */
+  readonly halfClose: boolean;
   /**
    * Publishes an owner-only endpoint for `socketPath` and accepts on it.
    * Connections are half-open capable where the OS knows half-close; a peer of another user is refused.
@@ -223,6 +240,8 @@ export interface Detached {
 export interface Host {
   /** `HOME` (Windows: `USERPROFILE`), read at each call; `undefined` when unset or empty. */
   home(): string | undefined;
+  /** That variable as a message names it: `$HOME`, `%userprofile%` (spec modes.md §4, install.md §1). */
+  readonly homeVariable: string;
   /** Starts the daemon in a session of its own, out of reach of our terminal. @throws SystemCallError */
   detach(request: DetachRequest): Detached;
   /** In the detached child: writes one report to the inherited status pipe and closes it. */
@@ -252,8 +271,34 @@ export interface Paths {
   /** Folder of a path, lexically. */
   directoryOf(path: string): string;
   readonly separator: string;
+  /** Windows: with a drive and a root, or `\\server\share`; `\dir` and `C:dir` are relative. */
+  isAbsolute(path: string): boolean;
+  /** Whether a cleaned path is a root: `/`; Windows: `C:\`, `\\server\share\`. */
+  isRoot(cleaned: string): boolean;
+  /** Whether the cleaned `path` is `folder` or below it, as text, whole components; Windows folds case. */
+  isWithin(path: string, folder: string): boolean;
   /** The OS's words for an error of Node's or of ours (spec files.md §2), e.g. `no such file or directory`. */
   reason(error: unknown): string;
   /** `reason` for an errno name such as `ENOENT`. */
   reasonForCode(code: string): string;
+}
+
+// ---------------------------------------------------------------- git
+
+/** What `git.*` must know about the OS (spec git.md §2.2, §6.3, §10). */
+export interface GitHost {
+  /** What git reads as an empty file where it wants a path: `/dev/null`, `NUL`. */
+  readonly nullDevice: string;
+  /** Whether worktrees outside their repository are served, which needs owners and modes that can be judged. */
+  readonly externalRoots: boolean;
+  /** Whether `.git` file and registration are compared after a worktree was added. */
+  readonly registrationTests: boolean;
+  /** A cleaned path in the spelling in which two names of one file are equal texts; the OS may fold case. */
+  comparable(path: string): string;
+  /** Whether the OS reads a component of the path as another name (trailing dot or space, colon). */
+  isMisread(path: string): boolean;
+  /** Our numeric user; -1 where there is no such thing. */
+  userId(): number;
+  /** Whether the group is the user's own, with no other member. */
+  isPrivateGroup(gid: number): boolean;
 }

@@ -14,6 +14,7 @@ const retryReadMs = 5;
 export function createHost(paths: Paths): Host {
   return {
     home,
+    homeVariable: '$HOME',
     loginShellPath,
     detach: (request) => detach(request, paths),
     sameVariable: (a, b) => a === b,

@@ -102,7 +102,7 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
     });
   }
 
-  return { listen, dial };
+  return { halfClose: true, listen, dial };
 }
 
 /** A direct path shows up readable in `ss` and `lsof`; the way through the descriptor is for paths near the limit. */
