@@ -19,10 +19,18 @@ export function encodeString(text: string): string {
     .replace(/&/g, '\\u0026')
     .replace(/\u2028/g, '\\u2028')
     .replace(/\u2029/g, '\\u2029');
-  // JSON.stringify writes lone surrogates as escapes. Escapes are walked one by one: in `\\ud800` the letters are text.
-  return text.isWellFormed()
-    ? escaped
-    : escaped.replace(/\\(?:u[0-9a-f]{4}|.)/g, (written) => (written.startsWith('\\ud') ? '\\ufffd' : written));
+  return text.isWellFormed() ? escaped : replaceSurrogateEscapes(escaped);
+}
+
+/**
+ * JSON.stringify writes lone surrogates as escapes, which may follow an escaped backslash whose letters look the same.
+ * Those backslashes stand aside as U+0001, which JSON text never holds raw: a callback for each escape is too slow for binary files.
+ */
+function replaceSurrogateEscapes(literal: string): string {
+  return literal
+    .replace(/\\\\/g, '\u0001')
+    .replace(/\\ud[0-9a-f]{3}/g, '\\ufffd')
+    .replace(/\u0001/g, '\\\\');
 }
 
 /** Raw bytes, such as a file's content, as a JSON literal: one `\ufffd` for each byte that is not UTF-8. */

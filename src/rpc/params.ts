@@ -44,7 +44,7 @@ export interface ObjectOptions {
   readonly refusal?: (mistyped: Mistyped) => RpcError;
 }
 
-export function invalidParams(): RpcError {
+function invalidParams(): RpcError {
   return new RpcError('invalidParams', 'Invalid params');
 }
 
