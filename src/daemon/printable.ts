@@ -30,30 +30,3 @@ function escaped(character: string): string {
   const code = character.charCodeAt(0);
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
 }
-
-const namedEscapes: Record<string, string> = {
-  '\x07': '\\a',
-  '\b': '\\b',
-  '\f': '\\f',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-  '\v': '\\v',
-  '\\': '\\\\',
-  '"': '\\"',
-};
-
-/** A text in double quotes as the contract prints it (Go's `%q`), e.g. `"12\n"`. */
-export function quoted(text: string): string {
-  let result = '"';
-  for (const character of text) {
-    const point = character.codePointAt(0) ?? 0;
-    const named = namedEscapes[character];
-    if (named !== undefined) result += named;
-    else if (/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u.test(character)) result += character;
-    else if (point < 0x80) result += `\\x${point.toString(16).padStart(2, '0')}`;
-    else if (point < 0x10000) result += `\\u${point.toString(16).padStart(4, '0')}`;
-    else result += `\\U${point.toString(16).padStart(8, '0')}`;
-  }
-  return `${result}"`;
-}

@@ -1,0 +1,85 @@
+/** `-bridge`: bytes between standard input and output and the daemon, both ways, unchanged (spec modes.md §9). */
+import type { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ModeContext } from './mode.ts';
+import { writeWhole } from './standard-output.ts';
+
+/** How long a daemon may still answer after our end of input, where that end cannot be told to it. */
+const noHalfClosePatienceMs = 10_000;
+
+export async function runBridge(context: ModeContext): Promise<number> {
+  const { transport } = await context.platform();
+  let socket: Socket;
+  try {
+    socket = await transport.dial(context.settings.socketPath);
+  } catch (error) {
+    writeWhole(2, `claustrum: dial server: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  }
+  await relay(process.stdin, process.stdout, socket, { halfClose: transport.halfClose });
+  return 0;
+}
+
+/**
+ * Resolves when the daemon has closed and everything received from it is out, or when nobody reads `output` any more.
+ * `input` may still be open then.
+ */
+export async function relay(
+  input: Readable,
+  output: Writable,
+  socket: Socket,
+  options: { readonly halfClose: boolean },
+): Promise<void> {
+  // Its messages reach us as the end of `socket` or through the callbacks of the writes.
+  socket.on('error', () => {});
+  input.on('error', () => {});
+  const down = copyDown(socket, output);
+  const up = copyUp(input, socket).then(async () => {
+    if (options.halfClose) {
+      socket.end();
+      return down;
+    }
+    await Promise.race([down, sleep(noHalfClosePatienceMs, undefined, { ref: false })]);
+  });
+  await Promise.race([down, up]);
+  socket.destroy();
+}
+
+/** Resolves at the end of `input`, or when the daemon takes no more. One chunk is on its way at a time. */
+function copyUp(input: Readable, socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    input.on('data', (chunk: Buffer) => {
+      input.pause();
+      // Not `write`: that destroys the socket at the first EPIPE, and with it what the daemon said before it closed.
+      socket._write(chunk, 'buffer' as BufferEncoding, (error) => {
+        if (error) resolve();
+        else input.resume();
+      });
+    });
+    input.once('end', resolve);
+    input.once('close', resolve);
+  });
+}
+
+/** Resolves when the daemon has closed and `output` has taken every byte, or when `output` failed. */
+function copyDown(socket: Socket, output: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const write = (chunk: Buffer) => {
+      if (!output.write(chunk)) {
+        socket.pause();
+        output.once('drain', () => socket.resume());
+      }
+    };
+    const finish = () => {
+      // A reset can arrive while chunks wait in the stream's buffer for `output` to drain.
+      for (let rest = socket.read(); rest !== null; rest = socket.read()) output.write(rest);
+      // The callback of the last write comes after those before it.
+      output.write('', () => resolve());
+    };
+    output.on('error', () => resolve());
+    socket.on('data', write);
+    socket.once('end', finish);
+    socket.once('close', finish);
+  });
+}

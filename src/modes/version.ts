@@ -1,0 +1,16 @@
+/** `-version` (spec modes.md §11). */
+import { buildTime, version } from '../version.ts';
+import type { ModeContext } from './mode.ts';
+import { writeWhole } from './standard-output.ts';
+
+/** With a `version-override`, clients that match `/claude-ssh\s+(\S+)/` find the commit they expect. */
+export function versionLine(override: string | undefined): string {
+  return override === undefined
+    ? `claustrum ${version} (built ${buildTime})`
+    : `claude-ssh ${override} (via Claustrum ${version}, built ${buildTime})`;
+}
+
+export async function runVersion({ settings }: ModeContext): Promise<number> {
+  writeWhole(1, `${versionLine(settings.versionOverride)}\n`);
+  return 0;
+}
