@@ -34,6 +34,30 @@ export const close: KoffiFunc<(fd: number) => number> = libc.func('int close(int
 export const _SC_CLK_TCK = darwin ? 3 : 2;
 export const sysconf: KoffiFunc<(name: number) => number> = libc.func('long sysconf(int name)');
 
+// ---- fcntl.h, unistd.h, sys/stat.h, stdio.h: calls relative to an open folder. Names are NUL-terminated bytes.
+
+/** A folder opened for searching only, which needs no permission to read it (macOS: O_SEARCH). */
+export const O_SEARCH = darwin ? 0x40100000 : O_PATH;
+export const AT_REMOVEDIR = darwin ? 0x80 : 0x200;
+
+/**
+ * On macOS the arguments behind the dots travel another way, so there it is declared with them; such a function has no
+ * `async` form in koffi. Everywhere else both ways are one.
+ */
+export const openat: KoffiFunc<(folder: number, name: Buffer, flags: number, mode: number) => number> | undefined =
+  darwin ? undefined : libc.func('int openat(int folder, const void *name, int flags, uint mode)');
+export const openatVariadic:
+  | KoffiFunc<(folder: number, name: Buffer, flags: number, type: 'uint', mode: number) => number>
+  | undefined = darwin ? libc.func('int openat(int folder, const void *name, int flags, ...)') : undefined;
+export const mkdirat: KoffiFunc<(folder: number, name: Buffer, mode: number) => number> = libc.func(
+  `int mkdirat(int folder, const void *name, ${darwin ? 'uint16' : 'uint'} mode)`,
+);
+export const unlinkat: KoffiFunc<(folder: number, name: Buffer, flags: number) => number> = libc.func(
+  'int unlinkat(int folder, const void *name, int flags)',
+);
+export const renameat: KoffiFunc<(folder: number, name: Buffer, toFolder: number, toName: Buffer) => number> =
+  libc.func('int renameat(int folder, const void *name, int toFolder, const void *toName)');
+
 // ---- spawn.h: every function returns the errno itself, 0 for success
 
 /** Upper bound of sizeof(posix_spawn_file_actions_t), sizeof(posix_spawnattr_t) and sizeof(sigset_t). */

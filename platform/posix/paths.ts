@@ -71,6 +71,9 @@ export function createPaths(os: 'linux' | 'darwin'): Paths {
     separator: '/',
     clean,
     directoryOf: (path) => clean(posix.dirname(path)),
+    isAbsolute: (path) => path.startsWith('/'),
+    isRoot: (cleaned) => cleaned === '/',
+    isWithin: (path, folder) => path === folder || path.startsWith(folder === '/' ? folder : `${folder}/`),
     expandTilde(path) {
       const folder = home();
       if (folder === undefined) return path;

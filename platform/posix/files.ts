@@ -1,0 +1,201 @@
+/** The file system of Linux and macOS (platform/files.ts says what is promised). */
+import { close, constants, type Dirent, existsSync, open as openCallback, type Stats } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, readdir, rmdir, stat, unlink } from 'node:fs/promises';
+import { posix } from 'node:path';
+import { promisify } from 'node:util';
+import { SystemCallError } from '../errors.ts';
+import type { FileKind, FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
+import type { Paths } from '../platform.ts';
+import { createAtCalls } from './at-calls.ts';
+import { PosixFolderHandle, searchFolder } from './folder-handle.ts';
+import { removeTree } from './remove-tree.ts';
+
+/** PATH_MAX less the terminating NUL. */
+const longestPath = { linux: 4095, darwin: 1023 } as const;
+
+/** Links of a listing looked at together: enough to keep libuv's threads busy. */
+const linksAtOnce = 16;
+
+/** Never waits for a FIFO's writer, and a terminal does not become ours. */
+const readSpecial = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+
+const openDescriptor = promisify<string, number, number>(openCallback);
+const closeDescriptor = promisify(close);
+
+const hasProc = existsSync('/proc/self/fd');
+const slash = Buffer.from('/');
+
+export function createFiles(os: 'linux' | 'darwin', paths: Paths): FileOperations {
+  const calls = createAtCalls(paths);
+
+  /** Runs a call of Node's; its failure gets the contract's words. */
+  async function as<T>(operation: string, path: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      // Node's own refusal of a NUL byte has a code of Node's.
+      const code = (error as NodeJS.ErrnoException).code ?? '';
+      throw new SystemCallError(
+        `${operation} ${path}: ${paths.reason(error)}`,
+        code === 'ERR_INVALID_ARG_VALUE' ? 'EINVAL' : code,
+        { cause: error },
+      );
+    }
+  }
+
+  async function toStatus(found: Stats): Promise<FileStatus> {
+    const kind = kindOf(found);
+    return {
+      kind,
+      size: found.size,
+      permissions: found.mode & 0o7777,
+      modifiedMs: found.mtimeMs,
+      isNullDevice: kind === 'characterDevice' && (await isNullDevice(found)),
+    };
+  }
+
+  class PosixReadableFile implements ReadableFile {
+    readonly #handle: FileHandle;
+    readonly #path: string;
+
+    constructor(handle: FileHandle, path: string) {
+      this.#handle = handle;
+      this.#path = path;
+    }
+
+    async status(): Promise<FileStatus> {
+      return toStatus(await as('stat', this.#path, () => this.#handle.stat()));
+    }
+
+    async read(buffer: Buffer): Promise<number> {
+      return (await as('read', this.#path, () => this.#handle.read(buffer, 0, buffer.length, null))).bytesRead;
+    }
+
+    close(): Promise<void> {
+      return this.#handle.close();
+    }
+  }
+
+  async function list(path: string, opening: 'any' | 'folderOnly'): Promise<FolderEntry[]> {
+    const flags = opening === 'any' ? readSpecial : readSpecial | constants.O_DIRECTORY;
+    const folder = await as('open', path, () => open(path, flags));
+    try {
+      if (!(await folder.stat()).isDirectory()) {
+        throw new SystemCallError(`readdirent ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
+      }
+      // The very folder that was opened, where the OS has a name for it.
+      const base = hasProc ? `/proc/self/fd/${folder.fd}` : path;
+      const found = await as('readdirent', path, () => readdir(base, { encoding: 'buffer', withFileTypes: true }));
+      const entries: FolderEntry[] = [];
+      for (let at = 0; at < found.length; at += linksAtOnce) {
+        const some = found.slice(at, at + linksAtOnce);
+        entries.push(...(await Promise.all(some.map((entry) => lookAt(base, entry)))));
+      }
+      return entries;
+    } finally {
+      await folder.close();
+    }
+  }
+
+  /** Creates the missing ones among a folder and its parents; links in them are followed, as in any path. */
+  async function createParents(path: string): Promise<void> {
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isDirectory()) return;
+    const parent = posix.dirname(path);
+    if (found === undefined && parent !== path) {
+      await createParents(parent);
+      try {
+        await as('mkdir', path, () => mkdir(path, { mode: 0o700 }));
+        return;
+      } catch (error) {
+        const meanwhile = await stat(path).catch(() => undefined);
+        if (meanwhile?.isDirectory()) return;
+        throw error;
+      }
+    }
+    throw new SystemCallError(`mkdir ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
+  }
+
+  async function createFolders(path: string): Promise<FolderHandle> {
+    await createParents(posix.dirname(path));
+    await as('mkdir', path, () => mkdir(path, { mode: 0o700 }));
+    const descriptor = await as('open', path, () => openDescriptor(path, searchFolder | constants.O_NOFOLLOW));
+    return new PosixFolderHandle(calls, paths, descriptor, path);
+  }
+
+  async function removeTreeAt(path: string): Promise<void> {
+    let parent: number;
+    try {
+      parent = await as('unlinkat', path, () => openDescriptor(posix.dirname(path), searchFolder));
+    } catch (error) {
+      if ((error as SystemCallError).code === 'ENOENT') return;
+      throw error;
+    }
+    try {
+      await removeTree(calls, paths, parent, Buffer.from(posix.basename(path)), path);
+    } finally {
+      await closeDescriptor(parent);
+    }
+  }
+
+  async function remove(path: string): Promise<void> {
+    try {
+      await unlink(path);
+    } catch (refusal) {
+      // Linux says EISDIR for a folder, macOS EPERM. What rmdir says of anything else is of no use.
+      const removed = await rmdir(path).then(
+        () => true,
+        () => false,
+      );
+      if (!removed) await as('unlinkat', path, () => Promise.reject(refusal));
+    }
+  }
+
+  return {
+    longestPath: longestPath[os],
+    status: async (path) => toStatus(await as('stat', path, () => stat(path))),
+    statusOfEntry: async (path) => toStatus(await as('lstat', path, () => lstat(path))),
+    openForReading: async (path) => new PosixReadableFile(await as('open', path, () => open(path, readSpecial)), path),
+    list,
+    createFolders,
+    remove,
+    removeTree: removeTreeAt,
+    splitEntryName,
+    isReservedName: () => false,
+  };
+}
+
+/** Whether the entry, or what the link leads to, is a folder. */
+async function lookAt(base: string, entry: Dirent<Buffer>): Promise<FolderEntry> {
+  const { name } = entry;
+  if (!entry.isSymbolicLink()) return { name, isDirectory: entry.isDirectory() };
+  const target = await stat(Buffer.concat([Buffer.from(base), slash, name])).catch(() => undefined);
+  return { name, isDirectory: target?.isDirectory() ?? false };
+}
+
+function kindOf(found: Stats): FileKind {
+  if (found.isFile()) return 'file';
+  if (found.isDirectory()) return 'directory';
+  if (found.isSymbolicLink()) return 'link';
+  if (found.isFIFO()) return 'fifo';
+  if (found.isSocket()) return 'socket';
+  if (found.isBlockDevice()) return 'blockDevice';
+  return found.isCharacterDevice() ? 'characterDevice' : 'other';
+}
+
+/** Another node with the same device numbers is another file (spec files.md §5.2). */
+async function isNullDevice(found: Stats): Promise<boolean> {
+  const known = await stat('/dev/null').catch(() => undefined);
+  return known !== undefined && known.dev === found.dev && known.ino === found.ino;
+}
+
+function splitEntryName(name: Buffer): Buffer[] {
+  const parts: Buffer[] = [];
+  let start = 0;
+  for (;;) {
+    const end = name.indexOf(slash, start);
+    parts.push(name.subarray(start, end === -1 ? name.length : end));
+    if (end === -1) return parts;
+    start = end + 1;
+  }
+}

@@ -1,0 +1,108 @@
+/** Folders and files reached through an open descriptor: what happens inside a folder stays inside it. */
+import { close as closeDescriptor, constants, write as writeDescriptor } from 'node:fs';
+import { promisify } from 'node:util';
+import * as libc from '../../native-bindings/libc.ts';
+import { SystemCallError } from '../errors.ts';
+import type { FolderHandle, WritableFile } from '../files.ts';
+import type { Paths } from '../platform.ts';
+import type { AtCalls } from './at-calls.ts';
+import { removeTree } from './remove-tree.ts';
+
+const close = promisify(closeDescriptor);
+const write = promisify(writeDescriptor);
+
+/** To reach what is inside, without a right to read the list of it. */
+export const searchFolder = libc.O_SEARCH | constants.O_DIRECTORY;
+
+export class PosixFolderHandle implements FolderHandle {
+  readonly #calls: AtCalls;
+  readonly #paths: Paths;
+  readonly #descriptor: number;
+  /** For messages. */
+  readonly #path: string;
+  #open = true;
+
+  constructor(calls: AtCalls, paths: Paths, descriptor: number, path: string) {
+    this.#calls = calls;
+    this.#paths = paths;
+    this.#descriptor = descriptor;
+    this.#path = path;
+  }
+
+  async openFolder(name: Buffer): Promise<FolderHandle> {
+    const descriptor = await this.#calls.open(this.#descriptor, name, searchFolder);
+    return new PosixFolderHandle(this.#calls, this.#paths, descriptor, this.#pathOf(name));
+  }
+
+  createFolder(name: Buffer): Promise<void> {
+    return this.#calls.createFolder(this.#descriptor, name, 0o700);
+  }
+
+  async createFile(name: Buffer, mode: number, how: 'empty' | 'new'): Promise<WritableFile> {
+    // O_NONBLOCK: a FIFO in the file's place fails instead of waiting for a reader.
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK;
+    const special = how === 'empty' ? constants.O_TRUNC : constants.O_EXCL;
+    const descriptor = await this.#calls.open(this.#descriptor, name, flags | special, mode);
+    return new PosixWritableFile(this.#paths, descriptor, this.#pathOf(name));
+  }
+
+  async removeFile(name: Buffer): Promise<void> {
+    try {
+      await this.#calls.removeFile(this.#descriptor, name);
+    } catch (error) {
+      if ((error as SystemCallError).code !== 'ENOENT') throw error;
+    }
+  }
+
+  removeTree(name: Buffer): Promise<void> {
+    return removeTree(this.#calls, this.#paths, this.#descriptor, name, this.#pathOf(name));
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await close(this.#descriptor);
+  }
+
+  #pathOf(name: Buffer): string {
+    return `${this.#path === '/' ? '' : this.#path}/${name.toString()}`;
+  }
+}
+
+class PosixWritableFile implements WritableFile {
+  readonly #paths: Paths;
+  readonly #descriptor: number;
+  readonly #path: string;
+  #open = true;
+
+  constructor(paths: Paths, descriptor: number, path: string) {
+    this.#paths = paths;
+    this.#descriptor = descriptor;
+    this.#path = path;
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    let done = 0;
+    while (done < bytes.length) {
+      try {
+        const { bytesWritten } = await write(this.#descriptor, bytes, done, bytes.length - done, null);
+        done += bytesWritten;
+      } catch (error) {
+        const code = (error as NodeJS.ErrnoException).code ?? '';
+        throw new SystemCallError(`write ${this.#path}: ${this.#paths.reason(error)}`, code, { cause: error });
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    try {
+      await close(this.#descriptor);
+    } catch (error) {
+      // NFS and quotas report a failed write here.
+      const code = (error as NodeJS.ErrnoException).code ?? '';
+      throw new SystemCallError(`close ${this.#path}: ${this.#paths.reason(error)}`, code, { cause: error });
+    }
+  }
+}
