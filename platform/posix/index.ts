@@ -1,5 +1,6 @@
 /** The adapter for Linux and macOS. */
 import type { Platform } from '../platform.ts';
+import { createFiles } from './files.ts';
 import { createHost } from './host.ts';
 import { createIdentities } from './identity.ts';
 import { createPaths } from './paths.ts';
@@ -19,6 +20,7 @@ export function createPlatform(): Platform {
     transport: createTransport(os, paths),
     runDirectories: createRunDirectories(paths),
     host: createHost(paths),
+    files: createFiles(os, paths),
   };
 }
 
