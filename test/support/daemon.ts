@@ -1,0 +1,227 @@
+/**
+ * A daemon of the test's own: private directory, home and token; ended with everything it left when the test ends.
+ *
+ *     await using daemon = await startDaemon({ profile: 'current' });
+ *     await using client = await connect(daemon);
+ */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect as dial } from 'node:net';
+import { join } from 'node:path';
+import { requireKnownFailpoints } from './failpoints.ts';
+import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from './holdfast.ts';
+import { findByArguments, findMarked, type ProcessFacts, signalProcess, untilEnded } from './processes.ts';
+import { waitUntil } from './wait.ts';
+
+export interface DaemonOptions {
+  /** `-wire-profile`; omitted: the program's default, S. */
+  readonly profile?: 'S' | 'current' | 'next';
+  /** Further flags of `-serve`. */
+  readonly flags?: readonly string[];
+  readonly env?: Environment;
+  /** `HOLDFAST_FAILPOINTS` for the daemon; a point the source does not have is an error. */
+  readonly failpoints?: string;
+  /** Name of the socket file, for tests about paths. */
+  readonly socketName?: string;
+  /** The test's own hook; needed in `test.concurrent`, where vitest cannot know which test is meant. */
+  readonly onTestFailed?: (print: () => void) => void;
+}
+
+/** Starts a daemon and waits until it serves. @throws with the launcher's words and the log when the start fails */
+export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaemon> {
+  const daemon = await prepareDaemon(options);
+  try {
+    await daemon.start();
+    return daemon;
+  } catch (error) {
+    await daemon[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Everything a daemon needs, not started yet: for tests that put something in its way, or expect its start to fail. */
+export async function prepareDaemon(options: DaemonOptions = {}): Promise<TestDaemon> {
+  if (options.failpoints !== undefined) {
+    requireKnownFailpoints(options.failpoints);
+  }
+  const daemon = new TestDaemon(options);
+  const onTestFailed = options.onTestFailed ?? (await currentTestHook());
+  onTestFailed?.(() => console.error(daemon.log()));
+  return daemon;
+}
+
+export class TestDaemon implements AsyncDisposable {
+  /** Private directory of the test, short enough for any socket path. Gone with the daemon. */
+  readonly dir: string;
+  /** Folder of the socket, made by the program. */
+  readonly runDir: string;
+  readonly home: string;
+  readonly socket: string;
+  readonly token = randomBytes(16).toString('hex');
+  /** What the program and the other modes run with. Change it before the next `start`. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly #options: DaemonOptions;
+  readonly #mark: string;
+  readonly #tokenFile: string;
+  /** Logs of earlier starts, which a new start unlinks, and of this one after the directory is gone. */
+  #pastLog = '';
+
+  constructor(options: DaemonOptions) {
+    this.#options = options;
+    this.dir = mkdtempSync('/tmp/hf-');
+    this.runDir = join(this.dir, 'run');
+    this.home = join(this.dir, 'home');
+    this.socket = join(this.runDir, options.socketName ?? 'rpc.sock');
+    this.#tokenFile = join(this.dir, 'token');
+    this.#mark = `HOLDFAST_TEST_DAEMON=${this.dir}`;
+    mkdirSync(this.home);
+    this.env = cleanEnvironment(this.home, {
+      HOLDFAST_TEST_DAEMON: this.dir,
+      HOLDFAST_FAILPOINTS: options.failpoints,
+      ...options.env,
+    });
+  }
+
+  /** Starts (again) in the same run directory. @throws when the launcher does not exit with 0 */
+  async start(flags: readonly string[] = []): Promise<void> {
+    const result = await this.launch(flags);
+    if (result.code !== 0) {
+      const how = result.code === null ? `was ended by ${result.signal}` : `exited with ${result.code}`;
+      throw new Error(`the launcher ${how}\n${result.stderr}\n${this.log()}`);
+    }
+  }
+
+  /** Runs `-serve` with a fresh token file and returns the launcher's outcome, whatever it is. */
+  launch(flags: readonly string[] = []): Promise<RunResult> {
+    this.#pastLog = this.log();
+    writeFileSync(this.#tokenFile, `${this.token}\n`, { mode: 0o600 });
+    const { profile } = this.#options;
+    return this.#runDetaching([
+      '-serve',
+      ...['-socket', this.socket],
+      ...['-token-file', this.#tokenFile],
+      ...(profile === undefined ? [] : ['-wire-profile', profile]),
+      ...(this.#options.flags ?? []),
+      ...flags,
+    ]);
+  }
+
+  /** Runs another mode or verb with this daemon's environment, e.g. `['-bridge', '-socket', daemon.socket]`. */
+  run(args: readonly string[], input?: string | Buffer): Promise<RunResult> {
+    return runHoldfast(args, { env: this.env, ...(input === undefined ? {} : { input }) });
+  }
+
+  /** The one running daemon of this socket. @throws when there is none, or more than one */
+  process(): ProcessFacts {
+    const found = this.daemons();
+    const [only] = found;
+    if (only === undefined || found.length > 1) {
+      throw new Error(
+        `${found.length} daemons of ${this.socket}: ${found.map(({ pid }) => pid).join(', ')}\n${this.log()}`,
+      );
+    }
+    return only;
+  }
+
+  /** Pid of the one running daemon. @throws as {@link process} */
+  pid(): number {
+    return this.process().pid;
+  }
+
+  /** Every running daemon of this socket, by its exact command line (the daemon is detached from its launcher). */
+  daemons(): ProcessFacts[] {
+    return findByArguments(['-serve', '-socket', this.socket]);
+  }
+
+  /** Everything of this test that runs: daemons, keeper, children, and what those started in sessions of their own. */
+  processes(): ProcessFacts[] {
+    return findMarked(this.#mark);
+  }
+
+  /** The logs of all starts, oldest first. Works after the end too. */
+  log(): string {
+    const file = join(this.runDir, 'remote-server.log');
+    const now = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    return this.#pastLog + (now === '' ? '' : `--- ${file}\n${now}`);
+  }
+
+  /** Resolves when the log has a line that matches, with that line. */
+  async untilLogged(pattern: RegExp): Promise<string> {
+    return waitUntil(
+      () =>
+        this.log()
+          .split('\n')
+          .find((line) => pattern.test(line)),
+      `a log line that matches ${pattern}`,
+    ).catch((error: Error) => {
+      throw new Error(`${error.message}\n${this.log()}`);
+    });
+  }
+
+  /** Sends a signal to the daemon alone (`SIGSTOP` and `SIGCONT` are the pauses of the fault scenarios). */
+  signal(signal: NodeJS.Signals): void {
+    signalProcess(this.process(), signal);
+  }
+
+  /** Ends the daemon alone, by SIGKILL unless told otherwise, and waits until it is gone. What it started lives on. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const target = this.process();
+    signalProcess(target, signal);
+    await untilEnded(target, `the daemon ${target.pid} to end after ${signal}`);
+  }
+
+  /** Ends the daemon by `server.shutdown` and waits until it is gone. */
+  async stop(): Promise<void> {
+    const target = this.process();
+    await new Promise<void>((resolve, reject) => {
+      const socket = dial(this.socket, () => socket.write('{"jsonrpc":"2.0","id":0,"method":"server.shutdown"}\n'));
+      socket.on('error', reject).on('close', resolve).resume();
+    });
+    await untilEnded(target, `the daemon ${target.pid} to end after server.shutdown`);
+  }
+
+  /** Ends everything of this test at once and removes the directory. A second call does nothing. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await waitUntil(() => {
+      const left = [...this.daemons(), ...this.processes()];
+      for (const target of left) {
+        signalProcess(target, 'SIGKILL');
+      }
+      return left.length === 0;
+    }, `everything that was started in ${this.dir} to end`);
+    this.#pastLog = this.log();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** Output goes to files: a daemon that had to keep the launcher's descriptors would hold a pipe open for ever. */
+  async #runDetaching(args: readonly string[]): Promise<RunResult> {
+    const files = [join(this.dir, 'launcher.out'), join(this.dir, 'launcher.err')] as const;
+    const [out, err] = files.map((file) => openSync(file, 'w', 0o600)) as [number, number];
+    try {
+      const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+        const launcher = spawn(program, args, { cwd: this.dir, env: this.env, stdio: ['ignore', out, err] });
+        launcher.on('error', reject).on('exit', (code, signal) => resolve([code, signal]));
+      });
+      return { code, signal, stdout: readFileSync(files[0], 'utf8'), stderr: readFileSync(files[1], 'utf8') };
+    } finally {
+      closeSync(out);
+      closeSync(err);
+    }
+  }
+}
+
+/** vitest's hook of the running test; `undefined` in `beforeAll`, benchmarks and the demo. */
+async function currentTestHook(): Promise<((print: () => void) => void) | undefined> {
+  if (process.env.VITEST === undefined) {
+    return undefined;
+  }
+  const { onTestFailed } = await import('vitest');
+  return (print) => {
+    try {
+      onTestFailed(print);
+    } catch {
+      // Not inside a test.
+    }
+  };
+}

@@ -1,0 +1,61 @@
+/** Running the program as a user does: the executable, its environment, its output. */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+/** `bin/holdfast`, or another build of it named by `HOLDFAST_TEST_PROGRAM` (the single executable, an older release). */
+export const program =
+  process.env.HOLDFAST_TEST_PROGRAM ?? fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
+
+export interface RunResult {
+  /** `null` when a signal ended it. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** `undefined` removes a variable. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Our environment without what would steer the program, git or a shell, and with a home folder of its own. */
+export function cleanEnvironment(home: string, changes: Environment = {}): NodeJS.ProcessEnv {
+  const steering = /^(CLAUDE_|CLAUSTRUM_|HOLDFAST_|GIT_|XDG_|VITEST|NODE_)/;
+  const kept = Object.entries(process.env).filter(([name]) => !steering.test(name));
+  const environment: NodeJS.ProcessEnv = Object.fromEntries(kept);
+  Object.assign(environment, {
+    HOME: home,
+    LC_ALL: 'C',
+    SHELL: '/bin/sh',
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_CONFIG_NOSYSTEM: '1',
+  });
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === undefined) {
+      delete environment[name];
+    } else {
+      environment[name] = value;
+    }
+  }
+  return environment;
+}
+
+/** Runs one mode or verb to its end. Not for `-serve`, whose daemon would keep our pipes open: see `startDaemon`. */
+export function runHoldfast(
+  args: readonly string[],
+  options: { readonly env: NodeJS.ProcessEnv; readonly input?: string | Buffer; readonly cwd?: string },
+): Promise<RunResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { env: options.env, cwd: options.cwd });
+    const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+    child.stdout.on('data', (bytes: Buffer) => output.stdout.push(bytes));
+    child.stderr.on('data', (bytes: Buffer) => output.stderr.push(bytes));
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      const text = (name: 'stdout' | 'stderr') => Buffer.concat(output[name]).toString();
+      resolve({ code, signal, stdout: text('stdout'), stderr: text('stderr') });
+    });
+    // A program that ends without reading its input is no failure of the test.
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.input ?? '');
+  });
+}
