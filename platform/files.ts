@@ -59,12 +59,12 @@ export interface FolderEntry {
 export interface FolderHandle {
   /** `name` may be `.`, to find out whether the folder may be searched. A link is `ENOTDIR`. */
   openFolder(name: Buffer): Promise<FolderHandle>;
-  /** Mode 0700. @throws SystemCallError `EEXIST` whatever stands there */
-  createFolder(name: Buffer): Promise<void>;
+  /** @param mode 0o700 unless given; the umask applies. @throws SystemCallError `EEXIST` whatever stands there */
+  createFolder(name: Buffer, mode?: number): Promise<void>;
   /**
    * Opens a file for writing, never through a link (`ELOOP`).
    * `empty`: an existing file is emptied and keeps its mode. `new`: an existing entry is `EEXIST`.
-   * @param mode 0o600 or 0o700; the umask applies. Windows ignores it.
+   * @param mode the umask applies. Windows ignores it.
    */
   createFile(name: Buffer, mode: number, how: 'empty' | 'new'): Promise<WritableFile>;
   /** Removes a file or a link, no folder. A missing one is no failure. */
@@ -101,6 +101,9 @@ export interface FileOperations {
    * @throws SystemCallError `mkdir <path>: …`, also naming a parent; `open <path>: …`
    */
   createFolders(path: string): Promise<FolderHandle>;
+
+  /** Holds an existing folder open; a link in the last place is `ENOTDIR`. @throws SystemCallError `open <path>: …` */
+  openFolder(path: string): Promise<FolderHandle>;
 
   /** Removes one file, link or empty folder. @throws SystemCallError `unlinkat <path>: …` */
   remove(path: string): Promise<void>;

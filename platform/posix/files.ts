@@ -119,6 +119,10 @@ export function createFiles(os: 'linux' | 'darwin', paths: Paths): FileOperation
   async function createFolders(path: string): Promise<FolderHandle> {
     await createParents(posix.dirname(path));
     await as('mkdir', path, () => mkdir(path, { mode: 0o700 }));
+    return openFolder(path);
+  }
+
+  async function openFolder(path: string): Promise<FolderHandle> {
     const descriptor = await as('open', path, () => openDescriptor(path, searchFolder | constants.O_NOFOLLOW));
     return new PosixFolderHandle(calls, paths, descriptor, path);
   }
@@ -158,6 +162,7 @@ export function createFiles(os: 'linux' | 'darwin', paths: Paths): FileOperation
     openForReading: async (path) => new PosixReadableFile(await as('open', path, () => open(path, readSpecial)), path),
     list,
     createFolders,
+    openFolder,
     remove,
     removeTree: removeTreeAt,
     splitEntryName,

@@ -34,8 +34,8 @@ export class PosixFolderHandle implements FolderHandle {
     return new PosixFolderHandle(this.#calls, this.#paths, descriptor, this.#pathOf(name));
   }
 
-  createFolder(name: Buffer): Promise<void> {
-    return this.#calls.createFolder(this.#descriptor, name, 0o700);
+  createFolder(name: Buffer, mode = 0o700): Promise<void> {
+    return this.#calls.createFolder(this.#descriptor, name, mode);
   }
 
   async createFile(name: Buffer, mode: number, how: 'empty' | 'new'): Promise<WritableFile> {
