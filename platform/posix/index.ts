@@ -1,6 +1,7 @@
 /** The adapter for Linux and macOS. */
 import type { Platform } from '../platform.ts';
 import { createFiles } from './files.ts';
+import { createGitHost } from './git-host.ts';
 import { createHost } from './host.ts';
 import { createIdentities } from './identity.ts';
 import { createPaths } from './paths.ts';
@@ -20,6 +21,7 @@ export function createPlatform(): Platform {
     transport: createTransport(os, paths),
     runDirectories: createRunDirectories(paths),
     host: createHost(paths),
+    git: createGitHost(),
     files: createFiles(os, paths),
   };
 }
