@@ -35,9 +35,9 @@ export async function relay(
   socket.on('error', () => {});
   input.on('error', () => {});
   const down = copyDown(socket, output);
-  const up = copyUp(input, socket).then(async () => {
+  const up = copyUp(input, socket).then(async (outcome) => {
     if (options.halfClose) {
-      socket.end();
+      if (outcome === 'ended') socket.end();
       return down;
     }
     await Promise.race([down, sleep(noHalfClosePatienceMs, undefined, { ref: false })]);
@@ -47,18 +47,18 @@ export async function relay(
 }
 
 /** Resolves at the end of `input`, or when the daemon takes no more. One chunk is on its way at a time. */
-function copyUp(input: Readable, socket: Socket): Promise<void> {
+function copyUp(input: Readable, socket: Socket): Promise<'ended' | 'refused'> {
   return new Promise((resolve) => {
     input.on('data', (chunk: Buffer) => {
       input.pause();
       // Not `write`: that destroys the socket at the first EPIPE, and with it what the daemon said before it closed.
       socket._write(chunk, 'buffer' as BufferEncoding, (error) => {
-        if (error) resolve();
+        if (error) resolve('refused');
         else input.resume();
       });
     });
-    input.once('end', resolve);
-    input.once('close', resolve);
+    input.once('end', () => resolve('ended'));
+    input.once('close', () => resolve('ended'));
   });
 }
 
