@@ -184,7 +184,7 @@ describe('the end', () => {
     for (const word of ['one ', 'two ', 'three']) socket.push(word);
     await waitUntil(() => received.length === 1, 'the first word');
     socket.destroy(new Error('read ECONNRESET'));
-    await once(socket, 'close');
+    await new Promise<void>((resolve) => socket.once('close', () => resolve()));
     const timer = setInterval(() => takeNext.shift()?.(), 1);
     await relayed;
     clearInterval(timer);
