@@ -173,6 +173,8 @@ export interface RunDirectoryLock {
   write(record: LockRecord): void;
   /** Truncates the record and lets go. The file stays. */
   release(): void;
+  /** Lets go and leaves the record as it is, for those who only looked. */
+  letGo(): void;
 }
 
 export type LockAttempt =
@@ -237,6 +239,14 @@ export interface Detached {
   release(): void;
 }
 
+/** Flags of `-serve` that not every OS can follow. */
+export interface ServeRequest {
+  readonly listenPipe: boolean;
+  readonly keepChildren: boolean;
+  /** Profile row `platform.windowsKeepChildren`. */
+  readonly keepChildrenAllowed: boolean;
+}
+
 export interface Host {
   /** `HOME` (Windows: `USERPROFILE`), read at each call; `undefined` when unset or empty. */
   home(): string | undefined;
@@ -257,6 +267,12 @@ export interface Host {
   loginShellPath(options: { readonly timeoutMs: number; readonly signal: AbortSignal }): Promise<string | undefined>;
   /** Whether two environment variable names are the same one to this OS. */
   sameVariable(a: string, b: string): boolean;
+  /** Ends this process at once, as a crash would: nothing is flushed or removed (failpoints). */
+  die(): never;
+  /** Whether `-keep-children` works here; `allowed`: profile row `platform.windowsKeepChildren`, POSIX always can. */
+  keepsChildren(allowed: boolean): boolean;
+  /** What an operator asked for that this OS does not do, in the contract's words (spec platform.md §3). */
+  serveWarnings(asked: ServeRequest): readonly string[];
   /** Calls back once per kind of request to end; ignores hang-ups and broken pipes from now on. */
   onEndRequest(callback: (reason: 'terminated' | 'interrupt') => void): void;
 }

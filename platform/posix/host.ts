@@ -18,6 +18,19 @@ export function createHost(paths: Paths): Host {
     loginShellPath,
     detach: (request) => detach(request, paths),
     sameVariable: (a, b) => a === b,
+    keepsChildren: () => true,
+    serveWarnings: ({ listenPipe }) =>
+      listenPipe
+        ? [
+            '-listen-pipe is only supported on Windows and is ignored: other platforms serve JSON-RPC over the AF_UNIX socket directly',
+          ]
+        : [],
+
+    die() {
+      process.kill(process.pid, 'SIGKILL');
+      // The signal ends us before the call returns; this is for the type checker and for a kernel that disagrees.
+      return process.abort();
+    },
 
     limitOpenFiles() {
       const limit = new BigUint64Array(2);

@@ -23,6 +23,9 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
     commandLine: identities.commandLine,
     signalIfSame: identities.signalIfSame,
     self: identities.self,
+    check(request) {
+      checkSpawn(request, paths);
+    },
     spawn(request) {
       const file = checkSpawn(request, paths);
       listenForExits();

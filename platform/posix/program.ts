@@ -9,7 +9,7 @@ import type { Paths, SpawnRequest } from '../platform.ts';
  * @returns the file to execute
  * @throws SystemCallError with the contract's text
  */
-export function checkSpawn(request: SpawnRequest, paths: Paths): string {
+export function checkSpawn(request: Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'>, paths: Paths): string {
   if (request.cwd !== undefined) checkDirectory(request.cwd, paths);
   const file = request.command.includes('/') ? request.command : search(request.command);
   if (request.env.some(([name, value]) => name.includes('\0') || value.includes('\0'))) {

@@ -202,12 +202,17 @@ class PosixLock implements RunDirectoryLock {
 
   release(): void {
     if (!this.#held) return;
-    this.#held = false;
     try {
       ftruncateSync(this.#fd, 0);
     } finally {
-      closeSync(this.#fd);
+      this.letGo();
     }
+  }
+
+  letGo(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    closeSync(this.#fd);
   }
 }
 

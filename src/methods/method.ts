@@ -1,39 +1,44 @@
 /**
- * A method is data: a name, the shape of its params, a function. The dispatcher (src/rpc/connection.ts) knows none of
+ * A method is data: a name, the shape of its params, a function. The dispatcher (src/rpc/dispatcher.ts) knows none of
  * them; a profile is a list of names.
  */
-import type { Platform } from '../../platform/platform.ts';
 import type { JsonSlice, ResultObject } from '../rpc/json.ts';
 import type { Schema } from '../rpc/params.ts';
-import type { Profile } from '../rpc/profiles.ts';
+import type { FeedOwner } from '../sessions/feed.ts';
 
-/** What every method may use. `src/daemon` puts it together once. */
-export interface Services {
-  readonly platform: Platform;
-  readonly profile: Profile;
+/** What a method may know of the connection a request came by. */
+export interface Client extends FeedOwner {
+  /** Spawns that have neither registered nor failed, by process id: later requests for the id wait (spec wire.md §9.5). */
+  readonly pendingSpawns: Map<string, Promise<unknown>>;
 }
 
 /** One request being answered. */
-export interface Call<S = Services> {
+export interface Call<S> {
   readonly services: S;
+  readonly client: Client;
   /** Runs right after this request's reply was queued and before anything else of the connection. */
   afterReply(work: () => void): void;
 }
 
-export interface Method<S = Services> {
+/** The result of a method that is answered by what it does, not by a frame. */
+export const noReply: unique symbol = Symbol('no reply');
+
+export type MethodResult = ResultObject | typeof noReply;
+
+export interface Method<S> {
   readonly name: string;
   /**
-   * @param params the raw text, `undefined` when the request has none
+   * @param params the raw text, `undefined` when the request has none; valid during the call only
    * @throws RpcError, also through the promise; anything else becomes `recovered panic: …`
    */
-  run(params: JsonSlice | undefined, call: Call<S>): ResultObject | Promise<ResultObject>;
+  run(params: JsonSlice | undefined, call: Call<S>): MethodResult | Promise<MethodResult>;
 }
 
 /** Binds a params schema to its function, so that untrusted JSON becomes a typed value in exactly one step. */
 export function defineMethod<P, S>(method: {
   readonly name: `${string}.${string}`;
   readonly params: Schema<P>;
-  run(params: P, call: Call<S>): ResultObject | Promise<ResultObject>;
+  run(params: P, call: Call<S>): MethodResult | Promise<MethodResult>;
 }): Method<S> {
   return {
     name: method.name,

@@ -1,0 +1,398 @@
+/** The detached daemon: its start in order, and its end (spec modes.md §7–8). */
+import { randomBytes } from 'node:crypto';
+import { unlinkSync } from 'node:fs';
+import { HostError, SystemCallError } from '../../platform/errors.ts';
+import type { Listener, OwnedFile, Platform, RunDirectory, RunDirectoryLock } from '../../platform/platform.ts';
+import { armFailpoints, failpoint, setFailpointDeath } from '../failpoints.ts';
+import { type AllServices, allMethods } from '../methods/all.ts';
+import { remedyLine } from '../modes/launch.ts';
+import type { ModeContext } from '../modes/mode.ts';
+import { createDispatcher } from '../rpc/dispatcher.ts';
+import { Sessions } from '../sessions/sessions.ts';
+import { lookUpShellPath } from '../sessions/shell-path.ts';
+import { version } from '../version.ts';
+import { Clients } from './clients.ts';
+import { createCounters } from './counters.ts';
+import type { Log } from './log.ts';
+import {
+  ambientTokenVariable,
+  daemonChildVariable,
+  failedReport,
+  readyReport,
+  statusPipeVariable,
+  tokenPipeVariable,
+  underDaemonVariable,
+} from './markers.ts';
+import type { MetricsListener } from './metrics.ts';
+import { type Reachability, watchReachability } from './reachability.ts';
+import { serveRole, takeLock } from './run-lock.ts';
+import { timings } from './timings.ts';
+import { readTokenDescriptor, readTokenFile, TokenError } from './token.ts';
+
+const tokenFileName = 'daemon.token';
+const pipeFileName = 'rpc.pipe';
+const evictTermMs = 2_000;
+const evictKillMs = 1_000;
+
+/** Serves until something ends it. @returns the exit code */
+export async function runDaemon(context: ModeContext): Promise<number> {
+  const platform = await context.platform();
+  const inherited = takeMarkers(context.environment);
+  const daemon = new Daemon(context, platform);
+  try {
+    await daemon.start(inherited.tokenDescriptor);
+  } catch (error) {
+    const reasons = failureLines(error);
+    for (const line of reasons) context.log.raw(line);
+    await daemon.abandon();
+    if (inherited.statusDescriptor !== undefined) {
+      platform.host.reportStatus(inherited.statusDescriptor, [failedReport, ...reasons].join('\n'));
+    }
+    return 1;
+  }
+  if (inherited.statusDescriptor !== undefined) platform.host.reportStatus(inherited.statusDescriptor, readyReport);
+  return daemon.ended;
+}
+
+/** Reads the launcher's variables and deletes them at once, so that no descendant sees one. */
+function takeMarkers(environment: NodeJS.ProcessEnv): {
+  readonly statusDescriptor: string | undefined;
+  readonly tokenDescriptor: string | undefined;
+} {
+  const taken = {
+    statusDescriptor: environment[statusPipeVariable],
+    tokenDescriptor: environment[tokenPipeVariable],
+  };
+  for (const name of [daemonChildVariable, statusPipeVariable, tokenPipeVariable, ambientTokenVariable]) {
+    delete environment[name];
+  }
+  environment[underDaemonVariable] = '1';
+  return taken;
+}
+
+/** Our own line with number and remedy first, then the contract's reason (spec modes.md §6). */
+function failureLines(error: unknown): string[] {
+  if (error instanceof TokenError) return [error.message];
+  if (error instanceof HostError)
+    return [remedyLine(error), `claustrum: ${error.message}`].filter((line) => line !== '');
+  return [`holdfast: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`];
+}
+
+class Daemon {
+  readonly #context: ModeContext;
+  readonly #platform: Platform;
+  readonly #log: Log;
+  readonly #counters = createCounters();
+  readonly #instanceId = randomBytes(16).toString('hex');
+  /** Ends look-ups that still run when the daemon ends. */
+  readonly #lifetime = new AbortController();
+  readonly #ended = Promise.withResolvers<number>();
+  #ending = false;
+  /** A signal that came during the start; the start completes first. */
+  #endRequested: (() => void) | undefined;
+  #started = false;
+  #directory: RunDirectory | undefined;
+  #lock: RunDirectoryLock | undefined;
+  #listener: Listener | undefined;
+  #tokenFile: OwnedFile | undefined;
+  #metrics: MetricsListener | undefined;
+  #reachability: Reachability | undefined;
+  #sessions: Sessions | undefined;
+  #clients: Clients | undefined;
+
+  constructor(context: ModeContext, platform: Platform) {
+    this.#context = context;
+    this.#platform = platform;
+    this.#log = context.log;
+  }
+
+  /** Resolves with the exit code once everything is torn down. */
+  get ended(): Promise<number> {
+    return this.#ended.promise;
+  }
+
+  // ---- start, in the order of spec modes.md §7
+
+  async start(tokenDescriptor: string | undefined): Promise<void> {
+    const { settings } = this.#context;
+    const { profile, socketPath } = settings;
+    this.#takeSignals();
+    this.#takeFailures();
+    setFailpointDeath(() => this.#platform.host.die());
+    armFailpoints(this.#context.environment);
+    const limit = this.#platform.host.limitOpenFiles();
+    if (limit !== undefined) {
+      this.#log.info('daemon', `child processes will start with an open-files limit of ${limit}`);
+    }
+    this.#warnAboutSettings();
+
+    const token = this.#readToken(tokenDescriptor);
+    this.#log.redact(token.toString('utf8'));
+    const shellPath = lookUpShellPath(this.#platform.host, this.#log, timings.shellPathMs, this.#lifetime.signal);
+
+    const directory = this.#platform.runDirectories.open(this.#platform.paths.directoryOf(socketPath));
+    this.#directory = directory;
+    if (profile.modes.runDirLock) await this.#claim(directory);
+
+    const startedAt = Date.now();
+    const sessions = new Sessions({
+      platform: this.#platform,
+      profile,
+      log: this.#log,
+      counters: this.#counters,
+      timings,
+      shellPath,
+      keepChildren: this.#keepsChildren(),
+      onSessionEnd: () => this.#reachability?.check(),
+    });
+    this.#sessions = sessions;
+    const services: AllServices = {
+      platform: this.#platform,
+      profile,
+      settings,
+      counters: this.#counters,
+      timings,
+      sessions,
+      daemon: { version, instanceId: this.#instanceId, startedAt },
+      requestShutdown: () => {
+        if (!this.#ending) this.#log.info('ServerHandler', 'server.shutdown received over RPC');
+        this.end();
+      },
+    };
+    const clients = new Clients({
+      dispatcher: createDispatcher({
+        services,
+        profile,
+        token,
+        methods: allMethods,
+        log: this.#log,
+        errorText: (error) => (error instanceof SystemCallError ? error.message : undefined),
+      }),
+      log: this.#log,
+      counters: this.#counters,
+      timings,
+      reattachClosesOld: profile.process.reattachClosesOld,
+      idleCloseMs: profile.wire.idleCloseMs,
+      onClose: () => this.#reachability?.check(),
+    });
+    this.#clients = clients;
+
+    // Bind and token belong together: of many starts at once, the one that is left must find its own token.
+    await directory.exclusively(async () => {
+      this.#listener = await this.#platform.transport.listen(socketPath, {
+        onConnection: (socket) => clients.accept(socket),
+        onRefused: (reason) => {
+          this.#counters.peersRefused++;
+          this.#log.warn('Server', `connection refused: ${reason}`);
+        },
+        onError: (error) => this.#log.error('Server', `accept: ${error.message}`),
+      });
+      failpoint('daemon.listen.after');
+      this.#lock?.write({
+        ...this.#lockRecord(),
+        instanceId: this.#instanceId,
+        startedAt,
+      });
+      if (this.#platform.os !== 'windows') directory.removeLeftover(pipeFileName);
+      this.#publishToken(directory, token);
+    });
+    await this.#startMetrics();
+    this.#log.raw(this.#banner());
+    this.#watch(token, directory, sessions, clients);
+    this.#started = true;
+    this.#endRequested?.();
+  }
+
+  #takeSignals(): void {
+    this.#platform.host.onEndRequest((reason) => {
+      if (this.#ending) return;
+      const children = this.#keepsChildren() ? 'kept' : 'killed';
+      this.#log.info('daemon', `received ${reason}; shutting down (children will be ${children})`);
+      this.end();
+    });
+  }
+
+  /** A fault in one callback must not take the sessions of everybody else with it. */
+  #takeFailures(): void {
+    for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+      process.removeAllListeners(event);
+      process.on(event, (error: unknown) => {
+        this.#log.error('Server', `recovered panic: ${error instanceof Error ? error.stack : String(error)}`);
+      });
+    }
+  }
+
+  #warnAboutSettings(): void {
+    const { settings } = this.#context;
+    for (const { mode, text } of settings.warnings) {
+      if (mode === 'all' || mode === 'serve') this.#log.warn('Server', text);
+    }
+    const { listenPipe, keepChildren, profile } = settings;
+    const keepChildrenAllowed = profile.platform.windowsKeepChildren;
+    for (const text of this.#platform.host.serveWarnings({ listenPipe, keepChildren, keepChildrenAllowed })) {
+      this.#log.warn('Server', text);
+    }
+  }
+
+  #keepsChildren(): boolean {
+    const { keepChildren, profile } = this.#context.settings;
+    return keepChildren && this.#platform.host.keepsChildren(profile.platform.windowsKeepChildren);
+  }
+
+  #readToken(tokenDescriptor: string | undefined): Buffer {
+    const { tokenFile, tokenFd } = this.#context.settings;
+    if (tokenFd !== undefined) {
+      if (tokenDescriptor === undefined) throw new TokenError('claustrum: read --token-fd: no token was handed over');
+      return readTokenDescriptor(tokenDescriptor, this.#platform);
+    }
+    if (tokenFile === undefined) {
+      throw new TokenError('claustrum: daemonized child requires --token-file or --token-fd');
+    }
+    const token = readTokenFile(tokenFile, this.#platform);
+    try {
+      unlinkSync(tokenFile);
+    } catch (error) {
+      this.#log.warn(
+        'daemon',
+        `failed to remove token file: unlink ${tokenFile}: ${this.#platform.paths.reason(error)}`,
+      );
+    }
+    return token;
+  }
+
+  async #claim(directory: RunDirectory): Promise<void> {
+    const { settings } = this.#context;
+    const claimed = await takeLock({
+      platform: this.#platform,
+      directory,
+      socketPath: settings.socketPath,
+      socketIsDefault: settings.effective.socket.source === 'default',
+      log: this.#log,
+      asker: 'serve',
+      termMs: evictTermMs,
+      killMs: evictKillMs,
+      create: true,
+    });
+    if ('lock' in claimed) {
+      this.#lock = claimed.lock;
+      this.#lock.write(this.#lockRecord());
+      return;
+    }
+    this.#log.warn(
+      'daemon',
+      "serve: not the run dir's lock holder; leaving any predecessor's children alone and recording none",
+    );
+  }
+
+  #lockRecord(): { pid: number; role: string; node?: string } {
+    const { pid, node } = this.#platform.processes.self();
+    return { pid, role: serveRole, ...(node === undefined ? {} : { node }) };
+  }
+
+  #publishToken(directory: RunDirectory, token: Buffer): void {
+    if (this.#context.settings.tokenFd !== undefined) {
+      directory.removeLeftover(tokenFileName);
+      return;
+    }
+    try {
+      failpoint('daemon.token.write');
+      this.#tokenFile = directory.publish(tokenFileName, token);
+    } catch (error) {
+      this.#log.warn('daemon', `failed to persist token: ${this.#platform.paths.reason(error)}`);
+    }
+  }
+
+  async #startMetrics(): Promise<void> {
+    const { metricsAddress } = this.#context.settings;
+    if (metricsAddress === undefined) return;
+    try {
+      const { serveMetrics } = await import('./metrics.ts');
+      this.#metrics = await serveMetrics(metricsAddress, this.#counters);
+    } catch (error) {
+      this.#log.error('Server', `metrics: ${(error as Error).message}`);
+    }
+  }
+
+  #banner(): string {
+    const { settings } = this.#context;
+    const suffix = settings.profile.modes.bannerSuffix ? ` (pid ${process.pid}, instance ${this.#instanceId})` : '';
+    return `Claustrum remote server listening on ${settings.socketPath}${suffix}`;
+  }
+
+  #watch(token: Buffer, directory: RunDirectory, sessions: Sessions, clients: Clients): void {
+    const { settings } = this.#context;
+    if (this.#listener === undefined) return;
+    this.#reachability = watchReachability({
+      platform: this.#platform,
+      directory,
+      listener: this.#listener,
+      socketPath: settings.socketPath,
+      token,
+      instanceId: this.#instanceId,
+      log: this.#log,
+      timings,
+      connectionCount: () => clients.count,
+      sessionCount: () => sessions.runningCount,
+      selfProbe: settings.profile.modes.selfProbe,
+      end: () => this.end(),
+    });
+    this.#reachability.check();
+  }
+
+  // ---- end, in the order of spec modes.md §8
+
+  /** Begins the end; more calls change nothing. */
+  end(): void {
+    if (!this.#started) {
+      this.#endRequested = () => this.end();
+      return;
+    }
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#log.info('Server', 'shutdown requested');
+    void this.#tearDown().then(
+      () => this.#ended.resolve(0),
+      (error: unknown) => {
+        this.#log.error('Server', `shutdown: ${String(error)}`);
+        this.#ended.resolve(0);
+      },
+    );
+  }
+
+  async #tearDown(): Promise<void> {
+    this.#reachability?.stop();
+    this.#listener?.close();
+    this.#metrics?.close();
+    const closed = this.#clients?.closeAll() ?? 0;
+    this.#lifetime.abort();
+    const killed = await this.#leaveChildren();
+    await this.abandon();
+    this.#log.info('Server', `cleanup: closed ${closed} connection(s), killed ${killed} child process group(s)`);
+  }
+
+  /** @returns how many groups were killed */
+  async #leaveChildren(): Promise<number> {
+    const sessions = this.#sessions;
+    if (sessions === undefined) return 0;
+    if (!this.#keepsChildren()) return sessions.killAll();
+    this.#log.info(
+      'Server',
+      `-keep-children: leaving ${sessions.runningCount} running child process(es) alive across shutdown`,
+    );
+    return 0;
+  }
+
+  /** Removes what is published and still ours, and lets go of the run directory. */
+  async abandon(): Promise<void> {
+    this.#lifetime.abort();
+    const directory = this.#directory;
+    await directory?.exclusively(() => {
+      this.#listener?.close();
+      this.#listener?.unpublish();
+      this.#tokenFile?.remove();
+    });
+    this.#lock?.release();
+    directory?.close();
+    this.#directory = undefined;
+  }
+}

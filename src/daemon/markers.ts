@@ -1,0 +1,16 @@
+/** Internal variables between launcher and detached daemon; no child of the daemon sees one (spec modes.md §4). */
+
+/** "I am the detached child". */
+export const daemonChildVariable = 'CLAUSTRUM_DAEMON_CHILD';
+/** Number of the inherited descriptor with the token. */
+export const tokenPipeVariable = 'CLAUSTRUM_TOKEN_PIPE';
+/** Number of the inherited descriptor for the start report. */
+export const statusPipeVariable = 'HOLDFAST_STATUS_PIPE';
+/** Never a token of ours, never shown to anybody. */
+export const ambientTokenVariable = 'CLAUDE_RPC_TOKEN';
+/** Tells children that they run under the daemon; a host may export it, so it is no marker of ours. */
+export const underDaemonVariable = 'CLAUDE_SSH_DAEMON_CHILD';
+
+/** What the launcher reads from the status pipe. */
+export const readyReport = 'ready';
+export const failedReport = 'failed';

@@ -1,0 +1,192 @@
+/**
+ * One daemon at a time in a run directory: the lock, its record, and how a predecessor is asked to go
+ * (spec modes.md §7 "Lock and eviction", §10). No signal is ever sent on the word of the record alone.
+ */
+import { basename } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type {
+  LockAttempt,
+  LockRecord,
+  Platform,
+  ProcessIdentity,
+  RunDirectory,
+  RunDirectoryLock,
+} from '../../platform/platform.ts';
+import { parseFlags } from '../modes/flags.ts';
+import type { Log } from './log.ts';
+
+export const lockName = 'daemon.lock';
+/** The role a daemon writes into its record. */
+export const serveRole = 'serve';
+
+const retryMs = 50;
+/** A holder that has just taken the lock needs a moment to write its record. */
+const recordWaitMs = 500;
+/** Many starts at once evict each other in turn; beyond this many one serves without the lock. */
+const maxEvictions = 40;
+
+export interface EvictionOptions {
+  readonly platform: Platform;
+  readonly directory: RunDirectory;
+  readonly socketPath: string;
+  /** A daemon without `-socket` on its command line serves this path too. */
+  readonly socketIsDefault: boolean;
+  readonly log: Log;
+  /** Who asks: the lines of the log begin with it. */
+  readonly asker: 'serve' | 'stop';
+  /** From SIGTERM to SIGKILL, and after that. */
+  readonly termMs: number;
+  readonly killMs: number;
+  /** Takes the lock; `-stop` only looks and never makes the file. */
+  readonly create: boolean;
+}
+
+export type Eviction =
+  /** Nobody held it. */
+  | { readonly outcome: 'free'; readonly lock: RunDirectoryLock }
+  | { readonly outcome: 'terminated' | 'killed'; readonly lock: RunDirectoryLock }
+  | { readonly outcome: 'survivor' | 'unavailable' };
+
+/** Takes the lock, ending a verified predecessor on the way. */
+export async function takeLock(options: EvictionOptions): Promise<Eviction> {
+  let outcome: 'free' | 'terminated' | 'killed' = 'free';
+  for (let round = 0; round < maxEvictions; round++) {
+    const attempt = await attemptWithRecord(options);
+    if (attempt.state === 'taken') return { outcome, lock: attempt.lock };
+    if (attempt.state !== 'held') {
+      if (options.asker === 'serve') tell(options, `serve: WARNING ${attempt.reason}`);
+      return { outcome: 'unavailable' };
+    }
+    const ended = await endHolder(attempt.record, options);
+    if (ended === 'survivor') return { outcome: 'survivor' };
+    if (ended !== 'changed') outcome = ended;
+  }
+  return { outcome: 'survivor' };
+}
+
+/** A held lock whose record is not there yet is looked at again. */
+async function attemptWithRecord(options: EvictionOptions): Promise<LockAttempt> {
+  for (let waited = 0; ; waited += retryMs) {
+    const attempt = options.directory.tryLock(lockName, { create: options.create });
+    if (attempt.state !== 'held' || attempt.record !== undefined || waited >= recordWaitMs) return attempt;
+    await delay(retryMs);
+  }
+}
+
+/** `changed`: another process holds it by now, which is a new question. */
+async function endHolder(
+  record: LockRecord | undefined,
+  options: EvictionOptions,
+): Promise<'terminated' | 'killed' | 'survivor' | 'changed'> {
+  const { asker, directory, termMs, killMs } = options;
+  const leaveAlone = (reason: string): 'survivor' => {
+    tell(
+      options,
+      `${asker}: WARNING ${directory.path}/${lockName} is held by a live process we will not signal (${reason}); leaving it alone`,
+    );
+    if (asker === 'serve') tell(options, `serve: previous owner of ${directory.path}: survivor`);
+    return 'survivor';
+  };
+  if (record === undefined) return leaveAlone('its record cannot be read');
+  const holder = verify(record, options);
+  if (holder === undefined) return 'changed';
+  if (typeof holder === 'string') return leaveAlone(holder);
+
+  const who = `pid ${record.pid}${record.instanceId === undefined ? '' : ` (instance "${record.instanceId}")`}`;
+  tell(options, `${asker}: run dir is held by a live daemon, ${who}; sending SIGTERM`);
+  if (options.platform.processes.signalIfSame(holder, 'TERM') === 'refused')
+    return leaveAlone('it may not be signalled');
+  const afterTerm = await waitForRelease(record, termMs, options);
+  if (afterTerm === 'released') {
+    tell(options, `${asker}: previous daemon ${who} exited after SIGTERM`);
+    return 'terminated';
+  }
+  if (afterTerm === 'changed') return 'changed';
+
+  const still = verify(record, options);
+  if (still === undefined) return 'changed';
+  if (typeof still === 'string') {
+    if (asker === 'stop') {
+      tell(
+        options,
+        `stop: pid ${record.pid} is no longer our serve holder before SIGKILL (${still}); leaving it alone`,
+      );
+      return 'survivor';
+    }
+    return leaveAlone(still);
+  }
+  tell(
+    options,
+    `${asker}: WARNING previous daemon ${who} ignored SIGTERM for ${termMs / 1000}s; sending SIGKILL` +
+      ' (its Claude Code children, if any, are ended next, before this daemon serves)'.repeat(
+        asker === 'serve' ? 1 : 0,
+      ),
+  );
+  options.platform.processes.signalIfSame(still, 'KILL');
+  const afterKill = await waitForRelease(record, killMs, options);
+  if (afterKill === 'released') {
+    tell(options, `${asker}: previous owner of ${directory.path}: killed`);
+    return 'killed';
+  }
+  if (afterKill === 'changed') return 'changed';
+  tell(
+    options,
+    `${asker}: WARNING previous daemon ${who} survived SIGKILL (uninterruptible?); proceeding without run-dir ownership`,
+  );
+  return 'survivor';
+}
+
+/** Looks whether the holder lets go; the lock is taken by the caller's next attempt, not here. */
+async function waitForRelease(
+  record: LockRecord,
+  limitMs: number,
+  options: EvictionOptions,
+): Promise<'released' | 'held' | 'changed'> {
+  for (let waited = 0; waited < limitMs; waited += retryMs) {
+    await delay(retryMs);
+    const attempt = options.directory.tryLock(lockName, { create: options.create });
+    if (attempt.state === 'taken') {
+      attempt.lock.letGo();
+      return 'released';
+    }
+    if (attempt.state === 'held' && attempt.record !== undefined && attempt.record.pid !== record.pid) return 'changed';
+  }
+  return 'held';
+}
+
+/**
+ * Whether the recorded holder is a daemon of ours for this socket.
+ * @returns its identity, the reason why it is not, or `undefined` when there is no such process any more
+ */
+function verify(record: LockRecord, options: EvictionOptions): ProcessIdentity | string | undefined {
+  if (record.role !== serveRole) return `its holder is not a daemon (role "${record.role}")`;
+  const { processes } = options.platform;
+  const own = processes.self();
+  if (record.node !== own.node) return 'it belongs to another boot or another pid namespace';
+  if (record.pid === own.pid) return 'its record names this very process';
+  const identity = processes.identify(record.pid);
+  if (identity === undefined) return undefined;
+  const words = processes.commandLine(record.pid);
+  if (words === undefined || !servesSocket(words, options)) {
+    return `pid ${record.pid} is not a ${ownProgram()} --serve process for ${options.socketPath}`;
+  }
+  return identity;
+}
+
+/** The script in an interpreted start, the executable in a single-file one. */
+function ownProgram(): string {
+  return basename(process.argv[1] ?? process.execPath);
+}
+
+function servesSocket(words: readonly string[], { socketPath, socketIsDefault }: EvictionOptions): boolean {
+  const at = words.findIndex((word) => basename(word) === ownProgram());
+  if (at < 0) return false;
+  const parsed = parseFlags(words.slice(at + 1));
+  if (parsed.outcome !== 'parsed' || parsed.given.serve !== true) return false;
+  return parsed.given.socket === undefined ? socketIsDefault : parsed.given.socket === socketPath;
+}
+
+function tell({ log }: EvictionOptions, text: string): void {
+  if (text.includes('WARNING')) log.warn('daemon', text);
+  else log.info('daemon', text);
+}

@@ -1,0 +1,46 @@
+/** Every timer of the daemon, in milliseconds, in one table: there are no hidden ones. Tests pass shorter ones. */
+export interface Timings {
+  /** How long a grandchild may hold the pipes open after the child has ended (spec process.md §4). */
+  readonly pipeDrainMs: number;
+  /** `killAndWait` without `timeoutMs`, its most, and what an escalated kill is waited for (spec process.md §7). */
+  readonly killGraceMs: number;
+  readonly killGraceMaxMs: number;
+  readonly killEscalatedMs: number;
+  /** From the polite signal to the group kill of a superseded session (spec process.md §3.6). */
+  readonly supersedeGraceMs: number;
+  /** An ended process can be replayed for so long, looked at so often (spec process.md §9). */
+  readonly retentionMs: number;
+  readonly retentionCheckMs: number;
+  /** Killed children are waited for at most so long at the end (spec process.md §10). */
+  readonly shutdownWaitMs: number;
+  /** Login-shell PATH (spec process.md §3.3). */
+  readonly shellPathMs: number;
+  /** Handlers of a half-closed connection may finish for so long (spec wire.md §2). */
+  readonly halfCloseMs: number;
+  /** An idle connection is looked for at most so often (spec wire.md §1). */
+  readonly idleCheckMaxMs: number;
+  /** Orphan self-probe (spec modes.md §8). */
+  readonly selfProbeMs: number;
+  readonly orphanGraceMs: number;
+  readonly selfProbeReplyMs: number;
+  /** A daemon nobody can reach, with nothing to lose, looks so often whether that is still true (design decision 15). */
+  readonly unreachableCheckMs: number;
+}
+
+export const timings: Timings = {
+  pipeDrainMs: 5_000,
+  killGraceMs: 3_000,
+  killGraceMaxMs: 30_000,
+  killEscalatedMs: 7_000,
+  supersedeGraceMs: 3_000,
+  retentionMs: 15 * 60_000,
+  retentionCheckMs: 60_000,
+  shutdownWaitMs: 1_000,
+  shellPathMs: 4_000,
+  halfCloseMs: 10_000,
+  idleCheckMaxMs: 30_000,
+  selfProbeMs: 60_000,
+  orphanGraceMs: 10 * 60_000,
+  selfProbeReplyMs: 5_000,
+  unreachableCheckMs: 1_000,
+};

@@ -1,0 +1,34 @@
+/** `git.list_branches` (spec git.md §5). */
+import { RpcError } from '../rpc/errors.ts';
+import type { ResultObject } from '../rpc/json.ts';
+import { NoRepository } from './failures.ts';
+import type { GitProgram } from './git-program.ts';
+import { placeOf } from './managed.ts';
+import { openRepository } from './open.ts';
+import type { Repository } from './repository.ts';
+import { linesOf } from './text.ts';
+
+const noRepository: ResultObject = { isRepo: false, branches: [] };
+
+/**
+ * @param path after tilde; `''`: the daemon's own working directory
+ * @throws RpcError `exit status 128`; GitRefusal
+ */
+export async function listBranches(program: GitProgram, path: string): Promise<ResultObject> {
+  const { platform, profile } = program.services;
+  if (profile.git.listBranches.refuseManaged && (await placeOf(path, platform.git)).state !== 'outside') {
+    return noRepository;
+  }
+  let repository: Repository;
+  try {
+    ({ repository } = await openRepository(program, path));
+  } catch (error) {
+    if (error instanceof NoRepository) return noRepository;
+    throw error;
+  }
+  if (!(await repository.test(['rev-parse', '--git-dir']))) return noRepository;
+  // Not %(refname:short): that says `heads/main` where a tag `main` exists.
+  const names = await repository.run(['for-each-ref', '--format=%(refname:lstrip=2)', 'refs/heads/']);
+  if (names.failure !== undefined) throw new RpcError('internal', names.failure);
+  return { isRepo: true, branches: linesOf(names.stdout) };
+}

@@ -1,0 +1,8 @@
+/** Every method there is; the profile decides which of them are served. */
+import type { Method } from './method.ts';
+import { type ProcessServices, processMethods } from './process.ts';
+import { type ServerServices, serverMethods } from './server.ts';
+
+export type AllServices = ServerServices & ProcessServices;
+
+export const allMethods: readonly Method<AllServices>[] = [...serverMethods, ...processMethods];

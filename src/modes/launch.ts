@@ -1,0 +1,152 @@
+/** The foreground part of `-serve`: starts the detached daemon and tells what became of it (spec modes.md §6). */
+import { closeSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { HostError } from '../../platform/errors.ts';
+import type { Detached, Platform } from '../../platform/platform.ts';
+import { daemonChildVariable, readyReport, statusPipeVariable, tokenPipeVariable } from '../daemon/markers.ts';
+import { ownCommand } from '../daemon/own-process.ts';
+import { readTokenDescriptor, TokenError } from '../daemon/token.ts';
+import type { ModeContext } from './mode.ts';
+
+export const logName = 'remote-server.log';
+
+const pollMs = 20;
+/** How long the status of a child that has closed its pipe is waited for. */
+const exitTextMs = 2_000;
+const predecessorDialMs = 500;
+/** Lines of the log shown for a child that died without a word. */
+const shownLogLines = 10;
+
+export async function launchDaemon(context: ModeContext): Promise<number> {
+  const { settings, log } = context;
+  const { socketPath, profile } = settings;
+  const platform = await context.platform();
+  const deadline = performance.now() + profile.modes.launcherWaitMs;
+  const fail = (...lines: readonly string[]): number => {
+    for (const line of lines) if (line !== '') log.raw(line);
+    return 1;
+  };
+
+  let secret: Buffer | undefined;
+  try {
+    secret = settings.tokenFd === undefined ? undefined : readTokenDescriptor(String(settings.tokenFd), platform);
+  } catch (error) {
+    if (error instanceof TokenError) return fail(error.message);
+    throw error;
+  }
+  const directory = platform.paths.directoryOf(socketPath);
+  try {
+    platform.runDirectories.create(directory);
+    platform.runDirectories.open(directory).close();
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    return fail(
+      remedyLine(error),
+      `claustrum: listen unix: listen unix ${socketPath}: bind: ${platform.paths.reason(error.cause ?? error)}`,
+    );
+  }
+  const predecessor = profile.modes.namesPredecessor && (await accepts(platform, socketPath, predecessorDialMs));
+
+  const logPath = join(directory, logName);
+  const opened = platform.runDirectories.openLog(logPath, profile.modes.logRotate);
+  const logFd = 'fd' in opened ? opened.fd : undefined;
+  let daemon: Detached;
+  try {
+    daemon = platform.host.detach({
+      ...ownCommand(context.arguments, { ...context.environment, [daemonChildVariable]: '1' }),
+      logFd,
+      secret,
+      statusVariable: statusPipeVariable,
+      secretVariable: tokenPipeVariable,
+    });
+  } catch (error) {
+    return fail(`claustrum: ${(error as Error).message}`);
+  } finally {
+    if (logFd !== undefined) closeSync(logFd);
+  }
+  for (const note of daemon.notes) log.raw(note);
+
+  try {
+    const report = await reportOf(daemon, deadline);
+    if (report === 'late') {
+      const kept = predecessor && (await accepts(platform, socketPath, predecessorDialMs));
+      return fail(
+        kept
+          ? `claustrum: daemon did not take over ${socketPath} (predecessor still owns it)`
+          : timeoutText(socketPath),
+      );
+    }
+    if (report === readyReport) {
+      return (await acceptsBefore(platform, socketPath, deadline)) ? 0 : fail(timeoutText(socketPath));
+    }
+    const reasons =
+      report === '' ? await deathOf(daemon, logFd === undefined ? undefined : logPath) : report.split('\n').slice(1);
+    return fail(...reasons, timeoutText(socketPath));
+  } finally {
+    daemon.release();
+  }
+}
+
+function timeoutText(socketPath: string): string {
+  return `claustrum: timeout waiting for daemon to accept on ${socketPath}`;
+}
+
+/** Our own line in front of the contract's reason, with what to do about it. */
+export function remedyLine(error: HostError): string {
+  if (error.remedy === '') return '';
+  return error.message.startsWith('listen unix:')
+    ? `holdfast: ${error.remedy}`
+    : `holdfast: ${error.message}; ${error.remedy}`;
+}
+
+/** Everything on the status pipe; empty when the child died without a word. */
+async function reportOf(daemon: Detached, deadline: number): Promise<string | 'late'> {
+  const read = async (): Promise<string> => {
+    let text = '';
+    for await (const chunk of daemon.status) text += chunk.toString('utf8');
+    return text.trimEnd();
+  };
+  const limit = new AbortController();
+  const late = delay(Math.max(0, deadline - performance.now()), 'late' as const, { signal: limit.signal });
+  try {
+    return await Promise.race([read(), late]);
+  } finally {
+    limit.abort();
+    late.catch(() => {});
+  }
+}
+
+async function deathOf(daemon: Detached, logPath: string | undefined): Promise<string[]> {
+  for (let waited = 0; waited < exitTextMs && daemon.exitText() === undefined; waited += pollMs) await delay(pollMs);
+  const lines = [`claustrum: daemon exited during start: ${daemon.exitText() ?? 'it closed its status pipe'}`];
+  return logPath === undefined ? lines : [...lines, ...lastLines(logPath)];
+}
+
+function lastLines(path: string): string[] {
+  try {
+    return readFileSync(path, 'utf8').trimEnd().split('\n').slice(-shownLogLines);
+  } catch {
+    return [];
+  }
+}
+
+/** The daemon said that it is ready, but another start may be replacing it right now; whoever wins will accept. */
+async function acceptsBefore(platform: Platform, socketPath: string, deadline: number): Promise<boolean> {
+  for (;;) {
+    const left = deadline - performance.now();
+    if (await accepts(platform, socketPath, Math.max(pollMs, left))) return true;
+    if (left <= 0) return false;
+    await delay(pollMs);
+  }
+}
+
+async function accepts(platform: Platform, socketPath: string, timeoutMs: number): Promise<boolean> {
+  try {
+    const socket = await platform.transport.dial(socketPath, { timeoutMs });
+    socket.destroy();
+    return true;
+  } catch {
+    return false;
+  }
+}

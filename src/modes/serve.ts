@@ -1,0 +1,17 @@
+/** `-serve`: the launcher in the foreground, or the detached daemon it has started (spec modes.md §6–7). */
+import { daemonChildVariable } from '../daemon/markers.ts';
+import type { Mode } from './mode.ts';
+
+export const runServe: Mode = async (context) => {
+  if (context.settings.durable) {
+    context.log.raw('holdfast: -durable is not built yet; see README "Limits"');
+    return 1;
+  }
+  if (context.settings.wireLogPath !== undefined) {
+    context.log.raw('holdfast: -wire-log is not built yet; see README "Limits"');
+    return 1;
+  }
+  return context.environment[daemonChildVariable] === undefined
+    ? (await import('./launch.ts')).launchDaemon(context)
+    : (await import('../daemon/daemon.ts')).runDaemon(context);
+};

@@ -1,0 +1,100 @@
+/** `-stop`: asks a daemon to end; a daemon that cannot be reached is success (spec modes.md §10). */
+import { rmdirSync, unlinkSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Platform } from '../../platform/platform.ts';
+import { type EvictionOptions, takeLock } from '../daemon/run-lock.ts';
+import type { Mode, ModeContext } from './mode.ts';
+import { writeWhole } from './standard-output.ts';
+
+/** Exactly this line: never with a token. */
+const request = '{"jsonrpc":"2.0","id":1,"method":"server.shutdown"}\n';
+const replyMs = 2_000;
+const termMs = 4_000;
+const killMs = 1_500;
+
+type StopWord = 'stopped' | 'none' | 'terminated' | 'killed' | 'survivor';
+
+export const runStop: Mode = async (context) => {
+  const { settings } = context;
+  const { modes } = settings.profile;
+  const platform = await context.platform();
+  const asked = await ask(platform, settings.socketPath);
+  if (modes.stopRemoves === 'socket') removeWhatever(settings.socketPath);
+  if (!modes.stopOutput) return 0;
+
+  const word: StopWord = asked ? 'stopped' : await endUnreachable(platform, context);
+  if (word !== 'stopped' && word !== 'survivor') {
+    removeWhatever(settings.socketPath);
+    removeWhatever(join(platform.paths.directoryOf(settings.socketPath), 'daemon.token'));
+  }
+  writeWhole(1, `${word}\n`);
+  return 0;
+};
+
+/** @returns whether a daemon was reached; what it answers does not matter */
+async function ask(platform: Platform, socketPath: string): Promise<boolean> {
+  let socket: Socket;
+  try {
+    socket = await platform.transport.dial(socketPath);
+  } catch {
+    return false;
+  }
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, replyMs);
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    socket.once('data', done);
+    socket.once('close', done);
+    socket.on('error', () => {});
+    socket.on('end', done);
+    socket.write(request);
+  });
+  socket.destroy();
+  return true;
+}
+
+/** Nobody accepts: perhaps a daemon hangs and still holds the run directory. */
+async function endUnreachable(platform: Platform, { settings, log }: ModeContext): Promise<StopWord> {
+  let directory: EvictionOptions['directory'];
+  try {
+    directory = platform.runDirectories.open(platform.paths.directoryOf(settings.socketPath));
+  } catch {
+    return 'none';
+  }
+  try {
+    const eviction = await takeLock({
+      platform,
+      directory,
+      socketPath: settings.socketPath,
+      socketIsDefault: settings.effective.socket.source === 'default',
+      log,
+      asker: 'stop',
+      termMs,
+      killMs,
+      create: false,
+    });
+    if ('lock' in eviction) {
+      eviction.lock.letGo();
+      return eviction.outcome === 'free' ? 'none' : eviction.outcome;
+    }
+    return eviction.outcome === 'survivor' ? 'survivor' : 'none';
+  } finally {
+    directory.close();
+  }
+}
+
+/** A stale socket, a regular file or an empty folder; a folder with something in it stays. */
+function removeWhatever(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    try {
+      rmdirSync(path);
+    } catch {
+      // Nothing there, or not ours to clear.
+    }
+  }
+}

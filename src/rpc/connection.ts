@@ -1,0 +1,204 @@
+/** One client: lines in, frames out (spec wire.md §2). What the lines mean is the dispatcher's business. */
+import type { Socket } from 'node:net';
+import type { Counters } from '../daemon/counters.ts';
+import type { Log } from '../daemon/log.ts';
+import type { Timings } from '../daemon/timings.ts';
+import type { Client } from '../methods/method.ts';
+import type { Feed } from '../sessions/feed.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { LineReader, maxLineBytes } from './line-reader.ts';
+import { Outbox } from './outbox.ts';
+
+/** While more replies than this are unsent, no further request is read. */
+const maxUnsentReplyBytes = 1024 * 1024;
+/** Requests being answered at once; the next one is read when one of them is done. */
+const maxConcurrentCalls = 4096;
+
+export interface ConnectionContext {
+  readonly dispatcher: Dispatcher;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly timings: Timings;
+  /** Profile row `process.reattachClosesOld`. */
+  readonly reattachClosesOld: boolean;
+  /** The socket is closed and everything of it let go. */
+  onClose(connection: Connection): void;
+}
+
+export class Connection implements Client {
+  readonly pendingSpawns = new Map<string, Promise<unknown>>();
+  readonly #socket: Socket;
+  readonly #context: ConnectionContext;
+  readonly #lines = new LineReader();
+  readonly #outbox: Outbox;
+  #calls = 0;
+  #toldBusy = false;
+  /** The client sends no more. */
+  #inputEnded = false;
+  #closing = false;
+  #loggedClose = false;
+  #halfCloseTimer: NodeJS.Timeout | undefined;
+
+  constructor(socket: Socket, context: ConnectionContext) {
+    this.#socket = socket;
+    this.#context = context;
+    this.#outbox = new Outbox(socket, () => this.#goOn());
+    context.log.info('Server', 'New connection from: @');
+    socket.on('data', (chunk) => {
+      this.#lines.push(chunk as Buffer);
+      this.#serve();
+    });
+    socket.on('end', () => this.#endOfInput());
+    // A failed write or a reset: 'close' follows and does the rest.
+    socket.on('error', () => {});
+    socket.on('close', () => this.#closed());
+  }
+
+  /** Bytes moved in either direction so far; the idle check compares two readings. */
+  get bytesMoved(): number {
+    return this.#socket.bytesRead + this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
+  // ---- requests
+
+  #serve(): void {
+    while (!this.#closing && !this.#isBusy()) {
+      const line = this.#lines.next();
+      if (line === undefined) break;
+      this.#context.dispatcher.handle(line, this);
+    }
+    this.#outbox.flush();
+    if (this.#lines.overlong) this.#refuseOverlong();
+    if (this.#inputEnded) this.#closeWhenDone();
+    else if (this.#isBusy()) this.#socket.pause();
+    else if (this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  /** Something has left or was answered: there may be room for the next request. */
+  #goOn(): void {
+    if (this.#socket.isPaused() || this.#inputEnded) this.#serve();
+  }
+
+  #isBusy(): boolean {
+    if (this.#calls >= maxConcurrentCalls) {
+      this.#tellBusy();
+      return true;
+    }
+    return this.#outbox.unsentReplyBytes > maxUnsentReplyBytes;
+  }
+
+  #tellBusy(): void {
+    if (this.#toldBusy) return;
+    this.#toldBusy = true;
+    this.#context.counters.busyConnections++;
+    this.#context.log.warn(
+      'Server',
+      `connection has ${maxConcurrentCalls} requests in progress; reading goes on when some are answered`,
+    );
+  }
+
+  #refuseOverlong(): void {
+    if (this.#closing) return;
+    this.#context.counters.overlongLines++;
+    this.#context.log.warn('Server', `line longer than ${maxLineBytes} bytes; closing connection: @`);
+    this.destroy();
+  }
+
+  /** A request's answer comes later; see `callEnded`. */
+  callStarted(): void {
+    this.#calls++;
+  }
+
+  callEnded(): void {
+    this.#calls--;
+    this.#goOn();
+  }
+
+  reply(frame: string): void {
+    this.#outbox.reply(frame);
+  }
+
+  // ---- feeds
+
+  feedAttached(feed: Feed): void {
+    if (this.#closing) feed.leave();
+    else {
+      this.#outbox.add(feed);
+      if (this.#inputEnded) feed.stopLive();
+    }
+  }
+
+  feedReady(feed: Feed): void {
+    this.#outbox.wake(feed);
+  }
+
+  feedFellBehind(feed: Feed, seq: number): void {
+    this.#context.counters.slowReadersDropped++;
+    this.#context.log.warn(
+      'frameSink',
+      `slow reader dropped: process ${feed.processId} evicted seq ${seq} before it was sent; reattach with fromSeq ${seq - 1}`,
+    );
+    this.destroy();
+  }
+
+  feedReplaced(feed: Feed): void {
+    if (feed.done) this.#outbox.remove(feed);
+    if (this.#context.reattachClosesOld) this.close();
+  }
+
+  feedGone(feed: Feed): void {
+    this.#outbox.remove(feed);
+  }
+
+  // ---- end
+
+  #endOfInput(): void {
+    if (this.#closing) return;
+    this.#inputEnded = true;
+    this.#logClose();
+    this.#lines.end();
+    for (const feed of this.#outbox.feeds) feed.stopLive();
+    this.#halfCloseTimer = setTimeout(() => this.destroy(), this.#context.timings.halfCloseMs);
+    this.#serve();
+  }
+
+  #closeWhenDone(): void {
+    if (!this.#closing && this.#calls === 0 && this.#outbox.empty) this.close();
+  }
+
+  /** Sends what is queued, then closes. A client that does not read is not waited for. */
+  close(): void {
+    if (this.#closing) return;
+    this.#outbox.flush();
+    this.#leave();
+    this.#socket.destroySoon();
+    this.#halfCloseTimer ??= setTimeout(() => this.#socket.destroy(), this.#context.timings.halfCloseMs);
+    this.#halfCloseTimer.unref();
+  }
+
+  /** Closes without sending anything more. */
+  destroy(): void {
+    this.#leave();
+    this.#socket.destroy();
+  }
+
+  #leave(): void {
+    this.#closing = true;
+    const feeds = [...this.#outbox.feeds];
+    this.#outbox.close();
+    for (const feed of feeds) feed.leave();
+  }
+
+  #closed(): void {
+    clearTimeout(this.#halfCloseTimer);
+    this.#leave();
+    this.#logClose();
+    this.#context.onClose(this);
+  }
+
+  #logClose(): void {
+    if (this.#loggedClose) return;
+    this.#loggedClose = true;
+    this.#context.log.info('Server', 'Connection closed: @');
+  }
+}

@@ -1,0 +1,124 @@
+/** The handling order of a request: parse, auth, version, method, params, handler (spec wire.md §5). */
+import { timingSafeEqual } from 'node:crypto';
+import type { Log } from '../daemon/log.ts';
+import { type Call, type Method, type MethodResult, noReply } from '../methods/method.ts';
+import type { Connection } from './connection.ts';
+import { type ErrorKind, errorCodes, RpcError } from './errors.ts';
+import { type Request, readRequest } from './json-reader.ts';
+import { encodeResult, errorFrame, resultFrame } from './json-writer.ts';
+import type { Profile } from './profiles.ts';
+
+/** The one method that may need no token. */
+const shutdownMethod = 'server.shutdown';
+
+export interface DispatcherOptions<S> {
+  readonly services: S;
+  readonly profile: Profile;
+  readonly token: Buffer;
+  /** All there are; the profile's list decides which of them are served. */
+  readonly methods: readonly Method<S>[];
+  readonly log: Log;
+  /** Turns an error of the operating system into wire text; `undefined`: the error was not expected. */
+  errorText(error: unknown): string | undefined;
+}
+
+export interface Dispatcher {
+  /** Answers one line; never throws. `line` is valid during the call only. */
+  handle(line: Buffer, connection: Connection): void;
+}
+
+export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
+  const { services, profile, token, log } = options;
+  const served = new Map<string, Method<S>>();
+  for (const method of options.methods) {
+    if (profile.server.methods.includes(method.name)) served.set(method.name, method);
+  }
+  const namespaces = new Set(profile.server.methods.map(namespaceOf));
+
+  function handle(line: Buffer, connection: Connection): void {
+    const request = readRequest(line);
+    if (request === undefined) {
+      log.warn('Server', 'Parse error: the line is no JSON object in the protocol’s form');
+      refuse(connection, 'null', 'parseError', 'Parse error');
+      return;
+    }
+    const { idText, method: name } = request;
+    const needsToken = name !== shutdownMethod || profile.server.shutdownNeedsAuth;
+    if (needsToken && !isToken(request.auth)) {
+      log.warn('Server', `Unauthorized request: method=${name}, id=${idText}`);
+      refuse(connection, idText, 'unauthorized', 'Unauthorized: invalid or missing auth token');
+      return;
+    }
+    if (request.jsonrpc !== '2.0') {
+      refuse(connection, idText, 'invalidRequest', 'Invalid JSON-RPC version');
+      return;
+    }
+    const method = served.get(name);
+    if (method === undefined) {
+      refuse(connection, idText, 'methodNotFound', unknownMethod(name));
+      return;
+    }
+    run(method, request, connection);
+  }
+
+  /** Constant time for a token of the right length; the length itself is no secret. */
+  function isToken(sent: Buffer): boolean {
+    return sent.length === token.length && timingSafeEqual(sent, token);
+  }
+
+  function unknownMethod(name: string): string {
+    if (!name.includes('.')) return `Invalid method format: ${name}`;
+    const namespace = namespaceOf(name);
+    return namespaces.has(namespace) ? `Unknown method: ${name}` : `Unknown namespace: ${namespace}`;
+  }
+
+  function run(method: Method<S>, request: Request, connection: Connection): void {
+    const { idText } = request;
+    const after: (() => void)[] = [];
+    const call: Call<S> = { services, client: connection, afterReply: (work) => after.push(work) };
+    const answer = (result: MethodResult): void => {
+      if (result !== noReply) connection.reply(resultFrame(idText, encodeResult(result)));
+      for (const work of after) work();
+    };
+    try {
+      const result = method.run(request.params, call);
+      if (!(result instanceof Promise)) {
+        answer(result);
+        return;
+      }
+      connection.callStarted();
+      result
+        .then(answer)
+        .catch((error: unknown) => fail(connection, method.name, idText, error))
+        .finally(() => connection.callEnded());
+    } catch (error) {
+      fail(connection, method.name, idText, error);
+    }
+  }
+
+  function fail(connection: Connection, method: string, idText: string, error: unknown): void {
+    if (error instanceof RpcError) {
+      connection.reply(errorFrame(idText, error.code, error.message));
+      return;
+    }
+    const text = options.errorText(error);
+    if (text !== undefined) {
+      refuse(connection, idText, 'internal', text);
+      return;
+    }
+    const thrown = error instanceof Error ? error.message : String(error);
+    log.error('Server', `recovered panic: method=${method} id=${idText}: ${(error as Error)?.stack ?? thrown}`);
+    refuse(connection, idText, 'internal', `recovered panic: ${thrown}`);
+  }
+
+  return { handle };
+}
+
+function refuse(connection: Connection, idText: string, kind: ErrorKind, message: string): void {
+  connection.reply(errorFrame(idText, errorCodes[kind], message));
+}
+
+/** What precedes the first dot. */
+function namespaceOf(name: string): string {
+  return name.slice(0, name.indexOf('.'));
+}

@@ -1,0 +1,211 @@
+/** The engine: every process of this daemon by its id (spec process.md). Doors call it; it knows none of them. */
+import type { Platform, SignalName } from '../../platform/platform.ts';
+import { childEnvironment } from './environment.ts';
+import type { Feed, FeedOwner } from './feed.ts';
+import { Session, type SessionContext } from './session.ts';
+import { sessionKey } from './session-key.ts';
+import type { ShellPath } from './shell-path.ts';
+
+export interface SpawnOptions {
+  readonly id: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  /** As sent; `undefined` or empty: the daemon's own working directory. */
+  readonly cwd: string | undefined;
+  readonly env: ReadonlyMap<string, string> | undefined;
+}
+
+export interface SessionsOptions extends SessionContext {
+  readonly platform: Platform;
+  readonly shellPath: ShellPath;
+  /** Children are to live on when the daemon ends (CT-2). */
+  readonly keepChildren: boolean;
+  /** A process has shown its exit frame. */
+  onSessionEnd(): void;
+}
+
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #byId = new Map<string, Session>();
+  /** Every process that still runs, also those whose id was taken over (profile row `process.idReuseKillsOld`). */
+  readonly #alive = new Set<Session>();
+  /** Spawns of one agent session run one after the other. */
+  readonly #supersedes = new Map<string, Promise<void>>();
+  #retention: NodeJS.Timeout | undefined;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+  }
+
+  find(id: string): Session | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Processes that have not shown their exit frame. */
+  get runningCount(): number {
+    return this.#alive.size;
+  }
+
+  // ---- spawn
+
+  /**
+   * Starts a process, with the client's connection as its receiver. Synchronous unless something must be waited for, so
+   * that a burst of requests keeps its order.
+   * @returns the session and its feed, which holds still until `Feed.release`
+   * @throws SystemCallError with the contract's text, also through the promise; nothing is registered then
+   */
+  spawn(options: SpawnOptions, owner: FeedOwner): Spawned | Promise<Spawned> {
+    this.#forgetOld();
+    const key = this.#options.profile.process.sessionSupersede === 'no' ? undefined : sessionKey(options.args);
+    if (key !== undefined) return this.#inTurn(key, () => this.#superseding(options, key, owner));
+    if (this.#options.shellPath.known) return this.#start(options, undefined, owner);
+    return this.#options.shellPath.wait().then(() => this.#start(options, undefined, owner));
+  }
+
+  #start(options: SpawnOptions, key: string | undefined, owner: FeedOwner): Spawned {
+    const { platform, profile, log, counters } = this.#options;
+    const replaced = this.#byId.get(options.id);
+    let session: Session;
+    try {
+      session = new Session(options.id, key, this.#options, (events) =>
+        platform.processes.spawn({
+          ...events,
+          command: options.command,
+          args: options.args,
+          cwd: this.#workingDirectory(options),
+          env: childEnvironment(
+            {
+              own: process.env,
+              loginShellPath: this.#options.shellPath.value,
+              wanted: options.env,
+              stripped: profile.process.strippedVariables,
+            },
+            platform.host,
+          ),
+          gentleScope: profile.platform.windowsSignalScope,
+          outlivesUs: this.#options.keepChildren,
+        }),
+      );
+    } catch (error) {
+      log.warn('process.Manager', `Failed to start process ${options.id}: ${(error as Error).message}`);
+      throw error;
+    }
+    counters.processSpawns++;
+    log.info('process.Manager', `Process ${options.id} started, PID=${session.pid}, command=${options.command}`);
+    this.#register(session);
+    if (replaced !== undefined) this.#retire(replaced);
+    const feed = session.attach(owner);
+    feed.hold();
+    return { session, feed };
+  }
+
+  #workingDirectory({ cwd }: SpawnOptions): string | undefined {
+    return cwd === undefined || cwd === '' ? undefined : this.#options.platform.paths.expandTilde(cwd);
+  }
+
+  #register(session: Session): void {
+    this.#byId.set(session.id, session);
+    this.#alive.add(session);
+    session.exited.then(() => {
+      this.#alive.delete(session);
+      this.#options.onSessionEnd();
+      this.#retention ??= setInterval(() => this.#forgetOld(), this.#options.timings.retentionCheckMs).unref();
+    });
+  }
+
+  /** An id is used again (spec process.md §3.5). The new process runs already. */
+  #retire(old: Session): void {
+    if (!this.#options.profile.process.idReuseKillsOld || old.state === 'exited') return;
+    old.dropReceiver();
+    old.killTree('client');
+  }
+
+  // ---- supersede (spec process.md §3.6)
+
+  async #superseding(options: SpawnOptions, key: string, owner: FeedOwner): Promise<Spawned> {
+    await this.#options.shellPath.wait();
+    const rivals = [...this.#alive].filter(
+      (session) => session.key === key && session.id !== options.id && this.#byId.get(session.id) === session,
+    );
+    if (this.#options.profile.process.sessionSupersede === 'waitForOldExit') {
+      if (rivals.length > 0) this.#checkStartable(options);
+      await Promise.all(rivals.map((rival) => this.#endRival(rival)));
+    } else {
+      for (const rival of rivals) void this.#endRival(rival);
+    }
+    return this.#start(options, key, owner);
+  }
+
+  /** A spawn that cannot work supersedes nothing. */
+  #checkStartable(options: SpawnOptions): void {
+    this.#options.platform.processes.check({
+      command: options.command,
+      args: options.args,
+      cwd: this.#workingDirectory(options),
+      env: [...(options.env ?? [])],
+    });
+  }
+
+  async #endRival(rival: Session): Promise<void> {
+    rival.signal('TERM', 'client');
+    if (await rival.waitForExit(this.#options.timings.supersedeGraceMs)) return;
+    rival.killTree('client');
+    await rival.exited;
+  }
+
+  /** Runs `work` after everything that was given for the same key before. */
+  #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#supersedes.get(key) ?? Promise.resolve();
+    const result = before.then(work);
+    const settled = result.then(
+      () => {},
+      () => {},
+    );
+    this.#supersedes.set(key, settled);
+    settled.then(() => {
+      if (this.#supersedes.get(key) === settled) this.#supersedes.delete(key);
+    });
+    return result;
+  }
+
+  // ---- kill
+
+  kill(id: string, signal: SignalName): void {
+    this.#byId.get(id)?.signal(signal, 'client');
+  }
+
+  // ---- retention
+
+  #forgetOld(): void {
+    const limit = performance.now() - this.#options.timings.retentionMs;
+    let kept = 0;
+    for (const [id, session] of this.#byId) {
+      if (session.exitedAt === undefined) continue;
+      if (session.exitedAt > limit) kept++;
+      else {
+        this.#byId.delete(id);
+        session.dropReceiver();
+      }
+    }
+    if (kept > 0) return;
+    clearInterval(this.#retention);
+    this.#retention = undefined;
+  }
+
+  // ---- shutdown (spec process.md §10)
+
+  /** Ends every running process of the table. @returns how many groups were killed */
+  async killAll(): Promise<number> {
+    clearInterval(this.#retention);
+    const running = [...this.#alive].filter((session) => this.#byId.get(session.id) === session);
+    for (const session of running) session.killTree('shutdown');
+    const { shutdownWaitMs } = this.#options.timings;
+    await Promise.all(running.map((session) => session.waitForExit(shutdownWaitMs)));
+    return running.length;
+  }
+}
+
+export interface Spawned {
+  readonly session: Session;
+  readonly feed: Feed;
+}
