@@ -10,6 +10,15 @@ const darwin = process.platform === 'darwin';
 /** musl's loader has the library under another name; `null` asks the running program itself, which links it. */
 const libc = koffi.load(darwin ? '/usr/lib/libSystem.B.dylib' : null);
 
+/** A function that older systems lack. */
+function whereKnown<F extends (...parameters: never[]) => unknown>(declaration: string): KoffiFunc<F> | undefined {
+  try {
+    return libc.func(declaration) as KoffiFunc<F>;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Reads errno; call it directly after the failed call. */
 export const errno = (): number => koffi.errno();
 
@@ -19,6 +28,7 @@ export const O_CLOEXEC = darwin ? 0x1000000 : 0o2000000;
 /** Linux only: a descriptor that names a file without opening it. */
 export const O_PATH = 0o10000000;
 export const FD_CLOEXEC = 1;
+export const F_GETFD = 1;
 export const F_SETFD = 2;
 
 /** Linux only; macOS has no atomic variant. */
@@ -91,10 +101,9 @@ export const posix_spawn_file_actions_destroy: KoffiFunc<(actions: Buffer) => nu
 );
 export const posix_spawn_file_actions_adddup2: KoffiFunc<(actions: Buffer, from: number, to: number) => number> =
   libc.func('int posix_spawn_file_actions_adddup2(void *actions, int from, int to)');
-/** glibc ≥ 2.29, musl ≥ 1.1.24, macOS ≥ 10.15. */
-export const posix_spawn_file_actions_addchdir_np: KoffiFunc<(actions: Buffer, path: string) => number> = libc.func(
-  'int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)',
-);
+/** glibc ≥ 2.29, musl ≥ 1.1.24, macOS ≥ 10.15; `undefined` on older ones. */
+export const posix_spawn_file_actions_addchdir_np: KoffiFunc<(actions: Buffer, path: string) => number> | undefined =
+  whereKnown('int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)');
 export const posix_spawnattr_init: KoffiFunc<(attributes: Buffer) => number> = libc.func(
   'int posix_spawnattr_init(void *attributes)',
 );

@@ -271,7 +271,7 @@ export interface Host {
   die(): never;
   /** Whether `-keep-children` works here; `allowed`: profile row `platform.windowsKeepChildren`, POSIX always can. */
   keepsChildren(allowed: boolean): boolean;
-  /** What an operator asked for that this OS does not do, in the contract's words (spec platform.md §3). */
+  /** What was asked for, or is usual, and not to be had on this host; for the log (spec platform.md §3, process.md §11.12). */
   serveWarnings(asked: ServeRequest): readonly string[];
   /** Calls back once per kind of request to end; ignores hang-ups and broken pipes from now on. */
   onEndRequest(callback: (reason: 'terminated' | 'interrupt') => void): void;

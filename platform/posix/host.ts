@@ -6,10 +6,13 @@ import type { Host, Paths } from '../platform.ts';
 import { detach } from './detach.ts';
 import { home } from './home.ts';
 import { loginShellPath } from './login-shell.ts';
+import { spawnShortcoming } from './spawn.ts';
 
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
 const openFilesCap = 65_536n;
 const retryReadMs = 5;
+const listenPipeIgnored =
+  '-listen-pipe is only supported on Windows and is ignored: other platforms serve JSON-RPC over the AF_UNIX socket directly';
 
 export function createHost(paths: Paths): Host {
   return {
@@ -19,12 +22,11 @@ export function createHost(paths: Paths): Host {
     detach: (request) => detach(request, paths),
     sameVariable: (a, b) => a === b,
     keepsChildren: () => true,
-    serveWarnings: ({ listenPipe }) =>
-      listenPipe
-        ? [
-            '-listen-pipe is only supported on Windows and is ignored: other platforms serve JSON-RPC over the AF_UNIX socket directly',
-          ]
-        : [],
+
+    serveWarnings({ listenPipe }) {
+      const shortcoming = spawnShortcoming();
+      return [...(listenPipe ? [listenPipeIgnored] : []), ...(shortcoming === undefined ? [] : [shortcoming])];
+    },
 
     die() {
       process.kill(process.pid, 'SIGKILL');

@@ -22,11 +22,16 @@ export interface LaunchRequest {
  * @throws an Error whose `code` is the errno's name
  */
 export function launch(request: LaunchRequest): number {
+  const { cwd } = request;
+  const changeDirectory = libc.posix_spawn_file_actions_addchdir_np;
+  if (cwd !== undefined && changeDirectory === undefined) {
+    return inDirectory(cwd, () => launch({ ...request, cwd: undefined }));
+  }
   const actions = Buffer.alloc(libc.FILE_ACTIONS_BYTES);
   libc.posix_spawn_file_actions_init(actions);
   try {
     // The directory first: a relative program path is meant from there (spec process.md §3.3).
-    if (request.cwd !== undefined) libc.posix_spawn_file_actions_addchdir_np(actions, request.cwd);
+    if (cwd !== undefined) changeDirectory?.(actions, cwd);
     request.descriptors.forEach((ours, theirs) => {
       libc.posix_spawn_file_actions_adddup2(actions, ours, theirs);
     });
@@ -46,6 +51,23 @@ export function launch(request: LaunchRequest): number {
     return pid[0];
   } finally {
     libc.posix_spawn_file_actions_destroy(actions);
+  }
+}
+
+/** What this system's `posix_spawn` lacks and what we do instead, for the log; `undefined`: nothing. */
+export function spawnShortcoming(): string | undefined {
+  if (libc.posix_spawn_file_actions_addchdir_np !== undefined) return undefined;
+  return 'this C library has no posix_spawn_file_actions_addchdir_np; the daemon enters the directory of a child for the moment of its start';
+}
+
+/** Nothing else of ours runs between the two steps: the call in between does not return to the event loop. */
+function inDirectory<T>(path: string, work: () => T): T {
+  const own = process.cwd();
+  process.chdir(path);
+  try {
+    return work();
+  } finally {
+    process.chdir(own);
   }
 }
 
