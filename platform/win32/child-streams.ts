@@ -1,0 +1,110 @@
+/** Our ends of a child's three pipes. */
+import type { Socket } from 'node:net';
+import type { Handle } from '../../native-bindings/kernel32.ts';
+import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { OutputName, SpawnRequest } from '../platform.ts';
+import { toSocket } from './handles.ts';
+import { openPipes } from './pipes.ts';
+
+/** What the streams tell the owner of the child. */
+export type StreamEvents = Pick<SpawnRequest, 'maxChunkBytes' | 'onOutput' | 'onOutputEnd'>;
+
+/** The child's standard handles, in their order; the caller closes them. */
+export type ChildEnds = readonly [input: Handle, output: Handle, errors: Handle];
+
+export class ChildStreams {
+  readonly #input: Socket;
+  readonly #outputs: Readonly<Record<OutputName, Socket>>;
+
+  /**
+   * Opens all of it before there is a child: what fails afterwards could not be undone.
+   * @throws WindowsError; nothing is left behind
+   */
+  static open(events: StreamEvents): { readonly streams: ChildStreams; readonly theirs: ChildEnds } {
+    const pipes = openPipes('from us', 'to us', 'to us');
+    const sockets: Socket[] = [];
+    try {
+      for (const [index, pipe] of pipes.entries()) {
+        sockets.push(index === 0 ? openInput(pipe.ours) : openOutput(outputNames[index - 1], pipe.ours, events));
+      }
+    } catch (error) {
+      // toSocket has closed the handle it failed on; the sockets made before own theirs.
+      for (const socket of sockets) socket.removeAllListeners('close').destroy();
+      for (const pipe of pipes.slice(sockets.length + 1)) kernel32.CloseHandle(pipe.ours);
+      for (const pipe of pipes) kernel32.CloseHandle(pipe.theirs);
+      throw error;
+    }
+    const [input, stdout, stderr] = sockets;
+    return {
+      streams: new ChildStreams(input, { stdout, stderr }),
+      theirs: [pipes[0].theirs, pipes[1].theirs, pipes[2].theirs],
+    };
+  }
+
+  private constructor(input: Socket, outputs: Readonly<Record<OutputName, Socket>>) {
+    this.#input = input;
+    this.#outputs = outputs;
+  }
+
+  /** See `Child.writeInput`. */
+  writeInput(bytes: Buffer, done: () => void): void {
+    if (this.#input.destroyed) setImmediate(done);
+    else this.#input.write(bytes, () => done());
+  }
+
+  closeInput(): void {
+    this.#input.destroy();
+  }
+
+  resume(name: OutputName): void {
+    this.#outputs[name].resume();
+  }
+
+  closeOutput(): void {
+    this.#outputs.stdout.destroy();
+    this.#outputs.stderr.destroy();
+  }
+
+  /** For a child that never came to be: nobody is told anything. */
+  abandon(): void {
+    for (const socket of [this.#input, this.#outputs.stdout, this.#outputs.stderr]) {
+      socket.removeAllListeners('close').destroy();
+    }
+  }
+}
+
+const outputNames: readonly OutputName[] = ['stdout', 'stderr'];
+
+function openInput(handle: Handle): Socket {
+  const socket = toSocket(handle, { readable: false, writable: true });
+  // A child that closes its end or is gone: the bytes are dropped, as the contract has it.
+  socket.on('error', () => socket.destroy());
+  return socket;
+}
+
+function openOutput(name: OutputName, handle: Handle, events: StreamEvents): Socket {
+  const buffer = readBuffer(events.maxChunkBytes);
+  const socket = toSocket(handle, {
+    readable: true,
+    writable: false,
+    onread: { buffer, callback: (length) => events.onOutput(name, buffer.subarray(0, length)) },
+  });
+  socket.on('error', () => socket.destroy());
+  socket.on('close', () => events.onOutputEnd(name));
+  return socket;
+}
+
+/**
+ * One read buffer for all children of a size: libuv takes it, reads and calls back within one call, so two reads never
+ * meet in it, and a thousand idle sessions cost no buffer each.
+ */
+const readBuffers = new Map<number, Buffer>();
+
+function readBuffer(bytes: number): Buffer {
+  let buffer = readBuffers.get(bytes);
+  if (buffer === undefined) {
+    buffer = Buffer.allocUnsafeSlow(bytes);
+    readBuffers.set(bytes, buffer);
+  }
+  return buffer;
+}

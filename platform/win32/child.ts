@@ -1,0 +1,84 @@
+/** A running child: its process handle, its job, its end. */
+import type { Handle } from '../../native-bindings/kernel32.ts';
+import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { Child, ExitStatus, OutputName, SignalName, SignalReach, SpawnRequest } from '../platform.ts';
+import type { ChildStreams } from './child-streams.ts';
+import { startSeconds } from './identity.ts';
+import { killedExitCode } from './job.ts';
+import type { ChildProcess } from './launch-in-job.ts';
+import { lastError } from './system-errors.ts';
+import { whenSignalled } from './wait.ts';
+
+export class WindowsChild implements Child {
+  readonly pid: number;
+  readonly startTime: number;
+  readonly warning: string | undefined;
+  readonly #process: Handle;
+  readonly #job: Handle | undefined;
+  readonly #streams: ChildStreams;
+  readonly #gentleScope: SignalReach | undefined;
+  #status: ExitStatus | undefined;
+
+  /** @throws WindowsError when the child cannot be watched; it is ended then */
+  constructor(started: ChildProcess, streams: ChildStreams, request: Pick<SpawnRequest, 'gentleScope' | 'onEnd'>) {
+    this.pid = started.pid;
+    this.startTime = startSeconds(started.process);
+    this.warning = started.warning;
+    this.#process = started.process;
+    this.#job = started.job;
+    this.#streams = streams;
+    this.#gentleScope = request.gentleScope;
+    try {
+      // The open handle keeps the pid ours until `collect`.
+      whenSignalled(started.process, () => request.onEnd());
+    } catch (error) {
+      this.signal('KILL', 'tree');
+      this.collect();
+      throw error;
+    }
+  }
+
+  writeInput(bytes: Buffer, done: () => void): void {
+    this.#streams.writeInput(bytes, done);
+  }
+
+  closeInput(): void {
+    this.#streams.closeInput();
+  }
+
+  resume(stream: OutputName): void {
+    this.#streams.resume(stream);
+  }
+
+  closeOutput(): void {
+    this.#streams.closeOutput();
+  }
+
+  /**
+   * Windows has no signals: every name ends its target at once with exit code 1 (spec process.md §6). Console events
+   * are no help: they go to a console and not to a process, and the child's console is not ours.
+   */
+  signal(name: SignalName, reach: SignalReach): string | undefined {
+    if (this.#status !== undefined) return undefined;
+    const scope = name === 'KILL' ? reach : (this.#gentleScope ?? reach);
+    if (scope === 'tree' && this.#job !== undefined) {
+      return kernel32.TerminateJobObject(this.#job, killedExitCode)
+        ? undefined
+        : lastError('TerminateJobObject').message;
+    }
+    // Asked of a process that has ended, TerminateProcess reports a missing right.
+    if (kernel32.WaitForSingleObject(this.#process, 0) === kernel32.WAIT_OBJECT_0) return undefined;
+    return kernel32.TerminateProcess(this.#process, killedExitCode) ? undefined : lastError('TerminateProcess').message;
+  }
+
+  collect(): ExitStatus {
+    if (this.#status !== undefined) return this.#status;
+    const code = [0];
+    kernel32.GetExitCodeProcess(this.#process, code);
+    this.#status = { code: code[0], signal: undefined };
+    kernel32.CloseHandle(this.#process);
+    // Lets go of processes the child has left behind; they stay in our own job and so end with us.
+    if (this.#job !== undefined) kernel32.CloseHandle(this.#job);
+    return this.#status;
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * A folder held open without the right to delete it: nobody can rename or replace it, or a folder above it, while we
+ * work in it.
+ */
+import { win32 } from 'node:path';
+import type { Handle } from '../../native-bindings/kernel32.ts';
+import * as kernel32 from '../../native-bindings/kernel32.ts';
+import { HostError } from '../errors.ts';
+import { attributesOf, opened } from './handles.ts';
+import { currentUser, ownerOf } from './security.ts';
+import { WindowsError } from './system-errors.ts';
+
+/** Administrators and the system own what elevated programs make; both can read our memory anyway. */
+const trustedOwners: readonly string[] = ['S-1-5-32-544', 'S-1-5-18'];
+
+export class DirectoryHandle {
+  readonly path: string;
+  readonly #handle: Handle;
+  #open = true;
+
+  private constructor(path: string, handle: Handle) {
+    this.path = path;
+    this.#handle = handle;
+  }
+
+  /**
+   * Opens a real folder; a link to one counts as none.
+   * @throws WindowsError when it is missing or no folder
+   */
+  static open(path: string): DirectoryHandle {
+    const absolute = win32.resolve(path);
+    return new DirectoryHandle(absolute, openFolder(absolute, kernel32.FILE_FLAG_OPEN_REPARSE_POINT));
+  }
+
+  /** Opens a folder that is ours; a link is followed. @throws HostError when it belongs to another user, or as `open` */
+  static openTrusted(path: string): DirectoryHandle {
+    const absolute = win32.resolve(path);
+    const handle = openFolder(absolute, 0);
+    try {
+      assertTrusted(absolute, handle);
+      return new DirectoryHandle(absolute, handle);
+    } catch (error) {
+      kernel32.CloseHandle(handle);
+      throw error;
+    }
+  }
+
+  at(name: string): string {
+    return win32.join(this.path, name);
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    kernel32.CloseHandle(this.#handle);
+  }
+}
+
+const errorNoDirectory = 267;
+
+function openFolder(absolute: string, flags: number): Handle {
+  const handle = opened(
+    kernel32.CreateFileW(
+      win32.toNamespacedPath(absolute),
+      kernel32.FILE_LIST_DIRECTORY | kernel32.FILE_READ_ATTRIBUTES | kernel32.READ_CONTROL,
+      kernel32.FILE_SHARE_READ | kernel32.FILE_SHARE_WRITE,
+      null,
+      kernel32.OPEN_EXISTING,
+      kernel32.FILE_FLAG_BACKUP_SEMANTICS | flags,
+      null,
+    ),
+    'CreateFile',
+  );
+  try {
+    const kind = attributesOf(handle) & (kernel32.FILE_ATTRIBUTE_DIRECTORY | kernel32.FILE_ATTRIBUTE_REPARSE_POINT);
+    if (kind === kernel32.FILE_ATTRIBUTE_DIRECTORY) return handle;
+    throw new WindowsError('CreateFile', errorNoDirectory);
+  } catch (error) {
+    kernel32.CloseHandle(handle);
+    throw error;
+  }
+}
+
+function assertTrusted(path: string, handle: Handle): void {
+  const user = currentUser();
+  const owner = ownerOf(handle, 'file');
+  if (owner === user || trustedOwners.includes(owner)) return;
+  throw new HostError(
+    `${path} belongs to user ${owner}, not to user ${user}`,
+    'choose a -socket path below a folder of your own',
+  );
+}

@@ -1,0 +1,168 @@
+/** The file system of Windows (platform/files.ts says what is promised). */
+import type { Dirent, Stats } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, readdir, rmdir, stat, unlink } from 'node:fs/promises';
+import { win32 } from 'node:path';
+import { SystemCallError } from '../errors.ts';
+import type { FileKind, FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
+import type { Paths } from '../platform.ts';
+import { as } from './file-error.ts';
+import { WindowsFolderHandle } from './folder-handle.ts';
+import { isLink } from './link.ts';
+import { removeTree } from './remove-tree.ts';
+
+/** Longest path in UTF-16 units; no path has more of them than it has bytes. */
+const longestPath = 32_767;
+
+/** Links of a listing looked at together: enough to keep libuv's threads busy. */
+const linksAtOnce = 16;
+
+export function createFiles(paths: Paths): FileOperations {
+  class WindowsReadableFile implements ReadableFile {
+    readonly #handle: FileHandle;
+    readonly #path: string;
+
+    constructor(handle: FileHandle, path: string) {
+      this.#handle = handle;
+      this.#path = path;
+    }
+
+    async status(): Promise<FileStatus> {
+      return toStatus(await as(paths, 'stat', this.#path, () => this.#handle.stat()));
+    }
+
+    async read(buffer: Buffer): Promise<number> {
+      const { bytesRead } = await as(paths, 'read', this.#path, () =>
+        this.#handle.read(buffer, 0, buffer.length, null),
+      );
+      return bytesRead;
+    }
+
+    close(): Promise<void> {
+      return this.#handle.close();
+    }
+  }
+
+  async function list(path: string, opening: 'any' | 'folderOnly'): Promise<FolderEntry[]> {
+    const found = await as(paths, 'open', path, () => stat(path));
+    if (!found.isDirectory()) {
+      const operation = opening === 'any' ? 'readdirent' : 'open';
+      throw new SystemCallError(`${operation} ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
+    }
+    const dirents = await as(paths, 'open', path, () => readdir(path, { withFileTypes: true }));
+    const entries: FolderEntry[] = [];
+    for (let at = 0; at < dirents.length; at += linksAtOnce) {
+      const some = dirents.slice(at, at + linksAtOnce);
+      entries.push(...(await Promise.all(some.map((entry) => lookAt(path, entry)))));
+    }
+    return entries;
+  }
+
+  /** Creates the missing ones among a folder and its parents; links in them are followed, as in any path. */
+  async function createParents(path: string): Promise<void> {
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isDirectory()) return;
+    const parent = win32.dirname(path);
+    if (found === undefined && parent !== path) {
+      await createParents(parent);
+      try {
+        await as(paths, 'mkdir', path, () => mkdir(path));
+        return;
+      } catch (error) {
+        const meanwhile = await stat(path).catch(() => undefined);
+        if (meanwhile?.isDirectory()) return;
+        throw error;
+      }
+    }
+    throw new SystemCallError(`mkdir ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
+  }
+
+  async function createFolders(path: string): Promise<FolderHandle> {
+    await createParents(win32.dirname(path));
+    await as(paths, 'mkdir', path, () => mkdir(path));
+    return openFolder(path);
+  }
+
+  async function openFolder(path: string): Promise<FolderHandle> {
+    return as(paths, 'open', path, () => WindowsFolderHandle.open(paths, path));
+  }
+
+  async function statusOfEntry(path: string): Promise<FileStatus> {
+    const found = await as(paths, 'lstat', path, () => lstat(path));
+    const status = toStatus(found);
+    // Node knows two kinds of reparse point as links; what the others lead to is not ours to judge either.
+    return status.kind !== 'link' && isLink(path) ? { ...status, kind: 'link' } : status;
+  }
+
+  async function remove(path: string): Promise<void> {
+    try {
+      await unlink(path);
+    } catch (refusal) {
+      const removed = await rmdir(path).then(
+        () => true,
+        () => false,
+      );
+      if (!removed) await as(paths, 'unlinkat', path, () => Promise.reject(refusal));
+    }
+  }
+
+  return {
+    longestPath,
+    status: async (path) => toStatus(await as(paths, 'CreateFile', path, () => stat(path))),
+    statusOfEntry,
+    openForReading: async (path) => new WindowsReadableFile(await as(paths, 'open', path, () => open(path, 'r')), path),
+    list,
+    createFolders,
+    openFolder,
+    remove,
+    removeTree: (path) => removeTree(paths, path),
+    splitEntryName,
+    isReservedName,
+  };
+}
+
+/** Whether the entry, or what the link leads to, is a folder. */
+async function lookAt(folder: string, entry: Dirent): Promise<FolderEntry> {
+  const name = Buffer.from(entry.name);
+  if (!entry.isSymbolicLink()) return { name, isDirectory: entry.isDirectory() };
+  const target = await stat(win32.join(folder, entry.name)).catch(() => undefined);
+  return { name, isDirectory: target?.isDirectory() ?? false };
+}
+
+function toStatus(found: Stats): FileStatus {
+  const kind = kindOf(found);
+  return {
+    kind,
+    size: found.size,
+    permissions: kind === 'directory' ? 0o777 : (found.mode & 0o200) === 0 ? 0o444 : 0o666,
+    modifiedMs: found.mtimeMs,
+    isNullDevice: false,
+  };
+}
+
+function kindOf(found: Stats): FileKind {
+  if (found.isFile()) return 'file';
+  if (found.isDirectory()) return 'directory';
+  if (found.isSymbolicLink()) return 'link';
+  if (found.isFIFO()) return 'fifo';
+  return found.isCharacterDevice() ? 'characterDevice' : 'other';
+}
+
+const separators: readonly (number | undefined)[] = [0x2f, 0x5c];
+
+function splitEntryName(name: Buffer): Buffer[] {
+  const parts: Buffer[] = [];
+  let start = 0;
+  for (let at = 0; at <= name.length; at++) {
+    if (at < name.length && !separators.includes(name[at])) continue;
+    parts.push(name.subarray(start, at));
+    start = at + 1;
+  }
+  return parts;
+}
+
+const deviceName = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[. ]*$/i;
+
+function isReservedName(part: Buffer): boolean {
+  const text = part.toString();
+  return text.includes(':') || deviceName.test(text);
+}

@@ -1,0 +1,133 @@
+/** Folders held open so that nobody can rename or replace them: paths below one are safe meanwhile. */
+import { close as closeDescriptor, closeSync, ftruncateSync, write as writeDescriptor } from 'node:fs';
+import { mkdir, unlink } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import * as kernel32 from '../../native-bindings/kernel32.ts';
+import { SystemCallError } from '../errors.ts';
+import type { FolderHandle, WritableFile } from '../files.ts';
+import type { Paths } from '../platform.ts';
+import { DirectoryHandle } from './directory-handle.ts';
+import { as, fileError } from './file-error.ts';
+import { openPlainFile, type PlainFile } from './plain-file.ts';
+import { removeTree } from './remove-tree.ts';
+import { WindowsError } from './system-errors.ts';
+
+const close = promisify(closeDescriptor);
+const write = promisify(writeDescriptor);
+
+export class WindowsFolderHandle implements FolderHandle {
+  readonly #paths: Paths;
+  readonly #folder: DirectoryHandle;
+
+  private constructor(paths: Paths, folder: DirectoryHandle) {
+    this.#paths = paths;
+    this.#folder = folder;
+  }
+
+  /** @throws WindowsError; ENOTDIR for a link */
+  static open(paths: Paths, path: string): WindowsFolderHandle {
+    return new WindowsFolderHandle(paths, DirectoryHandle.open(path));
+  }
+
+  openFolder(name: Buffer): Promise<FolderHandle> {
+    const path = this.#at(name);
+    return as(this.#paths, 'openat', name.toString(), () => WindowsFolderHandle.open(this.#paths, path));
+  }
+
+  async createFolder(name: Buffer): Promise<void> {
+    const path = this.#at(name);
+    await as(this.#paths, 'mkdirat', name.toString(), () => mkdir(path));
+  }
+
+  async createFile(name: Buffer, _mode: number, how: 'empty' | 'new'): Promise<WritableFile> {
+    const path = this.#at(name);
+    const { fd } = await as(this.#paths, 'openat', name.toString(), () => openForWriting(path, how));
+    return new WindowsWritableFile(this.#paths, fd, path);
+  }
+
+  async removeFile(name: Buffer): Promise<void> {
+    const path = this.#at(name);
+    try {
+      await as(this.#paths, 'unlinkat', name.toString(), () => unlink(path));
+    } catch (error) {
+      if ((error as SystemCallError).code !== 'ENOENT') throw error;
+    }
+  }
+
+  removeTree(name: Buffer): Promise<void> {
+    return removeTree(this.#paths, this.#at(name));
+  }
+
+  async close(): Promise<void> {
+    this.#folder.close();
+  }
+
+  #at(name: Buffer): string {
+    if (name.includes(0)) {
+      throw new SystemCallError(`openat ${name.toString()}: ${this.#paths.reasonForCode('EINVAL')}`, 'EINVAL');
+    }
+    return this.#folder.at(name.toString());
+  }
+}
+
+/** @throws WindowsError, or Node's error with EISDIR */
+function openForWriting(path: string, how: 'empty' | 'new'): PlainFile {
+  let file: PlainFile;
+  try {
+    file = openPlainFile(path, {
+      access: kernel32.GENERIC_WRITE,
+      share: kernel32.FILE_SHARE_READ,
+      disposition: how === 'new' ? kernel32.CREATE_NEW : kernel32.OPEN_ALWAYS,
+      security: null,
+    });
+  } catch (error) {
+    throw isFolder(path, error) ? Object.assign(new Error('is a directory'), { code: 'EISDIR' }) : error;
+  }
+  try {
+    if (how === 'empty') ftruncateSync(file.fd, 0);
+    return file;
+  } catch (error) {
+    closeSync(file.fd);
+    throw error;
+  }
+}
+
+/** Windows says "access is denied" when a folder stands in the way. */
+function isFolder(path: string, error: unknown): boolean {
+  if (!(error instanceof WindowsError) || error.number !== kernel32.ERROR_ACCESS_DENIED) return false;
+  try {
+    DirectoryHandle.open(path).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+class WindowsWritableFile implements WritableFile {
+  readonly #paths: Paths;
+  readonly #descriptor: number;
+  readonly #path: string;
+  #open = true;
+
+  constructor(paths: Paths, descriptor: number, path: string) {
+    this.#paths = paths;
+    this.#descriptor = descriptor;
+    this.#path = path;
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      try {
+        done += (await write(this.#descriptor, bytes, done, bytes.length - done, null)).bytesWritten;
+      } catch (error) {
+        throw fileError(this.#paths, 'write', this.#path, error);
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await as(this.#paths, 'close', this.#path, () => close(this.#descriptor));
+  }
+}

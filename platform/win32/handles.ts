@@ -1,0 +1,52 @@
+/** Handles on their way to descriptors and sockets. */
+import { closeSync } from 'node:fs';
+import { Socket, type SocketConstructorOpts } from 'node:net';
+import type { Handle } from '../../native-bindings/kernel32.ts';
+import * as kernel32 from '../../native-bindings/kernel32.ts';
+import * as node from '../../native-bindings/node.ts';
+import { lastError, WindowsError } from './system-errors.ts';
+
+/** @throws WindowsError when a call that reports failure as NULL or INVALID_HANDLE_VALUE gave none */
+export function opened(handle: Handle | null, call: string): Handle {
+  if (handle === null || handle === kernel32.INVALID_HANDLE_VALUE) throw lastError(call);
+  return handle;
+}
+
+const errorTooManyOpenFiles = 4;
+
+/**
+ * A descriptor that owns the handle. The runtime's table has 8192 of them.
+ * @throws WindowsError; the handle is closed then
+ */
+export function toDescriptor(handle: Handle): number {
+  const fd = node.uv_open_osfhandle(handle);
+  if (fd >= 0) return fd;
+  kernel32.CloseHandle(handle);
+  throw new WindowsError('uv_open_osfhandle', errorTooManyOpenFiles);
+}
+
+/**
+ * A socket on libuv's loop over our end of a pipe. The socket owns the handle.
+ * @throws WindowsError or Node's error; the handle is closed then
+ */
+export function toSocket(handle: Handle, options: SocketConstructorOpts): Socket {
+  const fd = toDescriptor(handle);
+  try {
+    return new Socket({ ...options, fd });
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** Reads an 8-byte handle out of a structure. */
+export function handleAt(structure: Buffer, offset: number): Handle {
+  return structure.readBigUInt64LE(offset) as Handle;
+}
+
+/** FILE_ATTRIBUTE_… of an opened file or folder. @throws WindowsError */
+export function attributesOf(handle: Handle): number {
+  const information = Buffer.alloc(kernel32.BY_HANDLE_FILE_INFORMATION_BYTES);
+  if (!kernel32.GetFileInformationByHandle(handle, information)) throw lastError('GetFileInformationByHandle');
+  return information.readUInt32LE(0);
+}

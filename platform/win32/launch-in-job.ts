@@ -1,0 +1,54 @@
+/** Starting a child inside its job, or without one where that cannot be had (spec platform.md §3 "Children and kill"). */
+import type { Handle } from '../../native-bindings/kernel32.ts';
+import * as kernel32 from '../../native-bindings/kernel32.ts';
+import { createJob, jobOfThisProcess } from './job.ts';
+import { type Launched, type LaunchRequest, launch } from './launch.ts';
+import { WindowsError } from './system-errors.ts';
+
+export interface ChildProcess extends Launched {
+  /** The child and all it starts; `undefined` when it had to be started without. Owned by the receiver. */
+  readonly job: Handle | undefined;
+  /** Why there is no job, for the log. */
+  readonly warning: string | undefined;
+}
+
+export interface JobOptions {
+  /** The child is not ended together with us. */
+  readonly outlivesUs: boolean;
+}
+
+/** @throws WindowsError; nothing is left behind */
+export function launchInJob(request: Omit<LaunchRequest, 'jobs'>, options: JobOptions): ChildProcess {
+  let jobs: Handle[];
+  try {
+    const outer = options.outlivesUs ? [] : [jobOfThisProcess()];
+    jobs = [...outer, createJob({ killOnClose: false })];
+  } catch (error) {
+    return { ...launch({ ...request, jobs: [] }), job: undefined, warning: describe(error) };
+  }
+  const job = jobs[jobs.length - 1];
+  try {
+    return { ...launch({ ...request, jobs }), job, warning: undefined };
+  } catch (error) {
+    kernel32.CloseHandle(job);
+    if (!mayBeTheJob(error)) throw error;
+    // A program that cannot be started fails here again, with its own reason.
+    return { ...launch({ ...request, jobs: [] }), job: undefined, warning: describe(error) };
+  }
+}
+
+/** What CreateProcess says when the jobs we are in ourselves allow no further one. */
+const jobRefusals: readonly number[] = [
+  kernel32.ERROR_ACCESS_DENIED,
+  kernel32.ERROR_NOT_SUPPORTED,
+  kernel32.ERROR_INVALID_PARAMETER,
+];
+
+function mayBeTheJob(error: unknown): boolean {
+  return error instanceof WindowsError && jobRefusals.includes(error.number);
+}
+
+function describe(error: unknown): string {
+  const reason = error instanceof Error ? error.message : String(error);
+  return `no job object for it (${reason}): a kill reaches the process itself only`;
+}

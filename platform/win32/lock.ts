@@ -1,0 +1,71 @@
+/** The run directory's lock: LockFileEx on a byte far behind the record, so that others can still read the record. */
+import { closeSync, ftruncateSync, writeSync } from 'node:fs';
+import * as kernel32 from '../../native-bindings/kernel32.ts';
+import { maxLockRecordBytes, parseLockRecord } from '../lock-record.ts';
+import type { LockAttempt, LockRecord, RunDirectoryLock } from '../platform.ts';
+import { openPlainFile, type PlainFile, readFirst } from './plain-file.ts';
+import { lastError, WindowsError } from './system-errors.ts';
+
+/** Upper half of the locked byte's offset: locks are mandatory here, and nothing is ever written there. */
+const lockedOffsetHigh = 0x7fff_ffff;
+const notThere: readonly number[] = [kernel32.ERROR_FILE_NOT_FOUND, kernel32.ERROR_PATH_NOT_FOUND];
+
+/** See `RunDirectory.tryLock`. The system drops the lock with its holder. */
+export function tryLock(path: string, options: { readonly create: boolean }): LockAttempt {
+  let file: PlainFile;
+  try {
+    file = openPlainFile(path, {
+      access: kernel32.GENERIC_READ | kernel32.GENERIC_WRITE,
+      share: kernel32.FILE_SHARE_READ | kernel32.FILE_SHARE_WRITE,
+      disposition: options.create ? kernel32.OPEN_ALWAYS : kernel32.OPEN_EXISTING,
+    });
+  } catch (error) {
+    const missing = error instanceof WindowsError && notThere.includes(error.number);
+    return { state: missing ? 'missing' : 'unreadable', reason: `open ${path}: ${(error as Error).message}` };
+  }
+  const overlapped = Buffer.alloc(kernel32.OVERLAPPED_BYTES);
+  overlapped.writeUInt32LE(lockedOffsetHigh, kernel32.OVERLAPPED_OFFSET_HIGH);
+  const how = kernel32.LOCKFILE_EXCLUSIVE_LOCK | kernel32.LOCKFILE_FAIL_IMMEDIATELY;
+  if (kernel32.LockFileEx(file.handle, how, 0, 1, 0, overlapped)) {
+    return { state: 'taken', lock: new WindowsLock(file.fd) };
+  }
+  const failure = lastError('LockFileEx');
+  try {
+    if (failure.number !== kernel32.ERROR_LOCK_VIOLATION && failure.number !== kernel32.ERROR_IO_PENDING) {
+      return { state: 'unsupported', reason: `${path}: ${failure.message}` };
+    }
+    return { state: 'held', record: parseLockRecord(readFirst(file.fd, maxLockRecordBytes).toString('utf8')) };
+  } finally {
+    closeSync(file.fd);
+  }
+}
+
+class WindowsLock implements RunDirectoryLock {
+  readonly #fd: number;
+  #held = true;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  write(record: LockRecord): void {
+    const text = Buffer.from(JSON.stringify(record));
+    ftruncateSync(this.#fd, 0);
+    writeSync(this.#fd, text, 0, text.length, 0);
+  }
+
+  release(): void {
+    if (!this.#held) return;
+    try {
+      ftruncateSync(this.#fd, 0);
+    } finally {
+      this.letGo();
+    }
+  }
+
+  letGo(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    closeSync(this.#fd);
+  }
+}

@@ -1,0 +1,98 @@
+/** What is tested before a child is started, which file is run, and the texts of it (spec process.md §3.3–3.4, platform.md §3). */
+import { statSync } from 'node:fs';
+import { win32 } from 'node:path';
+import { SystemCallError } from '../errors.ts';
+import { goQuote } from '../go-quote.ts';
+import type { Paths, SpawnRequest } from '../platform.ts';
+import { batchCommandLine, isBatchFile, joinWords } from './command-line.ts';
+
+export type ProgramRequest = Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'>;
+
+/** What CreateProcess is given. */
+export interface Program {
+  readonly file: string;
+  readonly commandLine: string;
+}
+
+/**
+ * Tests in the contract's order: `cwd`, then the command, then the environment, then the arguments.
+ * @throws SystemCallError with the contract's text
+ */
+export function checkSpawn(request: ProgramRequest, paths: Paths): Program {
+  if (request.cwd !== undefined) checkDirectory(request.cwd, paths);
+  const file = findFile(request);
+  if (request.env.some(([name, value]) => name.includes('\0') || value.includes('\0'))) {
+    throw new SystemCallError('exec: environment variable contains NUL', 'EINVAL');
+  }
+  const invalid = () => new SystemCallError(`fork/exec ${file}: ${paths.reasonForCode('EINVAL')}`, 'EINVAL');
+  if (file.includes('\0') || request.args.some((word) => word.includes('\0'))) throw invalid();
+  if (!isBatchFile(file)) return { file, commandLine: joinWords([request.command, ...request.args]) };
+  const interpreter = commandInterpreter();
+  const commandLine = batchCommandLine(interpreter, file, request.args);
+  if (commandLine === undefined) throw invalid();
+  return { file: interpreter, commandLine };
+}
+
+function checkDirectory(path: string, paths: Paths): void {
+  let isDirectory: boolean;
+  try {
+    isDirectory = statSync(path).isDirectory();
+  } catch (error) {
+    throw new SystemCallError(
+      `chdir ${path}: CreateFile ${path}: ${paths.reason(error)}`,
+      (error as NodeJS.ErrnoException).code ?? '',
+      { cause: error },
+    );
+  }
+  // This one is not the system's sentence: the test is the daemon's own, as on POSIX.
+  if (!isDirectory) throw new SystemCallError(`chdir ${path}: not a directory`, 'ENOTDIR');
+}
+
+/** By its full path: a `cmd.exe` that lies in a repository must not be the one that is run. */
+function commandInterpreter(): string {
+  return win32.join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', 'cmd.exe');
+}
+
+/**
+ * A bare name is looked up in the daemon's own PATH, with the endings of PATHEXT; the current folder is not searched.
+ * Anything else is used as it is; a relative one counts from `cwd`, which CreateProcess would not do.
+ */
+function findFile(request: ProgramRequest): string {
+  const { command, cwd } = request;
+  const isPath = /[\\/:]/.test(command);
+  if (isPath) {
+    const file = cwd === undefined || win32.isAbsolute(command) ? command : win32.resolve(cwd, command);
+    return withKnownEnding(file) ?? file;
+  }
+  for (const folder of (process.env.PATH ?? '').split(';')) {
+    const unquoted = folder.replace(/^"(.*)"$/, '$1');
+    // Relative folders would make the answer depend on where the daemon was started.
+    if (!win32.isAbsolute(unquoted)) continue;
+    const found = withKnownEnding(win32.join(unquoted, command));
+    if (found !== undefined) return found;
+  }
+  throw new SystemCallError(`exec: ${goQuote(command)}: executable file not found in %PATH%`, 'ENOENT');
+}
+
+/** The file itself when it has an ending, else with the first of PATHEXT that exists. */
+function withKnownEnding(file: string): string | undefined {
+  if (file.includes('\0')) return undefined;
+  const endings = knownEndings();
+  const hasEnding = win32.basename(file).includes('.');
+  const candidates = [...(hasEnding ? [file] : []), ...endings.map((ending) => file + ending)];
+  return candidates.find(isFile);
+}
+
+function knownEndings(): string[] {
+  const endings = (process.env.PATHEXT ?? '').toLowerCase().split(';').filter(Boolean);
+  if (endings.length === 0) return ['.com', '.exe', '.bat', '.cmd'];
+  return endings.map((ending) => (ending.startsWith('.') ? ending : `.${ending}`));
+}
+
+function isFile(file: string): boolean {
+  try {
+    return !statSync(file).isDirectory();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Recursive removal that cannot be led astray (threat 17 of docs/faults.md): a folder is emptied only while it is held
+ * open as the real folder it is, so nobody can put a link in its place meanwhile.
+ */
+import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
+import { SystemCallError } from '../errors.ts';
+import type { Paths } from '../platform.ts';
+import { DirectoryHandle } from './directory-handle.ts';
+import { isLink, isMountPoint } from './link.ts';
+
+/** Rounds over one folder: others may keep adding to it, which must not keep us for ever. */
+const mostRounds = 8;
+
+/**
+ * Removes whatever is at `path`; a missing one is no failure.
+ * @throws SystemCallError `unlinkat <path>: …`, the first failure of all, after the rest was removed
+ */
+export async function removeTree(paths: Paths, path: string): Promise<void> {
+  try {
+    const found = await lstat(path);
+    if (found.isSymbolicLink() || isLink(path)) await removeLink(path);
+    else if (found.isDirectory()) await removeFolder(paths, path);
+    else await unlink(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (code === 'ENOENT') return;
+    if (error instanceof EntryStayed) throw error;
+    throw new EntryStayed(`unlinkat ${path}: ${paths.reason(error)}`, code, { cause: error });
+  }
+}
+
+/** A failure in the contract's words: with the path of the entry that stayed. */
+class EntryStayed extends SystemCallError {}
+
+/** A link goes, what it leads to stays; a mounted volume is not ours to unmount. */
+async function removeLink(path: string): Promise<void> {
+  if (isMountPoint(path)) throw Object.assign(new Error('another file system'), { code: 'EBUSY' });
+  try {
+    await unlink(path);
+  } catch (error) {
+    // Links to folders of a kind Node does not unlink.
+    const removed = await rmdir(path).then(
+      () => true,
+      () => false,
+    );
+    if (!removed) throw error;
+  }
+}
+
+async function removeFolder(paths: Paths, path: string): Promise<void> {
+  for (let round = 1; ; round++) {
+    await empty(paths, path);
+    try {
+      // By now a link may stand here: then that link is what goes.
+      await rmdir(path);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' || round === mostRounds) throw error;
+    }
+  }
+}
+
+/** Removes all entries there are now. @throws SystemCallError the first failure, after the others were removed */
+async function empty(paths: Paths, path: string): Promise<void> {
+  const folder = DirectoryHandle.open(path);
+  let first: unknown;
+  try {
+    for (const name of await readdir(path)) {
+      try {
+        await removeTree(paths, folder.at(name));
+      } catch (error) {
+        first ??= error;
+      }
+    }
+  } finally {
+    folder.close();
+  }
+  if (first !== undefined) throw first;
+}

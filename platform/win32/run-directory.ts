@@ -1,0 +1,218 @@
+/** The folder of `rpc.pipe`: owned files, the lock, the log (spec modes.md §5–7, platform.md §3). */
+import { randomBytes } from 'node:crypto';
+import { closeSync, lstatSync, renameSync, unlinkSync, watch, writeSync } from 'node:fs';
+import { win32 } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Handle } from '../../native-bindings/kernel32.ts';
+import * as kernel32 from '../../native-bindings/kernel32.ts';
+import { HostError } from '../errors.ts';
+import type { LockAttempt, OwnedFile, Paths, RunDirectories, RunDirectory } from '../platform.ts';
+import { DirectoryHandle } from './directory-handle.ts';
+import { tryLock } from './lock.ts';
+import { FileIdentity, openPlainFile, readFirst } from './plain-file.ts';
+import { ownerOnly } from './security.ts';
+import { lastError, WindowsError } from './system-errors.ts';
+
+/** Exists exactly as long as a daemon of this folder starts or ends; the system removes it with its holder. */
+const exclusiveName = 'daemon.busy';
+/** Longest wait for another daemon's start or end in the same folder; then we go on, as the contract's daemon would. */
+const exclusiveWaitMs = 5_000;
+const exclusivePollMs = 10;
+
+/** Virus scanners open new files for a moment, and a file that is open so cannot be replaced. */
+const replaceAttempts = 20;
+const replaceRetryMs = 10;
+
+export function createRunDirectories(paths: Paths): RunDirectories {
+  return {
+    create(path) {
+      try {
+        createFolders(win32.resolve(path));
+      } catch (error) {
+        throw new HostError(`mkdir ${path}: ${paths.reason(error)}`, '', { cause: error });
+      }
+    },
+
+    open(path) {
+      try {
+        return new WindowsRunDirectory(DirectoryHandle.openTrusted(path));
+      } catch (error) {
+        if (error instanceof HostError) throw error;
+        throw new HostError(`open ${path}: ${paths.reason(error)}`, '', { cause: error });
+      }
+    },
+
+    openLog(path, rotate) {
+      try {
+        setAside(path, rotate);
+        return { fd: openForAppend(path) };
+      } catch (error) {
+        return { declined: `open ${path}: ${paths.reason(error)}` };
+      }
+    },
+  };
+}
+
+/** Makes what is missing of a path, each folder for us alone; existing ones keep their rights. @throws WindowsError */
+function createFolders(path: string): void {
+  if (kernel32.CreateDirectoryW(path, ownerOnly('folder'))) return;
+  const failure = lastError('CreateDirectory');
+  const parent = win32.dirname(path);
+  if (failure.number === kernel32.ERROR_PATH_NOT_FOUND && parent !== path) {
+    createFolders(parent);
+    createFolders(path);
+    return;
+  }
+  // A drive's root is "access denied" and not "exists already".
+  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) throw failure;
+}
+
+/** A log that cannot be moved away is appended to, whoever has it open (register D21 of spec platform.md §6). */
+function setAside(log: string, rotate: 'unlink' | 'rename'): void {
+  try {
+    // Not through `openForAppend`: a folder or a link is left as it is, and refused there.
+    if (!lstatSync(log).isFile()) return;
+    if (rotate === 'rename') renameSync(log, `${log}.old`);
+    else unlinkSync(log);
+  } catch {
+    // Missing, or open in another daemon.
+  }
+}
+
+/** Without the right to delete for others: a second daemon of this folder must not take our log away. */
+function openForAppend(path: string): number {
+  const options = {
+    access: kernel32.FILE_APPEND_DATA,
+    share: kernel32.FILE_SHARE_READ | kernel32.FILE_SHARE_WRITE,
+  };
+  try {
+    return openPlainFile(path, { ...options, disposition: kernel32.CREATE_NEW }).fd;
+  } catch (error) {
+    if (!(error instanceof WindowsError) || error.number !== kernel32.ERROR_FILE_EXISTS) throw error;
+    return openPlainFile(path, { ...options, disposition: kernel32.OPEN_EXISTING }).fd;
+  }
+}
+
+class WindowsRunDirectory implements RunDirectory {
+  readonly path: string;
+  readonly #handle: DirectoryHandle;
+
+  constructor(handle: DirectoryHandle) {
+    this.path = handle.path;
+    this.#handle = handle;
+  }
+
+  publish(name: string, content: Buffer): OwnedFile {
+    const path = this.#handle.at(name);
+    const temporary = this.#handle.at(`${name}-${randomBytes(6).toString('hex')}`);
+    const { fd } = openPlainFile(temporary, {
+      access: kernel32.GENERIC_WRITE,
+      share: kernel32.FILE_SHARE_READ,
+      disposition: kernel32.CREATE_NEW,
+    });
+    let identity: FileIdentity;
+    try {
+      try {
+        writeWhole(fd, content);
+        identity = new FileIdentity(fd, content);
+      } finally {
+        closeSync(fd);
+      }
+      replace(temporary, path);
+    } catch (error) {
+      unlinkQuietly(temporary);
+      throw error;
+    }
+    return { path, remove: () => identity.removeAt(path) };
+  }
+
+  removeLeftover(name: string): void {
+    unlinkQuietly(this.#handle.at(name));
+  }
+
+  readText(name: string, maxBytes: number): string | undefined {
+    try {
+      const { fd } = openPlainFile(this.#handle.at(name), {
+        access: kernel32.GENERIC_READ,
+        share: kernel32.FILE_SHARE_READ | kernel32.FILE_SHARE_WRITE | kernel32.FILE_SHARE_DELETE,
+        disposition: kernel32.OPEN_EXISTING,
+      });
+      try {
+        return readFirst(fd, maxBytes).toString('utf8');
+      } finally {
+        closeSync(fd);
+      }
+    } catch {
+      return undefined;
+    }
+  }
+
+  async exclusively<T>(work: () => Promise<T> | T): Promise<T> {
+    const path = this.#handle.at(exclusiveName);
+    let turn = takeTurn(path);
+    for (let waited = 0; turn === undefined && waited < exclusiveWaitMs; waited += exclusivePollMs) {
+      await delay(exclusivePollMs);
+      turn = takeTurn(path);
+    }
+    try {
+      return await work();
+    } finally {
+      if (turn !== undefined) kernel32.CloseHandle(turn);
+    }
+  }
+
+  tryLock(name: string, options: { readonly create: boolean }): LockAttempt {
+    return tryLock(this.#handle.at(name), options);
+  }
+
+  watch(onChange: () => void): () => void {
+    const watcher = watch(this.path, { persistent: false }, onChange);
+    // A folder that went away ends its watch; the caller's slower checks go on.
+    watcher.on('error', () => watcher.close());
+    return () => watcher.close();
+  }
+
+  close(): void {
+    this.#handle.close();
+  }
+}
+
+/** Opens the marker shared with nobody; `undefined` while somebody else has it. */
+function takeTurn(path: string): Handle | undefined {
+  const handle = kernel32.CreateFileW(
+    path,
+    kernel32.GENERIC_WRITE | kernel32.DELETE,
+    0,
+    ownerOnly(),
+    kernel32.OPEN_ALWAYS,
+    kernel32.FILE_ATTRIBUTE_NORMAL | kernel32.FILE_FLAG_DELETE_ON_CLOSE | kernel32.FILE_FLAG_OPEN_REPARSE_POINT,
+    null,
+  );
+  return handle === kernel32.INVALID_HANDLE_VALUE ? undefined : handle;
+}
+
+function replace(from: string, to: string): void {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      renameSync(from, to);
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      const transient = code === 'EPERM' || code === 'EACCES' || code === 'EBUSY';
+      if (!transient || attempt === replaceAttempts) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, replaceRetryMs);
+    }
+  }
+}
+
+function writeWhole(fd: number, content: Buffer): void {
+  for (let at = 0; at < content.length; ) at += writeSync(fd, content, at);
+}
+
+function unlinkQuietly(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // Missing, or a folder: not ours to clear.
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Waiting for a Windows object without a thread and without polling.
+ *
+ * Node has no way to watch a foreign handle, and a blocking wait through koffi would take one of the runtime's four pool
+ * threads per object. The system's own wait pool watches instead (as it does for libuv's children), and what it runs
+ * when the object is signalled is `CloseHandle` itself on one end of a pipe: the other end, which libuv reads, then
+ * reports end of file on our loop. No JavaScript runs on a foreign thread.
+ */
+
+import type { Handle } from '../../native-bindings/kernel32.ts';
+import * as kernel32 from '../../native-bindings/kernel32.ts';
+import { toSocket } from './handles.ts';
+import { openPipe } from './pipes.ts';
+import { lastError } from './system-errors.ts';
+
+/**
+ * Calls back once, on the event loop, after `object` was signalled. The object must stay open until then; who wants to
+ * end a wait signals the object.
+ * @throws WindowsError
+ */
+export function whenSignalled(object: Handle, callback: () => void): void {
+  const pipe = openPipe('to us');
+  const wait: (Handle | null)[] = [null];
+  // The callback has one argument less than the caller passes, which the calling convention of 64-bit Windows allows.
+  const registered = kernel32.RegisterWaitForSingleObject(
+    wait,
+    object,
+    kernel32.CloseHandleAddress,
+    pipe.theirs,
+    kernel32.INFINITE,
+    kernel32.WT_EXECUTEINWAITTHREAD | kernel32.WT_EXECUTEONLYONCE,
+  );
+  if (!registered || wait[0] === null) {
+    const failure = lastError('RegisterWaitForSingleObject');
+    kernel32.CloseHandle(pipe.theirs);
+    kernel32.CloseHandle(pipe.ours);
+    throw failure;
+  }
+  const registration = wait[0];
+  const wake = toSocket(pipe.ours, { readable: true, writable: false });
+  wake.on('error', () => wake.destroy());
+  wake.on('close', () => {
+    kernel32.UnregisterWaitEx(registration, kernel32.INVALID_HANDLE_VALUE);
+    callback();
+  });
+  wake.resume();
+}
