@@ -11,7 +11,7 @@ export interface FilesServices {
 /** Operator options (spec modes.md §3). */
 export interface FilesSettings {
   /** `-max-extract-bytes`: most bytes of file content one archive may unpack to; 0: no limit. */
-  readonly maxExtractBytes: number | bigint;
+  readonly maxExtractBytes: number;
   /** `-files-read-regular-only`. */
   readonly filesReadRegularOnly: boolean;
 }

@@ -1,0 +1,111 @@
+/** `files.extract_tar`: the order of its steps and what is left after each failure (spec files.md §7.1, §7.4). */
+import { SystemCallError } from '../../platform/errors.ts';
+import type { FolderHandle, ReadableFile } from '../../platform/files.ts';
+import { goQuote } from '../../platform/go-quote.ts';
+import { RpcError } from '../rpc/errors.ts';
+import type { ResultObject } from '../rpc/json.ts';
+import { ArchiveError } from './archive-error.ts';
+import { ByteReader } from './byte-reader.ts';
+import { exclusivelyAt } from './destination-lock.ts';
+import { extract } from './extraction.ts';
+import { ExtractionError } from './extraction-error.ts';
+import { GzipReader, pieceBytes } from './gzip-reader.ts';
+import type { FilesServices } from './services.ts';
+import { TarReader } from './tar-reader.ts';
+
+/**
+ * Unpacks a gzipped tar archive into a fresh folder and consumes the archive.
+ * @throws RpcError when a member is missing; every other failure is a result with `success: false`
+ */
+export async function extractTar(
+  archiveParam: string | undefined,
+  destinationParam: string | undefined,
+  services: FilesServices,
+): Promise<ResultObject> {
+  if (!archiveParam || !destinationParam) {
+    throw new RpcError('invalidParams', 'archivePath and destDir are required');
+  }
+  const { paths } = services.platform;
+  const archivePath = paths.expandTilde(archiveParam);
+  const destination = paths.expandTilde(destinationParam);
+  try {
+    refuseDestination(destination, services);
+    const cleaned = paths.clean(destination);
+    const fileCount = await exclusivelyAt(cleaned, () => openAndExtract(archivePath, cleaned, services));
+    return { success: true, fileCount };
+  } catch (error) {
+    if (error instanceof ExtractionError) return { success: false, fileCount: 0, error: error.message };
+    throw error;
+  }
+}
+
+/** Before anything is touched: the archive stays too. @throws ExtractionError */
+function refuseDestination(destination: string, { platform: { paths, host } }: FilesServices): void {
+  const cleaned = paths.clean(destination);
+  if (!paths.isAbsolute(destination) || paths.isRoot(cleaned)) {
+    throw new ExtractionError(`destDir must be an absolute, non-root path: ${goQuote(destination)}`);
+  }
+  const home = host.home();
+  if (home !== undefined && paths.isWithin(paths.clean(home), cleaned)) {
+    throw new ExtractionError(`destDir must not be or contain the home directory: ${goQuote(destination)}`);
+  }
+}
+
+async function openAndExtract(archivePath: string, destination: string, services: FilesServices): Promise<number> {
+  const { files } = services.platform;
+  const archive = await step('open archive: ', () => files.openForReading(archivePath));
+  try {
+    return await readAndExtract(archive, destination, services);
+  } finally {
+    await archive.close();
+    // From its opening on the archive is consumed, whatever became of it.
+    await files.remove(archivePath).catch(() => undefined);
+  }
+}
+
+async function readAndExtract(archive: ReadableFile, destination: string, services: FilesServices): Promise<number> {
+  const { files } = services.platform;
+  const gzip = await step('gzip: ', () => GzipReader.open(new ByteReader(piecesOf(archive))));
+  await step('clean destDir: ', () => files.removeTree(destination));
+  const folder = await step('mkdir destDir: ', () => files.createFolders(destination));
+  const pieces = gzip.pieces();
+  try {
+    await refuseUnsearchable(folder, destination, services);
+    const tar = new TarReader(new ByteReader(async () => (await pieces.next()).value ?? undefined));
+    return await extract(tar, { path: destination, folder }, services);
+  } finally {
+    await pieces.return();
+    await folder.close();
+  }
+}
+
+/** A umask can make a folder that not even its owner may use; style `at` says so before the first entry. */
+async function refuseUnsearchable(folder: FolderHandle, destination: string, services: FilesServices): Promise<void> {
+  if (services.profile.files.tar.textStyle !== 'at') return;
+  try {
+    await (await folder.openFolder(Buffer.from('.'))).close();
+  } catch (error) {
+    const { paths } = services.platform;
+    const base = goQuote(destination.slice(destination.lastIndexOf(paths.separator) + 1));
+    throw new ExtractionError(`open destDir: ${base} could not be examined (statat .: ${paths.reason(error)})`);
+  }
+}
+
+/** Pieces of one buffer: each is valid until the next is asked for. */
+function piecesOf(archive: ReadableFile): () => Promise<Buffer | undefined> {
+  const buffer = Buffer.allocUnsafe(pieceBytes);
+  return async () => {
+    const length = await archive.read(buffer);
+    return length === 0 ? undefined : buffer.subarray(0, length);
+  };
+}
+
+/** Runs one step; its failure gets the contract's prefix. */
+async function step<T>(prefix: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof SystemCallError || error instanceof ArchiveError)) throw error;
+    throw new ExtractionError(prefix + error.message, { cause: error });
+  }
+}

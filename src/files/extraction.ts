@@ -1,0 +1,218 @@
+/** Writes the entries of an archive into a fresh destination (spec files.md §7.2, §7.3). */
+import { SystemCallError } from '../../platform/errors.ts';
+import type { FolderHandle, WritableFile } from '../../platform/files.ts';
+import type { Paths } from '../../platform/platform.ts';
+import { decodeBytes } from '../rpc/json-writer.ts';
+import type { TarRules } from '../rpc/profiles.ts';
+import { ArchiveError } from './archive-error.ts';
+import { targetOf } from './entry-name.ts';
+import { ExtractionError } from './extraction-error.ts';
+import { FolderCursor, FolderFailure } from './folder-cursor.ts';
+import type { FilesServices } from './services.ts';
+import type { TarEntry, TarReader } from './tar-reader.ts';
+
+/** Tells a client that everything is there; empty, at the top, written last. */
+export const markerName = Buffer.from('.synced');
+
+const fileMode = 0o600;
+const programMode = 0o700;
+/** The owner's execute bit. */
+const executeBit = 0o100;
+
+export interface Destination {
+  /** Cleaned and absolute. */
+  readonly path: string;
+  readonly folder: FolderHandle;
+}
+
+/**
+ * Writes all entries, then the marker.
+ * @returns how many file entries were written
+ * @throws ExtractionError; entries so far stay, without a marker and without the file that was being written
+ */
+export async function extract(archive: TarReader, destination: Destination, services: FilesServices): Promise<number> {
+  const extraction = new Extraction(archive, destination, services);
+  try {
+    const count = await extraction.writeEntries();
+    await extraction.writeMarker();
+    return count;
+  } catch (error) {
+    // An entry may have had the marker's name.
+    await destination.folder.removeTree(markerName).catch(() => undefined);
+    throw error;
+  } finally {
+    await extraction.close();
+  }
+}
+
+class Extraction {
+  readonly #archive: TarReader;
+  readonly #destination: Destination;
+  readonly #services: FilesServices;
+  readonly #rules: TarRules;
+  readonly #paths: Paths;
+  readonly #cursor: FolderCursor;
+  /** Bytes of file content that may still come. */
+  #left: bigint;
+  readonly #limited: boolean;
+
+  constructor(archive: TarReader, destination: Destination, services: FilesServices) {
+    this.#archive = archive;
+    this.#destination = destination;
+    this.#services = services;
+    this.#rules = services.profile.files.tar;
+    this.#paths = services.platform.paths;
+    this.#cursor = new FolderCursor(destination.folder);
+    this.#left = BigInt(services.settings.maxExtractBytes);
+    this.#limited = this.#left > 0n;
+  }
+
+  async writeEntries(): Promise<number> {
+    let files = 0;
+    for (;;) {
+      const entry = await this.#nextEntry();
+      if (entry === undefined) return files;
+      const shown = decodeBytes(entry.name);
+      if (entry.type === 'other') {
+        throw new ExtractionError(`unsupported tar entry type ${entry.typeLetter}: ${shown}`);
+      }
+      const target = targetOf(entry.name, this.#destination.path, this.#rules.nameRule, this.#services.platform.files);
+      if (target === undefined) throw new ExtractionError(`unsafe path in archive: ${shown}`);
+      if (entry.type === 'directory') {
+        await this.#makeDirectory(shown, target);
+      } else {
+        await this.#writeFile(entry, shown, target);
+        files++;
+      }
+    }
+  }
+
+  async writeMarker(): Promise<void> {
+    const { folder } = this.#destination;
+    try {
+      if (this.#rules.replaceEntry) await folder.removeTree(markerName);
+      await (await folder.createFile(markerName, fileMode, 'empty')).close();
+    } catch (error) {
+      throw this.#failure('write .synced: ', 'open', [markerName], error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#cursor.close();
+  }
+
+  async #nextEntry(): Promise<TarEntry | undefined> {
+    try {
+      return await this.#archive.next();
+    } catch (error) {
+      throw asExtractionError(this.#rules.readPrefix, error);
+    }
+  }
+
+  async #makeDirectory(shown: string, target: readonly Buffer[]): Promise<void> {
+    await this.#folderAt(this.#rules.entryPrefixes ? `mkdir ${shown}: ` : '', target);
+  }
+
+  async #writeFile(entry: TarEntry, shown: string, target: readonly Buffer[]): Promise<void> {
+    const name = target.at(-1);
+    if (name === undefined) throw this.#occupiedByDestination(shown);
+    const folder = await this.#folderAt(`mkdir parent ${shown}: `, target.slice(0, -1));
+    const file = await this.#createFile(entry, shown, folder, name, target);
+    try {
+      await this.#writeContent(file);
+      await file.close();
+    } catch (error) {
+      await file.close().catch(() => undefined);
+      // A part of a file must not look like the file.
+      await folder.removeFile(name).catch(() => undefined);
+      throw asExtractionError(this.#rules.entryPrefixes ? `write ${shown}: ` : '', error);
+    }
+  }
+
+  async #createFile(
+    entry: TarEntry,
+    shown: string,
+    folder: FolderHandle,
+    name: Buffer,
+    target: readonly Buffer[],
+  ): Promise<WritableFile> {
+    const mode = this.#rules.execBit && entry.mode & executeBit ? programMode : fileMode;
+    try {
+      this.#refuseLongPath(target);
+      if (!this.#rules.replaceEntry) return await folder.createFile(name, mode, 'empty');
+      try {
+        return await folder.createFile(name, mode, 'new');
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'EEXIST') throw error;
+        // A folder in its place stays, and is what the second attempt meets.
+        await folder.removeFile(name).catch(() => undefined);
+        return await folder.createFile(name, mode, 'new');
+      }
+    } catch (error) {
+      throw this.#failure(`create ${shown}: `, 'open', target, error);
+    }
+  }
+
+  async #writeContent(file: WritableFile): Promise<void> {
+    for await (const piece of this.#archive.content()) {
+      if (this.#limited) {
+        this.#left -= BigInt(piece.length);
+        if (this.#left < 0n) throw new ExtractionError('extraction size limit exceeded');
+      }
+      await file.write(piece);
+    }
+  }
+
+  /** @param prefix in front of the text of a failure */
+  async #folderAt(prefix: string, parts: readonly Buffer[]): Promise<FolderHandle> {
+    try {
+      this.#refuseLongPath(parts);
+      return await this.#cursor.folderAt(parts);
+    } catch (error) {
+      if (!(error instanceof FolderFailure)) throw this.#failure(prefix, 'mkdir', parts, error);
+      const failed = parts.slice(0, error.depth + 1);
+      if (!error.occupied) throw this.#failure(prefix, 'mkdir', failed, error.cause);
+      // Each style has its own view of a file that stands in the way (spec files.md §7.2).
+      if (this.#rules.textStyle === 'path') throw this.#failure(prefix, 'mkdir', failed, undefined, 'ENOTDIR');
+      const last = failed.length === parts.length;
+      throw this.#failure(prefix, last ? 'mkdir' : 'open', failed, undefined, last ? 'EEXIST' : 'ENOTDIR');
+    }
+  }
+
+  #occupiedByDestination(shown: string): ExtractionError {
+    const code = this.#rules.textStyle === 'path' ? 'EISDIR' : 'EEXIST';
+    return this.#failure(`create ${shown}: `, 'open', [], undefined, code);
+  }
+
+  /** Through open folders a path could get longer than any program could use afterwards. */
+  #refuseLongPath(target: readonly Buffer[]): void {
+    const length = target.reduce((sum, part) => sum + 1 + part.length, Buffer.byteLength(this.#destination.path));
+    if (length > this.#services.platform.files.longestPath) throw new LongPath();
+  }
+
+  /** `<prefix><operation> <place>: <reason>` in the style of the profile. */
+  #failure(
+    prefix: string,
+    operation: 'open' | 'mkdir',
+    parts: readonly Buffer[],
+    error: unknown,
+    code = error instanceof LongPath ? 'ENAMETOOLONG' : undefined,
+  ): ExtractionError {
+    const reason = code === undefined ? this.#paths.reason(error) : this.#paths.reasonForCode(code);
+    const { separator } = this.#paths;
+    const inside = parts.map(decodeBytes).join(separator);
+    const place =
+      this.#rules.textStyle === 'at'
+        ? `${operation}at ${inside === '' ? '.' : inside}`
+        : `${operation} ${this.#destination.path}${inside === '' ? '' : separator}${inside}`;
+    return new ExtractionError(`${prefix}${place}: ${reason}`, { cause: error });
+  }
+}
+
+class LongPath extends Error {}
+
+/** A failure to read the archive or to write a file, with the prefix of its place. Anything else is a bug and stays one. */
+function asExtractionError(prefix: string, error: unknown): unknown {
+  const expected = error instanceof ArchiveError || error instanceof SystemCallError;
+  return expected ? new ExtractionError(prefix + error.message, { cause: error }) : error;
+}

@@ -1,0 +1,166 @@
+/** `plugins.prune`: removes unpacked plug-ins that nobody uses any more (spec files.md §8). */
+import type { Platform } from '../../platform/platform.ts';
+import type { ResultObject } from '../rpc/json.ts';
+import { exclusivelyAt } from './destination-lock.ts';
+import { findSibling } from './plugin-siblings.ts';
+import { isMissing } from './stat.ts';
+
+export interface PluginServices {
+  readonly platform: Pick<Platform, 'files' | 'paths' | 'transport'>;
+  readonly settings: { readonly socketPath: string };
+  readonly sessions: {
+    /** argv of every child whose exit has not been reported. */
+    runningArguments(): Iterable<readonly string[]>;
+  };
+}
+
+const dayMs = 86_400_000;
+const leastDays = 7n;
+const mostDays = 3650n;
+
+/** Name of an unpacked plug-in: the start of a hash. */
+const hash = /^[0-9a-f]{16}$/;
+/** A hash inside an argument: a run of hexadecimal digits that is neither longer nor shorter. */
+const hashInText = /(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])/g;
+
+const noRoots = "this daemon's socket is not under run/<clientId>/, so it has no per-install plugin root to prune";
+
+/** What one prune has done so far. */
+interface Tally {
+  live: number;
+  young: number;
+  readonly errors: string[];
+}
+
+/** @param minAgeDays clamped to 7…3650 */
+export async function prunePlugins(minAgeDays: bigint | undefined, services: PluginServices): Promise<ResultObject> {
+  const { platform } = services;
+  const install = installOf(services);
+  if (install === undefined)
+    return report({ root: '', legacy: `skipped: ${noRoots}`, skipped: noRoots, minAgeDays: 0 });
+
+  const days = clamp(minAgeDays ?? 0n);
+  const tally: Tally = { live: 0, young: 0, errors: [] };
+  const root = join(install.folder, 'plugins', install.id);
+  const pruned = await sweep(root, () => false);
+
+  const sharedRoot = join(install.folder, 'plugins');
+  const sibling = await findSibling(join(install.folder, 'run'), install.id, platform);
+  if (sibling !== undefined) {
+    const why = `another install's daemon is running (${sibling}); its sessions may use the shared legacy dirs`;
+    return report({ ...tally, root, pruned, legacy: `skipped: ${why}`, minAgeDays: days });
+  }
+  if ((await statusOf(sharedRoot)) === undefined) {
+    return report({ ...tally, root, pruned, legacy: 'absent', minAgeDays: days });
+  }
+  // An install's own root may look like a hash; it is no shared plug-in.
+  const installs = await namesIn(join(install.folder, 'run'));
+  const prunedLegacy = await sweep(sharedRoot, (name) => name === install.id || installs.includes(name));
+  return report({ ...tally, root, pruned, prunedLegacy, legacy: 'swept', minAgeDays: days });
+
+  function join(...parts: string[]): string {
+    return platform.paths.clean(parts.join(platform.paths.separator));
+  }
+
+  /** @returns the hashes whose folders are gone now, sorted */
+  async function sweep(folder: string, isForeign: (name: string) => boolean): Promise<string[]> {
+    const gone: string[] = [];
+    const names = (await namesIn(folder, tally.errors)).filter((name) => hash.test(name) && !isForeign(name)).sort();
+    for (const name of names) {
+      const path = join(folder, name);
+      // An extraction into the same folder comes first or starts after it.
+      if (await exclusivelyAt(path, () => sweepOne(path, name))) gone.push(name);
+    }
+    return gone;
+  }
+
+  async function sweepOne(path: string, name: string): Promise<boolean> {
+    try {
+      const found = await platform.files.statusOfEntry(path);
+      if (found.kind !== 'directory') return false;
+      if (isLive(name)) {
+        tally.live++;
+        return false;
+      }
+      const marker = await statusOf(join(path, '.synced'));
+      const newest = Math.max(found.modifiedMs, marker?.modifiedMs ?? 0);
+      if (Date.now() - newest <= days * dayMs) {
+        tally.young++;
+        return false;
+      }
+      await platform.files.removeTree(path);
+      return true;
+    } catch (error) {
+      if (!isMissing(error)) tally.errors.push(`${path}: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  function isLive(name: string): boolean {
+    for (const argv of services.sessions.runningArguments()) {
+      if (argv.some((argument) => argument.match(hashInText)?.includes(name))) return true;
+    }
+    return false;
+  }
+
+  /** A missing folder has no names. @param errors where any other failure is told */
+  async function namesIn(folder: string, errors?: string[]): Promise<string[]> {
+    try {
+      return (await platform.files.list(folder, 'folderOnly')).map(({ name }) => name.toString());
+    } catch (error) {
+      if (!isMissing(error)) errors?.push(`${folder}: ${messageOf(error)}`);
+      return [];
+    }
+  }
+
+  async function statusOf(path: string) {
+    return platform.files.statusOfEntry(path).catch(() => undefined);
+  }
+}
+
+/** `<X>` and `<clientId>` of a socket path `<X>/run/<clientId>/rpc.sock`; `undefined` for any other. */
+function installOf({ platform: { paths }, settings }: PluginServices): { folder: string; id: string } | undefined {
+  const parts = paths.clean(settings.socketPath).split(paths.separator);
+  const [run, id, name] = parts.slice(-3);
+  if (run !== 'run' || id === undefined || name !== 'rpc.sock') return undefined;
+  const above = parts.slice(0, -3).join(paths.separator);
+  const absolute = parts.length > 3;
+  return { folder: absolute ? above || paths.separator : '.', id };
+}
+
+/** All keys in the wire's order. */
+function report(found: {
+  root: string;
+  pruned?: string[];
+  prunedLegacy?: string[];
+  live?: number;
+  young?: number;
+  legacy: string;
+  skipped?: string;
+  errors?: string[];
+  minAgeDays: number;
+}): ResultObject {
+  const { pruned = [], prunedLegacy = [], live = 0, young = 0, errors = [] } = found;
+  return {
+    root: found.root,
+    pruned,
+    prunedLegacy,
+    staleArchives: 0,
+    kept: 0,
+    live,
+    young,
+    legacy: found.legacy,
+    skipped: found.skipped,
+    errors: errors.length > 0 ? errors : undefined,
+    minAgeDays: found.minAgeDays,
+  };
+}
+
+function clamp(days: bigint): number {
+  if (days < leastDays) return Number(leastDays);
+  return Number(days > mostDays ? mostDays : days);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
