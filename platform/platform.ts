@@ -261,10 +261,15 @@ export interface Host {
   /** Sets the soft open-files limit of ourselves and our children; `undefined` where the OS has no such thing. */
   limitOpenFiles(): number | undefined;
   /**
-   * PATH of the user's login shell (spec platform.md §2). Resolves to `undefined` where there is no such thing.
-   * @throws HostError with the log text on failure or after `timeoutMs`
+   * A variable as the user's login shell has it (spec platform.md §2); `''` when it has none. Resolves to `undefined`
+   * where there is no such thing as a login shell.
+   * @throws HostError with the reason on failure or after `timeoutMs`
    */
-  loginShellPath(options: { readonly timeoutMs: number; readonly signal: AbortSignal }): Promise<string | undefined>;
+  loginShellVariable(options: {
+    readonly name: string;
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal;
+  }): Promise<string | undefined>;
   /** Whether two environment variable names are the same one to this OS. */
   sameVariable(a: string, b: string): boolean;
   /** Ends this process at once, as a crash would: nothing is flushed or removed (failpoints). */

@@ -5,7 +5,7 @@ import { SystemCallError } from '../errors.ts';
 import type { Host, Paths } from '../platform.ts';
 import { detach } from './detach.ts';
 import { home } from './home.ts';
-import { loginShellPath } from './login-shell.ts';
+import { loginShellVariable } from './login-shell.ts';
 import { spawnShortcoming } from './spawn.ts';
 
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
@@ -18,7 +18,7 @@ export function createHost(paths: Paths): Host {
   return {
     home,
     homeVariable: '$HOME',
-    loginShellPath,
+    loginShellVariable,
     detach: (request) => detach(request, paths),
     sameVariable: (a, b) => a === b,
     keepsChildren: () => true,

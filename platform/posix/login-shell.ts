@@ -1,4 +1,4 @@
-/** PATH as the user's login shell has it (spec platform.md §2 "Login-shell PATH"). */
+/** A variable as the user's login shell has it (spec platform.md §2 "Login-shell PATH"). */
 import { accessSync, closeSync, constants, openSync, statSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { HostError } from '../errors.ts';
@@ -8,31 +8,31 @@ import { launch, openPipe } from './spawn.ts';
 const fallbackShells = ['/bin/zsh', '/bin/bash', '/bin/sh'];
 const maxOutputBytes = 1 << 20;
 /** Login scripts print what they like; the value stands between two of these. */
-const mark = '__HOLDFAST_PATH__';
+const mark = '__HOLDFAST_VALUE__';
 
 export interface LoginShellOptions {
+  /** Of the variable. */
+  readonly name: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-/** @throws HostError whose message is the log text */
-export async function loginShellPath(options: LoginShellOptions): Promise<string | undefined> {
+/** @throws HostError whose message is the reason for the log */
+export async function loginShellVariable(options: LoginShellOptions): Promise<string | undefined> {
   const shell = userShell();
   if (shell === undefined) return undefined;
-  const fail = (reason: string): HostError => new HostError(`Failed to extract PATH from login shell: ${reason}`);
+  const { name } = options;
   let output: string;
   try {
-    output = await run(shell, ['-l', '-i', '-c', `printf '%s%s%s' ${mark} "$PATH" ${mark}`], options);
+    output = await run(shell, ['-l', '-i', '-c', `printf '%s%s%s' ${mark} "$${name}" ${mark}`], options);
   } catch (error) {
-    if (error instanceof TimeLimit) throw fail(`shell PATH extraction timed out (${shell})`);
-    throw fail(`${shell}: ${error instanceof Error ? error.message : String(error)}`);
+    if (error instanceof TimeLimit) throw new HostError(`shell ${name} extraction timed out (${shell})`);
+    throw new HostError(`${shell}: ${error instanceof Error ? error.message : String(error)}`);
   }
   const start = output.indexOf(mark);
   const end = output.indexOf(mark, start + mark.length);
-  if (start < 0 || end < 0) throw fail(`${shell} printed no PATH`);
-  const path = output.slice(start + mark.length, end);
-  if (path === '') throw fail(`${shell} has an empty PATH`);
-  return path;
+  if (start < 0 || end < 0) throw new HostError(`${shell} did not print its ${name}`);
+  return output.slice(start + mark.length, end);
 }
 
 function userShell(): string | undefined {

@@ -20,7 +20,7 @@ export function createHost(paths: Paths): Host {
     detach: (request) => detach(request, paths),
     // Windows has no such limit, and no login shell whose PATH would differ (spec platform.md §1).
     limitOpenFiles: () => undefined,
-    loginShellPath: () => Promise.resolve(undefined),
+    loginShellVariable: () => Promise.resolve(undefined),
     keepsChildren: (allowed) => allowed,
     serveWarnings: ({ keepChildren, keepChildrenAllowed }) =>
       keepChildren && !keepChildrenAllowed ? [keepChildrenIgnored] : [],

@@ -9,6 +9,7 @@ import { remedyLine } from '../modes/launch.ts';
 import type { ModeContext } from '../modes/mode.ts';
 import { createDispatcher } from '../rpc/dispatcher.ts';
 import { Sessions } from '../sessions/sessions.ts';
+import { ShellAgent } from '../sessions/shell-agent.ts';
 import { lookUpShellPath } from '../sessions/shell-path.ts';
 import { version } from '../version.ts';
 import { Clients } from './clients.ts';
@@ -142,6 +143,9 @@ class Daemon {
       counters: this.#counters,
       timings,
       shellPath,
+      shellAgent: profile.platform.sshAgentHandOff
+        ? new ShellAgent({ platform: this.#platform, log: this.#log, timings, signal: this.#lifetime.signal })
+        : undefined,
       keepChildren: this.#keepsChildren(),
       onSessionEnd: () => this.#reachability?.check(),
     });

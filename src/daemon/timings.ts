@@ -15,6 +15,12 @@ export interface Timings {
   readonly shutdownWaitMs: number;
   /** Login-shell PATH (spec process.md §3.3). */
   readonly shellPathMs: number;
+  /** SSH agent hand-off (spec platform.md §2): the shell, the whole look-up, a quick and a hopeless socket, how long it holds. */
+  readonly agentShellMs: number;
+  readonly agentGiveUpMs: number;
+  readonly agentAcceptMs: number;
+  readonly agentPendingMs: number;
+  readonly agentValidMs: number;
   /** Handlers of a half-closed connection may finish for so long (spec wire.md §2). */
   readonly halfCloseMs: number;
   /** An idle connection is looked for at most so often (spec wire.md §1). */
@@ -37,6 +43,11 @@ export const timings: Timings = {
   retentionCheckMs: 60_000,
   shutdownWaitMs: 1_000,
   shellPathMs: 4_000,
+  agentShellMs: 4_000,
+  agentGiveUpMs: 5_000,
+  agentAcceptMs: 250,
+  agentPendingMs: 500,
+  agentValidMs: 10 * 60_000,
   halfCloseMs: 10_000,
   idleCheckMaxMs: 30_000,
   selfProbeMs: 60_000,

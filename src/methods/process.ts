@@ -28,19 +28,20 @@ export const processMethods: readonly Method<ProcessServices>[] = [
       cwd: string(),
       env: stringMap(),
       wantPid: bool(),
+      disableShellAgentSocket: bool(),
     }),
     run(params, call: ProcessCall) {
       const id = requireId(params.id);
       const command = params.command;
       if (command === undefined || command === '') throw new RpcError('invalidParams', 'Command is required');
-      const { wantPid, args = [], cwd, env } = params;
+      const { wantPid, args = [], cwd, env, disableShellAgentSocket: withoutShellAgent = false } = params;
       const answer = ({ session, feed }: Spawned): MethodResult => {
         // The reply goes out before the first frame of the process.
         call.afterReply(() => feed.release());
         return { success: true, ...identityOf(session, wantPid) };
       };
       const result = inOrder(call, id, () => {
-        const spawned = call.services.sessions.spawn({ id, command, args, cwd, env }, call.client);
+        const spawned = call.services.sessions.spawn({ id, command, args, cwd, env, withoutShellAgent }, call.client);
         return spawned instanceof Promise ? spawned.then(answer) : answer(spawned);
       });
       return result instanceof Promise ? announce(call, id, result) : result;

@@ -115,6 +115,7 @@ export interface Profile {
   readonly platform: {
     readonly windowsSignalScope: 'tree' | 'child';
     readonly windowsKeepChildren: boolean;
+    readonly sshAgentHandOff: boolean;
   };
 }
 
@@ -226,7 +227,7 @@ const S: Profile = {
       replaceEntry: false,
     },
   },
-  platform: { windowsSignalScope: 'tree', windowsKeepChildren: false },
+  platform: { windowsSignalScope: 'tree', windowsKeepChildren: false, sshAgentHandOff: false },
 };
 
 const current: Profile = {
@@ -344,7 +345,7 @@ const next: Profile = {
       replaceEntry: true,
     },
   },
-  platform: { windowsSignalScope: 'child', windowsKeepChildren: true },
+  platform: { windowsSignalScope: 'child', windowsKeepChildren: true, sshAgentHandOff: true },
 };
 
 const profiles: Record<ProfileName, Profile> = { S, current, next };

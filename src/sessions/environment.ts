@@ -10,6 +10,8 @@ export interface EnvironmentSources {
   /** The daemon's own environment, in its order. */
   readonly own: NodeJS.ProcessEnv;
   readonly loginShellPath: string | undefined;
+  /** Added when nobody named one (spec platform.md §2 "SSH agent hand-off"). */
+  readonly agentSocket: string | undefined;
   /** From the request. */
   readonly wanted: ReadonlyMap<string, string> | undefined;
   /** Dropped from `own` only (profile row `process.strippedVariables`). */
@@ -18,7 +20,7 @@ export interface EnvironmentSources {
 
 /** Existing names are replaced in place, new ones follow in the order of the request. */
 export function childEnvironment(sources: EnvironmentSources, host: Host): Variable[] {
-  const { own, loginShellPath, wanted, stripped } = sources;
+  const { own, loginShellPath, agentSocket, wanted, stripped } = sources;
   const isSecret = (name: string): boolean => host.sameVariable(name, secretVariable);
   const variables: Variable[] = [];
   for (const [name, value] of Object.entries(own)) {
@@ -33,5 +35,8 @@ export function childEnvironment(sources: EnvironmentSources, host: Host): Varia
   for (const [name, value] of wanted ?? []) {
     if (!isSecret(name)) put(name, value);
   }
+  if (agentSocket !== undefined) variables.push([agentVariable, agentSocket]);
   return variables;
 }
+
+export const agentVariable = 'SSH_AUTH_SOCK';

@@ -1,9 +1,10 @@
 /** The engine: every process of this daemon by its id (spec process.md). Doors call it; it knows none of them. */
 import type { Platform, SignalName } from '../../platform/platform.ts';
-import { childEnvironment } from './environment.ts';
+import { agentVariable, childEnvironment } from './environment.ts';
 import type { Feed, FeedOwner } from './feed.ts';
 import { Session, type SessionContext } from './session.ts';
 import { sessionKey } from './session-key.ts';
+import type { ShellAgent } from './shell-agent.ts';
 import type { ShellPath } from './shell-path.ts';
 
 export interface SpawnOptions {
@@ -13,11 +14,15 @@ export interface SpawnOptions {
   /** As sent; `undefined` or empty: the daemon's own working directory. */
   readonly cwd: string | undefined;
   readonly env: ReadonlyMap<string, string> | undefined;
+  /** The child is not to get the login shell's SSH agent. */
+  readonly withoutShellAgent: boolean;
 }
 
 export interface SessionsOptions extends SessionContext {
   readonly platform: Platform;
   readonly shellPath: ShellPath;
+  /** `undefined`: the profile has no SSH agent hand-off. */
+  readonly shellAgent: ShellAgent | undefined;
   /** Children are to live on when the daemon ends (CT-2). */
   readonly keepChildren: boolean;
   /** A process has shown its exit frame. */
@@ -58,11 +63,25 @@ export class Sessions {
     this.#forgetOld();
     const key = this.#options.profile.process.sessionSupersede === 'no' ? undefined : sessionKey(options.args);
     if (key !== undefined) return this.#inTurn(key, () => this.#superseding(options, key, owner));
-    if (this.#options.shellPath.known) return this.#start(options, undefined, owner);
-    return this.#options.shellPath.wait().then(() => this.#start(options, undefined, owner));
+    if (this.#options.shellPath.known && !this.#wantsShellAgent(options)) {
+      return this.#start(options, undefined, owner, undefined);
+    }
+    return this.#prepare(options).then((agentSocket) => this.#start(options, undefined, owner, agentSocket));
   }
 
-  #start(options: SpawnOptions, key: string | undefined, owner: FeedOwner): Spawned {
+  /** Waits for what the login shell has to say. @returns the SSH agent's socket, if the child is to get one */
+  async #prepare(options: SpawnOptions): Promise<string | undefined> {
+    await this.#options.shellPath.wait();
+    return this.#wantsShellAgent(options) ? this.#options.shellAgent?.socket() : undefined;
+  }
+
+  /** An empty value counts as one that is there. */
+  #wantsShellAgent({ env, withoutShellAgent }: SpawnOptions): boolean {
+    if (this.#options.shellAgent === undefined || withoutShellAgent) return false;
+    return process.env[agentVariable] === undefined && env?.get(agentVariable) === undefined;
+  }
+
+  #start(options: SpawnOptions, key: string | undefined, owner: FeedOwner, agentSocket: string | undefined): Spawned {
     const { platform, profile, log, counters } = this.#options;
     const replaced = this.#byId.get(options.id);
     let session: Session;
@@ -77,6 +96,7 @@ export class Sessions {
             {
               own: process.env,
               loginShellPath: this.#options.shellPath.value,
+              agentSocket,
               wanted: options.env,
               stripped: profile.process.strippedVariables,
             },
@@ -123,7 +143,7 @@ export class Sessions {
   // ---- supersede (spec process.md §3.6)
 
   async #superseding(options: SpawnOptions, key: string, owner: FeedOwner): Promise<Spawned> {
-    await this.#options.shellPath.wait();
+    const agentSocket = await this.#prepare(options);
     const rivals = [...this.#alive].filter(
       (session) => session.key === key && session.id !== options.id && this.#byId.get(session.id) === session,
     );
@@ -133,7 +153,7 @@ export class Sessions {
     } else {
       for (const rival of rivals) void this.#endRival(rival);
     }
-    return this.#start(options, key, owner);
+    return this.#start(options, key, owner, agentSocket);
   }
 
   /** A spawn that cannot work supersedes nothing. */

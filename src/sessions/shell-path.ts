@@ -16,13 +16,13 @@ export function lookUpShellPath(host: Host, log: Log, timeoutMs: number, signal:
   let value: string | undefined;
   let known = false;
   const done = host
-    .loginShellPath({ timeoutMs, signal })
+    .loginShellVariable({ name: 'PATH', timeoutMs, signal })
     .then(
       (path) => {
-        value = path;
+        value = path === '' ? undefined : path;
       },
       (error: Error) => {
-        if (!signal.aborted) log.warn('shellenv', error.message);
+        if (!signal.aborted) log.warn('shellenv', `Failed to extract PATH from login shell: ${error.message}`);
       },
     )
     .finally(() => {
