@@ -1,9 +1,17 @@
 /** Every method there is; the profile decides which of them are served. */
-import type { Settings } from '../daemon/settings.ts';
+import type { FilesServices } from '../files/services.ts';
+import type { PluginServices } from '../files/plugin-prune.ts';
+import { filesMethods } from './files.ts';
 import type { Method } from './method.ts';
+import { pluginsMethods } from './plugins.ts';
 import { type ProcessServices, processMethods } from './process.ts';
 import { type ServerServices, serverMethods } from './server.ts';
 
-export type AllServices = ServerServices & ProcessServices & { readonly settings: Settings };
+export type AllServices = ServerServices & FilesServices & ProcessServices & PluginServices;
 
-export const allMethods: readonly Method<AllServices>[] = [...serverMethods, ...processMethods];
+export const allMethods: readonly Method<AllServices>[] = [
+  ...serverMethods,
+  ...filesMethods,
+  ...processMethods,
+  ...pluginsMethods,
+];

@@ -40,6 +40,8 @@ export class Session {
   readonly id: string;
   /** Agent session this spawn belongs to (session-key.ts). */
   readonly key: string | undefined;
+  /** argv from 1 on, as the client sent it. */
+  readonly args: readonly string[];
   readonly #context: SessionContext;
   readonly #child: Child;
   readonly #frames: FrameWriter;
@@ -57,12 +59,18 @@ export class Session {
   #toldEviction = false;
 
   /**
+   * @param spawn what this process is
    * @param start starts the child with these event functions
    * @throws SystemCallError of `Processes.spawn`; nothing is left behind
    */
-  constructor(id: string, key: string | undefined, context: SessionContext, start: (events: ChildEvents) => Child) {
+  constructor(
+    { id, key, args }: Pick<Session, 'id' | 'key' | 'args'>,
+    context: SessionContext,
+    start: (events: ChildEvents) => Child,
+  ) {
     this.id = id;
     this.key = key;
+    this.args = args;
     this.#context = context;
     this.#frames = new FrameWriter(id);
     this.#window = new ReplayWindow(windowBytes, { onEvict: (seq) => this.#evicting(seq) });

@@ -51,6 +51,11 @@ export class Sessions {
     return this.#alive.size;
   }
 
+  /** argv from 1 on of every process that still runs. */
+  *runningArguments(): Iterable<readonly string[]> {
+    for (const session of this.#alive) yield session.args;
+  }
+
   // ---- spawn
 
   /**
@@ -86,7 +91,7 @@ export class Sessions {
     const replaced = this.#byId.get(options.id);
     let session: Session;
     try {
-      session = new Session(options.id, key, this.#options, (events) =>
+      session = new Session({ id: options.id, key, args: options.args }, this.#options, (events) =>
         platform.processes.spawn({
           ...events,
           command: options.command,
