@@ -231,7 +231,10 @@ class Daemon {
     for (const { mode, text } of settings.warnings) {
       if (mode === 'all' || mode === 'serve') this.#log.warn('Server', text);
     }
-    const { listenPipe, keepChildren, profile } = settings;
+    const { listenPipe, keepChildren, profile, filesReadRegularOnly } = settings;
+    if (filesReadRegularOnly && profile.files.readNonRegular === 'refuse' && !profile.files.readRegularOnlyFlag) {
+      this.#log.warn('Server', '-files-read-regular-only is deprecated and has no effect: only regular files are read');
+    }
     const keepChildrenAllowed = profile.platform.windowsKeepChildren;
     for (const text of this.#platform.host.serveWarnings({ listenPipe, keepChildren, keepChildrenAllowed })) {
       this.#log.warn('Server', text);

@@ -38,7 +38,7 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
   function handle(line: Buffer, connection: Connection): void {
     const request = readRequest(line);
     if (request === undefined) {
-      log.warn('Server', 'Parse error: the line is no JSON object in the protocol’s form');
+      log.warn('Server', 'Parse error: the line is not a JSON object with fields of the right types');
       refuse(connection, 'null', 'parseError', 'Parse error');
       return;
     }

@@ -108,8 +108,11 @@ export class Outbox {
     if (feed === undefined) return false;
     this.#ready.delete(feed);
     const view = feed.take(writeBytes);
-    // Without a view the feed is dry, holds still for a reply, or has dropped this connection; it wakes us again.
-    if (view === undefined) return true;
+    if (view === undefined) {
+      // The feed is dry, holds still for a reply, or has dropped this connection; if it is not done it wakes us again.
+      if (feed.done) this.remove(feed);
+      return true;
+    }
     this.#ready.add(feed);
     this.#socket.write(view.bytes, () => {
       view.release();
