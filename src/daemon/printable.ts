@@ -20,10 +20,17 @@ export const printableLimit = 4096;
  */
 export function printable(text: string, limit: number = printableLimit): string {
   // Cut first: the escapes make a text up to eight times longer, and a huge one need not be escaped to be dropped.
-  const head = text.length > limit ? text.slice(0, limit) : text;
+  const head = cut(text, limit);
   const safe = head.replace(unsafe, escaped);
   if (head === text && safe.length <= limit) return safe;
-  return `${safe.slice(0, limit)}… (${text.length} characters)`;
+  return `${cut(safe, limit)}… (${text.length} characters)`;
+}
+
+/** At most `limit` units; a character of two units is not torn apart. */
+function cut(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  const head = text.slice(0, limit);
+  return /[\ud800-\udbff]$/.test(head) ? head.slice(0, -1) : head;
 }
 
 function escaped(character: string): string {

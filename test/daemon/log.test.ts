@@ -98,7 +98,7 @@ describe('what a client chose', () => {
       fc.property(fc.string({ unit: 'binary', maxLength: 200 }), fc.nat(300), (text, limit) => {
         const shown = printable(text, limit);
         expect(shown).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/);
-        expect(printable(shown, Number.POSITIVE_INFINITY)).toBe(shown.toWellFormed());
+        expect(printable(shown, Number.POSITIVE_INFINITY)).toBe(shown);
       }),
     );
   });
