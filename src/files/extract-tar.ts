@@ -2,6 +2,7 @@
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle, ReadableFile } from '../../platform/files.ts';
 import { goQuote } from '../../platform/go-quote.ts';
+import { failpointAsync } from '../failpoints.ts';
 import { RpcError } from '../rpc/errors.ts';
 import type { ResultObject } from '../rpc/json.ts';
 import { ArchiveError } from './archive-error.ts';
@@ -59,15 +60,23 @@ async function openAndExtract(archivePath: string, destination: string, services
   } finally {
     await archive.close();
     // From its opening on the archive is consumed, whatever became of it.
-    await files.remove(archivePath).catch(() => undefined);
+    await consume(archivePath, services).catch(() => undefined);
   }
+}
+
+async function consume(archivePath: string, { platform }: FilesServices): Promise<void> {
+  await failpointAsync('files.extract.consume.before');
+  await platform.files.remove(archivePath);
 }
 
 async function readAndExtract(archive: ReadableFile, destination: string, services: FilesServices): Promise<number> {
   const { files } = services.platform;
   const gzip = await step('gzip: ', () => GzipReader.open(new ByteReader(piecesOf(archive))));
   await step('clean destDir: ', () => files.removeTree(destination));
-  const folder = await step('mkdir destDir: ', () => files.createFolders(destination));
+  const folder = await step('mkdir destDir: ', async () => {
+    await failpointAsync('files.extract.clean.after');
+    return files.createFolders(destination);
+  });
   const pieces = gzip.pieces();
   try {
     await refuseUnsearchable(folder, destination, services);

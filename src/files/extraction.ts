@@ -2,6 +2,7 @@
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle, WritableFile } from '../../platform/files.ts';
 import type { Paths } from '../../platform/platform.ts';
+import { failpointAsync } from '../failpoints.ts';
 import { decodeBytes } from '../rpc/json-writer.ts';
 import type { TarRules } from '../rpc/profiles.ts';
 import { ArchiveError } from './archive-error.ts';
@@ -90,6 +91,7 @@ class Extraction {
   async writeMarker(): Promise<void> {
     const { folder } = this.#destination;
     try {
+      await failpointAsync('files.extract.marker.before');
       if (this.#rules.replaceEntry) await folder.removeTree(markerName);
       await (await folder.createFile(markerName, fileMode, 'empty')).close();
     } catch (error) {
@@ -119,6 +121,7 @@ class Extraction {
     const folder = await this.#folderAt(`mkdir parent ${shown}: `, target.slice(0, -1));
     const file = await this.#createFile(entry, shown, folder, name, target);
     try {
+      await failpointAsync('files.extract.write');
       await this.#writeContent(file);
       await file.close();
     } catch (error) {
