@@ -24,11 +24,10 @@ for part in bin src platform native-bindings test vitest.config.ts; do
   cp -r "$root/$part" "$project/$part"
 done
 
-if [ $# -eq 0 ]; then set -- test/platform/win32.test.ts test/windows; fi
 log=$cache/last-run.log
 cd "$project"
 status=0
-windows_node --disable-warning=ExperimentalWarning node_modules/vitest/vitest.mjs run --no-file-parallelism \
+windows_node --disable-warning=ExperimentalWarning node_modules/vitest/vitest.mjs run --config test/windows/vitest.config.ts --configLoader native \
   --reporter=verbose "$@" </dev/null >"$log" 2>&1 9>&- || status=$?
 # Whatever a failed test left running ends here; only this prefix is meant.
 stop_wine -k 9>&-

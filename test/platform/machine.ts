@@ -1,0 +1,35 @@
+/** What the contracts must know about the machine they run on, beside the adapter itself. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+import type { Platform } from '../../platform/platform.ts';
+
+export interface Machine {
+  readonly platform: Platform;
+  /** A small program that ends at once with the code. */
+  exitWith(code: number): readonly [command: string, ...args: string[]];
+  /** Descriptors, or handles, this process has open. */
+  openHandles(): number;
+  /** The contract's words on this machine. */
+  readonly words: {
+    readonly noSuchFile: string;
+    /** Of a folder whose parent is missing too. */
+    readonly noSuchFolder: string;
+    readonly notFoundInPath: string;
+    readonly statOperation: string;
+  };
+}
+
+/** A private folder, gone when the test ends. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'hf-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
+  return folder;
+}
+
+/** Path of a program in `fixtures/`, to be run by Node. */
+export function fixture(name: string): string {
+  return fileURLToPath(new URL(`./fixtures/${name}.ts`, import.meta.url));
+}
