@@ -66,13 +66,22 @@ async function openAndExtract(archivePath: string, destination: string, services
 
 async function consume(archivePath: string, { platform }: FilesServices): Promise<void> {
   await failpointAsync('files.extract.consume.before');
-  await platform.files.remove(archivePath);
+  if (!(await isDevice(archivePath, platform))) await platform.files.remove(archivePath);
+}
+
+/**
+ * A device is nobody's upload and nobody's destination, but root could remove `/dev/null` by such a request and take it
+ * from every program of the host. The contract does not speak of devices.
+ */
+async function isDevice(path: string, { files }: FilesServices['platform']): Promise<boolean> {
+  const found = await files.statusOfEntry(path).catch(() => undefined);
+  return found?.kind === 'characterDevice' || found?.kind === 'blockDevice';
 }
 
 async function readAndExtract(archive: ReadableFile, destination: string, services: FilesServices): Promise<number> {
   const { files } = services.platform;
   const gzip = await step('gzip: ', () => GzipReader.open(new ByteReader(piecesOf(archive))));
-  await step('clean destDir: ', () => files.removeTree(destination));
+  await step('clean destDir: ', () => clean(destination, services));
   const folder = await step('mkdir destDir: ', async () => {
     await failpointAsync('files.extract.clean.after');
     return files.createFolders(destination);
@@ -86,6 +95,13 @@ async function readAndExtract(archive: ReadableFile, destination: string, servic
     await pieces.return();
     await folder.close();
   }
+}
+
+async function clean(destination: string, { platform }: FilesServices): Promise<void> {
+  if (await isDevice(destination, platform)) {
+    throw new SystemCallError(`unlinkat ${destination}: ${platform.paths.reasonForCode('EPERM')}`, 'EPERM');
+  }
+  await platform.files.removeTree(destination);
 }
 
 /** A umask can make a folder that not even its owner may use; style `at` says so before the first entry. */
