@@ -24,6 +24,8 @@ export interface DaemonOptions {
   readonly failpoints?: string;
   /** Name of the socket file, for tests about paths. */
   readonly socketName?: string;
+  /** Words before the program that replace themselves by it: `['prlimit', '--nofile=64']`, a namespace, another user. */
+  readonly through?: readonly string[];
   /** The test's own hook; needed in `test.concurrent`, where vitest cannot know which test is meant. */
   readonly onTestFailed?: (print: () => void) => void;
 }
@@ -200,7 +202,8 @@ export class TestDaemon implements AsyncDisposable {
     const [out, err] = files.map((file) => openSync(file, 'w', 0o600)) as [number, number];
     try {
       const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
-        const launcher = spawn(program, args, { cwd: this.dir, env: this.env, stdio: ['ignore', out, err] });
+        const [first = program, ...words] = [...(this.#options.through ?? []), program, ...args];
+        const launcher = spawn(first, words, { cwd: this.dir, env: this.env, stdio: ['ignore', out, err] });
         launcher.on('error', reject).on('exit', (code, signal) => resolve([code, signal]));
       });
       return { code, signal, stdout: readFileSync(files[0], 'utf8'), stderr: readFileSync(files[1], 'utf8') };
