@@ -11,7 +11,7 @@ import { connect as dial } from 'node:net';
 import { join } from 'node:path';
 import { requireKnownFailpoints } from './failpoints.ts';
 import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from './holdfast.ts';
-import { findByArguments, findMarked, type ProcessFacts, signalProcess, untilEnded } from './processes.ts';
+import { findByArguments, findMarked, isRunning, type ProcessFacts, signalProcess, untilEnded } from './processes.ts';
 import { waitUntil } from './wait.ts';
 
 export interface DaemonOptions {
@@ -68,6 +68,8 @@ export class TestDaemon implements AsyncDisposable {
   readonly #tokenFile: string;
   /** Logs of earlier starts, which a new start unlinks, and of this one after the directory is gone. */
   #pastLog = '';
+  /** What was seen running: a child with an empty environment cannot be found any more once its parent is gone. */
+  readonly #seen = new Map<string, ProcessFacts>();
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -138,7 +140,10 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Everything of this test that runs: daemons, keeper, children, and what those started in sessions of their own. */
   processes(): ProcessFacts[] {
-    return findMarked(this.#mark);
+    for (const found of [...findMarked(this.#mark), ...this.daemons()]) {
+      this.#seen.set(`${found.pid} ${found.start}`, found);
+    }
+    return [...this.#seen.values()].filter(isRunning);
   }
 
   /** The logs of all starts, oldest first. Works after the end too. */
@@ -169,6 +174,7 @@ export class TestDaemon implements AsyncDisposable {
   /** Ends the daemon alone, by SIGKILL unless told otherwise, and waits until it is gone. What it started lives on. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const target = this.process();
+    this.processes();
     signalProcess(target, signal);
     await untilEnded(target, `the daemon ${target.pid} to end after ${signal}`);
   }
@@ -176,6 +182,7 @@ export class TestDaemon implements AsyncDisposable {
   /** Ends the daemon by `server.shutdown` and waits until it is gone. */
   async stop(): Promise<void> {
     const target = this.process();
+    this.processes();
     await new Promise<void>((resolve, reject) => {
       const socket = dial(this.socket, () => socket.write('{"jsonrpc":"2.0","id":0,"method":"server.shutdown"}\n'));
       socket.on('error', reject).on('close', resolve).resume();
@@ -186,7 +193,7 @@ export class TestDaemon implements AsyncDisposable {
   /** Ends everything of this test at once and removes the directory. A second call does nothing. */
   async [Symbol.asyncDispose](): Promise<void> {
     await waitUntil(() => {
-      const left = [...this.daemons(), ...this.processes()];
+      const left = this.processes();
       for (const target of left) {
         signalProcess(target, 'SIGKILL');
       }
