@@ -154,6 +154,7 @@ class Daemon {
       platform: this.#platform,
       profile,
       settings,
+      log: this.#log,
       counters: this.#counters,
       timings,
       sessions,

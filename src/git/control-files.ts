@@ -22,7 +22,7 @@ const withoutFollowing = constants.O_NOFOLLOW ?? 0;
 
 /** Opens a regular file; the caller closes it. */
 export async function openRegular(
-  path: string,
+  path: string | Buffer,
   paths: Paths,
   options: ReadOptions = {},
 ): Promise<
@@ -84,7 +84,7 @@ export async function readSmallText(
 }
 
 /** Of the entry itself. `undefined` when there is none, or it cannot be looked at. */
-export async function entryAt(path: string): Promise<Stats | undefined> {
+export async function entryAt(path: string | Buffer): Promise<Stats | undefined> {
   return lstat(path).catch(() => undefined);
 }
 

@@ -1,6 +1,6 @@
 /** The entries of linked worktrees in a git directory: `<git directory>/worktrees/<name>` (gitrepository-layout(5)). */
 import { readdir } from 'node:fs/promises';
-import { dirname, isAbsolute, join, normalize } from 'node:path';
+import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
 import type { Paths } from '../../platform/platform.ts';
 import { entryAt, readSmallText } from './control-files.ts';
 
@@ -61,6 +61,6 @@ export async function dotGitOf(worktree: string, paths: Paths): Promise<DotGit> 
   if (named === undefined || named === '') return { state: 'noGitDirectory' };
   const gitDirectory = isAbsolute(named) ? normalize(named) : join(worktree, named);
   const parent = dirname(gitDirectory);
-  if (!/[\\/]worktrees$/.test(parent)) return { state: 'elsewhere', gitDirectory };
+  if (basename(parent) !== 'worktrees') return { state: 'elsewhere', gitDirectory };
   return { state: 'entry', gitDirectory, common: dirname(parent), name: gitDirectory.slice(parent.length + 1) };
 }

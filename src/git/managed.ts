@@ -5,6 +5,7 @@
 import { lstat, realpath } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { GitHost } from '../../platform/platform.ts';
+import { componentsOf } from './components.ts';
 import { entryAt } from './control-files.ts';
 
 /** Marks a folder of worktrees outside their repository (spec git.md §6.3). */
@@ -40,7 +41,7 @@ export async function placeOf(path: string, host: GitHost): Promise<Place> {
 
 /** Whether `.claude/worktrees` is the path itself or above it. */
 function isBelowWorktrees(path: string, host: GitHost): boolean {
-  const components = host.comparable(path).split(/[\\/]/);
+  const components = componentsOf(host.comparable(path));
   return components.some((name, index) => name === '.claude' && components[index + 1] === 'worktrees');
 }
 

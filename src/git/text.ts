@@ -46,3 +46,12 @@ export function lastComponent(path: string): string {
       .at(-1) || path
   );
 }
+
+/** At most `most` bytes, less a character that the cut went through. */
+export function cutBytes(bytes: Buffer, most: number): Buffer {
+  if (bytes.length <= most) return bytes;
+  let end = most;
+  // A continuation byte right behind the cut means that its character began before it.
+  while (end > most - 3 && end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.subarray(0, ((bytes[end] ?? 0) & 0xc0) === 0x80 ? most : end);
+}

@@ -1,0 +1,338 @@
+/** `git.worktree_create` (spec git.md §6). */
+import { lstat, rmdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import type { CommandResult } from '../command.ts';
+import { RpcError } from '../rpc/errors.ts';
+import type { ResultObject } from '../rpc/json.ts';
+import { checkOut } from './checkout.ts';
+import { checkContained, createContained } from './containment.ts';
+import { entriesNaming } from './entries.ts';
+import {
+  checkExternalSpelling,
+  checkLeadsOutside,
+  checkOutsideCheckouts,
+  checkOutsideRepository,
+  checkRootItself,
+  checkWayToRoot,
+  createExternal,
+} from './external-root.ts';
+import { GitRefusal, NoRepository } from './failures.ts';
+import type { GitProgram } from './git-program.ts';
+import { nestedText, placeOf } from './managed.ts';
+import { trust } from './open.ts';
+import { populate } from './populate.ts';
+import { realWay } from './real-way.ts';
+import { checkRegistration, commonDirectoryOf, registrationOf, removeStaleRegistration } from './registration.ts';
+import { type Repository, saysTrue } from './repository.ts';
+import { rollBack } from './rollback.ts';
+import { findStart, type Start } from './start-commit.ts';
+import { combinedText, lineOf, ruledText } from './text.ts';
+import { noParent, WorktreeFailure } from './worktree-failure.ts';
+
+export interface CreateParams {
+  /** Paths after tilde; `''` where nothing was sent. */
+  readonly baseRepo: string;
+  readonly worktreePath: string;
+  readonly worktreeRoot: string;
+  readonly branchName: string;
+  readonly sourceBranch: string;
+  readonly existingBranch: string;
+  /** 0 or less: none. */
+  readonly timeoutMs: bigint;
+}
+
+/** @throws RpcError for a missing branch name; every other failure is in the result */
+export async function createWorktree(program: GitProgram, params: CreateParams): Promise<ResultObject> {
+  if (params.branchName === '') throw new RpcError('invalidParams', 'branchName is required');
+  try {
+    const { sourceBranch, branch } = await new Creation(program, params).run();
+    return {
+      success: true,
+      path: params.worktreePath,
+      sourceBranch,
+      branch: program.services.profile.git.create.existingBranch ? branch : undefined,
+    };
+  } catch (error) {
+    const failure = asFailure(error);
+    return {
+      success: false,
+      error: failure.message,
+      errorCode: failure.code,
+      branchKept: failure.branchKept ? true : undefined,
+    };
+  }
+}
+
+function asFailure(error: unknown): WorktreeFailure {
+  if (error instanceof WorktreeFailure) return error;
+  if (error instanceof NoRepository) return notARepository();
+  if (error instanceof GitRefusal) return new WorktreeFailure(error.message, 'worktree_add_failed', { cause: error });
+  throw error;
+}
+
+function notARepository(): WorktreeFailure {
+  return new WorktreeFailure('not a git repository', 'not_a_repo');
+}
+
+interface Created {
+  readonly sourceBranch: string | undefined;
+  /** The branch that is checked out. */
+  readonly branch: string;
+}
+
+class Creation {
+  readonly #program: GitProgram;
+  readonly #params: CreateParams;
+
+  constructor(program: GitProgram, params: CreateParams) {
+    this.#program = program;
+    this.#params = params;
+  }
+
+  get #rows() {
+    return this.#program.services.profile.git.create;
+  }
+
+  /** @throws WorktreeFailure, NoRepository, GitRefusal */
+  async run(): Promise<Created> {
+    const { baseRepo, worktreeRoot } = this.#params;
+    const { services } = this.#program;
+    if (this.#rows.containment) {
+      const place = await placeOf(baseRepo, services.platform.git);
+      if (place.state === 'managed' || place.state === 'unresolved') {
+        throw new WorktreeFailure(nestedText, 'nested_base_repo');
+      }
+    }
+    const { repository } = await trust(this.#program, baseRepo);
+    if (worktreeRoot !== '' && !services.platform.git.externalRoots) {
+      checkExternalSpelling('create', this.#external, services);
+    }
+    await repository.checkHooks();
+    if (!saysTrue(await repository.run(['rev-parse', '--is-inside-work-tree']))) throw notARepository();
+    repository.prepareForPrograms();
+    return this.#rows.checkout === 'byAdd' ? this.#addWhole(repository) : this.#addInSteps(repository);
+  }
+
+  get #external() {
+    const { worktreeRoot, worktreePath, baseRepo } = this.#params;
+    return { root: worktreeRoot, path: worktreePath, baseRepo };
+  }
+
+  // ---- one add that checks out
+
+  async #addWhole(repository: Repository): Promise<Created> {
+    const { branchName, sourceBranch, worktreePath, baseRepo } = this.#params;
+    const start = await findStart(repository, sourceBranch);
+    const added = await repository.run(
+      ['worktree', 'add', '-b', branchName, '--', worktreePath, ...(start.branch === undefined ? [] : [start.branch])],
+      { mayRunPrograms: true },
+    );
+    if (added.failure !== undefined) throw this.#addFailed(this.#text(added));
+    await this.#populate(repository, resolve(baseRepo, worktreePath));
+    return { sourceBranch: start.shown, branch: branchName };
+  }
+
+  // ---- checks, add, checkout, each on its own
+
+  async #addInSteps(repository: Repository): Promise<Created> {
+    const { services } = this.#program;
+    const { paths } = services.platform;
+    const worktree = paths.clean(this.#params.worktreePath);
+    await this.#checkPath(repository);
+    const where = await repository.run(['rev-parse', '--absolute-git-dir'], { set: 'heavy' });
+    if (where.failure !== undefined) throw this.#addFailed(this.#text(where));
+    const gitDirectory = lineOf(where);
+    const commonDirectory = await commonDirectoryOf(gitDirectory, paths);
+    if (this.#rows.registrationTests) await removeStaleRegistration(worktree, commonDirectory, services);
+    const start = await findStart(repository, this.#params.sourceBranch);
+
+    await this.#createFolders();
+    const deadline = new Deadline(this.#rows.timeoutMs ? this.#params.timeoutMs : 0n);
+    const existed =
+      this.#rows.timeoutEndsAdd && deadline.isSet
+        ? await repository.test(['show-ref', '--verify', '--quiet', `refs/heads/${this.#params.branchName}`])
+        : false;
+    deadline.start();
+    const added = await this.#add(repository, worktree, start, deadline);
+
+    const undo = async (failure: WorktreeFailure) => {
+      const entries = await entriesNaming(commonDirectory, [join(await realWay(worktree), '.git')], paths);
+      const entry = entries.length === 1 ? entries[0] : undefined;
+      const createdBranch = added.attached || existed ? undefined : added.branch;
+      const rollback = { shownPath: this.#params.worktreePath, worktree, entry, commonDirectory, createdBranch };
+      return rollBack(repository, rollback, failure);
+    };
+    if (added.timedOut) throw await undo(deadline.failure('before the checkout started'));
+    const entry = await this.#entryOf(worktree, commonDirectory);
+    if (deadline.hasPassed) throw await undo(deadline.failure('before the checkout started'));
+    const revision = !added.attached && start.commit !== undefined ? start.commit : `refs/heads/${added.branch}`;
+    const failed = await this.#checkOut(repository, { worktree, gitDirectory, entry, revision, deadline });
+    if (failed !== undefined) throw await undo(failed);
+    if (deadline.hasPassed) throw await undo(deadline.failure('after the checkout finished'));
+    await this.#populate(repository, worktree);
+    if (deadline.hasPassed) throw await undo(deadline.failure('after the checkout finished'));
+    return { sourceBranch: start.shown, branch: added.branch };
+  }
+
+  async #checkPath(repository: Repository): Promise<void> {
+    const { services } = this.#program;
+    const { worktreePath, worktreeRoot, baseRepo } = this.#params;
+    if (worktreeRoot === '') {
+      if (worktreePath === '') throw noParent('"" does not name a directory');
+      await checkContained('create', worktreePath, baseRepo, services);
+      return;
+    }
+    checkExternalSpelling('create', this.#external, services);
+    checkOutsideRepository('create', this.#external, services);
+    await checkWayToRoot(this.#external, services);
+    await checkLeadsOutside('create', this.#external, repository);
+    await checkOutsideCheckouts(this.#external, services);
+    await checkRootItself(this.#external, services);
+  }
+
+  async #createFolders(): Promise<void> {
+    const { worktreePath, worktreeRoot, baseRepo } = this.#params;
+    if (worktreeRoot === '') await createContained(worktreePath, baseRepo, this.#program.services);
+    else await createExternal(this.#external, this.#program.services);
+  }
+
+  async #add(
+    repository: Repository,
+    worktree: string,
+    start: Start,
+    deadline: Deadline,
+  ): Promise<{ readonly branch: string; readonly attached: boolean; readonly timedOut: boolean }> {
+    const { branchName, worktreePath } = this.#params;
+    const limit = this.#rows.timeoutEndsAdd ? deadline.leftMs : undefined;
+    const run = (args: readonly string[]) =>
+      repository.run(['worktree', 'add', ...args], { mayRunPrograms: true, timeoutMs: limit });
+
+    const attaching = await this.#attach(repository, worktree, run);
+    if (attaching === 'attached') return { branch: this.#params.existingBranch, attached: true, timedOut: false };
+    const added = await run([
+      '--no-track',
+      '--no-checkout',
+      '-b',
+      branchName,
+      '--',
+      worktreePath,
+      ...(start.commit === undefined ? [] : [start.commit]),
+    ]);
+    if (added.failure === undefined) return { branch: branchName, attached: false, timedOut: false };
+    if (this.#rows.timeoutEndsAdd && added.timedOut && deadline.hasPassed) {
+      return { branch: branchName, attached: false, timedOut: true };
+    }
+    // Only an empty folder goes: whatever is in it, git or somebody else put there.
+    await rmdir(worktree).catch(() => {});
+    const text = this.#text(added);
+    throw this.#addFailed(attaching === undefined ? text : `${text} ${attaching}`);
+  }
+
+  /** @returns `undefined` when there is nothing to attach to, else why attaching failed */
+  async #attach(
+    repository: Repository,
+    worktree: string,
+    run: (args: readonly string[]) => Promise<CommandResult>,
+  ): Promise<'attached' | string | undefined> {
+    const { existingBranch, worktreePath } = this.#params;
+    if (!this.#rows.existingBranch || existingBranch === '') return undefined;
+    if (!(await repository.test(['show-ref', '--verify', `refs/heads/${existingBranch}`]))) return undefined;
+    const before = await lstat(worktree);
+    const attached = await run(['--no-checkout', '--', worktreePath, existingBranch]);
+    if (attached.failure === undefined) return 'attached';
+    const text = this.#text(attached);
+    const after = await lstat(worktree).catch(() => undefined);
+    if (after?.dev !== before.dev || after.ino !== before.ino) throw this.#addFailed(text);
+    return `(attaching to the existing branch ${existingBranch} was refused first: ${text})`;
+  }
+
+  async #entryOf(worktree: string, commonDirectory: string): Promise<string> {
+    const { platform } = this.#program.services;
+    if (this.#rows.registrationTests && platform.git.registrationTests) {
+      return (await checkRegistration(worktree, commonDirectory, platform.paths)).entry;
+    }
+    const registration = await registrationOf(worktree, commonDirectory, platform.paths);
+    if (registration.state === 'doubtful') {
+      throw new WorktreeFailure(
+        `git worktree add failed (checkout): ${worktree} ${registration.reason}`,
+        'worktree_add_failed',
+      );
+    }
+    return registration.entry;
+  }
+
+  async #checkOut(
+    repository: Repository,
+    request: {
+      readonly worktree: string;
+      readonly gitDirectory: string;
+      readonly entry: string;
+      readonly revision: string;
+      readonly deadline: Deadline;
+    },
+  ): Promise<WorktreeFailure | undefined> {
+    const { deadline } = request;
+    let failed: CommandResult | undefined;
+    try {
+      failed = await checkOut(repository, { ...request, timeoutMs: deadline.leftMs });
+    } catch (error) {
+      const reason = this.#program.services.platform.paths.reason(error);
+      return new WorktreeFailure(`git worktree add failed (checkout): ${reason}`, 'worktree_add_failed');
+    }
+    if (failed === undefined) return undefined;
+    const text = this.#text(failed);
+    return failed.timedOut && deadline.hasPassed
+      ? deadline.failure('during the checkout', text === '' ? failed.failure : text)
+      : new WorktreeFailure(`git worktree add failed (checkout): ${text}`, 'worktree_add_failed');
+  }
+
+  async #populate(repository: Repository, worktree: string): Promise<void> {
+    const top = await repository.run(['rev-parse', '--show-toplevel']);
+    if (top.failure === undefined) await populate(repository, { source: lineOf(top), worktree });
+  }
+
+  #text(result: CommandResult): string {
+    return this.#rows.gitText === 'textRule' ? ruledText(result) : combinedText(result);
+  }
+
+  #addFailed(text: string): WorktreeFailure {
+    return new WorktreeFailure(`git worktree add failed: ${text}`, 'worktree_add_failed');
+  }
+}
+
+/** `timeoutMs`, counted from the add. */
+class Deadline {
+  readonly #timeoutMs: bigint;
+  #at = Number.POSITIVE_INFINITY;
+
+  constructor(timeoutMs: bigint) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  get isSet(): boolean {
+    return this.#timeoutMs > 0n;
+  }
+
+  start(): void {
+    if (this.isSet) this.#at = performance.now() + Number(this.#timeoutMs);
+  }
+
+  /** `undefined`: no limit. At least 1, because 0 means none to the runner. */
+  get leftMs(): number | undefined {
+    return this.isSet ? Math.max(1, this.#at - performance.now()) : undefined;
+  }
+
+  /** A timer may fire a little before the clock says so. */
+  get hasPassed(): boolean {
+    return performance.now() + 2 >= this.#at;
+  }
+
+  failure(where: string, text?: string): WorktreeFailure {
+    const detail = text === undefined ? '' : `: ${text}`;
+    return new WorktreeFailure(
+      `git worktree add timed out after ${this.#timeoutMs}ms (deadline expired ${where})${detail}`,
+      'timeout',
+    );
+  }
+}

@@ -1,0 +1,116 @@
+/** The `git.*` methods (spec git.md). The work is src/git. */
+import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { listBranches } from '../git/branches.ts';
+import { GitRefusal } from '../git/failures.ts';
+import { GitProgram } from '../git/git-program.ts';
+import { info } from '../git/info.ts';
+import type { GitServices } from '../git/services.ts';
+import { repositoryStatus, sessionWorktreeStatus } from '../git/status.ts';
+import { createWorktree } from '../git/worktree-create.ts';
+import { removeWorktree } from '../git/worktree-remove.ts';
+import { RpcError } from '../rpc/errors.ts';
+import type { ResultObject } from '../rpc/json.ts';
+import { int64, object, string } from '../rpc/params.ts';
+import type { Method } from './method.ts';
+
+/** One decoder serves the namespace; what a profile does not know it ignores, whatever its type (spec git.md §0). */
+const common = {
+  path: string(),
+  baseRepo: string(),
+  branchName: string(),
+  worktreePath: string(),
+  sourceBranch: string(),
+};
+const located = { ...common, worktreeRoot: string(), timeoutMs: int64() };
+const plainParams = object(common);
+const locatedParams = object(located);
+const attachingParams = object({ ...located, existingBranch: string() });
+
+/** Paths after tilde. `''` and 0 where nothing was sent. */
+interface GitParams {
+  readonly path: string;
+  readonly baseRepo: string;
+  readonly branchName: string;
+  readonly worktreePath: string;
+  readonly sourceBranch: string;
+  readonly worktreeRoot: string;
+  readonly existingBranch: string;
+  readonly timeoutMs: bigint;
+}
+
+type Work = (program: GitProgram, params: GitParams) => Promise<ResultObject>;
+
+export const gitMethods: readonly Method<GitServices>[] = [
+  method('git.info', (program, { path }) => info(program, path)),
+  method('git.status', async (program, { path, baseRepo }) => {
+    if (program.services.profile.git.status.scope === 'repository') return repositoryStatus(program, path);
+    if (baseRepo === '') throw new RpcError('invalidParams', 'baseRepo is required');
+    return sessionWorktreeStatus(program, path, baseRepo);
+  }),
+  method('git.list_branches', (program, { path }) => listBranches(program, path)),
+  method('git.worktree_create', inTurn(createWorktree)),
+  method('git.worktree_remove', inTurn(removeWorktree)),
+];
+
+function method(name: string, work: Work): Method<GitServices> {
+  return {
+    name,
+    run(params, { services }) {
+      const read = paramsSchema(services).read(params);
+      const expand = (path = '') => services.platform.paths.expandTilde(path);
+      return refusalsAsErrors(
+        work(programOf(services), {
+          path: expand(read.path),
+          baseRepo: expand(read.baseRepo),
+          worktreePath: expand(read.worktreePath),
+          worktreeRoot: expand(read.worktreeRoot),
+          branchName: read.branchName ?? '',
+          sourceBranch: read.sourceBranch ?? '',
+          existingBranch: read.existingBranch ?? '',
+          timeoutMs: read.timeoutMs ?? 0n,
+        }),
+      );
+    },
+  };
+}
+
+function paramsSchema(services: GitServices): {
+  read: (params: Parameters<typeof plainParams.read>[0]) => Partial<ReadParams>;
+} {
+  const { worktreeRoot, create } = services.profile.git;
+  if (create.existingBranch) return attachingParams;
+  return worktreeRoot ? locatedParams : plainParams;
+}
+
+type ReadParams = ReturnType<typeof attachingParams.read>;
+
+/** Changes to the worktrees of one repository are made one after the other; asking goes on meanwhile. */
+function inTurn(work: Work): Work {
+  return async (program, params) => {
+    const spelled = resolve(params.baseRepo);
+    // Two spellings of one repository are one repository.
+    const key = await realpath(spelled).catch(() => spelled);
+    return program.repositoryTurns.take(key, () => work(program, params));
+  };
+}
+
+async function refusalsAsErrors(work: Promise<ResultObject>): Promise<ResultObject> {
+  try {
+    return await work;
+  } catch (error) {
+    throw error instanceof GitRefusal ? new RpcError('internal', error.message, { cause: error }) : error;
+  }
+}
+
+const programs = new WeakMap<GitServices, GitProgram>();
+
+/** What is found out about the host's git once holds for as long as the daemon runs. */
+function programOf(services: GitServices): GitProgram {
+  let program = programs.get(services);
+  if (program === undefined) {
+    program = new GitProgram(services);
+    programs.set(services, program);
+  }
+  return program;
+}
