@@ -12,6 +12,8 @@ export interface Machine {
   exitWith(code: number): readonly [command: string, ...args: string[]];
   /** Descriptors, or handles, this process has open. */
   openHandles(): number;
+  /** Name of what a listener publishes in its folder. */
+  readonly published: string;
   /** The contract's words on this machine. */
   readonly words: {
     readonly noSuchFile: string;

@@ -146,15 +146,6 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
       expect(largest).toBeLessThanOrEqual(maxChunkBytes);
     }, 120_000);
 
-    test('input for a child that no longer reads is dropped without an error', async () => {
-      const running = runFixture(platform, 'ignore-input');
-      await running.line();
-      await new Promise<void>((done) => running.child.writeInput(Buffer.alloc(1 << 20), done));
-      running.child.signal('KILL', 'tree');
-      await running.over();
-      await new Promise<void>((done) => running.child.writeInput(Buffer.alloc(1 << 20), done));
-    });
-
     test('input that waits for a reader is dropped without an error when the child ends', async () => {
       const running = runFixture(platform, 'wait-for-ever');
       await running.line();
@@ -164,6 +155,16 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
       await running.over();
       await new Promise<void>((done) => running.child.writeInput(Buffer.alloc(1 << 20), done));
     });
+
+    // Node's runtime never really closes a standard stream on Windows, so no fixture can show it there.
+    if (platform.name === 'posix') {
+      test('input for a child that has closed its end is dropped without an error', async () => {
+        const running = runFixture(platform, 'ignore-input');
+        await running.line();
+        await new Promise<void>((done) => running.child.writeInput(Buffer.alloc(1 << 20), done));
+        expect(running.happened).toEqual([]);
+      });
+    }
 
     test('a child that ended is seen as ended while somebody it started still holds its output', async () => {
       const running = runFixture(platform, 'start-a-grandchild', ['keep', 'leave']);
