@@ -1,0 +1,108 @@
+/** Calling `files.*` and `plugins.*` as the dispatcher does: raw params in, the frame's text out. */
+import { createHash } from 'node:crypto';
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { loadPlatform } from '../../platform/load.ts';
+import type { FilesServices } from '../../src/files/services.ts';
+import { filesMethods } from '../../src/methods/files.ts';
+import type { Method, MethodResult } from '../../src/methods/method.ts';
+import { RpcError } from '../../src/rpc/errors.ts';
+import { encodeResult } from '../../src/rpc/json-writer.ts';
+import { type ProfileName, profileNamed } from '../../src/rpc/profiles.ts';
+
+export const platform = await loadPlatform();
+
+export interface CallOptions {
+  readonly profile?: ProfileName;
+  readonly maxExtractBytes?: number;
+  readonly regularOnly?: boolean;
+}
+
+export function services({ profile = 'S', maxExtractBytes = 0, regularOnly = false }: CallOptions = {}): FilesServices {
+  const found = profileNamed(profile);
+  if (found === undefined) throw new Error(`no profile ${profile}`);
+  return { platform, profile: found, settings: { maxExtractBytes, filesReadRegularOnly: regularOnly } };
+}
+
+/**
+ * @param params an object, or the text of the params as they are sent; `undefined`: the request has none
+ * @returns the result's text, or `<code> <message>`
+ */
+export async function call(
+  method: string,
+  params: object | string | undefined,
+  options?: CallOptions,
+): Promise<string> {
+  return callMethod(filesMethods, method, params, services(options));
+}
+
+export async function callMethod<S>(
+  methods: readonly Method<S>[],
+  name: string,
+  params: object | string | undefined,
+  services: S,
+): Promise<string> {
+  const method = methods.find((candidate) => candidate.name === name);
+  if (method === undefined) throw new Error(`no method ${name}`);
+  const text = typeof params === 'string' || params === undefined ? params : JSON.stringify(params);
+  const bytes = Buffer.from(text ?? '');
+  const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
+  try {
+    const result = await method.run(slice, { services, client: undefined as never, afterReply: () => {} });
+    return encodeResult(result as Exclude<MethodResult, symbol>);
+  } catch (error) {
+    if (error instanceof RpcError) return `${error.code} ${error.message}`;
+    throw error;
+  }
+}
+
+/** `files.extract_tar` with its result read. */
+export async function extract(
+  archivePath: string,
+  destDir: string,
+  options?: CallOptions,
+): Promise<{ success: boolean; fileCount: number; error?: string }> {
+  return JSON.parse(await call('files.extract_tar', { archivePath, destDir }, options));
+}
+
+/** A folder of the test's own, gone when the test ends. */
+export function scratchFolder(): string {
+  const folder = mkdtempSync('/tmp/hff-');
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Paths below a folder with their kind and content, sorted: `a/`, `a/f=content`, `l->target`. */
+export function treeOf(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .sort()
+    .map((name) => {
+      const path = join(folder, name);
+      const found = lstatSync(path);
+      if (found.isDirectory()) return `${name}/`;
+      if (found.isSymbolicLink()) return `${name}->${readlinkSync(path)}`;
+      return found.isFile() ? `${name}=${contentOf(path)}` : `${name}?`;
+    });
+}
+
+function contentOf(path: string): string {
+  const content = readFileSync(path);
+  return content.length <= 64 ? content.toString() : `sha256:${createHash('sha256').update(content).digest('hex')}`;
+}
+
+/**
+ * Runs `work` as a user whom file permissions bind; root becomes one for that long.
+ * All threads of the process change, so nothing else may run meanwhile.
+ */
+export async function asOrdinaryUser<T>(work: () => Promise<T>): Promise<T> {
+  if (process.geteuid?.() !== 0) return work();
+  process.setegid?.(65_534);
+  process.seteuid?.(65_534);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
+  }
+}
