@@ -64,11 +64,8 @@ async function openAndExtract(archivePath: string, destination: string, services
   }
 }
 
-/** A device is not consumed: a slip of a client must not cost a host that runs us as root its `/dev/null`. */
 async function consume(archivePath: string, { platform }: FilesServices): Promise<void> {
   await failpointAsync('files.extract.consume.before');
-  const { kind } = await platform.files.statusOfEntry(archivePath);
-  if (kind === 'characterDevice' || kind === 'blockDevice') return;
   if (!(await isDevice(archivePath, platform))) await platform.files.remove(archivePath);
 }
 
