@@ -12,6 +12,8 @@ export interface Machine {
   exitWith(code: number): readonly [command: string, ...args: string[]];
   /** Descriptors, or handles, this process has open. */
   openHandles(): number;
+  /** Whether links to folders can be made here. */
+  readonly canLink: boolean;
   /** Name of what a listener publishes in its folder. */
   readonly published: string;
   /** The contract's words on this machine. */
@@ -19,6 +21,9 @@ export interface Machine {
     readonly noSuchFile: string;
     /** Of a folder whose parent is missing too. */
     readonly noSuchFolder: string;
+    readonly notDirectory: string;
+    readonly notEmpty: string;
+    readonly exists: string;
     readonly notFoundInPath: string;
     readonly statOperation: string;
   };

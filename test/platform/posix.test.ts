@@ -1,7 +1,10 @@
 /** The contracts on Linux and macOS. */
 import { readdirSync } from 'node:fs';
 import { createPlatform } from '../../platform/posix/index.ts';
+import { filesContract } from './files.contract.ts';
+import { hostContract } from './host.contract.ts';
 import type { Machine } from './machine.ts';
+import { pathsContract } from './paths.contract.ts';
 import { processesContract } from './processes.contract.ts';
 import { runDirectoryContract } from './run-directory.contract.ts';
 import { transportContract } from './transport.contract.ts';
@@ -10,10 +13,14 @@ const machine: Machine = {
   platform: createPlatform(),
   exitWith: (code) => ['/bin/sh', '-c', `exit ${code}`],
   openHandles: () => readdirSync('/dev/fd').length,
+  canLink: true,
   published: 'rpc.sock',
   words: {
     noSuchFile: 'no such file or directory',
     noSuchFolder: 'no such file or directory',
+    notDirectory: 'not a directory',
+    notEmpty: 'directory not empty',
+    exists: 'file exists',
     notFoundInPath: '$PATH',
     statOperation: 'stat',
   },
@@ -22,3 +29,34 @@ const machine: Machine = {
 processesContract(machine);
 transportContract(machine);
 runDirectoryContract(machine);
+hostContract(machine);
+filesContract(machine);
+pathsContract(machine, {
+  home: '/home/me',
+  homeVariable: 'HOME',
+  expanded: {
+    '~': '/home/me',
+    '~/': '/home/me',
+    '~/f.txt': '/home/me/f.txt',
+    '~//f.txt': '/home/me/f.txt',
+    '~/a/x/../b': '/home/me/a/b',
+    '~user/f': '~user/f',
+    '/tmp/~/f': '/tmp/~/f',
+    $HOME: '$HOME',
+    ' ~/f': ' ~/f',
+    '': '',
+  },
+  cleaned: { '': '.', '/': '/', '//a//b/': '/a/b', '/a/./b/../c': '/a/c', '/../a': '/a', 'a/../..': '..', './a/': 'a' },
+  folders: { '/a/b': '/a', '/a': '/', a: '.', '/a/b/': '/a', '/a//b': '/a' },
+  absolute: ['/', '/a', '//a'],
+  relative: ['', 'a', './a', '~', '../a'],
+  roots: ['/'],
+  within: [
+    ['/a/b', '/a', true],
+    ['/a', '/a', true],
+    ['/ab', '/a', false],
+    ['/A/b', '/a', false],
+    ['/a', '/', true],
+    ['/', '/a', false],
+  ],
+});
