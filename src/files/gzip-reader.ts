@@ -90,7 +90,8 @@ async function readHeader(input: ByteReader): Promise<boolean> {
 
 /**
  * One run of deflate data; what follows it stays in the input. A stream loses the bytes it still holds when it fails,
- * so they are taken from it as they come: at most two pieces wait here.
+ * so they are taken from it as they come: at most two pieces wait here. What one call had unpacked in front of damaged
+ * data is lost with it all the same, so a failure shows up to one piece early.
  */
 async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefined> {
   const stream = createInflateRaw({ chunkSize: pieceBytes });

@@ -1,7 +1,6 @@
 /** Calling `files.*` and `plugins.*` as the dispatcher does: raw params in, the frame's text out. */
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
 import type { FilesServices } from '../../src/files/services.ts';
@@ -75,18 +74,21 @@ export function scratchFolder(): string {
 
 /** Paths below a folder with their kind and content, sorted: `a/`, `a/f=content`, `l->target`. */
 export function treeOf(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .sort()
-    .map((name) => {
-      const path = join(folder, name);
-      const found = lstatSync(path);
-      if (found.isDirectory()) return `${name}/`;
-      if (found.isSymbolicLink()) return `${name}->${readlinkSync(path)}`;
-      return found.isFile() ? `${name}=${contentOf(path)}` : `${name}?`;
-    });
+  return below(Buffer.from(folder), '').sort();
 }
 
-function contentOf(path: string): string {
+function below(folder: Buffer, shown: string): string[] {
+  return readdirSync(folder, { encoding: 'buffer' }).flatMap((bytes) => {
+    const path = Buffer.concat([folder, Buffer.from('/'), bytes]);
+    const name = shown + bytes.toString();
+    const found = lstatSync(path);
+    if (found.isDirectory()) return [`${name}/`, ...below(path, `${name}/`)];
+    if (found.isSymbolicLink()) return [`${name}->${readlinkSync(path)}`];
+    return [found.isFile() ? `${name}=${contentOf(path)}` : `${name}?`];
+  });
+}
+
+function contentOf(path: Buffer): string {
   const content = readFileSync(path);
   return content.length <= 64 ? content.toString() : `sha256:${createHash('sha256').update(content).digest('hex')}`;
 }
