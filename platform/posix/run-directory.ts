@@ -18,6 +18,7 @@ import { basename, dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as libc from '../../native-bindings/libc.ts';
 import { HostError } from '../errors.ts';
+import { maxLockRecordBytes, parseLockRecord } from '../lock-record.ts';
 import type {
   LockAttempt,
   LockRecord,
@@ -34,7 +35,6 @@ import { errnoName } from './paths.ts';
 /** Longest wait for another daemon's start or end in the same folder; then we go on, as the contract's daemon would. */
 const exclusiveWaitMs = 5_000;
 const exclusivePollMs = 10;
-const maxLockRecordBytes = 4_096;
 
 export function createRunDirectories(paths: Paths): RunDirectories {
   return {
@@ -213,25 +213,6 @@ class PosixLock implements RunDirectoryLock {
     if (!this.#held) return;
     this.#held = false;
     closeSync(this.#fd);
-  }
-}
-
-/** Reads a lock record; anything but an object with a positive integer pid is none. */
-function parseLockRecord(text: string): LockRecord | undefined {
-  try {
-    const value = JSON.parse(text) as Partial<Record<keyof LockRecord, unknown>> | null;
-    if (typeof value !== 'object' || value === null) return undefined;
-    const { pid, role, node, instanceId, startedAt } = value;
-    if (typeof pid !== 'number' || !Number.isInteger(pid) || pid <= 0) return undefined;
-    return {
-      pid,
-      role: typeof role === 'string' ? role : '',
-      ...(typeof node === 'string' ? { node } : {}),
-      ...(typeof instanceId === 'string' ? { instanceId } : {}),
-      ...(typeof startedAt === 'number' ? { startedAt } : {}),
-    };
-  } catch {
-    return undefined;
   }
 }
 

@@ -3,9 +3,8 @@ import type { Socket } from 'node:net';
 import type { Counters } from '../daemon/counters.ts';
 import type { Log } from '../daemon/log.ts';
 import type { Timings } from '../daemon/timings.ts';
-import type { Client } from '../methods/method.ts';
 import type { Feed } from '../sessions/feed.ts';
-import type { Dispatcher } from './dispatcher.ts';
+import type { Caller, Dispatcher } from './dispatcher.ts';
 import { LineReader, maxLineBytes } from './line-reader.ts';
 import { Outbox } from './outbox.ts';
 
@@ -25,7 +24,7 @@ export interface ConnectionContext {
   onClose(connection: Connection): void;
 }
 
-export class Connection implements Client {
+export class Connection implements Caller {
   readonly pendingSpawns = new Map<string, Promise<unknown>>();
   readonly #socket: Socket;
   readonly #context: ConnectionContext;

@@ -1,8 +1,7 @@
 /** The handling order of a request: parse, auth, version, method, params, handler (spec wire.md §5). */
 import { timingSafeEqual } from 'node:crypto';
 import type { Log } from '../daemon/log.ts';
-import { type Call, type Method, type MethodResult, noReply } from '../methods/method.ts';
-import type { Connection } from './connection.ts';
+import { type Call, type Client, type Method, type MethodResult, noReply } from '../methods/method.ts';
 import { type ErrorKind, errorCodes, RpcError } from './errors.ts';
 import { type Request, readRequest } from './json-reader.ts';
 import { encodeResult, errorFrame, resultFrame } from './json-writer.ts';
@@ -22,9 +21,18 @@ export interface DispatcherOptions<S> {
   errorText(error: unknown): string | undefined;
 }
 
+/** The connection a line came by, as far as answering it goes. */
+export interface Caller extends Client {
+  /** Queues one frame, its newline included. */
+  reply(frame: string): void;
+  /** An answer comes later; as many `callEnded` follow. */
+  callStarted(): void;
+  callEnded(): void;
+}
+
 export interface Dispatcher {
   /** Answers one line; never throws. `line` is valid during the call only. */
-  handle(line: Buffer, connection: Connection): void;
+  handle(line: Buffer, caller: Caller): void;
 }
 
 export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
@@ -35,30 +43,30 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
   }
   const namespaces = new Set(profile.server.methods.map(namespaceOf));
 
-  function handle(line: Buffer, connection: Connection): void {
+  function handle(line: Buffer, caller: Caller): void {
     const request = readRequest(line);
     if (request === undefined) {
       log.warn('Server', 'Parse error: the line is not a JSON object with fields of the right types');
-      refuse(connection, 'null', 'parseError', 'Parse error');
+      refuse(caller, 'null', 'parseError', 'Parse error');
       return;
     }
     const { idText, method: name } = request;
     const needsToken = name !== shutdownMethod || profile.server.shutdownNeedsAuth;
     if (needsToken && !isToken(request.auth)) {
       log.warn('Server', `Unauthorized request: method=${name}, id=${idText}`);
-      refuse(connection, idText, 'unauthorized', 'Unauthorized: invalid or missing auth token');
+      refuse(caller, idText, 'unauthorized', 'Unauthorized: invalid or missing auth token');
       return;
     }
     if (request.jsonrpc !== '2.0') {
-      refuse(connection, idText, 'invalidRequest', 'Invalid JSON-RPC version');
+      refuse(caller, idText, 'invalidRequest', 'Invalid JSON-RPC version');
       return;
     }
     const method = served.get(name);
     if (method === undefined) {
-      refuse(connection, idText, 'methodNotFound', unknownMethod(name));
+      refuse(caller, idText, 'methodNotFound', unknownMethod(name));
       return;
     }
-    run(method, request, connection);
+    run(method, request, caller);
   }
 
   /** Constant time for a token of the right length; the length itself is no secret. */
@@ -72,12 +80,12 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
     return namespaces.has(namespace) ? `Unknown method: ${name}` : `Unknown namespace: ${namespace}`;
   }
 
-  function run(method: Method<S>, request: Request, connection: Connection): void {
+  function run(method: Method<S>, request: Request, caller: Caller): void {
     const { idText } = request;
     const after: (() => void)[] = [];
-    const call: Call<S> = { services, client: connection, afterReply: (work) => after.push(work) };
+    const call: Call<S> = { services, client: caller, afterReply: (work) => after.push(work) };
     const answer = (result: MethodResult): void => {
-      if (result !== noReply) connection.reply(resultFrame(idText, encodeResult(result)));
+      if (result !== noReply) caller.reply(resultFrame(idText, encodeResult(result)));
       for (const work of after) work();
     };
     try {
@@ -86,36 +94,36 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
         answer(result);
         return;
       }
-      connection.callStarted();
+      caller.callStarted();
       result
         .then(answer)
-        .catch((error: unknown) => fail(connection, method.name, idText, error))
-        .finally(() => connection.callEnded());
+        .catch((error: unknown) => fail(caller, method.name, idText, error))
+        .finally(() => caller.callEnded());
     } catch (error) {
-      fail(connection, method.name, idText, error);
+      fail(caller, method.name, idText, error);
     }
   }
 
-  function fail(connection: Connection, method: string, idText: string, error: unknown): void {
+  function fail(caller: Caller, method: string, idText: string, error: unknown): void {
     if (error instanceof RpcError) {
-      connection.reply(errorFrame(idText, error.code, error.message));
+      caller.reply(errorFrame(idText, error.code, error.message));
       return;
     }
     const text = options.errorText(error);
     if (text !== undefined) {
-      refuse(connection, idText, 'internal', text);
+      refuse(caller, idText, 'internal', text);
       return;
     }
     const thrown = error instanceof Error ? error.message : String(error);
     log.error('Server', `recovered panic: method=${method} id=${idText}: ${(error as Error)?.stack ?? thrown}`);
-    refuse(connection, idText, 'internal', `recovered panic: ${thrown}`);
+    refuse(caller, idText, 'internal', `recovered panic: ${thrown}`);
   }
 
   return { handle };
 }
 
-function refuse(connection: Connection, idText: string, kind: ErrorKind, message: string): void {
-  connection.reply(errorFrame(idText, errorCodes[kind], message));
+function refuse(caller: Caller, idText: string, kind: ErrorKind, message: string): void {
+  caller.reply(errorFrame(idText, errorCodes[kind], message));
 }
 
 /** What precedes the first dot. */
