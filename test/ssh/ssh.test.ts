@@ -1,0 +1,166 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFailed, test } from 'vitest';
+import { findByArguments, isRunning, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
+import { waitUntil } from '../support/wait.ts';
+import { type SshConnection, type SshHost, startSshHost } from './sshd.ts';
+
+const writeNoise = fileURLToPath(new URL('../fixtures/write-noise.ts', import.meta.url));
+const token = randomBytes(16).toString('hex');
+
+let host: SshHost;
+let socket: string;
+let runDirectories = 0;
+
+beforeAll(async () => {
+  host = await startSshHost();
+});
+
+afterAll(() => host[Symbol.asyncDispose]());
+
+beforeEach(() => {
+  const runDirectory = join(host.dir, `run-${++runDirectories}`);
+  socket = join(runDirectory, 'rpc.sock');
+  onTestFailed(() => {
+    const daemonLog = join(runDirectory, 'remote-server.log');
+    console.error(host.log(), existsSync(daemonLog) ? readFileSync(daemonLog, 'utf8') : 'no daemon log');
+  });
+});
+
+afterEach(async () => {
+  for (const daemon of findByArguments(['-serve', '-socket', socket])) {
+    signalProcess(daemon, 'SIGTERM');
+    await untilEnded(daemon);
+  }
+});
+
+/** As a client does: the token travels on ssh's standard input and never touches the disk. */
+async function serve(): Promise<void> {
+  const started = await host.run(`holdfast -serve -socket ${socket} -token-fd 0`, `${token}\n`);
+  expect(started).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+}
+
+function bridge(continues?: SshConnection): SshConnection {
+  return host.connect(`holdfast -bridge -socket ${socket}`, {
+    token,
+    ...(continues === undefined ? {} : { continues: continues.client }),
+  });
+}
+
+test('a daemon started over ssh serves after that ssh session has ended', async () => {
+  await serve();
+  expect(existsSync(join(dirname(socket), 'daemon.token'))).toBe(false);
+  const { client } = bridge();
+  expect(await client.call('server.ping')).toEqual({ pong: true });
+  const wrong = host.connect(`holdfast -bridge -socket ${socket}`, { token: 'guess' });
+  expect((await wrong.client.request('server.ping')).error?.code).toBe(-32001);
+});
+
+test('a token file sent over ssh is read once and gone', async () => {
+  const file = join(host.home, 'token');
+  expect((await host.run(`umask 077; cat >${file}`, `${token}\n`)).code).toBe(0);
+  expect((await host.run(`holdfast -serve -socket ${socket} -token-file ${file}`)).code).toBe(0);
+  expect(existsSync(file)).toBe(false);
+  expect(await bridge().client.call('server.ping')).toEqual({ pong: true });
+  expect((await host.run(`holdfast -stop -socket ${socket}`)).code).toBe(0);
+  await waitUntil(() => !existsSync(socket), 'the daemon to end');
+});
+
+test('no byte is lost or doubled when the ssh client is killed in mid-stream, twice', async () => {
+  await serve();
+  const bytes = 8_000_000;
+  const sum = join(host.dir, 'sum');
+  const first = bridge();
+  const stream = first.client.stream('noise');
+  const args = [writeNoise, '--bytes', String(bytes), '--seed', 'ssh', '--sha256', sum];
+  const { pid } = await first.client.call('process.spawn', {
+    id: 'noise',
+    command: process.execPath,
+    args: ['-e', pausingProgram(args)],
+    wantPid: true,
+  });
+  await first.client.waitFor(() => stream.bytes.stdout > 300_000, 'the first part');
+  await first.cut();
+  const atFirstCut = stream.lastSeq;
+  const program = processFacts(pid);
+
+  const second = bridge(first);
+  second.client.post('process.reattach', { id: 'noise', fromSeq: atFirstCut });
+  await second.client.waitFor(() => stream.bytes.stdout > 3_000_000, 'a part of the replay');
+  await second.cut();
+  const atSecondCut = stream.lastSeq;
+
+  const third = bridge(second);
+  expect(await third.client.reattach('noise')).toMatchObject({ found: true, running: true });
+  expect(program !== undefined && isRunning(program)).toBe(true);
+  await third.client.stdin('noise', 'go on\n');
+  expect(await third.client.exitOf('noise')).toMatchObject({ exitCode: 0 });
+
+  expect(stream).toMatchObject({ duplicates: 0, gaps: [], afterExit: 0, bytes: { stdout: bytes } });
+  expect(stream.count).toBe(stream.lastSeq);
+  expect(stream.sha256()).toBe(readFileSync(sum, 'utf8'));
+  expect(0 < atFirstCut && atFirstCut < atSecondCut && atSecondCut < stream.lastSeq).toBe(true);
+});
+
+test('a line that was sent but never acknowledged is sent again with its offset and arrives once', async () => {
+  await serve();
+  const lines = ['one\n', 'two, whose reply is lost\n', 'three, which is lost itself\n', 'four\n'] as const;
+  const offset = (line: number): number => lines.slice(0, line).join('').length;
+  const first = bridge();
+  await first.client.spawn('cat', 'cat');
+  expect((await first.client.stdin('cat', lines[0], offset(0))).result).toEqual({ success: true, applied: offset(1) });
+
+  // The daemon takes the second line, and its reply is lost with the connection.
+  first.client.pauseReading();
+  post(first, lines[1], offset(1));
+  const second = bridge(first);
+  await waitUntil(
+    async () => (await second.client.reattach('cat')).stdinApplied === offset(2),
+    'the daemon to have taken the second line',
+  );
+  expect(first.client.replies).toHaveLength(2);
+  await first.cut();
+  expect((await second.client.stdin('cat', lines[1], offset(1))).result).toEqual({
+    success: true,
+    applied: offset(2),
+    duplicate: true,
+  });
+
+  // The third line is lost on its way: a stopped ssh client never reads it.
+  second.ssh.kill('SIGSTOP');
+  await waitUntil(() => processFacts(second.ssh.pid ?? 0)?.state === 'T', 'the ssh client to stop');
+  post(second, lines[2], offset(2));
+  await second.cut();
+  const third = bridge(second);
+  expect(await third.client.reattach('cat')).toMatchObject({ running: true, stdinApplied: offset(2) });
+  expect((await third.client.stdin('cat', lines[3], offset(3))).error?.code).toBe(-32003);
+  expect((await third.client.stdin('cat', lines[2], offset(2))).result).toEqual({ success: true, applied: offset(3) });
+  expect((await third.client.stdin('cat', lines[3], offset(3))).result).toEqual({ success: true, applied: offset(4) });
+
+  await third.client.untilOutput('cat', lines[3]);
+  expect(third.client.stream('cat').text()).toBe(lines.join(''));
+});
+
+test('the program needs nothing of a login environment', async () => {
+  const version = (await host.run('holdfast -version')).stdout;
+  expect(version).toMatch(/^claustrum \S+ \(built \S+\)\n$/);
+  const bare = await host.run(`cd / && exec env -i ${join(host.bin, 'holdfast')} -version`);
+  expect(bare).toEqual({ code: 0, signal: null, stdout: version, stderr: '' });
+  const helpful = await host.run('holdfast -bridge -socket /nonexistent/rpc.sock');
+  expect(helpful).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^claustrum: dial server: /) });
+});
+
+function post({ client }: SshConnection, line: string, offset: number): void {
+  client.post('process.stdin', { id: 'cat', data: Buffer.from(line).toString('base64'), offset });
+}
+
+/** Output in one burst, and an end only when it is told to: so it certainly runs when the connection is cut. */
+function pausingProgram(args: readonly string[]): string {
+  return `
+    const { spawnSync } = require('node:child_process');
+    const { status } = spawnSync(process.execPath, ${JSON.stringify(args)}, { stdio: ['ignore', 'inherit', 'inherit'] });
+    process.stdin.once('data', () => process.exit(status));
+  `;
+}

@@ -1,0 +1,242 @@
+/**
+ * A host to log in to: OpenSSH's server on loopback with keys, configuration, home folder and log of its own, and a
+ * client configuration that names it `host`. Ends with the test.
+ *
+ *     await using host = await startSshHost();
+ *     const { code, stdout } = await host.run('uname');
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, connect as dial, type Socket } from 'node:net';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { Duplex } from 'node:stream';
+import { Client } from '../support/client.ts';
+import { program, type RunResult } from '../support/holdfast.ts';
+import { waitUntil } from '../support/wait.ts';
+
+/** Where distributions put it; often not on the PATH of a user. */
+const serverPaths = ['/usr/sbin/sshd', '/usr/local/sbin/sshd', '/usr/bin/sshd', '/opt/homebrew/sbin/sshd'];
+const howToGet = 'Debian: apt-get install openssh-server openssh-client';
+
+export interface SshHost extends AsyncDisposable {
+  /** Private directory of the test. Gone with the host. */
+  readonly dir: string;
+  /** The home folder of who logs in. */
+  readonly home: string;
+  /** First folder on the PATH of who logs in; `holdfast` is in it. */
+  readonly bin: string;
+  /** Environment in which `ssh host` leads here. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Runs a command line there, to its end. */
+  run(command: string, input?: string): Promise<RunResult>;
+  /** Starts a command line there whose standard streams are a connection to a daemon, as `holdfast -bridge` is. */
+  connect(command: string, options: SshConnectionOptions): SshConnection;
+  log(): string;
+}
+
+export interface SshConnectionOptions {
+  readonly token: string;
+  /** An earlier connection whose stream records go on here. */
+  readonly continues?: Client;
+}
+
+export interface SshConnection {
+  readonly client: Client;
+  readonly ssh: ChildProcess;
+  /** SIGKILL to the ssh client. Resolves when it has ended; what was on its way is lost. */
+  cut(): Promise<void>;
+}
+
+/** @throws naming the package when there is no OpenSSH server: a machine without it has not tested this */
+export async function startSshHost(): Promise<SshHost> {
+  const server = serverPaths.find(isExecutable);
+  if (server === undefined) {
+    throw new Error(`no sshd in ${serverPaths.join(', ')}. ${howToGet}`);
+  }
+  makePrivilegeSeparationFolder();
+
+  const dir = mkdtempSync('/tmp/hf-ssh-');
+  const at = (name: string): string => join(dir, name);
+  for (const name of ['host_key', 'user_key']) {
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', at(name)]);
+  }
+  mkdirSync(at('home'));
+  mkdirSync(at('bin'));
+  writeFileSync(at('authorized_keys'), readFileSync(at('user_key.pub')));
+  // Our own link to the program: what `ln -s` on a host makes.
+  execFileSync('ln', ['-s', program, at('bin/holdfast')]);
+
+  const port = await freePort();
+  const user = userInfo().username;
+  writeFileSync(
+    at('sshd_config'),
+    [
+      `ListenAddress 127.0.0.1:${port}`,
+      `HostKey ${at('host_key')}`,
+      `AuthorizedKeysFile ${at('authorized_keys')}`,
+      'PidFile none',
+      // The files lie below /tmp, which others may write to.
+      'StrictModes no',
+      'UsePAM no',
+      'PasswordAuthentication no',
+      'KbdInteractiveAuthentication no',
+      'PermitRootLogin prohibit-password',
+      `AllowUsers ${user}`,
+      // Nothing of the user's own home folder is touched, and nothing of our own environment leaks in.
+      `SetEnv HOME=${at('home')} PATH=${at('bin')}:/usr/bin:/bin`,
+      'LogLevel VERBOSE',
+      '',
+    ].join('\n'),
+  );
+  writeFileSync(at('known_hosts'), `[127.0.0.1]:${port} ${readFileSync(at('host_key.pub'), 'utf8')}`);
+  writeFileSync(
+    at('ssh_config'),
+    [
+      'Host host',
+      'HostName 127.0.0.1',
+      `Port ${port}`,
+      `User ${user}`,
+      `IdentityFile ${at('user_key')}`,
+      'IdentitiesOnly yes',
+      `UserKnownHostsFile ${at('known_hosts')}`,
+      'StrictHostKeyChecking yes',
+      'BatchMode yes',
+      'ControlMaster no',
+      'LogLevel ERROR',
+      '',
+    ].join('\n'),
+  );
+  // `ssh host …` as a user types it, with our configuration.
+  mkdirSync(at('client'));
+  writeFileSync(
+    at('client/ssh'),
+    `#!/bin/sh\nexec /usr/bin/env PATH="${process.env.PATH}" ssh -F ${at('ssh_config')} "$@"\n`,
+  );
+  chmodSync(at('client/ssh'), 0o755);
+
+  const daemon = spawn(server, ['-D', '-e', '-f', at('sshd_config')], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const log: Buffer[] = [];
+  daemon.stderr?.on('data', (bytes: Buffer) => log.push(bytes));
+  const ended = new Promise((resolve) => daemon.once('close', resolve));
+  const host = new RunningHost(dir, daemon, ended, () => Buffer.concat(log).toString());
+  try {
+    await waitUntil(() => host.log().includes('Server listening') && accepts(port), 'sshd to listen');
+    return host;
+  } catch (error) {
+    await host[Symbol.asyncDispose]();
+    throw new Error(`${(error as Error).message}\n${host.log()}`);
+  }
+}
+
+class RunningHost implements SshHost {
+  readonly dir: string;
+  readonly home: string;
+  readonly bin: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: () => string;
+  readonly #daemon: ChildProcess;
+  readonly #ended: Promise<unknown>;
+  readonly #running = new Set<ChildProcess>();
+
+  constructor(dir: string, daemon: ChildProcess, ended: Promise<unknown>, log: () => string) {
+    this.dir = dir;
+    this.home = join(dir, 'home');
+    this.bin = join(dir, 'bin');
+    this.env = { ...process.env, PATH: `${join(dir, 'client')}:${process.env.PATH}` };
+    this.#daemon = daemon;
+    this.#ended = ended;
+    this.log = log;
+  }
+
+  run(command: string, input = ''): Promise<RunResult> {
+    const ssh = this.#start(command);
+    const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+    ssh.stdout?.on('data', (bytes: Buffer) => output.stdout.push(bytes));
+    ssh.stderr?.on('data', (bytes: Buffer) => output.stderr.push(bytes));
+    ssh.stdin?.on('error', () => {});
+    ssh.stdin?.end(input);
+    return new Promise((resolve, reject) => {
+      ssh.on('error', reject);
+      ssh.on('close', (code, signal) => {
+        const text = (name: 'stdout' | 'stderr') => Buffer.concat(output[name]).toString();
+        resolve({ code, signal, stdout: text('stdout'), stderr: text('stderr') });
+      });
+    });
+  }
+
+  connect(command: string, { token, continues }: SshConnectionOptions): SshConnection {
+    const ssh = this.#start(command);
+    ssh.stderr?.pipe(process.stderr);
+    const stream = Duplex.from({ readable: ssh.stdout, writable: ssh.stdin });
+    const ended = new Promise<void>((resolve) => {
+      ssh.once('close', () => {
+        stream.destroy();
+        resolve();
+      });
+    });
+    // The client uses the part of a socket that every two-way stream has.
+    const client = new Client(stream as unknown as Socket, { socket: command, token }, continues ? { continues } : {});
+    const cut = async (): Promise<void> => {
+      client.destroy();
+      ssh.kill('SIGKILL');
+      await ended;
+    };
+    return { client, ssh, cut };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const ssh of this.#running) {
+      ssh.kill('SIGKILL');
+    }
+    this.#daemon.kill();
+    await this.#ended;
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  #start(command: string): ChildProcess {
+    const ssh = spawn(join(this.dir, 'client', 'ssh'), ['host', command]);
+    this.#running.add(ssh);
+    ssh.once('exit', () => this.#running.delete(ssh));
+    return ssh;
+  }
+}
+
+/** sshd, started by root, wants this folder, which only its service makes. */
+function makePrivilegeSeparationFolder(): void {
+  if (process.getuid?.() !== 0) {
+    return;
+  }
+  try {
+    mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw new Error('sshd needs the folder /run/sshd: mkdir -m 755 /run/sshd', { cause: error });
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.on('error', reject).listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => (address !== null && typeof address === 'object' ? resolve(address.port) : reject()));
+    });
+  });
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = dial(port, '127.0.0.1');
+    socket.on('connect', () => resolve(true)).on('error', () => resolve(false));
+    socket.on('connect', () => socket.destroy());
+  });
+}
