@@ -24,8 +24,14 @@ export const heldVariables = [
 const heldPrefix = 'HOLDFAST_HELD_';
 const programNameVariable = 'HOLDFAST_PROGRAM';
 
+const compileCacheVariable = 'NODE_COMPILE_CACHE';
+/** Where `bin/holdfast` told our runtime to keep compiled code; `undefined` after any other start. */
+let compileCache: string | undefined;
+
 /** Gives the user's values back to `environment`. Runs before anything that could start a child. */
 export function restoreHeldVariables(environment: NodeJS.ProcessEnv): void {
+  compileCache = environment[compileCacheVariable];
+  delete environment[compileCacheVariable];
   for (const name of heldVariables) {
     const held = environment[heldPrefix + name];
     if (held === undefined) continue;
@@ -54,5 +60,6 @@ export function ownCommand(words: readonly string[], environment: NodeJS.Process
   const env = Object.entries(environment).flatMap(([name, value]): [string, string][] =>
     value === undefined ? [] : [[held.has(name) ? heldPrefix + name : name, value]],
   );
+  if (compileCache !== undefined) env.push([compileCacheVariable, compileCache]);
   return { file: process.execPath, args: [...process.execArgv, process.argv[1] ?? '', ...words], env };
 }
