@@ -1,0 +1,145 @@
+/** Calling `git.*` as the dispatcher does, on repositories made by the real git. */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { loadPlatform } from '../../platform/load.ts';
+import type { SpawnRequest } from '../../platform/platform.ts';
+import type { GitServices } from '../../src/git/services.ts';
+import { gitMethods } from '../../src/methods/git.ts';
+import type { MethodResult } from '../../src/methods/method.ts';
+import { RpcError } from '../../src/rpc/errors.ts';
+import { encodeResult } from '../../src/rpc/json-writer.ts';
+import { type ProfileName, profileNamed } from '../../src/rpc/profiles.ts';
+
+export const platform = await loadPlatform();
+
+/** Every git of a test has the same author and no configuration but the repository's own. */
+const quietHome = mkdtempSync('/tmp/hfg-home-');
+process.on('exit', () => rmSync(quietHome, { recursive: true, force: true }));
+Object.assign(process.env, {
+  HOME: quietHome,
+  XDG_CONFIG_HOME: join(quietHome, '.config'),
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_AUTHOR_NAME: 'A',
+  GIT_AUTHOR_EMAIL: 'a@example.com',
+  GIT_COMMITTER_NAME: 'A',
+  GIT_COMMITTER_EMAIL: 'a@example.com',
+});
+export const home = quietHome;
+
+/** One daemon, as far as `git.*` is concerned. */
+export interface TestDaemon {
+  readonly services: GitServices;
+  /** Arguments of every git that was started, in order. */
+  readonly started: string[][];
+  readonly warnings: string[];
+  /**
+   * @param params an object, or the text of the params as they are sent; `undefined`: the request has none
+   * @returns the result's text, or `<code> <message>`
+   */
+  call(method: string, params: object | string | undefined): Promise<string>;
+  /** `call` with the result read. */
+  ask(method: string, params: object): Promise<Record<string, unknown>>;
+}
+
+export function daemon(profile: ProfileName, options: { readonly gitTimeoutMs?: number } = {}): TestDaemon {
+  const found = profileNamed(profile);
+  if (found === undefined) throw new Error(`no profile ${profile}`);
+  const started: string[][] = [];
+  const warnings: string[] = [];
+  const services: GitServices = {
+    platform: {
+      ...platform,
+      processes: {
+        ...platform.processes,
+        spawn(request: SpawnRequest) {
+          started.push([...request.args]);
+          return platform.processes.spawn(request);
+        },
+      },
+    },
+    profile: found,
+    settings: { gitTimeoutMs: options.gitTimeoutMs ?? found.git.timeoutDefaultMs },
+    log: { warn: (_component, text) => warnings.push(text) },
+  };
+  const call = async (name: string, params: object | string | undefined): Promise<string> => {
+    const method = gitMethods.find((candidate) => candidate.name === name);
+    if (method === undefined) throw new Error(`no method ${name}`);
+    const text = typeof params === 'string' || params === undefined ? params : JSON.stringify(params);
+    const bytes = Buffer.from(text ?? '');
+    const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
+    try {
+      const result = await method.run(slice, { services, client: undefined as never, afterReply: () => {} });
+      return encodeResult(result as Exclude<MethodResult, symbol>);
+    } catch (error) {
+      if (error instanceof RpcError) return `${error.code} ${error.message}`;
+      throw error;
+    }
+  };
+  return { services, started, warnings, call, ask: async (name, params) => JSON.parse(await call(name, params)) };
+}
+
+/** A folder of the test's own, by its real path, gone when the test ends. */
+export function scratchFolder(): string {
+  const folder = realpathSync(mkdtempSync('/tmp/hfg-'));
+  onTestFinished(() => {
+    execFileSync('chmod', ['-R', 'u+rwX', folder], { stdio: 'ignore' });
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+/** Runs the real git plainly, as a user in a terminal would. @returns its standard output, trimmed */
+export function git(directory: string, ...args: string[]): string {
+  return execFileSync('git', args, { cwd: directory, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+}
+
+export function write(path: string, content: string | Buffer = 'x\n', mode = 0o644): string {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content);
+  chmodSync(path, mode);
+  return path;
+}
+
+/** A repository with one commit of `a.txt` on `main`. */
+export function repository(path: string): string {
+  mkdirSync(path, { recursive: true });
+  git(path, 'init', '-q', '-b', 'main');
+  write(join(path, 'a.txt'));
+  commit(path, 'init');
+  return path;
+}
+
+/** Commits everything there is. @returns the commit's id */
+export function commit(path: string, message: string): string {
+  git(path, 'add', '-A');
+  git(path, 'commit', '-q', '-m', message);
+  return git(path, 'rev-parse', 'HEAD');
+}
+
+/**
+ * Puts a program of the name `git` in front of the real one until the test ends. `$GIT` in the script is the real one.
+ * @param script lines of a shell script
+ */
+export function standInForGit(folder: string, script: string): void {
+  const real = execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim();
+  write(join(folder, 'bin', 'git'), `#!/bin/sh\nGIT=${real}\n${script}\n`, 0o755);
+  const before = process.env.PATH;
+  process.env.PATH = `${join(folder, 'bin')}:${before}`;
+  onTestFinished(() => {
+    process.env.PATH = before;
+  });
+}
+
+/** Sets variables of the daemon's own environment until the test ends. */
+export function withVariables(variables: Record<string, string>): void {
+  for (const [name, value] of Object.entries(variables)) {
+    const before = process.env[name];
+    process.env[name] = value;
+    onTestFinished(() => {
+      if (before === undefined) delete process.env[name];
+      else process.env[name] = before;
+    });
+  }
+}
