@@ -1,0 +1,137 @@
+/**
+ * Fault 9: many starts on one path at the same moment. Two seconds after the last launcher has ended exactly one daemon is
+ * left, the token file is its own, and every launcher has told the truth by its exit code (design decision 15).
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { connect } from '../support/client.ts';
+import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
+import { program } from '../support/holdfast.ts';
+import { findByArguments, type ProcessFacts, signalProcess } from '../support/processes.ts';
+import { waitUntil } from '../support/wait.ts';
+import { byLength, limitMs } from './support/length.ts';
+
+const starts = 20;
+const startsToKill = byLength(8, 20);
+const rounds = byLength(1, 100);
+/** Design decision 15: a daemon that nobody can reach and that has nothing to lose ends within two seconds. */
+const leftoverMs = 2_000;
+
+/** The generations of the contract; what is being built on top of them joins in a full run. */
+const profiles = byLength(['S', 'current'] as const, ['S', 'current', 'next'] as const);
+
+describe.each(profiles)('profile %s', (profile) => {
+  test('twenty starts at once leave one daemon, its own token file, and twenty true exit codes', {
+    timeout: limitMs(120),
+  }, async () => {
+    for (let round = 0; round < rounds; round++) {
+      await using daemon = await prepareDaemon({ profile });
+      const launchers = Array.from({ length: starts }, (_, index) => new Launcher(daemon, index, profile));
+      await Promise.all(launchers.map((launcher) => launcher.ended));
+      await expectOneDaemon(daemon, launchers);
+    }
+  });
+
+  test('starts at once of which some are killed leave one daemon that serves, and a new start works', {
+    timeout: limitMs(120),
+  }, async () => {
+    for (let round = 0; round < rounds; round++) {
+      await using daemon = await prepareDaemon({ profile });
+      const launchers = Array.from({ length: startsToKill }, (_, index) => new Launcher(daemon, index, profile));
+      const killed = new Set<Launcher>();
+      // One after the other, whatever each of them is doing by then: launching, waiting for the lock, binding, serving.
+      for (const launcher of launchers.filter((_, index) => index % 4 === 0)) {
+        await Promise.race(launchers.map(({ ended }) => ended));
+        for (const target of launcher.processes()) {
+          signalProcess(target, 'SIGKILL');
+        }
+        killed.add(launcher);
+      }
+      await Promise.all(launchers.map((launcher) => launcher.ended));
+      const last = new Launcher(daemon, starts, profile);
+      await last.ended;
+      expect(last.code, last.stderr).toBe(0);
+      await expectOneDaemon(
+        daemon,
+        [...launchers, last].filter((launcher) => !killed.has(launcher)),
+      );
+    }
+  });
+});
+
+/** One `-serve` with a token of its own. */
+class Launcher {
+  readonly token: string;
+  readonly ended: Promise<void>;
+  code: number | null = null;
+  readonly #tokenFile: string;
+  readonly #errors: string;
+
+  constructor(daemon: TestDaemon, index: number, profile: string) {
+    this.token = `token-of-start-${index}`;
+    this.#tokenFile = join(daemon.dir, `token-${index}`);
+    this.#errors = join(daemon.dir, `errors-${index}`);
+    writeFileSync(this.#tokenFile, this.token, { mode: 0o600 });
+    const errors = openSync(this.#errors, 'w');
+    const child: ChildProcess = spawn(
+      program,
+      ['-serve', '-socket', daemon.socket, '-token-file', this.#tokenFile, '-wire-profile', profile],
+      { env: daemon.env, stdio: ['ignore', errors, errors] },
+    );
+    closeSync(errors);
+    this.ended = new Promise((resolve, reject) => {
+      child.on('error', reject).on('exit', (code) => {
+        this.code = code;
+        resolve();
+      });
+    });
+  }
+
+  get stderr(): string {
+    return readFileSync(this.#errors, 'utf8');
+  }
+
+  /** The launcher and its daemon, as far as they run. */
+  processes(): ProcessFacts[] {
+    return findByArguments(['-serve', '-token-file', this.#tokenFile]);
+  }
+
+  /** A daemon takes its token file away once it has read it. */
+  get hasStarted(): boolean {
+    return !existsSync(this.#tokenFile);
+  }
+}
+
+async function expectOneDaemon(daemon: TestDaemon, launchers: readonly Launcher[]): Promise<void> {
+  await waitUntil(() => daemon.daemons().length === 1, 'exactly one daemon', { timeoutMs: leftoverMs }).catch(
+    (error: Error) => {
+      const lines = launchers.map(({ token, code, stderr }) => `${token}: ${code} ${stderr}`);
+      throw new Error(`${error.message}, there are ${daemon.daemons().length}\n${lines.join('\n')}`);
+    },
+  );
+  const survivor = daemon.process();
+  const token = readFileSync(join(daemon.runDir, 'daemon.token'), 'utf8');
+  expect(statSync(join(daemon.runDir, 'daemon.token')).mode & 0o777).toBe(0o600);
+  expect(statSync(daemon.socket).mode & 0o777).toBe(0o600);
+  const winners = launchers.filter((launcher) => launcher.processes().some(({ pid }) => pid === survivor.pid));
+  expect(winners.map((winner) => winner.token)).toEqual([token]);
+
+  await using client = await connect({ socket: daemon.socket, token });
+  expect(await client.call('server.ping')).toEqual({ pong: true });
+
+  for (const launcher of launchers) {
+    // Code 0: its daemon has come up, whoever took over later. Code 1: it has not, and the reason is told.
+    expect([0, 1], launcher.stderr).toContain(launcher.code);
+    if (launcher.code === 0) {
+      expect(launcher.hasStarted).toBe(true);
+      // Where two launchers made the log at the same moment, the log of one daemon came this way; a reason never does.
+      expect(launcher.stderr).not.toMatch(/^(claustrum|holdfast): /m);
+    } else if (!launcher.stderr.startsWith(`claustrum: timeout waiting for daemon to accept on ${daemon.socket}\n`)) {
+      // (The bound alone as the reason is the truth too: a daemon that is slower than that may serve later.)
+      expect(launcher.stderr, 'a reason, and the contract’s line').toMatch(/^.+\n.*claustrum: timeout waiting .*\n$/s);
+      expect(launcher.token, 'the daemon of a launcher that told of a failure serves').not.toBe(token);
+    }
+  }
+}
