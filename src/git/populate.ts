@@ -38,8 +38,9 @@ export interface Population {
 export async function populate(repository: Repository, population: Population): Promise<void> {
   const { services } = repository.program;
   const { source, worktree } = population;
+  let copies: Copies | undefined;
   try {
-    await using copies = await Copies.into(services, source, worktree);
+    copies = await Copies.into(services, source, worktree);
     switch (services.profile.git.create.populate) {
       case 'claudeAndManifest':
         await copyClaudeFolder(copies, source, worktree);
@@ -65,6 +66,8 @@ export async function populate(repository: Repository, population: Population): 
     }
   } catch {
     // The worktree is there, and that is what was asked for.
+  } finally {
+    await copies?.[Symbol.asyncDispose]().catch(() => {});
   }
 }
 

@@ -9,7 +9,7 @@ import { NoRepository } from './failures.ts';
 import type { GitProgram } from './git-program.ts';
 import { placeOf } from './managed.ts';
 import { openRepository } from './open.ts';
-import { copyGitDirectory } from './private-git-directory.ts';
+import { copyGitDirectory, type PrivateGitDirectory } from './private-git-directory.ts';
 import { Repository } from './repository.ts';
 import { sessionEntry } from './session-worktree.ts';
 import { submoduleProgramPins } from './submodule-programs.ts';
@@ -56,7 +56,7 @@ export async function sessionWorktreeStatus(
   path: string,
   baseRepo: string,
 ): Promise<ResultObject> {
-  const { platform, profile } = program.services;
+  const { platform } = program.services;
   if ((await placeOf(baseRepo, platform.git)).state !== 'outside') return noRepository;
   let repository: Repository;
   try {
@@ -73,9 +73,24 @@ export async function sessionWorktreeStatus(
   }
   const entry = await sessionEntry(repository, path, commonDirectory);
   if (entry === undefined) return noRepository;
-  await using copy = await copyGitDirectory(entry, commonDirectory, platform.paths);
+  const copy = await copyGitDirectory(entry, commonDirectory, platform.paths);
   if (copy === undefined) return noRepository;
+  try {
+    return await statusThrough(copy, repository, path, commonDirectory);
+  } finally {
+    await copy[Symbol.asyncDispose]();
+  }
+}
 
+/** Asks git by way of a private copy of the worktree's git directory. @throws RpcError with the failure of the call */
+async function statusThrough(
+  copy: PrivateGitDirectory,
+  repository: Repository,
+  path: string,
+  commonDirectory: string,
+): Promise<ResultObject> {
+  const { program } = repository;
+  const { profile } = program.services;
   const worktree = resolve(path);
   const leading = await program.attributeSource();
   const ask = (args: readonly string[], mayRunPrograms = false): Promise<CommandResult> =>
