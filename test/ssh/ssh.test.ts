@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -143,6 +144,18 @@ test('a line that was sent but never acknowledged is sent again with its offset 
   expect(third.client.stream('cat').text()).toBe(lines.join(''));
 });
 
+test('the commands in the README, as printed, start a daemon, reach it and stop it', async () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const commands = /^```sh\n(.*?)^```$/ms.exec(readme)?.[1] ?? '';
+  expect(commands).toContain('ssh host');
+  socket = join(host.home, '.claude', 'remote', 'rpc.sock');
+  expect(await runHere(`set -e\n${commands}`)).toEqual({
+    code: 0,
+    output: '{"jsonrpc":"2.0","id":1,"result":{"pong":true}}\n',
+  });
+  await waitUntil(() => !existsSync(socket), 'the daemon to end');
+});
+
 test('the program needs nothing of a login environment', async () => {
   const version = (await host.run('holdfast -version')).stdout;
   expect(version).toMatch(/^claustrum \S+ \(built \S+\)\n$/);
@@ -151,6 +164,18 @@ test('the program needs nothing of a login environment', async () => {
   const helpful = await host.run('holdfast -bridge -socket /nonexistent/rpc.sock');
   expect(helpful).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^claustrum: dial server: /) });
 });
+
+/** Runs a script on the client's side, where `ssh host` leads to the host. */
+function runHere(script: string): Promise<{ code: number | null; output: string }> {
+  const child = spawn('sh', ['-c', `exec 2>&1\n${script}`], { env: host.env });
+  let output = '';
+  child.stdout.on('data', (bytes: Buffer) => {
+    output += bytes;
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject).on('close', (code) => resolve({ code, output }));
+  });
+}
 
 function post({ client }: SshConnection, line: string, offset: number): void {
   client.post('process.stdin', { id: 'cat', data: Buffer.from(line).toString('base64'), offset });
