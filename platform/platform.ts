@@ -55,6 +55,11 @@ export interface SpawnRequest {
   /** Largest piece of output handed over at once, in bytes. */
   readonly maxChunkBytes: number;
   /**
+   * `nullDevice`: the three standard streams are the null device, so nothing the child leaves behind can hold a pipe of ours.
+   * `onOutput` and `onOutputEnd` are never called then, and input is dropped.
+   */
+  readonly streams?: 'pipes' | 'nullDevice';
+  /**
    * What TERM, INT and HUP reach where the OS has no signals (profile row `platform.windowsSignalScope`): the whole tree
    * or the direct child only. POSIX has its own rule and ignores it.
    */

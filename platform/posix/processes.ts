@@ -1,5 +1,5 @@
 /** Children: three real pipes, a session and process group of their own (spec process.md §11). */
-import { closeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { SystemCallError } from '../errors.ts';
 import type {
@@ -35,15 +35,13 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
           (error as NodeJS.ErrnoException).code ?? '',
           { cause: error },
         );
-      let pipes: ReturnType<typeof openPipes>;
+      let streams: StandardStreams;
       try {
-        pipes = openPipes(3);
+        streams = request.streams === 'nullDevice' ? openNullDevice() : openThreePipes();
       } catch (error) {
         throw fail(error);
       }
-      const [input, output, errors] = pipes;
-      const ours = [input.writeEnd, output.readEnd, errors.readEnd];
-      const theirs = [input.readEnd, output.writeEnd, errors.writeEnd];
+      const { ours, theirs } = streams;
       try {
         const pid = launch({
           file,
@@ -54,16 +52,12 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
         });
         // Read before anything can collect the child, so even one that ended at once has its start time.
         const startTime = identities.startSeconds(pid);
-        return new PosixChild(pid, startTime, request, {
-          input: input.writeEnd,
-          stdout: output.readEnd,
-          stderr: errors.readEnd,
-        });
+        return new PosixChild(pid, startTime, request, ours);
       } catch (error) {
-        for (const fd of ours) closeSync(fd);
+        if (ours !== undefined) for (const fd of [ours.input, ours.stdout, ours.stderr]) closeSync(fd);
         throw fail(error);
       } finally {
-        for (const fd of theirs) closeSync(fd);
+        for (const fd of new Set(theirs)) closeSync(fd);
       }
     },
   };
@@ -73,6 +67,26 @@ interface Ends {
   readonly input: number;
   readonly stdout: number;
   readonly stderr: number;
+}
+
+interface StandardStreams {
+  /** `undefined` for the null device: there is nothing to write to or to read. */
+  readonly ours: Ends | undefined;
+  /** The child's descriptors 0, 1 and 2; one may stand for several. */
+  readonly theirs: readonly number[];
+}
+
+function openThreePipes(): StandardStreams {
+  const [input, output, errors] = openPipes(3);
+  return {
+    ours: { input: input.writeEnd, stdout: output.readEnd, stderr: errors.readEnd },
+    theirs: [input.readEnd, output.writeEnd, errors.writeEnd],
+  };
+}
+
+function openNullDevice(): StandardStreams {
+  const fd = openSync('/dev/null', 'r+');
+  return { ours: undefined, theirs: [fd, fd, fd] };
 }
 
 /**
@@ -90,23 +104,30 @@ function readBuffer(bytes: number): Buffer {
   return buffer;
 }
 
+function openInput(fd: number): Socket {
+  const socket = new Socket({ fd, readable: false, writable: true });
+  // A child that closes its end or is gone: the bytes are dropped, as the contract has it.
+  socket.on('error', () => socket.destroy());
+  return socket;
+}
+
 class PosixChild implements Child {
   readonly pid: number;
   readonly startTime: number;
-  readonly #input: Socket;
-  readonly #outputs: Readonly<Record<OutputName, Socket>>;
+  readonly #input: Socket | undefined;
+  readonly #outputs: Readonly<Record<OutputName, Socket>> | undefined;
   #status: ExitStatus | undefined;
 
-  constructor(pid: number, startTime: number, request: SpawnRequest, ends: Ends) {
+  constructor(pid: number, startTime: number, request: SpawnRequest, ends: Ends | undefined) {
     this.pid = pid;
     this.startTime = startTime;
-    this.#input = new Socket({ fd: ends.input, readable: false, writable: true });
-    // A child that closes its end or is gone: the bytes are dropped, as the contract has it.
-    this.#input.on('error', () => this.#input.destroy());
-    this.#outputs = {
-      stdout: this.#openOutput('stdout', ends.stdout, request),
-      stderr: this.#openOutput('stderr', ends.stderr, request),
-    };
+    if (ends !== undefined) {
+      this.#input = openInput(ends.input);
+      this.#outputs = {
+        stdout: this.#openOutput('stdout', ends.stdout, request),
+        stderr: this.#openOutput('stderr', ends.stderr, request),
+      };
+    }
     watchExit(pid, request.onEnd);
   }
 
@@ -127,21 +148,21 @@ class PosixChild implements Child {
   }
 
   writeInput(bytes: Buffer, done: () => void): void {
-    if (this.#input.destroyed) setImmediate(done);
+    if (this.#input === undefined || this.#input.destroyed) setImmediate(done);
     else this.#input.write(bytes, () => done());
   }
 
   closeInput(): void {
-    this.#input.destroy();
+    this.#input?.destroy();
   }
 
   resume(stream: OutputName): void {
-    this.#outputs[stream].resume();
+    this.#outputs?.[stream].resume();
   }
 
   closeOutput(): void {
-    this.#outputs.stdout.destroy();
-    this.#outputs.stderr.destroy();
+    this.#outputs?.stdout.destroy();
+    this.#outputs?.stderr.destroy();
   }
 
   signal(name: SignalName, reach: SignalReach): string | undefined {

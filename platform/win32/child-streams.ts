@@ -12,6 +12,18 @@ export type StreamEvents = Pick<SpawnRequest, 'maxChunkBytes' | 'onOutput' | 'on
 /** The child's standard handles, in their order; the caller closes them. */
 export type ChildEnds = readonly [input: Handle, output: Handle, errors: Handle];
 
+/** What the owner of a child does with its streams. */
+export type Streams = Pick<ChildStreams, 'writeInput' | 'closeInput' | 'resume' | 'closeOutput' | 'abandon'>;
+
+/** For a child on the null device: nothing is written or read. */
+export const noStreams: Streams = {
+  writeInput: (_bytes, done) => setImmediate(done),
+  closeInput() {},
+  resume() {},
+  closeOutput() {},
+  abandon() {},
+};
+
 export class ChildStreams {
   readonly #input: Socket;
   readonly #outputs: Readonly<Record<OutputName, Socket>>;

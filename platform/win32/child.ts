@@ -2,7 +2,7 @@
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import type { Child, ExitStatus, OutputName, SignalName, SignalReach, SpawnRequest } from '../platform.ts';
-import type { ChildStreams } from './child-streams.ts';
+import type { Streams } from './child-streams.ts';
 import { startSeconds } from './identity.ts';
 import { killedExitCode } from './job.ts';
 import type { ChildProcess } from './launch-in-job.ts';
@@ -15,12 +15,12 @@ export class WindowsChild implements Child {
   readonly warning: string | undefined;
   readonly #process: Handle;
   readonly #job: Handle | undefined;
-  readonly #streams: ChildStreams;
+  readonly #streams: Streams;
   readonly #gentleScope: SignalReach | undefined;
   #status: ExitStatus | undefined;
 
   /** @throws WindowsError when the child cannot be watched; it is ended then */
-  constructor(started: ChildProcess, streams: ChildStreams, request: Pick<SpawnRequest, 'gentleScope' | 'onEnd'>) {
+  constructor(started: ChildProcess, streams: Streams, request: Pick<SpawnRequest, 'gentleScope' | 'onEnd'>) {
     this.pid = started.pid;
     this.startTime = startSeconds(started.process);
     this.warning = started.warning;

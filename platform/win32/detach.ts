@@ -6,7 +6,7 @@ import * as node from '../../native-bindings/node.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Detached, DetachRequest, Paths } from '../platform.ts';
 import { joinWords } from './command-line.ts';
-import { opened, toSocket } from './handles.ts';
+import { openNullDevice, toSocket } from './handles.ts';
 import { describeHandle } from './inherited-handle.ts';
 import { type Launched, type LaunchRequest, launch } from './launch.ts';
 import { openPipe } from './pipes.ts';
@@ -43,7 +43,7 @@ export function detach(request: DetachRequest, paths: Paths): Detached {
       pass(request.secretVariable, secret.theirs);
       ours.push(sendAndClose(secret.ours, request.secret));
     }
-    const nothing = keep(openNothing());
+    const nothing = keep(openNullDevice());
     const started = launchAway(
       {
         file: request.file,
@@ -73,21 +73,6 @@ function sendAndClose(handle: Handle, bytes: Buffer): Socket {
   writer.on('error', () => writer.destroy());
   writer.write(bytes, () => writer.destroy());
   return writer;
-}
-
-function openNothing(): Handle {
-  return opened(
-    kernel32.CreateFileW(
-      'NUL',
-      kernel32.GENERIC_READ | kernel32.GENERIC_WRITE,
-      kernel32.FILE_SHARE_READ | kernel32.FILE_SHARE_WRITE,
-      null,
-      kernel32.OPEN_EXISTING,
-      0,
-      null,
-    ),
-    'CreateFile NUL',
-  );
 }
 
 /** `undefined` for a descriptor that leads nowhere, as in a program without a console. */

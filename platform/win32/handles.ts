@@ -12,6 +12,22 @@ export function opened(handle: Handle | null, call: string): Handle {
   return handle;
 }
 
+/** The null device for reading and writing. @throws WindowsError */
+export function openNullDevice(): Handle {
+  return opened(
+    kernel32.CreateFileW(
+      'NUL',
+      kernel32.GENERIC_READ | kernel32.GENERIC_WRITE,
+      kernel32.FILE_SHARE_READ | kernel32.FILE_SHARE_WRITE,
+      null,
+      kernel32.OPEN_EXISTING,
+      0,
+      null,
+    ),
+    'CreateFile NUL',
+  );
+}
+
 const errorTooManyOpenFiles = 4;
 
 /**

@@ -4,7 +4,8 @@ import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Child, Paths, Processes, SpawnRequest } from '../platform.ts';
 import { WindowsChild } from './child.ts';
-import { ChildStreams } from './child-streams.ts';
+import { type ChildEnds, ChildStreams, noStreams, type Streams } from './child-streams.ts';
+import { openNullDevice } from './handles.ts';
 import type { Identities } from './identity.ts';
 import { launchInJob } from './launch-in-job.ts';
 import { checkSpawn, type Program } from './program.ts';
@@ -32,7 +33,7 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
 
 /** @throws WindowsError; nothing is left behind */
 function startChild(program: Program, request: SpawnRequest): Child {
-  const { streams, theirs } = ChildStreams.open(request);
+  const { streams, theirs } = openStreams(request);
   const [input, output, errors] = theirs;
   try {
     const started = launchInJob(
@@ -58,6 +59,12 @@ function startChild(program: Program, request: SpawnRequest): Child {
   }
 }
 
+function openStreams(request: SpawnRequest): { readonly streams: Streams; readonly theirs: ChildEnds } {
+  if (request.streams !== 'nullDevice') return ChildStreams.open(request);
+  const nothing = openNullDevice();
+  return { streams: noStreams, theirs: [nothing, nothing, nothing] };
+}
+
 function closeAll(handles: readonly Handle[]): void {
-  for (const handle of handles) kernel32.CloseHandle(handle);
+  for (const handle of new Set(handles)) kernel32.CloseHandle(handle);
 }
