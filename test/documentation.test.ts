@@ -1,0 +1,48 @@
+/** The pages name what there is, so that neither can change without the other. */
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { createCounters } from '../src/daemon/counters.ts';
+import { optionNames, options } from '../src/daemon/options.ts';
+
+const page = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
+const packageOf = (name: string) => JSON.parse(page(name));
+
+test('the README has a row for every flag', () => {
+  const flags = optionNames.filter((name) => options[name].flag).map((name) => `-${name}`);
+  const named = new Set([...page('README.md').matchAll(/`(-[a-z-]+)[^`]*`/g)].map(([, flag]) => flag));
+  expect(flags.filter((flag) => !named.has(flag))).toEqual([]);
+});
+
+test('the README tells of each flag whether it is a key of the configuration file', () => {
+  const rows = [...page('README.md').matchAll(/^\| (`-.*?) \| (yes|some|) *\| /gm)];
+  for (const [, flags = '', inFile] of rows.filter(([, , inFile]) => inFile !== 'some')) {
+    for (const [, flag = ''] of flags.matchAll(/`-([a-z-]+)/g)) {
+      expect
+        .soft({ flag, inFile: options[flag as keyof typeof options].inFile })
+        .toEqual({ flag, inFile: inFile === 'yes' });
+    }
+  }
+  expect(rows.length).toBeGreaterThan(10);
+});
+
+test('the operators can look up every counter', () => {
+  const counters = [...page('src/daemon/metrics.ts').matchAll(/name: '(\w+_total)'/g)].map(([, name]) => name ?? '');
+  expect(counters).toHaveLength(Object.keys(createCounters()).length);
+  expect(counters.filter((name) => !page('docs/operators.md').includes(`\`${name}\``))).toEqual([]);
+});
+
+test('every direct dependency has its reason', () => {
+  const { dependencies, devDependencies } = packageOf('package.json');
+  const { optionalDependencies } = packageOf('runtime/package.json');
+  const names = Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies });
+  expect(names.filter((name) => !page('docs/dependencies.md').includes(`\`${name}\``))).toEqual([]);
+});
+
+test('the README says what is not built yet, and nothing else', () => {
+  const refused = [
+    ...[...page('src/main.ts').matchAll(/notBuilt\('([a-z-]+)'\)/g)],
+    ...[...page('src/modes/serve.ts').matchAll(/holdfast: -([a-z-]+) is not built yet/g)],
+  ].map(([, name]) => `-${name}`);
+  const limits = /^Not built yet, and refused with a message that says so: (.*?)\./m.exec(page('README.md'))?.[1] ?? '';
+  expect([...limits.matchAll(/`(-[a-z-]+)`/g)].map(([, flag]) => flag).sort()).toEqual(refused.sort());
+});
