@@ -45,7 +45,8 @@ export const emptyTree = '4b825dc642cb6eb9a060e54bf8d69288fbee4904';
 
 export class GitProgram {
   readonly services: GitServices;
-  /** Requests that change the same repository's worktrees, one after the other. */
+  /** Requests that change worktrees, by the path of the repository as it is spelled, then as it really is. */
+  readonly spellingTurns = new Turns();
   readonly repositoryTurns = new Turns();
   /** Branch steps of the same repository, one after the other. */
   readonly branchTurns = new Turns();

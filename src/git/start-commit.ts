@@ -20,8 +20,11 @@ export async function findStart(repository: Repository, wanted: string): Promise
 
 /** A local branch, else the current one. */
 async function localStart(repository: Repository, wanted: string): Promise<Start> {
+  // `-` would mean the branch before the current one.
   const isBranch =
-    wanted !== '' && (await repository.test(['show-ref', '--verify', '--quiet', `refs/heads/${wanted}`]));
+    wanted !== '' &&
+    !wanted.startsWith('-') &&
+    (await repository.test(['show-ref', '--verify', '--quiet', `refs/heads/${wanted}`]));
   const branch = isBranch ? wanted : await currentBranch(repository);
   const commit = branch === undefined ? undefined : await commitOf(repository, `refs/heads/${branch}`);
   return { branch, commit, shown: branch };

@@ -114,6 +114,16 @@ class Creation {
     return this.#rows.checkout === 'byAdd' ? this.#addWhole(repository) : this.#addInSteps(repository);
   }
 
+  /** git hands the name to `git branch` in a place where a leading dash makes it an option, `-D` for one. */
+  async #refuseOptionAsName(repository: Repository): Promise<void> {
+    const { branchName } = this.#params;
+    if (!branchName.startsWith('-')) return;
+    const checked = await repository.run(['check-ref-format', '--branch', branchName]);
+    throw this.#addFailed(
+      checked.failure === undefined ? `'${branchName}' is not a valid branch name` : this.#text(checked),
+    );
+  }
+
   get #external() {
     const { worktreeRoot, worktreePath, baseRepo } = this.#params;
     return { root: worktreeRoot, path: worktreePath, baseRepo };
@@ -123,6 +133,7 @@ class Creation {
 
   async #addWhole(repository: Repository): Promise<Created> {
     const { branchName, sourceBranch, worktreePath, baseRepo } = this.#params;
+    await this.#refuseOptionAsName(repository);
     const start = await findStart(repository, sourceBranch);
     const added = await repository.run(
       ['worktree', 'add', '-b', branchName, '--', worktreePath, ...(start.branch === undefined ? [] : [start.branch])],
@@ -140,6 +151,7 @@ class Creation {
     const { paths } = services.platform;
     const worktree = paths.clean(this.#params.worktreePath);
     await this.#checkPath(repository);
+    await this.#refuseOptionAsName(repository);
     const where = await repository.run(['rev-parse', '--absolute-git-dir'], { set: 'heavy' });
     if (where.failure !== undefined) throw this.#addFailed(this.#text(where));
     const gitDirectory = lineOf(where);
@@ -236,7 +248,8 @@ class Creation {
     run: (args: readonly string[]) => Promise<CommandResult>,
   ): Promise<'attached' | string | undefined> {
     const { existingBranch, worktreePath } = this.#params;
-    if (!this.#rows.existingBranch || existingBranch === '') return undefined;
+    // A name with a leading dash is no branch git would make, and `-` means another one.
+    if (!this.#rows.existingBranch || existingBranch === '' || existingBranch.startsWith('-')) return undefined;
     if (!(await repository.test(['show-ref', '--verify', `refs/heads/${existingBranch}`]))) return undefined;
     const before = await lstat(worktree);
     const attached = await run(['--no-checkout', '--', worktreePath, existingBranch]);

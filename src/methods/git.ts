@@ -85,13 +85,17 @@ function paramsSchema(services: GitServices): {
 
 type ReadParams = ReturnType<typeof attachingParams.read>;
 
-/** Changes to the worktrees of one repository are made one after the other; asking goes on meanwhile. */
+/**
+ * Changes to the worktrees of one repository are made one after the other, in the order of arrival for one spelling of
+ * its path; another spelling of the same repository waits too. Asking goes on meanwhile.
+ */
 function inTurn(work: Work): Work {
-  return async (program, params) => {
+  return (program, params) => {
     const spelled = resolve(params.baseRepo);
-    // Two spellings of one repository are one repository.
-    const key = await realpath(spelled).catch(() => spelled);
-    return program.repositoryTurns.take(key, () => work(program, params));
+    return program.spellingTurns.take(spelled, async () => {
+      const real = await realpath(spelled).catch(() => spelled);
+      return program.repositoryTurns.take(real, () => work(program, params));
+    });
   };
 }
 
