@@ -234,6 +234,20 @@ export const CreateNamedPipeW: KoffiFunc<
 export const ConnectNamedPipe: KoffiFunc<(pipe: Handle, overlapped: Address) => boolean> = kernel32.func(
   'bool __stdcall ConnectNamedPipe(void *pipe, void *overlapped)',
 );
+/** Needs GENERIC_READ. */
+export const GetNamedPipeHandleStateW: KoffiFunc<
+  (
+    pipe: Handle,
+    state: null,
+    instances: number[],
+    collection: null,
+    timeout: null,
+    user: null,
+    units: number,
+  ) => boolean
+> = kernel32.func(
+  'bool __stdcall GetNamedPipeHandleStateW(void *pipe, void *state, _Out_ uint32 *instances, void *collection, void *timeout, void *user, uint32 units)',
+);
 export const GetNamedPipeServerProcessId: KoffiFunc<(pipe: Handle, pid: number[]) => boolean> = kernel32.func(
   'bool __stdcall GetNamedPipeServerProcessId(void *pipe, _Out_ uint32 *pid)',
 );

@@ -14,7 +14,7 @@ export function joinWords(words: readonly string[]): string {
   return words.map(quoteWord).join(' ');
 }
 
-/** Splits a command line as the C runtime does (the rules of CommandLineToArgvW). */
+/** Splits a command line by the rules of CommandLineToArgvW; what `joinWords` made comes back as it was. */
 export function splitWords(line: string): string[] {
   // The program's name has rules of its own: no escapes, up to the closing quote or the first blank.
   const program = /^(?:"([^"]*)"?|([^ \t]*))/.exec(line);
@@ -35,7 +35,8 @@ export function splitWords(line: string): string[] {
         const literal = backslashes % 2 === 1;
         const doubled = !literal && quoted && line[at + 1] === '"';
         if (literal || doubled) word += '"';
-        else quoted = !quoted;
+        // A doubled quote inside a quoted part is a quote and the end of that part.
+        if (!literal) quoted = !quoted;
         at += doubled ? 2 : 1;
       } else if (backslashes > 0) {
         word += '\\'.repeat(backslashes);

@@ -6,7 +6,7 @@ import * as kernel32 from '../../native-bindings/kernel32.ts';
 import type { ListenerEvents } from '../platform.ts';
 import { opened, toSocket } from './handles.ts';
 import { ownerOnly } from './security.ts';
-import { lastError } from './system-errors.ts';
+import { lastError, WindowsError } from './system-errors.ts';
 import { whenSignalled } from './wait.ts';
 
 /** Like the backlog of a socket: this many clients may arrive in one turn of our loop without seeing "busy". */
@@ -36,7 +36,7 @@ export class PipeServer {
   constructor(name: string, events: ListenerEvents) {
     this.#name = name;
     this.#events = events;
-    this.#first = createInstance(name, kernel32.FILE_FLAG_FIRST_PIPE_INSTANCE);
+    this.#first = createFirstInstance(name);
   }
 
   /** @throws WindowsError */
@@ -122,6 +122,19 @@ export class PipeServer {
 
 /** NTSTATUS in OVERLAPPED.Internal that GetOverlappedResult reports as a failure. */
 const statusUnsuccessful = 0xc000_0001;
+
+/** @throws WindowsError */
+function createFirstInstance(name: string): Handle {
+  const call = `CreateNamedPipe ${name}`;
+  const pipe = createInstance(name, kernel32.FILE_FLAG_FIRST_PIPE_INSTANCE);
+  const instances = [0];
+  const asked = kernel32.GetNamedPipeHandleStateW(pipe, null, instances, null, null, null, 0);
+  if (asked && instances[0] === 1) return pipe;
+  // Looked at once more, because not every system heeds the flag (Wine 8 does not).
+  const failure = asked ? new WindowsError(call, kernel32.ERROR_ACCESS_DENIED) : lastError(call);
+  kernel32.CloseHandle(pipe);
+  throw failure;
+}
 
 function createInstance(name: string, flags: number): Handle {
   return opened(

@@ -5,7 +5,8 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Detached, DetachRequest } from '../../platform/platform.ts';
 import { waitUntil } from '../support/wait.ts';
-import { fixture, type Machine, temporaryFolder } from './machine.ts';
+import { fixture } from './fixture.ts';
+import { type Machine, temporaryFolder } from './machine.ts';
 import { currentEnvironment } from './running-child.ts';
 
 export function hostContract({ platform, openHandles, words }: Machine): void {

@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import type { Platform } from '../../platform/platform.ts';
 
@@ -34,9 +33,4 @@ export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'hf-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
   return folder;
-}
-
-/** Path of a program in `fixtures/`, to be run by Node. */
-export function fixture(name: string): string {
-  return fileURLToPath(new URL(`./fixtures/${name}.ts`, import.meta.url));
 }

@@ -4,7 +4,8 @@ import { realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { waitUntil } from '../support/wait.ts';
-import { fixture, type Machine, temporaryFolder } from './machine.ts';
+import { fixture } from './fixture.ts';
+import { type Machine, temporaryFolder } from './machine.ts';
 import { currentEnvironment, maxChunkBytes, RunningChild, runFixture } from './running-child.ts';
 
 export function processesContract({ platform, exitWith, openHandles, words }: Machine): void {

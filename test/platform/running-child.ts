@@ -2,7 +2,7 @@
 import { onTestFinished } from 'vitest';
 import type { Child, ExitStatus, OutputName, Platform, SpawnRequest } from '../../platform/platform.ts';
 import { waitUntil } from '../support/wait.ts';
-import { fixture } from './machine.ts';
+import { fixture } from './fixture.ts';
 
 export const maxChunkBytes = 32_768;
 

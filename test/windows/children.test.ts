@@ -1,0 +1,225 @@
+/** What only Windows has about children: jobs, batch files, the environment block (spec platform.md §3, process.md §6). */
+import { spawn as spawnNode } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { environmentBlock } from '../../platform/win32/environment.ts';
+import { createPlatform } from '../../platform/win32/index.ts';
+import { temporaryFolder } from '../platform/machine.ts';
+import { currentEnvironment, RunningChild, runFixture } from '../platform/running-child.ts';
+import { waitUntil } from '../support/wait.ts';
+
+const platform = createPlatform();
+const { processes } = platform;
+const untilGone = (pid: number) =>
+  waitUntil(() => processes.identify(pid) === undefined || undefined, `process ${pid} to be gone`);
+
+/** A program that uses the adapter as a daemon does, in a process of its own that a test can end. */
+function startFixture(name: string, args: readonly string[]): { readonly pid: number; line(): Promise<string> } {
+  const file = fileURLToPath(new URL(`./fixtures/${name}.ts`, import.meta.url));
+  const child = spawnNode(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  let text = '';
+  child.stdout.on('data', (bytes: Buffer) => {
+    text += bytes.toString();
+  });
+  onTestFinished(() => {
+    child.kill();
+  });
+  return {
+    pid: child.pid ?? 0,
+    line: () => waitUntil(() => /^(.*?)\r?\n/.exec(text)?.[1], `a line of ${name}`),
+  };
+}
+
+function kill(pid: number): void {
+  const identity = processes.identify(pid);
+  if (identity !== undefined) processes.signalIfSame(identity, 'KILL');
+}
+
+describe('the end of a daemon', () => {
+  test('that is terminated takes every child and grandchild with it', async () => {
+    const daemon = startFixture('own-a-family', []);
+    const family: number[] = JSON.parse(await daemon.line());
+    expect(family).toHaveLength(4);
+    for (const pid of family) expect(processes.identify(pid)).toBeDefined();
+    kill(daemon.pid);
+    for (const pid of family) await untilGone(pid);
+  });
+
+  test('leaves the children that are to outlive it', async () => {
+    const daemon = startFixture('own-a-family', ['outlives']);
+    const family: number[] = JSON.parse(await daemon.line());
+    kill(daemon.pid);
+    await untilGone(daemon.pid);
+    for (const pid of family) expect(processes.identify(pid)).toBeDefined();
+    for (const pid of family) kill(pid);
+    for (const pid of family) await untilGone(pid);
+  });
+
+  test('takes what a child left behind long ago', async () => {
+    const daemon = startFixture('collect-a-child-that-left-one', []);
+    const grandchild = Number(await daemon.line());
+    expect(processes.identify(grandchild)).toBeDefined();
+    kill(daemon.pid);
+    await untilGone(grandchild);
+  });
+});
+
+describe('signals', () => {
+  test.each(['TERM', 'INT', 'HUP'] as const)('%s ends the tree where the profile says so', async (name) => {
+    const running = runFixture(platform, 'start-a-grandchild', [], { gentleScope: 'tree' });
+    const grandchild = Number(await running.line());
+    running.child.signal(name, 'child');
+    expect(await running.over()).toEqual({ code: 1, signal: undefined });
+    await untilGone(grandchild);
+  });
+
+  test('KILL ends the tree in every profile', async () => {
+    const running = runFixture(platform, 'start-a-grandchild', ['keep'], { gentleScope: 'child' });
+    const grandchild = Number(await running.line());
+    running.child.signal('KILL', 'tree');
+    expect(await running.over()).toEqual({ code: 1, signal: undefined });
+    await untilGone(grandchild);
+  });
+
+  test('a kill still reaches what holds the output of a child that has ended', async () => {
+    const running = runFixture(platform, 'start-a-grandchild', ['keep', 'leave']);
+    const grandchild = Number(await running.line());
+    await running.ended();
+    running.child.signal('KILL', 'tree');
+    expect(await running.over()).toEqual({ code: 0, signal: undefined });
+    await untilGone(grandchild);
+  });
+});
+
+describe('exit codes', () => {
+  test.each([0xc0000005, 0xffffffff, 256])('all 32 bits of %i arrive, without a sign', async (code) => {
+    const running = new RunningChild(platform, {
+      command: process.execPath,
+      args: ['-e', `process.reallyExit(${code | 0})`],
+    });
+    expect(await running.over()).toEqual({ code, signal: undefined });
+  });
+});
+
+describe('the environment of a child', () => {
+  async function variablesOf(env: readonly (readonly [string, string])[]): Promise<[string, string][]> {
+    const running = runFixture(platform, 'print-what-i-got', [], { env });
+    await running.over();
+    return Object.entries(JSON.parse(running.text('stdout')).env as Record<string, string>);
+  }
+
+  test('is sorted by name, whatever the case', () => {
+    // As it is handed over: Wine adds variables of its own to what the child then sees.
+    const block = environmentBlock([
+      ['b', '2'],
+      ['_', '3'],
+      ['A', '1'],
+      ['aB', '4'],
+      ['SYSTEMROOT', 'C:\\Windows'],
+      ['C', '=5'],
+    ]).toString('utf16le');
+    expect(block).toBe('A=1\0aB=4\0b=2\0C==5\0SYSTEMROOT=C:\\Windows\0_=3\0\0');
+  });
+
+  test("has one entry per name: the last one, in the caller's spelling", async () => {
+    const got = await variablesOf([...currentEnvironment(), ['Some_Name', 'old'], ['SOME_NAME', 'new']]);
+    expect(got.filter(([name]) => name.toUpperCase() === 'SOME_NAME')).toEqual([['SOME_NAME', 'new']]);
+  });
+
+  test('says PATH, however the variable was spelled', async () => {
+    const got = await variablesOf([...currentEnvironment(), ['Path', 'C:\\somewhere']]);
+    expect(got.filter(([name]) => name.toUpperCase() === 'PATH')).toEqual([['PATH', 'C:\\somewhere']]);
+  });
+
+  test('always has what the system itself needs', async () => {
+    const got = await variablesOf([['ONLY', 'this']]);
+    expect(got.map(([name]) => name.toUpperCase())).toContain('SYSTEMROOT');
+  });
+});
+
+describe('finding a program', () => {
+  function withPath(folder: string): void {
+    const before = process.env.PATH;
+    process.env.PATH = `${folder};${before}`;
+    onTestFinished(() => {
+      process.env.PATH = before;
+    });
+  }
+
+  test('a bare name gets its ending from PATHEXT', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'tool.cmd'), '@echo found %1\r\n');
+    withPath(folder);
+    const running = new RunningChild(platform, { command: 'tool', args: ['it'] });
+    expect((await running.over()).code).toBe(0);
+    expect(running.text('stdout')).toBe('found it\r\n');
+  });
+
+  test('a program in the folder of the session is not found by its bare name', () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'git.exe'), '');
+    const before = process.cwd();
+    process.chdir(folder);
+    onTestFinished(() => process.chdir(before));
+    const env = process.env.PATH;
+    process.env.PATH = 'relative\\folder;';
+    onTestFinished(() => {
+      process.env.PATH = env;
+    });
+    expect(() => new RunningChild(platform, { command: 'git', cwd: folder })).toThrow(
+      'exec: "git": executable file not found in %PATH%',
+    );
+  });
+
+  test('a relative path counts from the folder of the session', async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'bin'));
+    writeFileSync(join(folder, 'bin', 'tool.cmd'), '@echo found\r\n');
+    const running = new RunningChild(platform, { command: 'bin\\tool.cmd', cwd: folder });
+    await running.over();
+    expect(running.text('stdout')).toBe('found\r\n');
+  });
+
+  test("a file that is no program is refused with the system's sentence", () => {
+    const file = join(temporaryFolder(), 'text.exe');
+    writeFileSync(file, 'no program');
+    expect(() => new RunningChild(platform, { command: file })).toThrow(
+      `fork/exec ${file}: %1 is not a valid Win32 application.`,
+    );
+  });
+});
+
+describe('a batch file', () => {
+  const dangerous = ['&', '|', '<', '>', '^', '"', '" & echo injected & "', '%PATH%', '%', '!x!', '(a)', 'a b', ''];
+
+  function batch(): string {
+    const file = join(temporaryFolder(), 'a script.cmd');
+    // Hands its words on untouched, so that the receiver shows what arrived.
+    writeFileSync(file, `@"%NODE_FOR_TEST%" -e "console.log(JSON.stringify(process.argv.slice(1)))" -- %*\r\n`);
+    return file;
+  }
+
+  test('cannot be made to run something else by what is in its arguments', async () => {
+    const command = batch();
+    for (const word of dangerous) {
+      const running = new RunningChild(platform, {
+        command,
+        args: [word, 'end'],
+        env: [...currentEnvironment(), ['NODE_FOR_TEST', process.execPath]],
+      });
+      await running.over();
+      const output = running.text('stdout');
+      expect([word, output.includes('injected') && !output.includes('& echo injected')]).toEqual([word, false]);
+      expect([word, output.trim().split('\n').length]).toEqual([word, 1]);
+    }
+  });
+
+  test('is refused arguments that cannot be carried', () => {
+    const command = batch();
+    expect(() => new RunningChild(platform, { command, args: ['line\nbreak'] })).toThrow(
+      `fork/exec ${command}: invalid argument`,
+    );
+  });
+});
