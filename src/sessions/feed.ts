@@ -54,9 +54,11 @@ export class Feed {
    */
   replay(fromSeq: number, whenSent: () => void): void {
     const { lastSeq } = this.#window;
-    // Frames this connection was still waiting for come first; the replay may repeat them, which clients expect.
-    const owed = new Promised(this.#window, this.#live.next, lastSeq);
-    if (owed.bytesLeft > 0) this.#stages.push({ frames: owed, onSent: () => {} });
+    if (!this.#fellBehind) {
+      // Frames this connection was still waiting for come first; the replay may repeat them, which clients expect.
+      const owed = new Promised(this.#window, this.#live.next, lastSeq);
+      if (owed.bytesLeft > 0) this.#stages.push({ frames: owed, onSent: () => {} });
+    }
     this.#stages.push({
       frames: new Promised(this.#window, fromSeq + 1, lastSeq),
       onSent: () => {
@@ -64,7 +66,9 @@ export class Feed {
         whenSent();
       },
     });
+    // From here on the reader is as good as any other: what it missed before is what this replay is for.
     this.#live.moveTo(lastSeq + 1);
+    this.#fellBehind = false;
     this.ready();
   }
 
