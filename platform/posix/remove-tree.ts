@@ -106,7 +106,11 @@ async function removeFolder(
 async function empty(removal: Removal, folder: number, path: string, depth: number): Promise<void> {
   let first: unknown;
   // By descriptor where the OS can. By path it might be another folder's list; then the names are missing here, no more.
-  const names = await readdir(hasProc ? `/proc/self/fd/${folder}` : path, { encoding: 'buffer' });
+  const names = await readdir(hasProc ? `/proc/self/fd/${folder}` : path, { encoding: 'buffer' }).catch((error) => {
+    // Somebody else has removed it meanwhile.
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  });
   for (const name of names) {
     try {
       await removeEntry(removal, folder, name, `${path}/${name.toString()}`, depth + 1);

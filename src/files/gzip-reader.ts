@@ -101,6 +101,7 @@ async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefin
   let ended = false;
   let failure: unknown;
   let wake = () => {};
+  let endWrite = () => {};
 
   stream.on('data', (piece: Buffer) => {
     waiting.push(piece);
@@ -115,6 +116,8 @@ async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefin
     failure ??= error;
     wake();
   });
+  // A stream that is given up in mid-write never answers that write.
+  stream.on('close', () => endWrite());
   const feeding = feed().catch((error) => {
     failure ??= error;
     wake();
@@ -124,11 +127,16 @@ async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefin
     let fed = 0;
     for (;;) {
       const piece = await input.some(pieceBytes);
+      if (stream.destroyed) return;
       if (piece === undefined) {
         stream.end();
         return;
       }
-      await new Promise<void>((resolve, reject) => stream.write(piece, (error) => (error ? reject(error) : resolve())));
+      await new Promise<void>((resolve, reject) => {
+        endWrite = resolve;
+        stream.write(piece, (error) => (error ? reject(error) : resolve()));
+      });
+      if (stream.destroyed) return;
       fed += piece.length;
       const rest = fed - stream.bytesWritten;
       if (rest > 0) {
@@ -158,6 +166,8 @@ async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefin
     }
   } finally {
     stream.destroy();
+    // Nobody may close the input while it is being read.
+    await feeding;
   }
 }
 
