@@ -20,6 +20,7 @@ import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess } from '../support/processes.ts';
+import { patienceMs } from '../support/wait.ts';
 
 /** Everything a start creates, removes or opens in the run directory. */
 const names = ['rpc.sock', 'daemon.token', 'daemon.lock', 'remote-server.log', 'rpc.pipe'] as const;
@@ -64,7 +65,7 @@ describe.each(['S', 'current', 'next'] as const)('profile %s', (profile) => {
     await using client = await connect(daemon);
     expect(await client.call('server.ping')).toEqual({ pong: true });
     // The first one has nobody and can be reached by nobody.
-    await expect.poll(() => daemon.daemons().length, { timeout: 20_000 }).toBe(1);
+    await expect.poll(() => daemon.daemons().length, { timeout: patienceMs }).toBe(1);
   });
 });
 
@@ -147,7 +148,7 @@ describe.each(['S', 'current'] as const)('profile %s, in place of every file of 
         `claustrum: listen unix: listen unix ${daemon.socket}: bind: address already in use\n` +
           `claustrum: timeout waiting for daemon to accept on ${daemon.socket}\n`,
       );
-      expect(daemon.daemons()).toEqual([]);
+      await expect.poll(() => daemon.daemons(), { timeout: patienceMs }).toEqual([]);
       expect(readdirSync(daemon.socket)).toEqual(kind === 'full' ? ['precious'] : []);
       expect(existsSync(join(daemon.runDir, 'daemon.token'))).toBe(false);
     },

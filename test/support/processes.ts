@@ -34,9 +34,10 @@ export function isRunning(target: ProcessFacts): boolean {
 
 /** Every running process whose arguments hold all of `words` (whole arguments, in any order). */
 export function findByArguments(words: readonly string[]): ProcessFacts[] {
+  const wanted = words.map((word) => Buffer.from(word).toString('latin1'));
   return allProcesses().filter(({ pid }) => {
     const found = new Set(read(pid, 'cmdline')?.split('\0'));
-    return words.every((word) => found.has(word));
+    return wanted.every((word) => found.has(word));
   });
 }
 
