@@ -61,13 +61,17 @@ test('modes: files 0600, folders 0700, and only N+ keeps the execute bit of the 
 });
 
 test('the umask applies', async () => {
-  const before = process.umask(0o277);
+  const folder = scratchFolder();
+  const archivePath = join(folder, 'arc.tgz');
+  writeFileSync(archivePath, targz(directory('d/'), entry('d/f')));
+  const before = process.umask(0o400);
   try {
-    const { destDir } = await unpack(targz(entry('f')));
-    expect(statSync(join(destDir, 'f')).mode & 0o777).toBe(0o400);
+    expect(await extract(archivePath, join(folder, 'out'))).toEqual({ success: true, fileCount: 1 });
   } finally {
     process.umask(before);
   }
+  const modeOf = (name: string) => (statSync(join(folder, name)).mode & 0o777).toString(8);
+  expect(['out', 'out/d', 'out/d/f', 'out/.synced'].map(modeOf)).toEqual(['300', '300', '200', '200']);
 });
 
 test('names of every format arrive byte by byte', async () => {

@@ -1,4 +1,5 @@
 /** Calling `files.*` and `plugins.*` as the dispatcher does: raw params in, the frame's text out. */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
@@ -68,7 +69,11 @@ export async function extract(
 /** A folder of the test's own, gone when the test ends. */
 export function scratchFolder(): string {
   const folder = mkdtempSync('/tmp/hff-');
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  onTestFinished(() => {
+    // Tests take rights away from folders, which binds everybody but root.
+    spawnSync('chmod', ['-R', 'u+rwX', folder]);
+    rmSync(folder, { recursive: true, force: true });
+  });
   return folder;
 }
 
