@@ -147,6 +147,12 @@ describe.each<ProfileName>(['S', 'current', 'next'])('profile %s:', (profile) =>
     expect(scene.timesFull).toBe(0);
   });
 
+  test('an empty queue takes any message, also one above the limit', () => {
+    const scene = new Scene(profile);
+    expect(scene.answer(Buffer.alloc(queueMax + 1))).toEqual({ applied: queueMax + 1 });
+    expect(scene.timesFull).toBe(0);
+  });
+
   test('no data and known data are answered while the queue is full', () => {
     const scene = new Scene(profile);
     fill(scene);
