@@ -30,6 +30,8 @@ export const O_PATH = 0o10000000;
 export const FD_CLOEXEC = 1;
 export const F_GETFD = 1;
 export const F_SETFD = 2;
+export const F_GETFL = 3;
+export const O_ACCMODE = 3;
 
 /** Linux only; macOS has no atomic variant. */
 export const pipe2: KoffiFunc<(ends: Int32Array, flags: number) => number> | undefined = darwin
@@ -39,6 +41,7 @@ export const pipe: KoffiFunc<(ends: Int32Array) => number> = libc.func('int pipe
 export const fcntl: KoffiFunc<(fd: number, command: number, argument: number) => number> = libc.func(
   'int fcntl(int fd, int command, int argument)',
 );
+export const dup2: KoffiFunc<(from: number, to: number) => number> = libc.func('int dup2(int from, int to)');
 export const close: KoffiFunc<(fd: number) => number> = libc.func('int close(int fd)');
 
 export const _SC_CLK_TCK = darwin ? 3 : 2;
@@ -186,6 +189,8 @@ export const getpeereid: KoffiFunc<(fd: number, uid: Int32Array, gid: Int32Array
 
 export const SYS_pidfd_send_signal = 424;
 export const SYS_pidfd_open = 434;
+/** Flag of pidfd_send_signal, Linux 6.9 and later: the whole group of the process. */
+export const PIDFD_SIGNAL_PROCESS_GROUP = 4;
 export const syscall: KoffiFunc<(number: number, a: number, b: number, c: number, d: number) => number> | undefined =
   darwin ? undefined : libc.func('long syscall(long number, long a, long b, long c, long d)');
 
@@ -195,12 +200,18 @@ export const PROC_PIDTBSDINFO = 3;
 export const PROC_BSDINFO_BYTES = 136;
 /** Offsets in struct proc_bsdinfo. */
 export const BSDINFO_STATUS_OFFSET = 4;
+export const BSDINFO_REAL_USER_OFFSET = 28;
+export const BSDINFO_GROUP_OFFSET = 100;
 export const BSDINFO_START_SECONDS_OFFSET = 120;
 export const BSDINFO_START_MICROSECONDS_OFFSET = 128;
 export const proc_pidinfo:
   | KoffiFunc<(pid: number, flavor: number, argument: number, buffer: Buffer, bytes: number) => number>
   | undefined = darwin
   ? libc.func('int proc_pidinfo(int pid, int flavor, uint64 argument, _Out_ void *buffer, int bytes)')
+  : undefined;
+/** macOS. Fills pids and returns how many there are. */
+export const proc_listallpids: KoffiFunc<(pids: Int32Array, bytes: number) => number> | undefined = darwin
+  ? libc.func('int proc_listallpids(_Out_ int *pids, int bytes)')
   : undefined;
 
 // ---- sys/sysctl.h (macOS)

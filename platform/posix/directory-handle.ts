@@ -36,6 +36,12 @@ export class DirectoryHandle {
     return new DirectoryHandle(path, openSync(path, constants.O_RDONLY | constants.O_DIRECTORY));
   }
 
+  /** As `open`, but a link in the last place is refused (ENOTDIR or ELOOP). */
+  static openPlain(path: string): DirectoryHandle {
+    const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+    return new DirectoryHandle(path, openSync(path, flags));
+  }
+
   /**
    * Opens a folder that nobody but us and root can redirect or write: neither the folder nor anything above it, on the
    * path as spelled and on the path as resolved, may belong to another user or be writable by everyone without the

@@ -1,5 +1,5 @@
 /** The machine around us: home, limits, end requests, inherited descriptors. */
-import { closeSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, readdirSync, readlinkSync, readSync, writeSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Host, Paths } from '../platform.ts';
@@ -57,6 +57,7 @@ export function createHost(paths: Paths): Host {
 
     readDescriptor(descriptor, maxBytes) {
       const fd = Number(descriptor);
+      if (isOurOwn(fd)) throw readFailure(fd, Object.assign(new Error('not inherited'), { code: 'EBADF' }), paths);
       const buffer = Buffer.alloc(maxBytes);
       let length = 0;
       while (length < maxBytes) {
@@ -76,6 +77,35 @@ export function createHost(paths: Paths): Host {
   };
 }
 
+function readFailure(fd: number, error: unknown, paths: Paths): SystemCallError {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  return new SystemCallError(`read descriptor ${fd}: ${paths.reason(error)}`, code, { cause: error });
+}
+
+/**
+ * Whether a number the user gave us names something the runtime has opened for itself, because nobody handed it over:
+ * reading its event descriptors or its own pipes would wait for ever. Nobody hands over both ends of one pipe.
+ */
+function isOurOwn(fd: number): boolean {
+  const target = descriptorTarget(fd);
+  if (target === undefined) return false;
+  if (target.startsWith('anon_inode:')) return true;
+  if (!target.startsWith('pipe:')) return false;
+  return readdirSync('/proc/self/fd').some((other) => descriptorTarget(other) === target && isWritable(Number(other)));
+}
+
+function isWritable(fd: number): boolean {
+  return (libc.fcntl(fd, libc.F_GETFL, 0) & libc.O_ACCMODE) !== constants.O_RDONLY;
+}
+
+function descriptorTarget(fd: number | string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
+}
+
 /** sshd may hand us a non-blocking stdin; there is nothing else to do while the token is on its way, so wait in place. */
 function readRetrying(fd: number, buffer: Buffer, at: number, paths: Paths): number {
   for (;;) {
@@ -84,9 +114,7 @@ function readRetrying(fd: number, buffer: Buffer, at: number, paths: Paths): num
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'EOF') return 0;
-      if (code !== 'EAGAIN') {
-        throw new SystemCallError(`read descriptor ${fd}: ${paths.reason(error)}`, code ?? '', { cause: error });
-      }
+      if (code !== 'EAGAIN') throw readFailure(fd, error, paths);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryReadMs);
     }
   }

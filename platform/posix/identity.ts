@@ -40,9 +40,10 @@ export function createIdentities(os: Os): Identities {
   };
 }
 
-const signalNumbers: Record<SignalName, number> = { HUP: 1, INT: 2, KILL: 9, TERM: 15 };
+export const signalNumbers: Record<SignalName, number> = { HUP: 1, INT: 2, KILL: 9, TERM: 15 };
 
-function openPidfd(pid: number): number | undefined {
+/** `undefined` where the kernel has none, or there is no such process. */
+export function openPidfd(pid: number): number | undefined {
   const fd = libc.syscall?.(libc.SYS_pidfd_open, pid, 0, 0, 0) ?? -1;
   return fd < 0 ? undefined : Number(fd);
 }
@@ -164,8 +165,15 @@ function darwinSource(): Source {
   };
 }
 
-/** KERN_PROCARGS2: argc, the executable's path, padding, then argv. */
-function processArguments(pid: number): string[] | undefined {
+/** macOS. Words and environment of a process; both empty when they cannot be read. */
+export function argumentBlock(pid: number): { readonly words: string[]; readonly environment: string[] } {
+  const environment: string[] = [];
+  const words = processArguments(pid, environment) ?? [];
+  return { words, environment };
+}
+
+/** KERN_PROCARGS2: argc, the executable's path, padding, argv, then the environment up to an empty text. */
+function processArguments(pid: number, environment?: string[]): string[] | undefined {
   const size = new BigUint64Array([1n << 20n]);
   const block = Buffer.alloc(1 << 20);
   const name = new Int32Array([libc.CTL_KERN, libc.KERN_PROCARGS2, pid]);
@@ -174,10 +182,13 @@ function processArguments(pid: number): string[] | undefined {
   let at = block.indexOf(0, 4);
   while (at < block.length && block[at] === 0) at++;
   const words: string[] = [];
-  while (words.length < count && at < Number(size[0])) {
+  while (at < Number(size[0])) {
     const end = block.indexOf(0, at);
-    words.push(block.toString('utf8', at, end));
+    const text = block.toString('utf8', at, end);
     at = end + 1;
+    if (words.length < count) words.push(text);
+    else if (environment === undefined || text === '') break;
+    else environment.push(text);
   }
   return words;
 }

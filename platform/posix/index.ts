@@ -1,5 +1,6 @@
 /** The adapter for Linux and macOS. */
 import type { Platform } from '../platform.ts';
+import { createChildMarkers } from './child-markers.ts';
 import { createFiles } from './files.ts';
 import { createGitHost } from './git-host.ts';
 import { createHost } from './host.ts';
@@ -12,17 +13,19 @@ import { createTransport } from './transport.ts';
 export function createPlatform(): Platform {
   const os = process.platform === 'darwin' ? 'darwin' : 'linux';
   const paths = createPaths(os);
+  const identities = createIdentities(os);
   return {
     name: 'posix',
     os,
     arch: goArchitecture[process.arch] ?? process.arch,
     paths,
-    processes: createProcesses(createIdentities(os), paths),
+    processes: createProcesses(identities, paths),
     transport: createTransport(os, paths),
     runDirectories: createRunDirectories(paths),
     host: createHost(paths),
     git: createGitHost(),
     files: createFiles(os, paths),
+    childMarkers: createChildMarkers(os, identities),
   };
 }
 

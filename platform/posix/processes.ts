@@ -1,6 +1,7 @@
 /** Children: three real pipes, a session and process group of their own (spec process.md §11). */
 import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
+import type { Marks } from '../child-markers.ts';
 import { SystemCallError } from '../errors.ts';
 import type {
   Child,
@@ -14,6 +15,7 @@ import type {
 } from '../platform.ts';
 import { collectExit, listenForExits, watchExit } from './exits.ts';
 import type { Identities } from './identity.ts';
+import { planMarkedStart } from './marked-start.ts';
 import { checkSpawn } from './program.ts';
 import { launch, openPipes } from './spawn.ts';
 
@@ -43,16 +45,10 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
       }
       const { ours, theirs } = streams;
       try {
-        const pid = launch({
-          file,
-          argv: [request.command, ...request.args],
-          env: request.env,
-          cwd: request.cwd,
-          descriptors: theirs,
-        });
+        const { pid, marks } = start(request, file, theirs);
         // Read before anything can collect the child, so even one that ended at once has its start time.
         const startTime = identities.startSeconds(pid);
-        return new PosixChild(pid, startTime, request, ours);
+        return new PosixChild(pid, startTime, request, marks, ours);
       } catch (error) {
         if (ours !== undefined) for (const fd of [ours.input, ours.stdout, ours.stderr]) closeSync(fd);
         throw fail(error);
@@ -61,6 +57,35 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
       }
     },
   };
+}
+
+interface Started {
+  readonly pid: number;
+  /** Of a child that was to be marked. */
+  readonly marks: Marks | undefined;
+}
+
+/** @throws an Error whose `code` is the errno's name */
+function start(request: SpawnRequest, file: string, descriptors: readonly number[]): Started {
+  const { command, args, cwd, markedFor } = request;
+  const argv = [command, ...args];
+  if (markedFor === undefined) {
+    return { pid: launch({ file, argv, env: request.env, cwd, descriptors }), marks: undefined };
+  }
+  const { plain, throughShell } = planMarkedStart({ ...request, markedFor }, file);
+  if (throughShell !== undefined) {
+    const [input, output, errors] = descriptors;
+    const nothing = openSync('/dev/null', 'w');
+    try {
+      const pid = launch({ ...throughShell, cwd, descriptors: [input, output, nothing, errors] });
+      return { pid, marks: throughShell.marks };
+    } catch {
+      // The script's words may have been the few too many (E2BIG): the kernel is to say what it thinks of the program alone.
+    } finally {
+      closeSync(nothing);
+    }
+  }
+  return { pid: launch({ file, argv, env: plain.env, cwd, descriptors }), marks: plain.marks };
 }
 
 interface Ends {
@@ -114,13 +139,15 @@ function openInput(fd: number): Socket {
 class PosixChild implements Child {
   readonly pid: number;
   readonly startTime: number;
+  readonly marks: Marks | undefined;
   readonly #input: Socket | undefined;
   readonly #outputs: Readonly<Record<OutputName, Socket>> | undefined;
   #status: ExitStatus | undefined;
 
-  constructor(pid: number, startTime: number, request: SpawnRequest, ends: Ends | undefined) {
+  constructor(pid: number, startTime: number, request: SpawnRequest, marks: Marks | undefined, ends: Ends | undefined) {
     this.pid = pid;
     this.startTime = startTime;
+    this.marks = marks;
     if (ends !== undefined) {
       this.#input = openInput(ends.input);
       this.#outputs = {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fstatSync,
   ftruncateSync,
@@ -10,11 +11,12 @@ import {
   openSync,
   readSync,
   renameSync,
+  statSync,
   unlinkSync,
   watch,
   writeSync,
 } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as libc from '../../native-bindings/libc.ts';
 import { HostError } from '../errors.ts';
@@ -40,7 +42,7 @@ export function createRunDirectories(paths: Paths): RunDirectories {
   return {
     create(path) {
       try {
-        mkdirSync(path, { recursive: true, mode: 0o700 });
+        createFolders(resolve(path));
       } catch (error) {
         throw new HostError(`mkdir ${path}: ${paths.reason(error)}`, '', { cause: error });
       }
@@ -71,6 +73,23 @@ export function createRunDirectories(paths: Paths): RunDirectories {
       }
     },
   };
+}
+
+export /**
+ * Not Node's `recursive`: that one tries for ever where a parent is there and yet nothing can be made in it (/proc).
+ * @throws Node's error
+ */
+function createFolders(path: string): void {
+  try {
+    mkdirSync(path, 0o700);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(path).isDirectory()) return;
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || parent === path || existsSync(parent)) throw error;
+    createFolders(parent);
+    mkdirSync(path, 0o700);
+  }
 }
 
 const exclusiveCreate = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -216,11 +235,11 @@ class PosixLock implements RunDirectoryLock {
   }
 }
 
-function writeWhole(fd: number, content: Buffer): void {
+export function writeWhole(fd: number, content: Buffer): void {
   for (let at = 0; at < content.length; ) at += writeSync(fd, content, at);
 }
 
-function readUpTo(fd: number, maxBytes: number): string {
+export function readUpTo(fd: number, maxBytes: number): string {
   const buffer = Buffer.alloc(maxBytes);
   let length = 0;
   for (;;) {
@@ -230,7 +249,7 @@ function readUpTo(fd: number, maxBytes: number): string {
   }
 }
 
-function unlinkQuietly(path: string): void {
+export function unlinkQuietly(path: string): void {
   try {
     unlinkSync(path);
   } catch {
