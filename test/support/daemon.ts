@@ -9,8 +9,16 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, lstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as dial } from 'node:net';
 import { join } from 'node:path';
+import type { TimingChanges } from '../fixtures/main-with-timings.ts';
 import { requireKnownFailpoints } from './failpoints.ts';
-import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from './holdfast.ts';
+import {
+  cleanEnvironment,
+  type Environment,
+  program,
+  programWithTimings,
+  type RunResult,
+  runHoldfast,
+} from './holdfast.ts';
 import { findByArguments, findMarked, isRunning, type ProcessFacts, signalProcess, untilEnded } from './processes.ts';
 import { waitUntil } from './wait.ts';
 
@@ -20,6 +28,8 @@ export interface DaemonOptions {
   /** Further flags of `-serve`. */
   readonly flags?: readonly string[];
   readonly env?: Environment;
+  /** Other timers than the product's (test/fixtures/main-with-timings.ts), for what would take minutes. */
+  readonly timings?: TimingChanges;
   /** `HOLDFAST_FAILPOINTS` for the daemon; a point the source does not have is an error. */
   readonly failpoints?: string;
   /** Name of the socket file, for tests about paths. */
@@ -66,6 +76,7 @@ export class TestDaemon implements AsyncDisposable {
   readonly #options: DaemonOptions;
   readonly #mark: string;
   readonly #tokenFile: string;
+  readonly #program: string;
   /** Logs of earlier starts, which a new start unlinks, and of this one after the directory is gone. */
   #pastLog = '';
   /** What was seen running: a child with an empty environment cannot be found any more once its parent is gone. */
@@ -83,8 +94,10 @@ export class TestDaemon implements AsyncDisposable {
     this.env = cleanEnvironment(this.home, {
       HOLDFAST_TEST_DAEMON: this.dir,
       HOLDFAST_FAILPOINTS: options.failpoints,
+      HOLDFAST_TEST_TIMINGS: options.timings === undefined ? undefined : JSON.stringify(options.timings),
       ...options.env,
     });
+    this.#program = options.timings === undefined ? program : programWithTimings;
   }
 
   /** Starts (again) in the same run directory. @throws when the launcher does not exit with 0 */
@@ -113,7 +126,7 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Runs another mode or verb with this daemon's environment, e.g. `['-bridge', '-socket', daemon.socket]`. */
   run(args: readonly string[], input?: string | Buffer): Promise<RunResult> {
-    return runHoldfast(args, { env: this.env, ...(input === undefined ? {} : { input }) });
+    return runHoldfast(args, { env: this.env, program: this.#program, ...(input === undefined ? {} : { input }) });
   }
 
   /** The one running daemon of this socket. @throws when there is none, or more than one */

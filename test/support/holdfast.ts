@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 export const program =
   process.env.HOLDFAST_TEST_PROGRAM ?? fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
 
+/** The program from source with the timers of `HOLDFAST_TEST_TIMINGS`; see `DaemonOptions.timings`. */
+export const programWithTimings = fileURLToPath(new URL('../fixtures/holdfast-with-timings.sh', import.meta.url));
+
 export interface RunResult {
   /** `null` when a signal ended it. */
   readonly code: number | null;
@@ -42,10 +45,15 @@ export function cleanEnvironment(home: string, changes: Environment = {}): NodeJ
 /** Runs one mode or verb to its end. Not for `-serve`, whose daemon would keep our pipes open: see `startDaemon`. */
 export function runHoldfast(
   args: readonly string[],
-  options: { readonly env: NodeJS.ProcessEnv; readonly input?: string | Buffer; readonly cwd?: string },
+  options: {
+    readonly env: NodeJS.ProcessEnv;
+    readonly input?: string | Buffer;
+    readonly cwd?: string;
+    readonly program?: string;
+  },
 ): Promise<RunResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { env: options.env, cwd: options.cwd });
+    const child = spawn(options.program ?? program, args, { env: options.env, cwd: options.cwd });
     const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
     child.stdout.on('data', (bytes: Buffer) => output.stdout.push(bytes));
     child.stderr.on('data', (bytes: Buffer) => output.stderr.push(bytes));
