@@ -75,7 +75,7 @@ export function createRunDirectories(paths: Paths): RunDirectories {
   };
 }
 
-export /**
+/**
  * Not Node's `recursive`: that one tries for ever where a parent is there and yet nothing can be made in it (/proc).
  * @throws Node's error
  */
@@ -92,7 +92,7 @@ function createFolders(path: string): void {
   }
 }
 
-const exclusiveCreate = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+export const exclusiveCreate = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 /** A log that cannot be moved away makes the exclusive create fail, which is the answer the caller needs. */
 function setAside(log: string, rotate: 'unlink' | 'rename'): void {

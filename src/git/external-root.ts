@@ -2,7 +2,7 @@
  * `worktreeRoot`: worktrees outside their repository, at `<root>/<directory>/<name>` (spec git.md §6.3). The folders on
  * the way must be ones that only the user, or the system, can change.
  */
-import { mkdir, readdir, realpath } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle } from '../../platform/files.ts';
@@ -195,9 +195,9 @@ export async function createExternal(external: ExternalPath, services: GitServic
   const names = levels(external, services);
   if (names === undefined) throw new Error('createExternal before checkExternalSpelling');
   try {
-    await mkdir(root, { recursive: true, mode: 0o700 });
+    await (await files.createFolders(root)).close();
   } catch (error) {
-    throw noParent(`mkdirat ${basename(root)}: ${paths.reason(error)}`);
+    if ((error as SystemCallError).code !== 'EEXIST') throw noParent(`mkdirat ${basename(root)}: ${paths.reason(error)}`);
   }
   const top = await files.openFolder(await realpath(root)).catch((error: Error) => {
     throw noParent(error.message);
