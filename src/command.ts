@@ -20,6 +20,8 @@ export interface CommandRequest {
   readonly terminateGraceMs?: number;
   /** How long something the program started may keep its output open after the program's own end. `undefined`: for good. */
   readonly outputGraceMs?: number;
+  /** What happens to that something then: `kill` (the default) or `leave`, which only stops reading. */
+  readonly outputHolders?: 'kill' | 'leave';
   /** For each of the two outputs. A program that prints more is killed and its result has `overflowed`. */
   readonly maxOutputBytes: number;
 }
@@ -104,7 +106,8 @@ class Run {
   }
 
   #expire(): void {
-    if (this.#done) return;
+    // A program that has ended in time is bounded by the grace alone when what it left behind is not to be touched.
+    if (this.#done || (this.#ended && this.#request.outputHolders === 'leave')) return;
     this.#timedOut = true;
     if (this.#request.terminateGraceMs === undefined) {
       this.#kill();
@@ -125,7 +128,7 @@ class Run {
     if (outputGraceMs !== undefined && this.#openOutputs > 0) {
       this.#after(outputGraceMs, () => {
         // The pid is still ours until `collect`, so the group cannot be a stranger's.
-        this.#child?.signal('KILL', 'tree');
+        if (this.#request.outputHolders !== 'leave') this.#child?.signal('KILL', 'tree');
         this.#child?.closeOutput();
       });
     }

@@ -28,17 +28,20 @@ const modes: Record<ModeName, ModeEntry> = {
     mayNeedHome: false,
     warnings: ['version'],
   },
-  install: { load: async () => notBuilt('install'), mayNeedHome: false, warnings: ['all', 'install'] },
-  'probe-cli': { load: async () => notBuilt('probe-cli'), mayNeedHome: false, warnings: [] },
+  install: {
+    load: async () => (await import('./modes/install.ts')).runInstall,
+    mayNeedHome: false,
+    warnings: ['all', 'install'],
+  },
+  'probe-cli': {
+    load: async () => (await import('./modes/probe-cli.ts')).runProbeCli,
+    mayNeedHome: false,
+    warnings: [],
+  },
   serve: { load: async () => (await import('./modes/serve.ts')).runServe, mayNeedHome: true, warnings: [] },
   bridge: { load: async () => (await import('./modes/bridge.ts')).runBridge, mayNeedHome: true, warnings: [] },
   stop: { load: async () => (await import('./modes/stop.ts')).runStop, mayNeedHome: true, warnings: ['all'] },
 };
-
-/** The limits that README states, in the one place that enforces them. */
-function notBuilt(name: ModeName): Mode {
-  return async () => fail(`holdfast: -${name} is not built yet; see README "Limits"`);
-}
 
 function fail(line: string): number {
   writeWhole(2, `${line}\n`);

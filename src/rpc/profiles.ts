@@ -100,6 +100,7 @@ export interface Profile {
     /** Whether a live predecessor that keeps the path gets its own launcher text (spec modes.md §6). */
     readonly namesPredecessor: boolean;
   };
+  readonly install: InstallRules;
   /** Rows of spec files.md §0. */
   readonly files: {
     /** Word in front of "not a directory" when `files.list` is given something else. */
@@ -117,6 +118,26 @@ export interface Profile {
     readonly windowsKeepChildren: boolean;
     readonly sshAgentHandOff: boolean;
   };
+}
+
+/** Rows of spec wire.md §0 "install" and install.md. */
+export interface InstallRules {
+  /** Whether a new CLI is run at its temporary path before it takes its place, or afterwards (spec install.md §3). */
+  readonly order: 'runThenRename' | 'renameThenRun';
+  /** Progress lines and the key `fetch`. */
+  readonly progress: boolean;
+  /** The key `cliUnresponsive` and its text; without it a run that hangs is one that failed. */
+  readonly unresponsive: boolean;
+  /** A download that breaks off names how far it came. */
+  readonly namesInterruption: boolean;
+  /** Folders count as versions too, and `-cli-keep 0` prunes. */
+  readonly pruneFolders: boolean;
+  /** `.zst.part` files are leftovers. */
+  readonly sweepParts: boolean;
+  /** `.exe` on Windows, a file in the folder's place is cleared, the folder is made first, no run without a home. */
+  readonly nextPaths: boolean;
+  /** The key `launcherStatus`, when the environment asks for it (spec install.md §9). */
+  readonly launcherStatus: boolean;
 }
 
 /** How `files.extract_tar` treats and names the entries of an archive (spec files.md §7.2). */
@@ -213,6 +234,16 @@ const S: Profile = {
     homeRequired: false,
     namesPredecessor: false,
   },
+  install: {
+    order: 'runThenRename',
+    progress: false,
+    unresponsive: false,
+    namesInterruption: false,
+    pruneFolders: false,
+    sweepParts: false,
+    nextPaths: false,
+    launcherStatus: false,
+  },
   files: {
     listNonDirText: 'readdirent',
     readFirst: 'stat',
@@ -272,6 +303,7 @@ const current: Profile = {
     remove: { containment: true, engine: 'guardedGit', branch: 'force' },
   },
   modes: { ...S.modes, runDirLock: true, selfProbe: true, stopRemoves: 'socket' },
+  install: { ...S.install, progress: true },
   files: { ...S.files, listNonDirText: 'open', readNonRegular: 'refuse', readRegularOnlyFlag: true },
   platform: S.platform,
 };
@@ -331,6 +363,16 @@ const next: Profile = {
     probeCli: true,
     homeRequired: true,
     namesPredecessor: true,
+  },
+  install: {
+    ...current.install,
+    order: 'renameThenRun',
+    unresponsive: true,
+    namesInterruption: true,
+    pruneFolders: true,
+    sweepParts: true,
+    nextPaths: true,
+    launcherStatus: true,
   },
   files: {
     ...current.files,

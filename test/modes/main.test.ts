@@ -66,19 +66,6 @@ describe('a command line', () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
     expect(stderr.startsWith(`Usage of ${program}:\n`)).toBe(true);
   });
-
-  test('of a mode that is not built yet says so and where to read more, exit code 1', async () => {
-    expect(await run(['-install', '-cli-dir', directory])).toMatchObject({
-      code: 1,
-      stdout: '',
-      stderr: 'holdfast: -install is not built yet; see README "Limits"\n',
-    });
-    expect(await run(['-wire-profile', 'next', '-probe-cli', '/bin/true'])).toMatchObject({
-      code: 1,
-      stdout: '',
-      stderr: 'holdfast: -probe-cli is not built yet; see README "Limits"\n',
-    });
-  });
 });
 
 describe('-version', () => {

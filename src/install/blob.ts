@@ -1,0 +1,78 @@
+/** The compressed CLI, open for reading: a local file, or a download in a temporary file. */
+import { createHash } from 'node:crypto';
+import { constants, type FileHandle, open, unlink } from 'node:fs/promises';
+import type { Paths } from '../../platform/platform.ts';
+import { InstallFailure } from './failure.ts';
+import { isMissing, named } from './system-call.ts';
+import type { TemporaryFile } from './temporary-file.ts';
+
+const readBytes = 1 << 20;
+
+export class Blob {
+  readonly path: string;
+  readonly #handle: FileHandle;
+  readonly #paths: Paths;
+
+  private constructor(path: string, handle: FileHandle, paths: Paths) {
+    this.path = path;
+    this.#handle = handle;
+    this.#paths = paths;
+  }
+
+  /** `-cli-zst`. Does not wait for a FIFO's writer. @throws InstallFailure */
+  static async open(path: string, paths: Paths): Promise<Blob> {
+    try {
+      const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+      return new Blob(path, await named(paths, 'open', path, () => open(path, flags)), paths);
+    } catch (error) {
+      throw new InstallFailure(`opening input: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  static downloaded(file: TemporaryFile, paths: Paths): Blob {
+    return new Blob(file.path, file.handle, paths);
+  }
+
+  /** From the first byte on, at each call. @throws SystemCallError `read <path>: …` */
+  async *read(): AsyncGenerator<Buffer> {
+    for (let position = 0; ; ) {
+      const buffer = Buffer.allocUnsafe(readBytes);
+      const { bytesRead } = await named(this.#paths, 'read', this.path, () =>
+        this.#handle.read(buffer, 0, buffer.length, position),
+      );
+      if (bytesRead === 0) return;
+      position += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  }
+
+  /** SHA-256, lower-case hex. @throws InstallFailure */
+  async digest(): Promise<string> {
+    const hash = createHash('sha256');
+    try {
+      for await (const bytes of this.read()) hash.update(bytes);
+    } catch (error) {
+      throw new InstallFailure(`opening input: ${(error as Error).message}`, { cause: error });
+    }
+    return hash.digest('hex');
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close().catch(() => {});
+  }
+
+  /** Removes a local blob that has served its purpose. @returns why it is still there; `undefined`: it is gone */
+  async remove(): Promise<string | undefined> {
+    try {
+      await named(this.#paths, 'remove', this.path, () => unlink(this.path));
+      return undefined;
+    } catch (error) {
+      return isMissing(error) ? undefined : (error as Error).message;
+    }
+  }
+}
+
+/** @throws InstallFailure. The comparison is one of texts: a checksum in upper case does not match (spec install.md §1). */
+export function verify(expected: string, actual: string): void {
+  if (expected !== actual) throw new InstallFailure(`checksum mismatch: expected=${expected}, actual=${actual}`);
+}

@@ -1,0 +1,22 @@
+/** Where a CLI version lies, and which names are none (spec install.md §1, §8). */
+import { join } from 'node:path';
+import { goQuote } from '../../platform/go-quote.ts';
+import type { Paths } from '../../platform/platform.ts';
+import { InstallFailure } from './failure.ts';
+
+export const blobPrefix = '.blob-';
+
+/** @param name of the file, which may climb: it is checked later than what lies there is run */
+export function cliPathOf(folder: string, name: string, paths: Paths): string {
+  return paths.clean(join(folder, name));
+}
+
+/** @throws InstallFailure for a version that is no plain file name, on every OS, or that looks like a download of ours */
+export function checkVersionName(version: string): void {
+  if (version === '.' || version === '..' || /[/\\]/.test(version)) {
+    throw new InstallFailure(`cli version ${goQuote(version)} must be a single path component`);
+  }
+  if (version.startsWith(blobPrefix)) {
+    throw new InstallFailure(`cli version ${goQuote(version)} collides with the install download blob`);
+  }
+}

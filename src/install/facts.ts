@@ -1,0 +1,43 @@
+/** The one line `-install` ends with (spec install.md §2). */
+import type { Platform } from '../../platform/platform.ts';
+import { encodeResult } from '../rpc/json-writer.ts';
+import { version } from '../version.ts';
+
+export const factsMark = '__INSTALL_RESULT__';
+
+/** How a download went; present whenever one was tried. */
+export interface FetchFigures {
+  bytes: number;
+  ms: number;
+  /** Longest wait for the next bytes of the body. */
+  longestPauseMs: number;
+}
+
+export interface Facts {
+  /** `glibc` or `musl`; empty off Linux. */
+  readonly libc: string;
+  /** Empty without `-cli-version`, and when its folder cannot be made. */
+  readonly cliPath: string;
+  readonly cliWasPresent: boolean;
+  readonly cliError?: string | undefined;
+  readonly cliUnresponsive?: true | undefined;
+  readonly fetch?: FetchFigures | undefined;
+  readonly launcherStatus?: 'none' | undefined;
+}
+
+/** The line without its end. The order of the keys is contract. */
+export function factsLine(facts: Facts, { os, arch }: Pick<Platform, 'os' | 'arch'>): string {
+  const json = encodeResult({
+    serverVersion: version,
+    os,
+    arch,
+    libc: facts.libc,
+    cliPath: facts.cliPath,
+    cliWasPresent: facts.cliWasPresent,
+    cliError: facts.cliError,
+    cliUnresponsive: facts.cliUnresponsive,
+    fetch: facts.fetch === undefined ? undefined : { ...facts.fetch },
+    launcherStatus: facts.launcherStatus,
+  });
+  return `${factsMark}${json}`;
+}

@@ -1,0 +1,188 @@
+/** The way from "is it there" to "it is there and runs" (spec install.md §3), with one set of facts at its end. */
+import { lstat, stat, unlink } from 'node:fs/promises';
+import { failpointAsync } from '../failpoints.ts';
+import { checkVersionName } from './cli-path.ts';
+import type { InstallContext, InstallRequest } from './context.ts';
+import type { Facts, FetchFigures } from './facts.ts';
+import { InstallFailure } from './failure.ts';
+import { prune, sweep } from './leftovers.ts';
+import { clearFolderPlace, FolderFailure, makeFolder } from './make-folder.ts';
+import { needsDownload, openSource, type Source } from './source.ts';
+import { HomeGuardFailure, place } from './stage.ts';
+import type { FileIdentity } from './system-call.ts';
+import { runVersion, type VersionRunOutcome } from './version-run.ts';
+
+/** Contract text; the numbers are those of the spec and not of `timings`. */
+const unresponsiveText =
+  'cli unresponsive: the installed Claude Code binary started but did not answer --version within 30s (120s for a first run) and was stopped; the host is not letting it run (endpoint security software or a stalled network home are the usual causes)';
+
+class Unresponsive extends InstallFailure {
+  constructor() {
+    super(unresponsiveText);
+  }
+}
+
+export type InstallOutcome = Omit<Facts, 'libc' | 'launcherStatus'>;
+
+/** Every failure is in the outcome. */
+export async function install(request: InstallRequest, context: InstallContext): Promise<InstallOutcome> {
+  const { cliPath } = request;
+  const present = await runPresent(cliPath, context);
+  if (present === 'passed') return { cliPath, cliWasPresent: true };
+  if (present === 'stopped' && context.rules.unresponsive) {
+    await sweepFolder(request, context);
+    return failed(cliPath, new Unresponsive());
+  }
+  try {
+    checkVersionName(request.version);
+  } catch (error) {
+    return failed(cliPath, error);
+  }
+  return new Attempt(request, context).run();
+}
+
+/** What is at the path already; a link counts as what it leads to. */
+async function runPresent(cliPath: string, context: InstallContext): Promise<VersionRunOutcome> {
+  const found = await stat(cliPath).catch(() => undefined);
+  return found?.isFile() === true ? run(cliPath, context.timings.cachedRunMs, context) : 'failed';
+}
+
+function run(path: string, boundMs: number, context: InstallContext): Promise<VersionRunOutcome> {
+  const { platform, childEnv, timings } = context;
+  return runVersion(path, { platform, env: childEnv, boundMs, killedMs: timings.killedRunMs });
+}
+
+function failed(cliPath: string, error: unknown): InstallOutcome {
+  return {
+    cliPath: error instanceof FolderFailure ? '' : cliPath,
+    cliWasPresent: false,
+    cliError: (error as Error).message,
+    cliUnresponsive: error instanceof Unresponsive ? true : undefined,
+  };
+}
+
+/** One attempt to install, past the checks that touch nothing. */
+class Attempt {
+  readonly #request: InstallRequest;
+  readonly #context: InstallContext;
+  readonly #figures: FetchFigures = { bytes: 0, ms: 0, longestPauseMs: 0 };
+  #triedDownload = false;
+  #source: Source | undefined;
+  #decompressed = false;
+  #tidied = false;
+
+  constructor(request: InstallRequest, context: InstallContext) {
+    this.#request = request;
+    this.#context = context;
+  }
+
+  async run(): Promise<InstallOutcome> {
+    const { rules } = this.#context;
+    const outcome = await this.#install().then(
+      (): InstallOutcome => ({ cliPath: this.#request.cliPath, cliWasPresent: false }),
+      (error: unknown) => failed(this.#request.cliPath, error),
+    );
+    await this.#tidy();
+    await this.#consume();
+    await failpointAsync('install.consumed');
+    if (outcome.cliError === undefined) await this.#prune();
+    return { ...outcome, fetch: rules.progress && this.#triedDownload ? this.#figures : undefined };
+  }
+
+  async #install(): Promise<void> {
+    const { platform, rules, decoder } = this.#context;
+    const { paths, host } = platform;
+    const { folder, cliPath, maxCliBytes } = this.#request;
+    if (rules.nextPaths) {
+      await clearFolderPlace(folder, paths);
+      await makeFolder(folder, paths);
+    }
+    this.#triedDownload = needsDownload(this.#request);
+    this.#source = await openSource(this.#request, this.#context, this.#figures);
+    if (!rules.nextPaths) await makeFolder(folder, paths);
+    if (decoder.shortcoming !== undefined) this.#context.warn(decoder.shortcoming);
+
+    const runsFirst = rules.order === 'runThenRename';
+    const installed = await place({
+      platform,
+      blob: this.#source.blob,
+      folder,
+      cliPath,
+      home: host.home(),
+      maxBytes: maxCliBytes,
+      decoder,
+      onDecompressed: () => {
+        this.#decompressed = true;
+      },
+      approve: async (staged) => {
+        if (runsFirst) await this.#approve(staged);
+      },
+    }).catch((error: unknown) => {
+      if (error instanceof HomeGuardFailure) this.#decompressed = false;
+      throw error;
+    });
+    await failpointAsync('install.renamed');
+    if (runsFirst) return;
+    await this.#tidy();
+    await this.#approve(cliPath, installed);
+  }
+
+  /** @param installed what to remove when it does not run. @throws InstallFailure */
+  async #approve(path: string, installed?: FileIdentity): Promise<void> {
+    const { rules, timings } = this.#context;
+    const outcome = await run(path, timings.firstRunMs, this.#context);
+    await failpointAsync('install.ran');
+    if (outcome === 'passed') return;
+    if (outcome === 'stopped' && rules.unresponsive) throw new Unresponsive();
+    if (installed !== undefined) await removeSame(path, installed);
+    throw new InstallFailure(`installed cli at ${this.#request.cliPath} is not runnable`);
+  }
+
+  /** The download goes, and what earlier attempts left. Once. */
+  async #tidy(): Promise<void> {
+    if (this.#tidied) return;
+    this.#tidied = true;
+    await sweepFolder(this.#request, this.#context);
+    if (this.#source?.isLocal === false) await this.#source.release();
+  }
+
+  /** A local blob that could be decompressed has served its purpose, whatever came of it. */
+  async #consume(): Promise<void> {
+    if (this.#source?.isLocal !== true) return;
+    await this.#source.release();
+    if (!this.#decompressed) return;
+    const reason = await this.#source.blob.remove();
+    if (reason !== undefined) this.#context.warn(`-cli-zst stays: ${reason}`);
+  }
+
+  async #prune(): Promise<void> {
+    const { platform, rules } = this.#context;
+    const { folder, cliPath, cliKeep } = this.#request;
+    await prune(folder, cliKeep, {
+      paths: platform.paths,
+      home: platform.host.home(),
+      partFiles: rules.sweepParts,
+      foldersToo: rules.pruneFolders,
+      installed: cliPath,
+    });
+  }
+}
+
+async function sweepFolder({ folder, cliZst }: InstallRequest, context: InstallContext): Promise<void> {
+  const { platform, rules, timings } = context;
+  // A refused blob stays where the user put it, also in here.
+  const spared = cliZst === undefined ? undefined : await stat(cliZst, { bigint: true }).catch(() => undefined);
+  await sweep(folder, {
+    paths: platform.paths,
+    home: platform.host.home(),
+    partFiles: rules.sweepParts,
+    ageMs: timings.leftoverAgeMs,
+    spared,
+  });
+}
+
+/** Another install may have put its own file there meanwhile. */
+async function removeSame(path: string, { dev, ino }: FileIdentity): Promise<void> {
+  const now = await lstat(path, { bigint: true }).catch(() => undefined);
+  if (now?.dev === dev && now.ino === ino) await unlink(path).catch(() => {});
+}

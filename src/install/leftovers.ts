@@ -1,0 +1,95 @@
+/** What earlier attempts have left in the folder of the versions, and which versions stay (spec install.md §5). */
+import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Paths } from '../../platform/platform.ts';
+import { blobPrefix } from './cli-path.ts';
+import { holdsHome } from './home-guard.ts';
+import type { FileIdentity } from './system-call.ts';
+
+export const stagingPrefix = '.fetch-';
+
+export interface HousekeepingOptions {
+  readonly paths: Paths;
+  readonly home: string | undefined;
+  /** Whether names that end in `.zst.part` are leftovers too. */
+  readonly partFiles: boolean;
+}
+
+interface Entry extends FileIdentity {
+  readonly name: string;
+  readonly path: string;
+  readonly isDirectory: boolean;
+  readonly modifiedNs: bigint;
+}
+
+/**
+ * Removes leftovers that are older than `ageMs`: files, links, empty folders.
+ * @param spared the blob of this run, which stays where it is until it is used
+ */
+export async function sweep(
+  folder: string,
+  options: HousekeepingOptions & { readonly ageMs: number; readonly spared: FileIdentity | undefined },
+): Promise<void> {
+  const newest = BigInt(Date.now() - options.ageMs) * 1_000_000n;
+  for (const entry of await entriesOf(folder)) {
+    if (!isLeftover(entry.name, options) || entry.modifiedNs >= newest) continue;
+    if (options.spared !== undefined && isSame(entry, options.spared)) continue;
+    await removePlainly(entry, options);
+  }
+}
+
+/**
+ * Removes all but the `keep` newest versions.
+ * @param options.foldersToo whether folders count; then 0 prunes, else 0 keeps everything
+ * @param options.installed never removed, whatever the clock says
+ */
+export async function prune(
+  folder: string,
+  keep: number,
+  options: HousekeepingOptions & { readonly foldersToo: boolean; readonly installed: string },
+): Promise<void> {
+  if (keep < 0 || (keep === 0 && !options.foldersToo)) return;
+  const installed = await lstat(options.installed, { bigint: true }).catch(() => undefined);
+  const versions = (await entriesOf(folder))
+    .filter(({ name }) => !name.startsWith(blobPrefix) && !isLeftover(name, options))
+    .filter(({ isDirectory }) => options.foldersToo || !isDirectory)
+    .sort((a, b) => (a.modifiedNs < b.modifiedNs ? 1 : a.modifiedNs > b.modifiedNs ? -1 : 0));
+  for (const entry of versions.slice(keep)) {
+    if (installed !== undefined && isSame(entry, installed)) continue;
+    await removePlainly(entry, options);
+  }
+}
+
+function isLeftover(name: string, { partFiles }: HousekeepingOptions): boolean {
+  return name.startsWith(stagingPrefix) || name.endsWith('.zst') || (partFiles && name.endsWith('.zst.part'));
+}
+
+function isSame(a: FileIdentity, b: FileIdentity): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
+}
+
+async function entriesOf(folder: string): Promise<Entry[]> {
+  const names = await readdir(folder).catch(() => []);
+  const entries: Entry[] = [];
+  for (const name of names) {
+    const path = join(folder, name);
+    // Gone meanwhile, or not to be looked at: not ours to clear.
+    const found = await lstat(path, { bigint: true }).catch(() => undefined);
+    if (found === undefined) continue;
+    entries.push({
+      name,
+      path,
+      isDirectory: found.isDirectory(),
+      modifiedNs: found.mtimeNs,
+      dev: found.dev,
+      ino: found.ino,
+    });
+  }
+  return entries;
+}
+
+/** Never a tree: a folder with something in it stays. */
+async function removePlainly({ path, isDirectory }: Entry, { home, paths }: HousekeepingOptions): Promise<void> {
+  if (await holdsHome(path, home, paths)) return;
+  await (isDirectory ? rmdir(path) : unlink(path)).catch(() => {});
+}

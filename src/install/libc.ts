@@ -1,0 +1,35 @@
+/** Which C library this host has: `glibc`, `musl`, or empty off Linux (spec install.md §7). */
+import { readdir } from 'node:fs/promises';
+import type { Platform } from '../../platform/platform.ts';
+import { runCommand } from '../command.ts';
+import type { InstallTimings } from './timings.ts';
+
+export interface LibcProbeOptions {
+  readonly platform: Platform;
+  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  readonly timings: InstallTimings;
+  /** Where musl keeps its loader; tests have another one. */
+  readonly loaderFolder?: string;
+}
+
+/** `ldd --version` prints a screenful. */
+const maxOutputBytes = 1 << 20;
+
+export async function probeLibc({ platform, env, timings, loaderFolder = '/lib' }: LibcProbeOptions): Promise<string> {
+  if (platform.os !== 'linux') return '';
+  // musl's ldd exits with 1 and says its name on stderr.
+  const { combined, timedOut } = await runCommand(platform.processes, {
+    command: 'ldd',
+    args: ['--version'],
+    cwd: undefined,
+    env,
+    timeoutMs: timings.libcMs,
+    outputGraceMs: timings.libcHolderMs,
+    outputHolders: 'leave',
+    maxOutputBytes,
+  });
+  const output = timedOut ? '' : combined.toString('latin1');
+  if (output !== '') return /musl/i.test(output) ? 'musl' : 'glibc';
+  const names = await readdir(loaderFolder).catch(() => []);
+  return names.some((name) => /^ld-musl-.*\.so\..*$/s.test(name)) ? 'musl' : 'glibc';
+}

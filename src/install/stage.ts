@@ -1,0 +1,127 @@
+/** From the compressed blob to the CLI at its path, which only ever holds a complete 0755 file (spec install.md §3 steps 8–9). */
+import { lstat, rename, unlink } from 'node:fs/promises';
+import { SystemCallError } from '../../platform/errors.ts';
+import { goQuote } from '../../platform/go-quote.ts';
+import type { Paths, Platform } from '../../platform/platform.ts';
+import { failpointAsync } from '../failpoints.ts';
+import type { Blob } from './blob.ts';
+import { InstallFailure } from './failure.ts';
+import { holdsHome } from './home-guard.ts';
+import { stagingPrefix } from './leftovers.ts';
+import { type FileIdentity, isMissing } from './system-call.ts';
+import { TemporaryFile } from './temporary-file.ts';
+import { decompress, type FrameDecoder } from './zstd.ts';
+
+export interface PlaceRequest {
+  readonly platform: Platform;
+  readonly blob: Blob;
+  readonly folder: string;
+  readonly cliPath: string;
+  readonly home: string | undefined;
+  /** 0: no limit. */
+  readonly maxBytes: number;
+  readonly decoder: FrameDecoder;
+  /** The blob is good; called for each time it was decompressed. */
+  onDecompressed(): void;
+  /** Runs the staged file before it takes its place; throws when it may not. */
+  approve(path: string): Promise<void>;
+}
+
+/** The home folder is at the path of the CLI. The blob is kept then. */
+export class HomeGuardFailure extends InstallFailure {}
+
+const cliMode = 0o755;
+
+/** @returns which file it is now. @throws InstallFailure, or SystemCallError for a chmod or rename that failed */
+export async function place(request: PlaceRequest): Promise<FileIdentity> {
+  try {
+    return await placeOnce(request);
+  } catch (error) {
+    if (!(error instanceof Vanished)) throw error;
+  }
+  try {
+    return await placeOnce(request);
+  } catch (error) {
+    if (!(error instanceof Vanished)) throw error;
+    throw new InstallFailure(`staging file vanished before install: ${error.message}`, { cause: error });
+  }
+}
+
+/** The staged file is gone: somebody else swept the folder. */
+class Vanished extends Error {}
+
+async function placeOnce(request: PlaceRequest): Promise<FileIdentity> {
+  const { platform, cliPath, home } = request;
+  const staged = await stage(request);
+  try {
+    await failpointAsync('install.staged');
+    if (await holdsHome(cliPath, home, platform.paths)) {
+      throw new HomeGuardFailure(`cli path must not be or contain the home directory: ${goQuote(cliPath)}`);
+    }
+    await request.approve(staged.path);
+    await clearFolder(cliPath, platform);
+    await failpointAsync('install.rename.before');
+    await moveOver(staged.path, cliPath, platform.paths);
+    return staged.identity;
+  } catch (error) {
+    const isGone = await lstat(staged.path).then(() => false, isMissing);
+    await unlink(staged.path).catch(() => {});
+    if (!isGone || error instanceof HomeGuardFailure) throw error;
+    throw new Vanished((error as Error).message, { cause: error });
+  }
+}
+
+interface Staged {
+  readonly path: string;
+  readonly identity: FileIdentity;
+}
+
+async function stage(request: PlaceRequest): Promise<Staged> {
+  const { platform, blob, folder, maxBytes, decoder } = request;
+  const file = await prefixing('staging cli', TemporaryFile.create(folder, stagingPrefix, platform.paths));
+  try {
+    await prefixing('decompressing', fill(file, decompress(blob.read(), decoder), maxBytes));
+    request.onDecompressed();
+    await file.setMode(cliMode);
+    const identity = await file.identity();
+    // A file that is open for writing cannot be run.
+    await file.close();
+    return { path: file.path, identity };
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
+}
+
+async function fill(file: TemporaryFile, content: AsyncIterable<Buffer>, maxBytes: number): Promise<void> {
+  for await (const bytes of content) {
+    if (maxBytes !== 0 && file.length + bytes.length > maxBytes) {
+      throw new InstallFailure(`decompressed CLI exceeds ${maxBytes} bytes`);
+    }
+    await file.append(bytes);
+  }
+  await failpointAsync('install.sync.before');
+  await file.sync();
+}
+
+async function prefixing<T>(prefix: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw new InstallFailure(`${prefix}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+async function clearFolder(path: string, { files }: Platform): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isDirectory() === true) await prefixing(`clearing stale dir at ${path}`, files.removeTree(path));
+}
+
+async function moveOver(from: string, to: string, paths: Paths): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    throw new SystemCallError(`rename ${from} ${to}: ${paths.reason(error)}`, code, { cause: error });
+  }
+}

@@ -1,0 +1,33 @@
+/** Every limit of `-install` and `-probe-cli`, in milliseconds, in one table. Fixed for users; tests pass shorter ones. */
+export interface InstallTimings {
+  /** Version run of a CLI that was there already, and of one installed now (spec install.md §6). */
+  readonly cachedRunMs: number;
+  readonly firstRunMs: number;
+  /** A killed version run is waited for so long at most: a process that the kernel holds may not end at all. */
+  readonly killedRunMs: number;
+  /** `ldd --version`, and what holds its output after its end (spec install.md §7). */
+  readonly libcMs: number;
+  readonly libcHolderMs: number;
+  /** Download (spec install.md §4). */
+  readonly connectMs: number;
+  readonly tlsHandshakeMs: number;
+  readonly responseHeadersMs: number;
+  readonly readIdleMs: number;
+  readonly progressMs: number;
+  /** Leftovers are swept once they are older (spec install.md §5). */
+  readonly leftoverAgeMs: number;
+}
+
+export const installTimings: InstallTimings = {
+  cachedRunMs: 30_000,
+  firstRunMs: 120_000,
+  killedRunMs: 1_000,
+  libcMs: 5_000,
+  libcHolderMs: 2_000,
+  connectMs: 30_000,
+  tlsHandshakeMs: 10_000,
+  responseHeadersMs: 60_000,
+  readIdleMs: 60_000,
+  progressMs: 1_000,
+  leftoverAgeMs: 600_000,
+};

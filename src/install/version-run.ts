@@ -1,0 +1,64 @@
+/** `<cli> --version`, the proof that a CLI runs on this host (spec install.md §6, modes.md §12). */
+import { resolve } from 'node:path';
+import type { Child, ExitStatus, Platform } from '../../platform/platform.ts';
+
+export interface VersionRunOptions {
+  readonly platform: Platform;
+  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  /** From just before the start; then everything the run has started is killed (Windows: the one process). */
+  readonly boundMs: number;
+  /** How long a killed run is waited for. */
+  readonly killedMs: number;
+}
+
+/** `failed`: it did not start, or ended with something else than status 0. `stopped`: it did not end in time. */
+export type VersionRunOutcome = 'passed' | 'failed' | 'stopped';
+
+/** Its output is not read, and what it leaves running delays nothing. */
+export function runVersion(cli: string, { platform, ...options }: VersionRunOptions): Promise<VersionRunOutcome> {
+  return new Promise((done) => {
+    let child: Child | undefined;
+    let stopped = false;
+    let patience: NodeJS.Timeout | undefined;
+    const bound = setTimeout(() => {
+      stopped = true;
+      child?.signal('KILL', platform.os === 'windows' ? 'child' : 'tree');
+      // The kernel may hold it for ever (a stalled network home); then it is left behind.
+      patience = setTimeout(() => done('stopped'), options.killedMs);
+    }, options.boundMs);
+    const settle = (exit: ExitStatus | undefined): void => {
+      clearTimeout(bound);
+      clearTimeout(patience);
+      const passed = exit?.code === 0 && exit.signal === undefined;
+      done(stopped ? 'stopped' : passed ? 'passed' : 'failed');
+    };
+    try {
+      child = platform.processes.spawn({
+        // With a separator in it, so that no search finds another program of that name.
+        command: resolve(cli),
+        args: ['--version'],
+        cwd: undefined,
+        env: options.env,
+        streams: 'nullDevice',
+        outlivesUs: true,
+        maxChunkBytes: 1,
+        onOutput: () => true,
+        onOutputEnd() {},
+        onEnd: () => settle(child?.collect()),
+      });
+    } catch {
+      settle(undefined);
+    }
+  });
+}
+
+/** Our environment without the token, and without what the profile keeps from children (spec modes.md §4). */
+export function childEnvironment(
+  environment: NodeJS.ProcessEnv,
+  stripped: readonly string[],
+): [name: string, value: string][] {
+  const withheld = new Set(['CLAUDE_RPC_TOKEN', ...stripped]);
+  return Object.entries(environment).flatMap(([name, value]): [string, string][] =>
+    value === undefined || withheld.has(name) ? [] : [[name, value]],
+  );
+}

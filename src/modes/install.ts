@@ -1,0 +1,85 @@
+/** `-install`: the CLI is put in place, and one line of facts says how that went (spec install.md). */
+import { join } from 'node:path';
+import type { Platform } from '../../platform/platform.ts';
+import { armFailpoints, setFailpointDeath } from '../failpoints.ts';
+import { cliPathOf } from '../install/cli-path.ts';
+import { factsLine } from '../install/facts.ts';
+import { type InstallOutcome, install } from '../install/install.ts';
+import { probeLibc } from '../install/libc.ts';
+import { installTimings } from '../install/timings.ts';
+import { childEnvironment } from '../install/version-run.ts';
+import { usualDecoder } from '../install/zstd.ts';
+import type { Mode, ModeContext } from './mode.ts';
+import { writeWhole } from './standard-output.ts';
+
+const exitNoHome = 1;
+const exitNoFolder = 2;
+const launcherGate = 'CLAUDE_SSH_MANAGED_LAUNCHER';
+
+export const runInstall: Mode = async (context) => {
+  const platform = await context.platform();
+  setFailpointDeath(() => platform.host.die());
+  armFailpoints(context.environment);
+  const { install: asked, profile } = context.settings;
+
+  const home = platform.host.home();
+  const needsDefaultFolder = asked.cliVersion !== undefined && asked.cliDirectory === undefined;
+  if (home === undefined && (needsDefaultFolder || profile.install.nextPaths)) {
+    writeWhole(2, `claustrum: cannot resolve home directory: ${platform.host.homeVariable} is not defined\n`);
+    return needsDefaultFolder ? exitNoFolder : exitNoHome;
+  }
+  const folder = platform.paths.clean(asked.cliDirectory ?? join(home ?? '', '.claude', 'remote', 'ccd-cli'));
+  const suffix = profile.install.nextPaths && platform.os === 'windows' ? '.exe' : '';
+  const cliPath =
+    asked.cliVersion === undefined ? '' : cliPathOf(folder, `${asked.cliVersion}${suffix}`, platform.paths);
+
+  const facts = new FactsPrinter(context, platform);
+  // Somebody waits for the line whatever happens, also for a failure that nobody foresaw.
+  process.prependListener('uncaughtException', (error) => {
+    facts.print({ cliPath, cliWasPresent: false, cliError: `holdfast: ${error.message}` });
+    process.exit(0);
+  });
+  const env = childEnvironment(context.environment, profile.process.strippedVariables);
+  facts.libc = await probeLibc({ platform, env, timings: installTimings });
+  facts.print(asked.cliVersion === undefined ? { cliPath, cliWasPresent: false } : await outcome(asked.cliVersion));
+  return 0;
+
+  function outcome(version: string): Promise<InstallOutcome> {
+    return install(
+      { ...asked, version, folder, cliPath },
+      {
+        platform,
+        rules: profile.install,
+        timings: installTimings,
+        environment: context.environment,
+        childEnv: env,
+        decoder: usualDecoder,
+        print: (line) => writeWhole(1, `${line}\n`),
+        warn: (text) => context.log.warn('Install', text),
+      },
+    ).catch((error: Error) => ({ cliPath, cliWasPresent: false, cliError: error.message }));
+  }
+};
+
+/** Prints the one line, once. */
+class FactsPrinter {
+  libc = '';
+  readonly #context: ModeContext;
+  readonly #platform: Platform;
+  #isPrinted = false;
+
+  constructor(context: ModeContext, platform: Platform) {
+    this.#context = context;
+    this.#platform = platform;
+  }
+
+  print(outcome: InstallOutcome): void {
+    if (this.#isPrinted) return;
+    this.#isPrinted = true;
+    const { settings, environment } = this.#context;
+    // How a launcher is found is not specified, so none is (spec install.md §9).
+    const asksForLauncher = settings.profile.install.launcherStatus && environment[launcherGate] === '1';
+    const launcherStatus = asksForLauncher && outcome.cliPath !== '' ? 'none' : undefined;
+    writeWhole(1, `${factsLine({ ...outcome, libc: this.libc, launcherStatus }, this.#platform)}\n`);
+  }
+}

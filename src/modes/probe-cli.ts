@@ -1,0 +1,22 @@
+/** `-probe-cli <path>`: does this CLI run here? Nothing printed means yes (spec modes.md §12). */
+import { installTimings } from '../install/timings.ts';
+import { childEnvironment, runVersion, type VersionRunOutcome } from '../install/version-run.ts';
+import type { Mode } from './mode.ts';
+import { writeWhole } from './standard-output.ts';
+
+const words: Record<VersionRunOutcome, string> = { passed: '', failed: '__CLI_BAD__\n', stopped: '__CLI_HUNG__\n' };
+
+/**
+ * The environment may ask for a managed launcher; how one is found is not specified, so the CLI is run directly
+ * (spec install.md §9).
+ */
+export const runProbeCli: Mode = async ({ settings, environment, platform }) => {
+  const outcome = await runVersion(settings.effective['probe-cli'].value ?? '', {
+    platform: await platform(),
+    env: childEnvironment(environment, settings.profile.process.strippedVariables),
+    boundMs: installTimings.cachedRunMs,
+    killedMs: installTimings.killedRunMs,
+  });
+  writeWhole(1, words[outcome]);
+  return 0;
+};
