@@ -3,6 +3,7 @@
  * `platform/posix` and `platform/win32` keep its promises, and `test/platform/*.contract.ts` holds both to them.
  */
 import type { Socket } from 'node:net';
+import type { ChildMarkers, Marks } from './child-markers.ts';
 import type { FileOperations } from './files.ts';
 
 export interface Platform {
@@ -17,6 +18,8 @@ export interface Platform {
   readonly paths: Paths;
   readonly files: FileOperations;
   readonly git: GitHost;
+  /** `undefined` where children never outlive their daemon (Windows). */
+  readonly childMarkers: ChildMarkers | undefined;
 }
 
 // ---------------------------------------------------------------- processes
@@ -66,6 +69,8 @@ export interface SpawnRequest {
   readonly gentleScope?: SignalReach;
   /** The child is to live on when we end (`-keep-children`); Windows then makes the job without kill-on-close. */
   readonly outlivesUs?: boolean;
+  /** Marks the child as one of this run directory (platform/child-markers.ts); its argv[0] is then the program's path. */
+  readonly markedFor?: string;
   /**
    * One read of the child's output. `bytes` is valid during the call only.
    * Answer `false` to stop reading this stream until `Child.resume`.
@@ -82,6 +87,8 @@ export interface Child {
   readonly pid: number;
   /** OS creation time in seconds since the epoch, with fraction; 0 when the OS would not tell (spec process.md §3.7). */
   readonly startTime: number;
+  /** Of a child that was started with `markedFor`. */
+  readonly marks?: Marks | undefined;
   /**
    * Appends to the child's stdin without limit of its own. `done` runs when the bytes reached the pipe
    * or were dropped because the child closed its end or ended: no error is ever raised.

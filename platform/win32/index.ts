@@ -23,6 +23,7 @@ export function createPlatform(): Platform {
     host: createHost(paths),
     files: createFiles(paths),
     git: createGitHost(),
+    childMarkers: undefined,
   };
 }
 

@@ -1,0 +1,79 @@
+/**
+ * How children are marked, recorded and found again after their daemon has died (spec platform.md §2 "Child markers,
+ * records, reap"). Windows has none of this: there the jobs of a daemon end with it.
+ */
+import type { ProcessIdentity, SignalName } from './platform.ts';
+
+/** The two variables a marked child has, last in its environment. */
+export const runDirVariable = 'CLAUDE_SSH_RUN_DIR';
+export const childVariable = 'CLAUDE_SSH_CHILD';
+
+/** How a marked child shows itself, for its record file. */
+export interface Marks {
+  /** Its argv[0]. */
+  readonly argv0: string;
+  /** A script: the file, which its interpreter gets as one of its words; argv[0] is the interpreter's then. */
+  readonly script?: string;
+  /** Why it has only the mark of its run directory, for the log; `undefined`: it has both. */
+  readonly unmarkedBecause: string | undefined;
+}
+
+/** What a live process shows to those who must decide whether it is the child of a dead daemon. */
+export interface ProcessEvidence {
+  readonly identity: ProcessIdentity;
+  /** Its creation time as the record files have it. */
+  readonly start: string;
+  /** Real user id. */
+  readonly user: number;
+  readonly leadsGroup: boolean;
+  /** argv; empty when unreadable. */
+  readonly words: readonly string[];
+  /** `undefined`: the environment has no such variable, or cannot be read. */
+  variable(name: string): string | undefined;
+}
+
+/** The process group of one process, held so that signals reach this very group, whatever happens to the number. */
+export interface HeldGroup {
+  /** `undefined`: its leader is gone (a zombie is, a thread id never was one). */
+  leader(): ProcessEvidence | undefined;
+  /**
+   * Signals every member.
+   * @param start the leader's recorded start: another process of that number, living or dead, is never signalled
+   */
+  signal(name: SignalName, start: string): 'sent' | 'gone' | 'refused';
+  release(): void;
+}
+
+/** Small files in a folder of the run directory, held open so that a swapped path cannot lead us astray. */
+export interface RecordFolder {
+  /** Writes `name` whole or not at all, 0600; `temporary` is its name until then. @throws Node's error */
+  write(name: string, temporary: string, content: Buffer): void;
+  /** A missing file is no failure. @returns whether the name is free now */
+  remove(name: string): boolean;
+  /** In directory order. */
+  names(): Iterable<string>;
+  /** `undefined`: unreadable, no regular file, or larger. */
+  read(name: string, maxBytes: number): string | undefined;
+  close(): void;
+}
+
+export interface ChildMarkers {
+  /** Whose processes may be ended: our own user id. */
+  readonly user: number;
+  /** This machine, as the record files name it; empty when it has no name that lasts. */
+  readonly host: string;
+  /** Creation time of a process as the record files have it; `undefined` when there is no such process. */
+  startOf(pid: number): string | undefined;
+  holdGroup(pid: number): HeldGroup;
+  /** Numbers of the process groups that have a live member. */
+  livingGroups(): ReadonlySet<number>;
+  /**
+   * @param create makes a missing folder, 0700
+   * @throws Node's error
+   */
+  openRecords(
+    runDirectory: string,
+    name: string,
+    options: { readonly create: boolean },
+  ): RecordFolder | 'missing' | 'notADirectory';
+}

@@ -1,0 +1,131 @@
+/**
+ * Starting a marked child. The mark `CLAUDE_SSH_CHILD=<pid>:<start>` is known only once the process exists, so a small
+ * shell script reads it and becomes the program (spec platform.md §2). The program must not be able to tell: whatever the
+ * shell would change in the environment, and every start the shell would treat in its own way, goes without that mark.
+ */
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+import { childVariable, type Marks, runDirVariable } from '../child-markers.ts';
+import type { SpawnRequest } from '../platform.ts';
+import { programKind } from './program-kind.ts';
+
+type Variable = readonly [name: string, value: string];
+
+export interface MarkedStart {
+  /** With the mark of the run directory only. */
+  readonly plain: { readonly env: readonly Variable[]; readonly marks: Marks };
+  /** With both marks; the script wants its own stderr thrown away, and the child's as descriptor 3. */
+  readonly throughShell:
+    | {
+        readonly file: string;
+        readonly argv: readonly string[];
+        readonly env: readonly Variable[];
+        readonly marks: Marks;
+      }
+    | undefined;
+}
+
+const shell = '/bin/sh';
+
+/** Set or changed by shells as they start; kept under another name until the script gives them back. */
+const heldVariables = ['PWD', 'OLDPWD', 'SHLVL', 'IFS', 'PS1', 'PS2', 'PS4', 'POSIXLY_CORRECT'];
+const heldPrefix = 'CLAUDE_SSH_HELD_';
+/** Those that shells export unasked. */
+const uninvited = ['PWD', 'OLDPWD', 'SHLVL', 'POSIXLY_CORRECT'];
+/** Read-only or overwritten in one shell or another, without a way back. BASH_ENV is not read by a shell called `sh`. */
+const lost =
+  /^(BASH(?!_ENV$)\w*|SHELLOPTS|PPID|OPTIND|OPTERR|RANDOM|SRANDOM|LINENO|EPOCH\w+|HISTCMD|COMP_WORDBREAKS|CLAUDE_SSH_HELD_\w+)$/;
+const identifier = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** @param file the program of the request, resolved */
+export function planMarkedStart(
+  request: Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'> & { readonly markedFor: string },
+  file: string,
+): MarkedStart {
+  const own = request.env.filter(([name]) => name !== runDirVariable && name !== childVariable);
+  const runDir: Variable = [runDirVariable, request.markedFor];
+  const program = programKind(file.startsWith('/') ? file : join(request.cwd ?? '.', file));
+  const script = program === 'script' ? { script: file } : {};
+  const unmarkedBecause = obstacle(file, program, own);
+  const plain = {
+    env: [...own, runDir],
+    marks: {
+      argv0: request.command,
+      ...script,
+      unmarkedBecause: unmarkedBecause ?? `its words are too many for ${shell}`,
+    },
+  };
+  if (unmarkedBecause !== undefined) return { plain, throughShell: undefined };
+  const held = own.map(([name, value]): Variable => [heldVariables.includes(name) ? heldPrefix + name : name, value]);
+  return {
+    plain,
+    throughShell: {
+      file: shell,
+      argv: [shell, '-c', markScript, shell, file, ...request.args],
+      env: [...held, runDir],
+      marks: { argv0: file, ...script, unmarkedBecause: undefined },
+    },
+  };
+}
+
+function obstacle(file: string, program: ReturnType<typeof programKind>, env: readonly Variable[]): string | undefined {
+  if (program === 'unknown') return `${file} is not a program that can be told to start`;
+  if (file.startsWith('-')) return `${file} reads like an option`;
+  const odd = env.find(([name]) => !identifier.test(name) || lost.test(name));
+  if (odd !== undefined) return `the variable ${odd[0]} does not pass through ${shell}`;
+  const names = new Set(env.map(([name]) => name));
+  if (names.size !== env.length) return 'a variable is there twice';
+  if (!isExecutable(shell)) return `${shell} cannot be executed`;
+  return undefined;
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const markScript = script(process.platform === 'darwin' ? darwinStart() : linuxStart());
+
+/** Uses no variable but the two it is there to set. */
+function script(readStart: string): string {
+  const name = childVariable;
+  const giveBack = heldVariables.map((variable) => {
+    const held = heldPrefix + variable;
+    const otherwise = uninvited.includes(variable) ? `; else unset ${variable}` : '';
+    return `if [ "\${${held}+x}" ]; then ${variable}=$${held}; export ${variable}; unset ${held}${otherwise}; fi`;
+  });
+  return [
+    `unset ${name}`,
+    ...giveBack,
+    // bash counts its level when it goes, too; nobody invited that variable.
+    `[ "\${BASH_VERSION-}" ] && [ -z "\${SHLVL+x}" ] && set -- /usr/bin/env -u SHLVL "$@"`,
+    readStart,
+    `[ "$${name}" ] && ${name}=$$:$${name} && export ${name} || unset ${name}`,
+    'exec "$@" 2>&3 3>&-',
+  ].join('\n');
+}
+
+/** Field 22 of the own stat file: the name in field 2 is the shell's, so the last `) ` ends it. */
+function linuxStart(): string {
+  const name = childVariable;
+  const drop = (fields: number): string => `${name}=\${${name}#${'* '.repeat(fields)}}`;
+  return [
+    `read -r ${name} </proc/$$/stat || ${name}=`,
+    `${name}=\${${name}##*) }`,
+    drop(4),
+    drop(4),
+    drop(4),
+    drop(4),
+    drop(3),
+    `${name}=\${${name}%% *}`,
+  ].join('\n');
+}
+
+/** As `startText` of process-evidence.ts writes it. */
+function darwinStart(): string {
+  return `${childVariable}=$(set -f; unset IFS; echo $(LC_ALL=C TZ=UTC /bin/ps -o lstart= -p $$))`;
+}
