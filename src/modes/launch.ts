@@ -41,10 +41,10 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
     platform.runDirectories.open(directory).close();
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
-    return fail(
-      remedyLine(error),
-      `claustrum: listen unix: listen unix ${socketPath}: bind: ${platform.paths.reason(error.cause ?? error)}`,
-    );
+    // Without a failed call behind it, it is a folder we do not trust.
+    const reason =
+      error.cause === undefined ? platform.paths.reasonForCode('EACCES') : platform.paths.reason(error.cause);
+    return fail(remedyLine(error), `claustrum: listen unix: listen unix ${socketPath}: bind: ${reason}`);
   }
   const predecessor = profile.modes.namesPredecessor && (await accepts(platform, socketPath, predecessorDialMs));
 
