@@ -7,8 +7,10 @@ import { armFailpoints, failpoint, setFailpointDeath } from '../failpoints.ts';
 import { type AllServices, allMethods } from '../methods/all.ts';
 import { remedyLine } from '../modes/launch.ts';
 import type { ModeContext } from '../modes/mode.ts';
+import { ChildRecords } from '../records/child-records.ts';
+import { reapChildren } from '../records/reap.ts';
 import { createDispatcher } from '../rpc/dispatcher.ts';
-import { Sessions } from '../sessions/sessions.ts';
+import { Sessions, type SessionsOptions } from '../sessions/sessions.ts';
 import { ShellAgent } from '../sessions/shell-agent.ts';
 import { lookUpShellPath } from '../sessions/shell-path.ts';
 import { version } from '../version.ts';
@@ -134,6 +136,7 @@ class Daemon {
     const directory = this.#platform.runDirectories.open(this.#platform.paths.directoryOf(socketPath));
     this.#directory = directory;
     if (profile.modes.runDirLock) await this.#claim(directory);
+    const marking = await this.#takeOverChildren();
 
     const startedAt = Date.now();
     const sessions = new Sessions({
@@ -147,6 +150,7 @@ class Daemon {
         ? new ShellAgent({ platform: this.#platform, log: this.#log, timings, signal: this.#lifetime.signal })
         : undefined,
       keepChildren: this.#keepsChildren(),
+      ...marking,
       onSessionEnd: () => this.#reachability?.check(),
     });
     this.#sessions = sessions;
@@ -292,6 +296,20 @@ class Daemon {
     );
   }
 
+  /** Ends what a dead daemon has left, and tells how children of this one are to be found by the next. */
+  async #takeOverChildren(): Promise<Pick<SessionsOptions, 'markedFor' | 'records'>> {
+    const { settings } = this.#context;
+    const { childMarkers: markers, processes, paths } = this.#platform;
+    if (!settings.profile.platform.childMarkers || markers === undefined) {
+      return { markedFor: undefined, records: undefined };
+    }
+    const runDirectory = paths.directoryOf(settings.socketPath);
+    const common = { markers, processes, paths, runDirectory, log: this.#log };
+    if (this.#lock === undefined) return { markedFor: runDirectory, records: undefined };
+    await reapChildren({ ...common, timings });
+    return { markedFor: runDirectory, records: new ChildRecords({ ...common, instanceId: this.#instanceId }) };
+  }
+
   #lockRecord(): { pid: number; role: string; node?: string } {
     const { pid, node } = this.#platform.processes.self();
     return { pid, role: serveRole, ...(node === undefined ? {} : { node }) };
@@ -374,6 +392,7 @@ class Daemon {
     const closed = this.#clients?.closeAll() ?? 0;
     this.#lifetime.abort();
     const killed = await this.#leaveChildren();
+    this.#sessions?.removeRecords();
     await this.abandon();
     this.#log.info('Server', `cleanup: closed ${closed} connection(s), killed ${killed} child process group(s)`);
   }

@@ -31,6 +31,11 @@ export interface Timings {
   readonly selfProbeReplyMs: number;
   /** A daemon nobody can reach, with nothing to lose, looks so often whether that is still true (design decision 15). */
   readonly unreachableCheckMs: number;
+  /** Children of a dead daemon (spec platform.md §2): from SIGTERM to SIGKILL, after that, how often and how carefully is looked. */
+  readonly reapTermMs: number;
+  readonly reapKillMs: number;
+  readonly reapPollMs: number;
+  readonly reapSecondLookMs: number;
 }
 
 export const timings: Timings = {
@@ -54,4 +59,8 @@ export const timings: Timings = {
   orphanGraceMs: 10 * 60_000,
   selfProbeReplyMs: 5_000,
   unreachableCheckMs: 1_000,
+  reapTermMs: 2_000,
+  reapKillMs: 1_000,
+  reapPollMs: 50,
+  reapSecondLookMs: 50,
 };

@@ -117,6 +117,8 @@ export interface Profile {
     readonly windowsSignalScope: 'tree' | 'child';
     readonly windowsKeepChildren: boolean;
     readonly sshAgentHandOff: boolean;
+    /** Marks in the environment of children, a record of each, and the end of those a dead daemon has left (POSIX). */
+    readonly childMarkers: boolean;
   };
 }
 
@@ -258,7 +260,7 @@ const S: Profile = {
       replaceEntry: false,
     },
   },
-  platform: { windowsSignalScope: 'tree', windowsKeepChildren: false, sshAgentHandOff: false },
+  platform: { windowsSignalScope: 'tree', windowsKeepChildren: false, sshAgentHandOff: false, childMarkers: false },
 };
 
 const current: Profile = {
@@ -387,7 +389,7 @@ const next: Profile = {
       replaceEntry: true,
     },
   },
-  platform: { windowsSignalScope: 'child', windowsKeepChildren: true, sshAgentHandOff: true },
+  platform: { windowsSignalScope: 'child', windowsKeepChildren: true, sshAgentHandOff: true, childMarkers: true },
 };
 
 const profiles: Record<ProfileName, Profile> = { S, current, next };

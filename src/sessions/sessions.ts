@@ -1,5 +1,6 @@
 /** The engine: every process of this daemon by its id (spec process.md). Doors call it; it knows none of them. */
-import type { Platform, SignalName } from '../../platform/platform.ts';
+import type { Child, Platform, SignalName } from '../../platform/platform.ts';
+import type { ChildRecords } from '../records/child-records.ts';
 import { agentVariable, childEnvironment } from './environment.ts';
 import type { Feed, FeedOwner } from './feed.ts';
 import { Session, type SessionContext } from './session.ts';
@@ -25,6 +26,10 @@ export interface SessionsOptions extends SessionContext {
   readonly shellAgent: ShellAgent | undefined;
   /** Children are to live on when the daemon ends (CT-2). */
   readonly keepChildren: boolean;
+  /** The run directory children are marked for; `undefined`: they are not (profile row `platform.childMarkers`). */
+  readonly markedFor: string | undefined;
+  /** `undefined`: no records are written. */
+  readonly records: ChildRecords | undefined;
   /** A process has shown its exit frame. */
   onSessionEnd(): void;
 }
@@ -87,13 +92,17 @@ export class Sessions {
   }
 
   #start(options: SpawnOptions, key: string | undefined, owner: FeedOwner, agentSocket: string | undefined): Spawned {
-    const { platform, profile, log, counters } = this.#options;
+    const { platform, profile, log, counters, markedFor, records } = this.#options;
     const replaced = this.#byId.get(options.id);
     let session: Session;
     try {
-      session = new Session({ id: options.id, key, args: options.args }, this.#options, (events) =>
-        platform.processes.spawn({
+      session = new Session({ id: options.id, key, args: options.args }, this.#options, (events) => {
+        const child: Child = platform.processes.spawn({
           ...events,
+          onEnd: () => {
+            records?.remove(child.pid);
+            events.onEnd();
+          },
           command: options.command,
           args: options.args,
           cwd: this.#workingDirectory(options),
@@ -109,8 +118,11 @@ export class Sessions {
           ),
           gentleScope: profile.platform.windowsSignalScope,
           outlivesUs: this.#options.keepChildren,
-        }),
-      );
+          ...(markedFor === undefined ? {} : { markedFor }),
+        });
+        records?.add(child);
+        return child;
+      });
     } catch (error) {
       log.warn('process.Manager', `Failed to start process ${options.id}: ${(error as Error).message}`);
       throw error;
@@ -227,6 +239,16 @@ export class Sessions {
     const { shutdownWaitMs } = this.#options.timings;
     await Promise.all(running.map((session) => session.waitForExit(shutdownWaitMs)));
     return running.length;
+  }
+
+  /**
+   * The next daemon is to leave the processes of the table alone: they are killed, or kept on purpose. One whose id was
+   * taken over keeps its record and is ended by the next start (spec platform.md §2 "Keeping children").
+   */
+  removeRecords(): void {
+    for (const session of this.#byId.values()) {
+      if (session.state === 'running') this.#options.records?.remove(session.pid);
+    }
   }
 }
 
