@@ -223,7 +223,7 @@ export class TestDaemon implements AsyncDisposable {
     const [out, err] = files.map((file) => openSync(file, 'w', 0o600)) as [number, number];
     try {
       const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
-        const [first = program, ...words] = [...(this.#options.through ?? []), program, ...args];
+        const [first = this.#program, ...words] = [...(this.#options.through ?? []), this.#program, ...args];
         const launcher = spawn(first, words, { cwd: this.dir, env: this.env, stdio: ['ignore', out, err] });
         launcher.on('error', reject).on('exit', (code, signal) => resolve([code, signal]));
       });
