@@ -63,6 +63,15 @@ export async function prepareDaemon(options: DaemonOptions = {}): Promise<TestDa
   return daemon;
 }
 
+/** Empty for everything but a regular file: tests put other things in its place, and a FIFO would block us. */
+function textOf(file: string): string {
+  try {
+    return lstatSync(file).isFile() ? readFileSync(file, 'utf8') : '';
+  } catch {
+    return '';
+  }
+}
+
 export class TestDaemon implements AsyncDisposable {
   /** Private directory of the test, short enough for any socket path. Gone with the daemon. */
   readonly dir: string;
@@ -162,8 +171,7 @@ export class TestDaemon implements AsyncDisposable {
   /** The logs of all starts, oldest first. Works after the end too. */
   log(): string {
     const file = join(this.runDir, 'remote-server.log');
-    // Tests put other things in its place: a fifo would block us.
-    const now = lstatSync(file, { throwIfNoEntry: false })?.isFile() ? readFileSync(file, 'utf8') : '';
+    const now = textOf(file);
     return this.#pastLog + (now === '' ? '' : `--- ${file}\n${now}`);
   }
 
