@@ -5,13 +5,18 @@ import { win32 } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import type { FileKind, FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../platform.ts';
-import { as } from './file-error.ts';
+import { as, fileError } from './file-error.ts';
 import { WindowsFolderHandle } from './folder-handle.ts';
 import { isLink } from './link.ts';
 import { removeTree } from './remove-tree.ts';
+import { WindowsError } from './system-errors.ts';
 
 /** Longest path in UTF-16 units; no path has more of them than it has bytes. */
 const longestPath = 32_767;
+
+/** Longest component of a path, in UTF-16 units. */
+const longestName = 255;
+const errorInvalidName = 123;
 
 /** Links of a listing looked at together: enough to keep libuv's threads busy. */
 const linksAtOnce = 16;
@@ -42,7 +47,46 @@ export function createFiles(paths: Paths): FileOperations {
     }
   }
 
+  /**
+   * Node makes every path into one that skips Windows' own tests of its spelling, so that a name Windows calls wrong
+   * would be a missing file. @throws SystemCallError
+   */
+  function assertSpelling(operation: string, path: string): void {
+    const { root } = win32.parse(path);
+    const names = path.slice(root.length).split(/[\\/]/);
+    if (names.some((name) => name.length > longestName || /[<>"|?*\x01-\x1f]/.test(name))) {
+      throw fileError(paths, operation, path, new WindowsError(operation, errorInvalidName));
+    }
+  }
+
+  /** A separator behind the name of a file. @throws SystemCallError */
+  function assertFolderBeforeSeparator(operation: string, path: string, found: Stats): void {
+    if (/[\\/]$/.test(path) && !found.isDirectory()) {
+      throw fileError(paths, operation, path, new WindowsError(operation, errorInvalidName));
+    }
+  }
+
+  async function statusOf(path: string): Promise<FileStatus> {
+    assertSpelling('CreateFile', path);
+    const found = await as(paths, 'CreateFile', path, () => stat(path));
+    assertFolderBeforeSeparator('CreateFile', path, found);
+    return toStatus(found);
+  }
+
+  async function openForReading(path: string): Promise<ReadableFile> {
+    assertSpelling('open', path);
+    const handle = await as(paths, 'open', path, () => open(path, 'r'));
+    try {
+      if (/[\\/]$/.test(path)) assertFolderBeforeSeparator('open', path, await handle.stat());
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    return new WindowsReadableFile(handle, path);
+  }
+
   async function list(path: string, opening: 'any' | 'folderOnly'): Promise<FolderEntry[]> {
+    assertSpelling('open', path);
     const found = await as(paths, 'open', path, () => stat(path));
     if (!found.isDirectory()) {
       const operation = opening === 'any' ? 'readdirent' : 'open';
@@ -107,9 +151,9 @@ export function createFiles(paths: Paths): FileOperations {
 
   return {
     longestPath,
-    status: async (path) => toStatus(await as(paths, 'CreateFile', path, () => stat(path))),
+    status: statusOf,
     statusOfEntry,
-    openForReading: async (path) => new WindowsReadableFile(await as(paths, 'open', path, () => open(path, 'r')), path),
+    openForReading,
     list,
     createFolders,
     openFolder,

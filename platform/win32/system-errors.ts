@@ -80,7 +80,10 @@ function systemSentence(number: number): string {
   return `winapi error #${number}`;
 }
 
-/** As libuv names the same numbers, so that a decision by code does not depend on who made the call. */
+/**
+ * As libuv names the same numbers, so that a decision by code does not depend on who made the call; but a name that is
+ * wrong (123) is not one that is missing (spec files.md §2).
+ */
 const errnoNames: Record<number, string> = {
   2: 'ENOENT',
   3: 'ENOENT',
@@ -99,7 +102,7 @@ const errnoNames: Record<number, string> = {
   109: 'EPIPE',
   112: 'ENOSPC',
   121: 'ETIMEDOUT',
-  123: 'ENOENT',
+  123: 'EINVAL',
   145: 'ENOTEMPTY',
   161: 'ENOENT',
   183: 'EEXIST',
