@@ -26,12 +26,15 @@ export interface MarkedStart {
 }
 
 const shell = '/bin/sh';
+const setter = '/usr/bin/env';
 
+/** bash sets these two once more when it becomes the program. */
+const setLast = ['SHLVL', '_'];
 /** Set or changed by shells as they start; kept under another name until the script gives them back. */
-const heldVariables = ['PWD', 'OLDPWD', 'SHLVL', 'IFS', 'PS1', 'PS2', 'PS4', 'POSIXLY_CORRECT'];
+const heldVariables = ['PWD', 'OLDPWD', 'IFS', 'PS1', 'PS2', 'PS4', 'POSIXLY_CORRECT', ...setLast];
 const heldPrefix = 'CLAUDE_SSH_HELD_';
 /** Those that shells export unasked. */
-const uninvited = ['PWD', 'OLDPWD', 'SHLVL', 'POSIXLY_CORRECT'];
+const uninvited = ['PWD', 'OLDPWD', 'SHLVL', '_', 'POSIXLY_CORRECT'];
 /** Read-only or overwritten in one shell or another, without a way back. BASH_ENV is not read by a shell called `sh`. */
 const lost =
   /^(BASH(?!_ENV$)\w*|SHELLOPTS|PPID|OPTIND|OPTERR|RANDOM|SRANDOM|LINENO|EPOCH\w+|HISTCMD|COMP_WORDBREAKS|CLAUDE_SSH_HELD_\w+)$/;
@@ -70,12 +73,12 @@ export function planMarkedStart(
 
 function obstacle(file: string, program: ReturnType<typeof programKind>, env: readonly Variable[]): string | undefined {
   if (program === 'unknown') return `${file} is not a program that can be told to start`;
-  if (file.startsWith('-')) return `${file} reads like an option`;
+  if (file.startsWith('-') || file.includes('=')) return `${file} reads like an option or a variable`;
   const odd = env.find(([name]) => !identifier.test(name) || lost.test(name));
   if (odd !== undefined) return `the variable ${odd[0]} does not pass through ${shell}`;
   const names = new Set(env.map(([name]) => name));
   if (names.size !== env.length) return 'a variable is there twice';
-  if (!isExecutable(shell)) return `${shell} cannot be executed`;
+  for (const needed of [shell, setter]) if (!isExecutable(needed)) return `${needed} cannot be executed`;
   return undefined;
 }
 
@@ -93,16 +96,22 @@ const markScript = script(process.platform === 'darwin' ? darwinStart() : linuxS
 /** Uses no variable but the two it is there to set. */
 function script(readStart: string): string {
   const name = childVariable;
+  const held = (variable: string): string => heldPrefix + variable;
   const giveBack = heldVariables.map((variable) => {
-    const held = heldPrefix + variable;
     const otherwise = uninvited.includes(variable) ? `; else unset ${variable}` : '';
-    return `if [ "\${${held}+x}" ]; then ${variable}=$${held}; export ${variable}; unset ${held}${otherwise}; fi`;
+    return `if [ "\${${held(variable)}+x}" ]; then ${variable}=$${held(variable)}; export ${variable}${otherwise}; fi`;
   });
+  const setAgain = setLast.map(
+    (variable) => `[ "\${${held(variable)}+x}" ] && set -- "${variable}=$${held(variable)}" "$@"`,
+  );
   return [
     `unset ${name}`,
     ...giveBack,
-    // bash counts its level when it goes, too; nobody invited that variable.
-    `[ "\${BASH_VERSION-}" ] && [ -z "\${SHLVL+x}" ] && set -- /usr/bin/env -u SHLVL "$@"`,
+    `if [ "\${BASH_VERSION-}" ]; then`,
+    ...setAgain,
+    `set -- ${setter} ${setLast.map((variable) => `-u ${variable}`).join(' ')} "$@"`,
+    'fi',
+    `unset ${heldVariables.map(held).join(' ')}`,
     readStart,
     `[ "$${name}" ] && ${name}=$$:$${name} && export ${name} || unset ${name}`,
     'exec "$@" 2>&3 3>&-',

@@ -9,6 +9,7 @@ import { expect, test } from 'vitest';
 import type { ChildRecord } from '../../src/records/record.ts';
 import { encodeRecord } from '../../src/records/record.ts';
 import { RunningChild } from '../platform/running-child.ts';
+import { waitUntil } from '../support/wait.ts';
 import {
   markers,
   node,
@@ -143,12 +144,17 @@ test('a process that leads no group is left alone', async () => {
 });
 
 /** Starts `sleep` as a group leader with these variables and no marks of ours. */
-function innocent(variables: readonly [string, string][]): RunningChild {
-  return new RunningChild(platform, {
+async function innocent(variables: readonly [string, string][]): Promise<RunningChild> {
+  const running = new RunningChild(platform, {
     command: 'sleep',
     args: ['1000'],
     env: [...plainEnvironment(), ...variables],
   });
+  // The kernel shows words and environment an instant after the start has returned.
+  const group = markers.holdGroup(running.child.pid);
+  await waitUntil(() => group.leader()?.variable('PATH') !== undefined || undefined, 'the environment to be seen');
+  group.release();
+  return running;
 }
 
 test.each<[what: string, variables: (folder: string) => [string, string][], reason: RegExp]>([
@@ -173,7 +179,7 @@ test.each<[what: string, variables: (folder: string) => [string, string][], reas
   ],
 ])('a process with %s is left alone', async (_, variables, reason) => {
   const folder = runDirectory();
-  const running = innocent(variables(folder));
+  const running = await innocent(variables(folder));
   writeRecord(folder, recordOf(running, { argv0: 'sleep' }));
   expect((await reap(folder))[0]).toMatch(reason);
   expect(lives(running)).toBe(true);

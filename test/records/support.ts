@@ -10,6 +10,7 @@ import { reapChildren } from '../../src/records/reap.ts';
 import { type ChildRecord, encodeRecord } from '../../src/records/record.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { currentEnvironment, RunningChild } from '../platform/running-child.ts';
+import { waitUntil } from '../support/wait.ts';
 
 export const platform = createPlatform();
 export const markers = platform.childMarkers as ChildMarkers;
@@ -45,7 +46,6 @@ export function startMarked(
 
 /** Resolves when the shell has become the program and the marks can be seen. */
 export async function untilMarked(running: RunningChild): Promise<void> {
-  const { waitUntil } = await import('../support/wait.ts');
   const { pid } = running.child;
   const group = markers.holdGroup(pid);
   await waitUntil(() => group.leader()?.variable('CLAUDE_SSH_CHILD') !== undefined || undefined, `marks of ${pid}`);
