@@ -76,8 +76,11 @@ function takeMarkers(environment: NodeJS.ProcessEnv): {
 /** Our own line with number and remedy first, then the contract's reason (spec modes.md §6). */
 function failureLines(error: unknown): string[] {
   if (error instanceof TokenError) return [error.message];
-  if (error instanceof HostError)
-    return [remedyLine(error), `claustrum: ${error.message}`].filter((line) => line !== '');
+  if (error instanceof HostError) {
+    // The pipe's failure is a line of the log and a reason line at once (spec platform.md §3).
+    const reason = error.message.startsWith('[Server] ') ? error.message : `claustrum: ${error.message}`;
+    return [remedyLine(error), reason].filter((line) => line !== '');
+  }
   return [`holdfast: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`];
 }
 
@@ -274,18 +277,21 @@ class Daemon {
 
   async #claim(directory: RunDirectory): Promise<void> {
     const { settings } = this.#context;
-    const claimed = await takeLock({
-      platform: this.#platform,
-      directory,
-      socketPath: settings.socketPath,
-      socketIsDefault: settings.effective.socket.source === 'default',
-      log: this.#log,
-      asker: 'serve',
-      termMs: evictTermMs,
-      killMs: evictKillMs,
-      create: true,
-    });
-    if ('lock' in claimed) {
+    // On Windows a second daemon takes over the published name and nobody is evicted (spec platform.md §3).
+    const claimed =
+      this.#platform.os !== 'windows' &&
+      (await takeLock({
+        platform: this.#platform,
+        directory,
+        socketPath: settings.socketPath,
+        socketIsDefault: settings.effective.socket.source === 'default',
+        log: this.#log,
+        asker: 'serve',
+        termMs: evictTermMs,
+        killMs: evictKillMs,
+        create: true,
+      }));
+    if (claimed !== false && 'lock' in claimed) {
       this.#lock = claimed.lock;
       this.#lock.write(this.#lockRecord());
       return;

@@ -95,7 +95,7 @@ function timeoutText(socketPath: string): string {
 /** Our own line in front of the contract's reason, with what to do about it. */
 export function remedyLine(error: HostError): string {
   if (error.remedy === '') return '';
-  return error.message.startsWith('listen unix:')
+  return error.message.startsWith('listen unix:') || error.message.startsWith('[Server] ')
     ? `holdfast: ${error.remedy}`
     : `holdfast: ${error.message}; ${error.remedy}`;
 }
