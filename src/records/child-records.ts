@@ -54,7 +54,9 @@ export class ChildRecords {
     try {
       failpoint('records.write');
       const temporary = `.rec-${recordName(pid)}.${randomBytes(temporaryNameBytes).toString('hex')}`;
-      this.#openFolder()?.write(recordName(pid), temporary, Buffer.from(record));
+      const folder = this.#openFolder();
+      if (folder === undefined) return;
+      folder.write(recordName(pid), temporary, Buffer.from(record));
       this.#written.add(pid);
       this.#toldFailure = false;
     } catch (error) {
