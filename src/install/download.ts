@@ -110,7 +110,9 @@ async function nextPiece(
   signal.addEventListener('abort', onAbort);
   if (signal.aborted) onAbort();
   try {
-    return await reader.next();
+    const step = await reader.next();
+    if (step.done === true && answer.endsWithConnection) throwIfAny(answer.brokenBy());
+    return step;
   } catch (error) {
     if (failure !== undefined) throw failure;
     const reason = bodyReason(answer, request.paths);
@@ -123,6 +125,10 @@ async function nextPiece(
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
   }
+}
+
+function throwIfAny(error: Error | undefined): void {
+  if (error !== undefined) throw error;
 }
 
 function bodyReason(answer: Answer, paths: Paths): string {

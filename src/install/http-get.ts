@@ -21,6 +21,8 @@ export interface Answer {
   readonly status: number;
   /** Content-Length; `undefined`: not told. */
   readonly length: number | undefined;
+  /** The body has neither a length nor chunks: its end is that of the connection, and so is a reset, unless one looks. */
+  readonly endsWithConnection: boolean;
   /** Not read yet. Whoever got it destroys it. */
   readonly body: IncomingMessage;
   readonly ends: Ends;
@@ -94,7 +96,16 @@ async function ask(url: URL, options: GetOptions): Promise<Answer> {
   });
   request.end();
   const body = await headers();
-  return { status: body.statusCode ?? 0, length: lengthOf(body), body, ends, brokenBy: () => broken };
+  const length = lengthOf(body);
+  const isChunked = body.headers['transfer-encoding'] !== undefined;
+  return {
+    status: body.statusCode ?? 0,
+    length,
+    endsWithConnection: length === undefined && !isChunked,
+    body,
+    ends,
+    brokenBy: () => broken,
+  };
 
   function headers(): Promise<IncomingMessage> {
     const { signal, timings, paths } = options;

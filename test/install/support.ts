@@ -1,0 +1,196 @@
+/** What the tests of `-install` share: a folder of their own, small CLIs, packed blobs, and the run with its one line of facts. */
+import { createHash } from 'node:crypto';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { zstdCompressSync } from 'node:zlib';
+import { expect, onTestFinished } from 'vitest';
+import { createPlatform } from '../../platform/posix/index.ts';
+import type { InstallContext, InstallRequest } from '../../src/install/context.ts';
+import { type InstallOutcome, install } from '../../src/install/install.ts';
+import { type InstallTimings, installTimings } from '../../src/install/timings.ts';
+import { childEnvironment } from '../../src/install/version-run.ts';
+import { usualDecoder } from '../../src/install/zstd.ts';
+import { type ProfileName, profileNamed } from '../../src/rpc/profiles.ts';
+import { cleanEnvironment, type Environment, type RunResult, runHoldfast } from '../support/holdfast.ts';
+
+export const profiles: readonly ProfileName[] = ['S', 'current', 'next'];
+export const platform = createPlatform();
+
+/** A CLI that runs and leaves a word about its run in a file beside the folder of the versions. */
+export const goodCli = '#!/bin/sh\necho "$0 $*" >> "$HOME/runs"\necho 1.2.3\n';
+export const badCli = '#!/bin/sh\necho "$0 $*" >> "$HOME/runs"\nexit 3\n';
+/** Never answers, and neither does what it has started. */
+export const hangingCli = '#!/bin/sh\necho $$ >> "$HOME/hanging"\nsleep 600 &\necho $! >> "$HOME/hanging"\nwait\n';
+
+export function pack(content: string | Buffer): Buffer {
+  return zstdCompressSync(content);
+}
+
+export function sha256(bytes: string | Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Everything of one test, gone when it ends. */
+export class Workshop {
+  readonly home: string;
+  /** Folder of the versions; not there yet. */
+  readonly folder: string;
+
+  constructor() {
+    this.home = mkdtempSync(join(tmpdir(), 'hf-'));
+    this.folder = join(this.home, 'cli');
+    onTestFinished(() => rmSync(this.home, { recursive: true, force: true }));
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  /** Puts a file into the folder of the versions. */
+  put(name: string, content: string | Buffer, options: { readonly ageSeconds?: number; readonly mode?: number } = {}) {
+    mkdirSync(this.folder, { recursive: true });
+    writeFileSync(this.path(name), content, { mode: options.mode ?? 0o755 });
+    this.age(name, options.ageSeconds ?? 0);
+    return this.path(name);
+  }
+
+  age(name: string, seconds: number): void {
+    const then = Date.now() / 1_000 - seconds;
+    utimesSync(this.path(name), then, then);
+  }
+
+  /** A blob outside the folder of the versions. */
+  blob(content: string | Buffer = goodCli): string {
+    const path = join(this.home, 'blob');
+    writeFileSync(path, pack(content));
+    return path;
+  }
+
+  /** Names in the folder of the versions, sorted; empty when there is no folder. */
+  names(): string[] {
+    try {
+      return readdirSync(this.folder).sort();
+    } catch {
+      return [];
+    }
+  }
+
+  /** What the version runs were given, one line each. */
+  runs(): string[] {
+    try {
+      return readFileSync(join(this.home, 'runs'), 'utf8').split('\n').slice(0, -1);
+    } catch {
+      return [];
+    }
+  }
+
+  /** Runs `-install` with this folder. */
+  install(words: readonly string[], options: RunOptions = {}): Promise<InstallRun> {
+    return runInstall(['-cli-dir', this.folder, ...words], { ...options, home: this.home });
+  }
+
+  /** The same inside this process, for limits too long to wait for. */
+  async installHere(asked: Partial<InstallRequest>, options: HereOptions = {}): Promise<HereRun> {
+    const profile = profileNamed(options.profile ?? 'next');
+    if (profile === undefined) throw new Error('no such profile');
+    const version = asked.version ?? '1.2.3';
+    const environment = { ...cleanEnvironment(this.home), ...options.env };
+    const lines: string[] = [];
+    const warnings: string[] = [];
+    const context: InstallContext = {
+      platform: { ...platform, host: { ...platform.host, home: () => this.home } },
+      rules: profile.install,
+      timings: { ...installTimings, ...options.timings },
+      environment,
+      childEnv: childEnvironment(environment, []),
+      decoder: options.decoder ?? usualDecoder,
+      print: (line) => lines.push(line),
+      warn: (text) => warnings.push(text),
+    };
+    const outcome = await install(
+      {
+        cliUrl: undefined,
+        cliChecksum: undefined,
+        cliZst: undefined,
+        cliKeep: 3,
+        maxCliBytes: 0,
+        cliDownloadTimeoutMs: 0,
+        folder: this.folder,
+        cliPath: this.path(version),
+        ...asked,
+        version,
+      },
+      context,
+    );
+    return { outcome, lines, warnings };
+  }
+}
+
+export interface RunOptions {
+  readonly profile?: ProfileName;
+  readonly env?: Environment;
+  readonly cwd?: string;
+}
+
+export interface HereOptions {
+  readonly profile?: ProfileName;
+  readonly env?: Environment;
+  readonly timings?: Partial<InstallTimings>;
+  readonly decoder?: InstallContext['decoder'];
+}
+
+export interface HereRun {
+  readonly outcome: InstallOutcome;
+  readonly lines: string[];
+  readonly warnings: string[];
+}
+
+export interface InstallRun extends RunResult {
+  /** Of the one line of facts, its last line. */
+  readonly facts: Record<string, unknown>;
+  /** The progress lines, read. */
+  readonly progress: Record<string, unknown>[];
+}
+
+const factsMark = '__INSTALL_RESULT__';
+const progressMark = '__INSTALL_PROGRESS__';
+
+/** Runs `-install` to its end and holds it to "exit code 0, exactly one line of facts, the last one". */
+export async function runInstall(
+  words: readonly string[],
+  options: RunOptions & { readonly home: string },
+): Promise<InstallRun> {
+  const env = cleanEnvironment(options.home, options.env);
+  const all = ['-install', '-wire-profile', options.profile ?? 'next', ...words];
+  const result = await runHoldfast(all, options.cwd === undefined ? { env } : { env, cwd: options.cwd });
+  return readRun(result);
+}
+
+export function readRun(result: RunResult): InstallRun {
+  const lines = result.stdout.split('\n');
+  expect(result.code, result.stderr).toBe(0);
+  expect(lines.pop(), result.stdout).toBe('');
+  const facts = lines.pop() ?? '';
+  expect(facts.startsWith(factsMark), result.stdout).toBe(true);
+  for (const line of lines) expect(line.startsWith(progressMark), line).toBe(true);
+  return {
+    ...result,
+    facts: JSON.parse(facts.slice(factsMark.length)),
+    progress: lines.map((line) => JSON.parse(line.slice(progressMark.length))),
+  };
+}
+
+/** The mode bits of a file. */
+export function modeOf(path: string): number {
+  return statSync(path).mode & 0o7777;
+}
