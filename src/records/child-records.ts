@@ -37,10 +37,11 @@ export class ChildRecords {
 
   /** A child has been started. Never fails: a child without record is served like any other. */
   add({ pid, marks }: Child): void {
-    const start = this.#options.markers.startOf(pid);
-    // It has ended already, or was never marked.
-    if (marks === undefined || start === undefined) return;
+    if (marks === undefined) return;
     if (marks.unmarkedBecause !== undefined) this.#tellUnmarked(marks.unmarkedBecause);
+    const start = this.#options.markers.startOf(pid);
+    // It has ended already.
+    if (start === undefined) return;
     const record = encodeRecord({
       pid,
       ...this.#own,

@@ -13,7 +13,6 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
-import { fixture } from '../support/fixtures.ts';
 import { isRunning, processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 
@@ -57,7 +56,9 @@ test('every child has a record while it runs, with keys in the contract’s orde
 test('the record goes when the child ends, before whoever holds its pipes', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
   await using client = await connect(daemon);
-  await client.spawn('p', ...fixture('hold-pipe-open.sh'));
+  const child = await facts(client, 'p', 'sh', ['-c', 'sleep 1000 & read x']);
+  expect(recordNames(daemon)).toEqual([`${child.pid}.json`]);
+  await client.stdin('p', 'end\n');
   await waitUntil(() => recordNames(daemon).length === 0 || undefined, 'the record to go');
   expect(client.stream('p').exit).toBeUndefined();
 });
