@@ -89,8 +89,20 @@ function handshakeReason(error: Error, ends: Ends, paths: Paths): string {
   if (syscall !== undefined) return readReason(error, ends, paths);
   // Node's sign of a peer that went away in the middle.
   if (code === 'ECONNRESET') return 'EOF';
+  // Node's text sends the reader after its own option for the system's store, which is in use here anyway.
+  if (code !== undefined && unknownAuthority.includes(code)) {
+    return 'tls: failed to verify certificate: x509: certificate signed by unknown authority';
+  }
   return `tls: ${message}`;
 }
+
+const unknownAuthority: readonly string[] = [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+];
 
 /** Asks the proxy for a way through; afterwards the bytes of `socket` are the target's. */
 function openTunnel(socket: Socket, target: URL, proxy: URL, ends: Ends, options: ConnectionOptions): Promise<void> {
