@@ -17,12 +17,18 @@ export interface JobOptions {
   readonly outlivesUs: boolean;
 }
 
-/** @throws WindowsError; nothing is left behind */
-export function launchInJob(request: Omit<LaunchRequest, 'jobs'>, options: JobOptions): ChildProcess {
+/**
+ * @param makeJobs the child's jobs from the outermost to its own; a test replaces it
+ * @throws WindowsError; nothing is left behind
+ */
+export function launchInJob(
+  request: Omit<LaunchRequest, 'jobs'>,
+  options: JobOptions,
+  makeJobs: (options: JobOptions) => Handle[] = jobsFor,
+): ChildProcess {
   let jobs: Handle[];
   try {
-    const outer = options.outlivesUs ? [] : [jobOfThisProcess()];
-    jobs = [...outer, createJob({ killOnClose: false })];
+    jobs = makeJobs(options);
   } catch (error) {
     return { ...launch({ ...request, jobs: [] }), job: undefined, warning: describe(error) };
   }
@@ -35,6 +41,12 @@ export function launchInJob(request: Omit<LaunchRequest, 'jobs'>, options: JobOp
     // A program that cannot be started fails here again, with its own reason.
     return { ...launch({ ...request, jobs: [] }), job: undefined, warning: describe(error) };
   }
+}
+
+/** @throws WindowsError */
+function jobsFor({ outlivesUs }: JobOptions): Handle[] {
+  const outer = outlivesUs ? [] : [jobOfThisProcess()];
+  return [...outer, createJob({ killOnClose: false })];
 }
 
 /** What CreateProcess says when the jobs we are in ourselves allow no further one. */

@@ -121,6 +121,7 @@ export class Sessions {
           ...(markedFor === undefined ? {} : { markedFor }),
         });
         records?.add(child);
+        if (child.warning !== undefined) log.warn('process.Manager', `Process ${options.id}: ${child.warning}`);
         return child;
       });
     } catch (error) {

@@ -4,8 +4,14 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import * as kernel32 from '../../native-bindings/kernel32.ts';
+import { joinWords } from '../../platform/win32/command-line.ts';
 import { environmentBlock } from '../../platform/win32/environment.ts';
+import { opened } from '../../platform/win32/handles.ts';
 import { createPlatform } from '../../platform/win32/index.ts';
+import { launchInJob } from '../../platform/win32/launch-in-job.ts';
+import { WindowsError } from '../../platform/win32/system-errors.ts';
+import { whenSignalled } from '../../platform/win32/wait.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { currentEnvironment, RunningChild, runFixture } from '../platform/running-child.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -221,5 +227,49 @@ describe('a batch file', () => {
     expect(() => new RunningChild(platform, { command, args: ['line\nbreak'] })).toThrow(
       `fork/exec ${command}: invalid argument`,
     );
+  });
+});
+
+describe('a child for which no job can be had', () => {
+  test('runs all the same, alone, and the reason is told', async () => {
+    const nothing = opened(
+      kernel32.CreateFileW(
+        'NUL',
+        kernel32.GENERIC_READ | kernel32.GENERIC_WRITE,
+        3,
+        null,
+        kernel32.OPEN_EXISTING,
+        0,
+        null,
+      ),
+      'CreateFile',
+    );
+    const started = launchInJob(
+      {
+        file: process.execPath,
+        commandLine: joinWords([process.execPath, '-e', 'process.exit(5)']),
+        env: currentEnvironment(),
+        cwd: undefined,
+        input: nothing,
+        output: nothing,
+        errors: nothing,
+        inherited: [],
+        flags: kernel32.CREATE_NO_WINDOW,
+      },
+      { outlivesUs: false },
+      () => {
+        throw new WindowsError('CreateJobObject', kernel32.ERROR_ACCESS_DENIED);
+      },
+    );
+    kernel32.CloseHandle(nothing);
+    expect(started.job).toBeUndefined();
+    expect(started.warning).toBe(
+      'no job object for it (CreateJobObject: Access is denied.): a kill reaches the process itself only',
+    );
+    await new Promise<void>((resolve) => whenSignalled(started.process, resolve));
+    const code = [0];
+    kernel32.GetExitCodeProcess(started.process, code);
+    kernel32.CloseHandle(started.process);
+    expect(code[0]).toBe(5);
   });
 });

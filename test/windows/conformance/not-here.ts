@@ -6,7 +6,7 @@ import type { Case } from './cases.ts';
 import { knowsScript } from './tools.ts';
 
 const reasons = {
-  git: 'needs a Windows build of git, which no package registry of ours has',
+  git: 'needs a Windows build of git, which the npm registry does not have',
   link: 'needs symbolic links, which Wine 8 cannot make and Windows grants to few users',
   special: 'needs a FIFO, a bound socket or a device of POSIX',
   mode: 'is about mode bits, which Windows does not have (spec platform.md §3)',
@@ -32,6 +32,11 @@ const byName: Readonly<Record<string, Reason>> = {
   'tilde-in-error-text': 'throughFile',
   'keep-children': 'keepChildren',
   'args-are-not-a-shell': 'percent',
+  'kw-escalates-n': 'signal',
+  'kw-no-escalation': 'signal',
+  'kw-default-grace-n': 'signal',
+  'kw-negative-grace': 'signal',
+  'blocked-request-does-not-block-others': 'signal',
 };
 
 /** The reason as a sentence's end, or `undefined` for a case that is played. */

@@ -39,6 +39,8 @@ const shellScripts: Readonly<Record<string, string>> = {
   'echo second; exit 4': 'echo("second"); exit(4)',
   'sleep 12 & echo early; exit 7': 'inBackground(12, "inherit"); echo("early"); exit(7)',
   'exec sleep 30': 'sleep(30)',
+  // Nothing can be sent that could be ignored; only cases that end it with KILL play it (not-here.ts).
+  'trap "" TERM; echo ready; sleep 30': 'echo("ready"); sleep(30)',
   'head -c 500000 | wc -c | tr -d " "': `let bytes = 0;
     process.stdin.on("data", (piece) => {
       bytes += piece.length;
