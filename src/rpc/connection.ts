@@ -4,14 +4,27 @@ import type { Counters } from '../daemon/counters.ts';
 import type { Log } from '../daemon/log.ts';
 import type { Timings } from '../daemon/timings.ts';
 import type { Feed } from '../sessions/feed.ts';
+import { windowBytes } from '../sessions/session.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';
 import { LineReader, maxLineBytes } from './line-reader.ts';
 import { Outbox } from './outbox.ts';
 
 /** While more replies than this are unsent, no further request is read. */
 const maxUnsentReplyBytes = 1024 * 1024;
+/**
+ * The same for replays that reattaches have promised. A few whole windows fit, so that a client can stop a process while
+ * it still receives what the process has written.
+ */
+const maxPromisedBytes = 4 * windowBytes;
 /** Requests being answered at once; the next one is read when one of them is done. */
 const maxConcurrentCalls = 4096;
+/**
+ * Calls with answers of any size (files, git) at once; more wait for their turn while other requests are served. Without
+ * this bound a burst of them fills the memory with answers before the first one has left.
+ */
+const maxBulkCalls = 16;
+/** Lines of such calls kept for their turn; beyond, reading stops. */
+const maxDeferredBytes = 1024 * 1024;
 
 export interface ConnectionContext {
   readonly dispatcher: Dispatcher;
@@ -31,6 +44,10 @@ export class Connection implements Caller {
   readonly #lines = new LineReader();
   readonly #outbox: Outbox;
   #calls = 0;
+  #bulkCalls = 0;
+  /** Requests that wait for their turn, oldest first. */
+  #deferred: Buffer[] = [];
+  #deferredBytes = 0;
   #toldBusy = false;
   /** The client sends no more. */
   #inputEnded = false;
@@ -44,6 +61,7 @@ export class Connection implements Caller {
     this.#outbox = new Outbox(socket, () => this.#goOn());
     context.log.info('Server', 'New connection from: @');
     socket.on('data', (chunk) => {
+      if (this.#closing) return;
       this.#lines.push(chunk as Buffer);
       this.#serve();
     });
@@ -61,6 +79,11 @@ export class Connection implements Caller {
   // ---- requests
 
   #serve(): void {
+    while (!this.#closing && this.#deferred.length > 0 && this.#hasRoomForBulk()) {
+      const [line] = this.#deferred.splice(0, 1);
+      this.#deferredBytes -= line.length;
+      this.#context.dispatcher.handle(line, this);
+    }
     while (!this.#closing && !this.#isBusy()) {
       const line = this.#lines.next();
       if (line === undefined) break;
@@ -75,25 +98,39 @@ export class Connection implements Caller {
 
   /** Something has left or was answered: there may be room for the next request. */
   #goOn(): void {
-    if (this.#socket.isPaused() || this.#inputEnded) this.#serve();
+    if (this.#socket.isPaused() || this.#inputEnded || this.#deferred.length > 0) this.#serve();
+  }
+
+  #hasRoomForBulk(): boolean {
+    return this.#bulkCalls < maxBulkCalls && this.#outbox.unsentReplyBytes <= maxUnsentReplyBytes;
+  }
+
+  /** Keeps a copy of the line for its turn. */
+  deferBulk(line: Buffer): boolean {
+    if (this.#hasRoomForBulk()) return false;
+    this.#tellBusy(`${maxBulkCalls} files and git requests in progress or unsent; more wait for their turn`);
+    this.#deferred.push(Buffer.from(line));
+    this.#deferredBytes += line.length;
+    return true;
   }
 
   #isBusy(): boolean {
     if (this.#calls >= maxConcurrentCalls) {
-      this.#tellBusy();
+      this.#tellBusy(`${maxConcurrentCalls} requests in progress; reading goes on when some are answered`);
       return true;
     }
-    return this.#outbox.unsentReplyBytes > maxUnsentReplyBytes;
+    return (
+      this.#outbox.unsentReplyBytes > maxUnsentReplyBytes ||
+      this.#outbox.promisedBytes > maxPromisedBytes ||
+      this.#deferredBytes > maxDeferredBytes
+    );
   }
 
-  #tellBusy(): void {
+  #tellBusy(what: string): void {
     if (this.#toldBusy) return;
     this.#toldBusy = true;
     this.#context.counters.busyConnections++;
-    this.#context.log.warn(
-      'Server',
-      `connection has ${maxConcurrentCalls} requests in progress; reading goes on when some are answered`,
-    );
+    this.#context.log.warn('Server', `connection has ${what}`);
   }
 
   #refuseOverlong(): void {
@@ -103,13 +140,14 @@ export class Connection implements Caller {
     this.destroy();
   }
 
-  /** A request's answer comes later; see `callEnded`. */
-  callStarted(): void {
+  callStarted(bulk: boolean): void {
     this.#calls++;
+    if (bulk) this.#bulkCalls++;
   }
 
-  callEnded(): void {
+  callEnded(bulk: boolean): void {
     this.#calls--;
+    if (bulk) this.#bulkCalls--;
     this.#goOn();
   }
 
@@ -137,7 +175,8 @@ export class Connection implements Caller {
       'frameSink',
       `slow reader dropped: process ${feed.processId} evicted seq ${seq} before it was sent; reattach with fromSeq ${seq - 1}`,
     );
-    this.destroy();
+    // What the socket was given already is older than the evicted frame, so it is nowhere else any more.
+    this.#closeAfterWritten();
   }
 
   feedReplaced(feed: Feed): void {
@@ -162,13 +201,19 @@ export class Connection implements Caller {
   }
 
   #closeWhenDone(): void {
-    if (!this.#closing && this.#calls === 0 && this.#outbox.empty) this.close();
+    const served = this.#calls === 0 && this.#deferred.length === 0;
+    if (!this.#closing && served && this.#outbox.empty) this.close();
   }
 
   /** Sends what is queued, then closes. A client that does not read is not waited for. */
   close(): void {
     if (this.#closing) return;
     this.#outbox.flush();
+    this.#closeAfterWritten();
+  }
+
+  /** Sends nothing more but what the socket has been given. */
+  #closeAfterWritten(): void {
     this.#leave();
     this.#socket.destroySoon();
     this.#halfCloseTimer ??= setTimeout(() => this.#socket.destroy(), this.#context.timings.halfCloseMs);

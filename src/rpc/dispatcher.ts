@@ -9,6 +9,8 @@ import type { Profile } from './profiles.ts';
 
 /** The one method that may need no token. */
 const shutdownMethod = 'server.shutdown';
+/** Namespaces whose answers may be of any size. */
+const bulkNamespaces: ReadonlySet<string> = new Set(['files', 'git', 'plugins']);
 
 export interface DispatcherOptions<S> {
   readonly services: S;
@@ -25,9 +27,14 @@ export interface DispatcherOptions<S> {
 export interface Caller extends Client {
   /** Queues one frame, its newline included. */
   reply(frame: string): void;
-  /** An answer comes later; as many `callEnded` follow. */
-  callStarted(): void;
-  callEnded(): void;
+  /**
+   * An answer comes later; as many `callEnded` follow.
+   * @param bulk it may be of any size
+   */
+  callStarted(bulk: boolean): void;
+  callEnded(bulk: boolean): void;
+  /** Whether the line must wait, because too many answers of any size are on their way; `handle` gets it again then. */
+  deferBulk(line: Buffer): boolean;
 }
 
 export interface Dispatcher {
@@ -66,7 +73,9 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
       refuse(caller, idText, 'methodNotFound', unknownMethod(name));
       return;
     }
-    run(method, request, caller);
+    const bulk = bulkNamespaces.has(namespaceOf(name));
+    if (bulk && caller.deferBulk(line)) return;
+    run(method, request, caller, bulk);
   }
 
   /** Constant time for a token of the right length; the length itself is no secret. */
@@ -80,7 +89,7 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
     return namespaces.has(namespace) ? `Unknown method: ${name}` : `Unknown namespace: ${namespace}`;
   }
 
-  function run(method: Method<S>, request: Request, caller: Caller): void {
+  function run(method: Method<S>, request: Request, caller: Caller, bulk: boolean): void {
     const { idText } = request;
     const after: (() => void)[] = [];
     const call: Call<S> = { services, client: caller, afterReply: (work) => after.push(work) };
@@ -94,11 +103,11 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
         answer(result);
         return;
       }
-      caller.callStarted();
+      caller.callStarted(bulk);
       result
         .then(answer)
         .catch((error: unknown) => fail(caller, method.name, idText, error))
-        .finally(() => caller.callEnded());
+        .finally(() => caller.callEnded(bulk));
     } catch (error) {
       fail(caller, method.name, idText, error);
     }

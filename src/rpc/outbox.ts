@@ -7,7 +7,7 @@ import type { Feed } from '../sessions/feed.ts';
 
 /** Bytes handed to the socket and not yet taken by the kernel; more frames wait in their windows. */
 const highWaterBytes = 1024 * 1024;
-/** Frames handed over in one write. */
+/** Replies or frames handed over in one write; a longer reply goes alone. */
 const writeBytes = 256 * 1024;
 
 export class Outbox {
@@ -16,7 +16,7 @@ export class Outbox {
   readonly #feeds = new Set<Feed>();
   /** Feeds that may have frames, in the order of their turn. */
   readonly #ready = new Set<Feed>();
-  /** Feeds that have promised a replay; their bytes count as replies. */
+  /** Feeds that have promised a replay. */
   readonly #promising = new Set<Feed>();
   #replies: string[] = [];
   #replyBytes = 0;
@@ -29,9 +29,14 @@ export class Outbox {
     this.#onDrain = onDrain;
   }
 
-  /** Bytes of replies, promised replays among them, that the client has not taken. */
+  /** Bytes of replies that the client has not taken. */
   get unsentReplyBytes(): number {
-    let bytes = this.#replyBytes;
+    return this.#replyBytes;
+  }
+
+  /** Bytes of replays that are still to be sent. */
+  get promisedBytes(): number {
+    let bytes = 0;
     for (const feed of this.#promising) {
       if (feed.promisedBytes === 0) this.#promising.delete(feed);
       bytes += feed.promisedBytes;
@@ -41,7 +46,7 @@ export class Outbox {
 
   /** Whether everything has left. */
   get empty(): boolean {
-    return this.unsentReplyBytes === 0 && this.#socket.writableLength === 0;
+    return this.#replyBytes === 0 && this.promisedBytes === 0 && this.#socket.writableLength === 0;
   }
 
   /** Queues one frame, its newline included. It leaves with `flush`, at the latest at the end of this loop turn. */
@@ -85,7 +90,7 @@ export class Outbox {
     this.flush();
   };
 
-  /** Writes as much as the socket takes: all replies of a turn in one write, all frames of a feed in one write. */
+  /** Writes as much as the socket takes: the replies of a turn in few writes, the frames of a feed in few writes. */
   flush(): void {
     while (!this.#closed && this.#socket.writableLength < highWaterBytes) {
       if (this.#replies.length > 0) this.#writeReplies();
@@ -94,8 +99,11 @@ export class Outbox {
   }
 
   #writeReplies(): void {
-    const text = this.#replies.join('');
-    this.#replies = [];
+    let count = 0;
+    for (let length = 0; count < this.#replies.length && length < writeBytes; count++) {
+      length += this.#replies[count].length;
+    }
+    const text = this.#replies.splice(0, count).join('');
     this.#socket.write(text, () => {
       this.#replyBytes -= text.length;
       this.#sent();
