@@ -26,9 +26,12 @@ export async function listBranches(program: GitProgram, path: string): Promise<R
     if (error instanceof NoRepository) return noRepository;
     throw error;
   }
-  if (!(await repository.test(['rev-parse', '--git-dir']))) return noRepository;
-  // Not %(refname:short): that says `heads/main` where a tag `main` exists.
-  const names = await repository.run(['for-each-ref', '--format=%(refname:lstrip=2)', 'refs/heads/']);
+  const [isRepository, names] = await Promise.all([
+    repository.test(['rev-parse', '--git-dir']),
+    // Not %(refname:short): that says `heads/main` where a tag `main` exists.
+    repository.run(['for-each-ref', '--format=%(refname:lstrip=2)', 'refs/heads/']),
+  ]);
+  if (!isRepository) return noRepository;
   if (names.failure !== undefined) throw new RpcError('internal', names.failure);
   return { isRepo: true, branches: linesOf(names.stdout) };
 }

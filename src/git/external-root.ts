@@ -197,7 +197,8 @@ export async function createExternal(external: ExternalPath, services: GitServic
   try {
     await (await files.createFolders(root)).close();
   } catch (error) {
-    if ((error as SystemCallError).code !== 'EEXIST') throw noParent(`mkdirat ${basename(root)}: ${paths.reason(error)}`);
+    if ((error as SystemCallError).code !== 'EEXIST')
+      throw noParent(`mkdirat ${basename(root)}: ${paths.reason(error)}`);
   }
   const top = await files.openFolder(await realpath(root)).catch((error: Error) => {
     throw noParent(error.message);

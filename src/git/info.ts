@@ -23,23 +23,23 @@ export async function info(program: GitProgram, path: string): Promise<ResultObj
   }
   const { repository, discovery } = trusted;
   const rows = program.services.profile.git.info;
-  if (rows.root === 'discovery') {
-    if (discovery?.workTree === undefined) return noRepository;
-    if (!(await repository.test(['rev-parse', '--git-dir']))) return noRepository;
-  } else if (!saysTrue(await repository.run(['rev-parse', '--is-inside-work-tree']))) {
-    return noRepository;
-  }
-  // None of these needs another's answer.
-  const [root, branch, slug, defaultBranch] = await Promise.all([
-    rows.root === 'discovery' ? discovery?.workTree : topLevel(repository),
+  const walks = rows.root === 'discovery';
+  // A bare repository has no work tree to be found.
+  if (walks && discovery?.workTree === undefined) return noRepository;
+  // None of these needs another's answer, the test for a repository included.
+  const [isRepository, root, branch, slug, defaultBranch] = await Promise.all([
+    walks ? repository.test(['rev-parse', '--git-dir']) : isInWorkTree(repository),
+    walks ? discovery?.workTree : topLevel(repository),
     rows.branch === 'showCurrent' ? shownBranch(repository) : symbolicBranch(repository),
-    repoSlug(
-      repository,
-      rows.root === 'discovery' ? ['remote', 'get-url', 'origin'] : ['config', '--get', 'remote.origin.url'],
-    ),
+    repoSlug(repository, walks ? ['remote', 'get-url', 'origin'] : ['config', '--get', 'remote.origin.url']),
     defaultBranchOf(repository, rows.verifyDefault),
   ]);
-  return { isRepo: true, repo: repoName(root, rows.root === 'discovery'), branch, root, repoSlug: slug, defaultBranch };
+  if (!isRepository) return noRepository;
+  return { isRepo: true, repo: repoName(root, walks), branch, root, repoSlug: slug, defaultBranch };
+}
+
+async function isInWorkTree(repository: Repository): Promise<boolean> {
+  return saysTrue(await repository.run(['rev-parse', '--is-inside-work-tree']));
 }
 
 async function topLevel(repository: Repository): Promise<string | undefined> {

@@ -26,6 +26,9 @@ export class Repository {
   /** Where refs and configuration are, once the trust check has found it (spec git.md §9). */
   readonly pinnedCommonDirectory: string | undefined;
   #programPins: Promise<readonly ConfigPin[]> | undefined;
+  /** Of the hooks check, until a call has used it. */
+  #hooksCheck: readonly ConfigPin[] | undefined;
+  readonly #underWay = new Map<string, Promise<readonly ConfigPin[]>>();
   #mayHaveMorePrograms: Promise<readonly ConfigPin[]> | undefined;
 
   constructor(program: GitProgram, directory: string, pinnedCommonDirectory?: string) {
@@ -66,11 +69,7 @@ export class Repository {
     if (this.program.services.profile.git.listing !== 'required') return;
     const listing = await this.#list({ directory: this.directory, commonDirectory: this.pinnedCommonDirectory });
     if ('entries' in listing) {
-      try {
-        pinsOf(listing.entries);
-      } catch (error) {
-        throw error instanceof CannotPin ? new GitRefusal(notPinned(error.message), { cause: error }) : error;
-      }
+      this.#hooksCheck = requiredPins(listing.entries);
       return;
     }
     const { failed } = listing;
@@ -119,16 +118,31 @@ export class Repository {
     const more = mayRunPrograms ? ((await this.#mayHaveMorePrograms) ?? []) : [];
     const { listing: policy } = this.program.services.profile.git;
     if (policy !== 'required') return mayRunPrograms ? [...(await this.#oncePerRequest()), ...more] : [];
-    // Right before the call, so that what was configured meanwhile counts.
-    const listing = await this.#list(place, gitDirectory);
-    if ('failed' in listing) {
+    return [...(await this.#pinsRightNow(place, gitDirectory)), ...more];
+  }
+
+  /** Lists right before the call, so that what was configured meanwhile counts. Calls that start together share one. */
+  #pinsRightNow(
+    place: Pick<GitCall, 'directory' | 'commonDirectory'> & { readonly set?: HardeningSet },
+    gitDirectory: string | undefined,
+  ): Promise<readonly ConfigPin[]> {
+    const where = [place.directory, place.commonDirectory, gitDirectory].join('\0');
+    const underWay = this.#underWay.get(where);
+    if (underWay !== undefined) return underWay;
+    const pins = (async () => {
+      const isFirst = gitDirectory === undefined && place.directory === this.directory;
+      const checked = isFirst ? this.#hooksCheck : undefined;
+      if (checked !== undefined) {
+        // The hooks check was just now; it serves the calls that follow it directly.
+        this.#hooksCheck = undefined;
+        return checked;
+      }
+      const listing = await this.#list(place, gitDirectory);
+      if ('entries' in listing) return requiredPins(listing.entries);
       throw new GitRefusal(notPinned(`listing the configuration in force: ${listing.failed.failure}`));
-    }
-    try {
-      return [...pinsOf(listing.entries), ...more];
-    } catch (error) {
-      throw error instanceof CannotPin ? new GitRefusal(notPinned(error.message), { cause: error }) : error;
-    }
+    })();
+    this.#underWay.set(where, pins);
+    return pins.finally(() => this.#underWay.delete(where));
   }
 
   #oncePerRequest(): Promise<readonly ConfigPin[]> {
@@ -160,6 +174,15 @@ export class Repository {
     if (withScopes.exit?.code !== 129) return { failed: withScopes };
     const plain = await call([]);
     return plain.failure === undefined ? { entries: parseConfigList(plain.stdout, false) } : { failed: plain };
+  }
+}
+
+/** @throws GitRefusal */
+function requiredPins(entries: readonly ConfigEntry[]): ConfigPin[] {
+  try {
+    return pinsOf(entries);
+  } catch (error) {
+    throw error instanceof CannotPin ? new GitRefusal(notPinned(error.message), { cause: error }) : error;
   }
 }
 

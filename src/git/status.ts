@@ -104,14 +104,16 @@ async function statusThrough(
       leading,
       mayRunPrograms,
     });
-  const status = succeeded(
-    await ask(['status', '--porcelain', '--untracked-files=all', '--ignore-submodules=all'], true),
-  );
-  const changes = linesOf(status.stdout);
-  if (!profile.git.status.submodules) return answer(changes);
-  const submodules = await submoduleEntries(worktree, ask);
+  const listsSubmodules = profile.git.status.submodules;
+  // Neither needs the other's answer.
+  const [status, submodules] = await Promise.all([
+    ask(['status', '--porcelain', '--untracked-files=all', '--ignore-submodules=all'], true),
+    listsSubmodules ? submoduleEntries(worktree, join(copy.path, 'index'), program.services.platform.paths, ask) : [],
+  ]);
+  const { stdout } = succeeded(status);
+  if (!listsSubmodules) return answer(linesOf(stdout));
   if ('failure' in submodules) throw new RpcError('internal', submodules.failure);
-  return answer([...boundedLines(status.stdout), ...submodules]);
+  return answer([...boundedLines(stdout), ...submodules]);
 }
 
 function answer(changes: readonly string[]): ResultObject {

@@ -3,9 +3,9 @@
  * pins of the repository's own programs do not know their names.
  */
 import { join } from 'node:path';
-import type { Paths } from '../../platform/platform.ts';
-import { entryAt, openRegular } from './control-files.ts';
+import { entryAt } from './control-files.ts';
 import type { ConfigPin } from './hardening.ts';
+import { mayNameSubmodules } from './index-marks.ts';
 import type { Repository } from './repository.ts';
 import { submodulesInIndex } from './submodules.ts';
 import { lineOf } from './text.ts';
@@ -59,32 +59,4 @@ async function pinsOf(repository: Repository, path: string, depth: number): Prom
   const where = await repository.run(['rev-parse', '--absolute-git-dir'], { directory: path, set: 'heavy' });
   if (where.failure !== undefined) return [];
   return [...(await repository.programPinsOf(path)), ...(await pinsBelow(repository, path, lineOf(where), depth))];
-}
-
-/** The mode of a submodule as an index has it, and the names of the extensions behind which there may be more entries. */
-const marks = [Buffer.from([0, 0, 0xe0, 0]), Buffer.from('link'), Buffer.from('sdir')];
-
-/**
- * Whether the index may name submodules: quick, because most name none and listing a large index costs as much as the
- * status itself. May say yes for no reason, never no.
- */
-async function mayNameSubmodules(index: string, paths: Paths): Promise<boolean> {
-  const opened = await openRegular(index, paths, { maxBytes: Number.MAX_SAFE_INTEGER, followLinks: true });
-  if (opened.state !== 'open') return opened.state !== 'missing';
-  const { file } = opened;
-  try {
-    const overlap = 3;
-    const piece = Buffer.alloc(1_048_576 + overlap);
-    let kept = 0;
-    for (;;) {
-      const { bytesRead } = await file.read(piece, kept, piece.length - kept, null);
-      if (bytesRead === 0) return false;
-      const seen = piece.subarray(0, kept + bytesRead);
-      if (marks.some((mark) => seen.includes(mark))) return true;
-      kept = Math.min(overlap, seen.length);
-      seen.copy(piece, 0, seen.length - kept);
-    }
-  } finally {
-    await file.close();
-  }
 }

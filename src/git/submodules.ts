@@ -2,9 +2,11 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { goQuote } from '../../platform/go-quote.ts';
+import type { Paths } from '../../platform/platform.ts';
 import type { CommandResult } from '../command.ts';
 import { decodeBytes } from '../rpc/json-writer.ts';
 import { emptyTree } from './git-program.ts';
+import { mayNameSubmodules } from './index-marks.ts';
 import { cutBytes } from './text.ts';
 
 /** Mode of a submodule in an index and in a tree. */
@@ -17,11 +19,21 @@ export type Ask = (args: readonly string[]) => Promise<CommandResult>;
 
 /**
  * @param worktree where the files are
+ * @param indexFile the index that git is asked about
  * @returns the entries, or the failure of a call
  */
-export async function submoduleEntries(worktree: string, ask: Ask): Promise<string[] | { readonly failure: string }> {
-  const index = await ask(['ls-files', '-s', '-z']);
-  if (index.failure !== undefined) return { failure: index.failure };
+export async function submoduleEntries(
+  worktree: string,
+  indexFile: string,
+  paths: Paths,
+  ask: Ask,
+): Promise<string[] | { readonly failure: string }> {
+  let indexed: Buffer[] = [];
+  if (await mayNameSubmodules(indexFile, paths)) {
+    const index = await ask(['ls-files', '-s', '-z']);
+    if (index.failure !== undefined) return { failure: index.failure };
+    indexed = submodulesInIndex(index.stdout);
+  }
   const head = await ask(['rev-parse', '--verify', '-q', 'HEAD^{commit}']);
   const staged = await ask([
     'diff-index',
@@ -35,7 +47,7 @@ export async function submoduleEntries(worktree: string, ask: Ask): Promise<stri
   if (staged.failure !== undefined) return { failure: staged.failure };
 
   const entries: string[] = [];
-  for (const name of submodulesInIndex(index.stdout)) {
+  for (const name of indexed) {
     const state = await presence(join(worktree, name.toString()));
     if (state !== 'absent') entries.push(` S ${shown(name)} (${state})`);
   }
