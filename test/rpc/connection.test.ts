@@ -1,10 +1,10 @@
 /** One client's connection over a real socket: order, half-close, pressure, takeover (spec wire.md §2, §9; process.md §8). */
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { type Client, connect, type Reply } from '../support/client.ts';
-import { startDaemon } from '../support/daemon.ts';
+import { prepareDaemon, startDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { residentBytes } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -59,6 +59,21 @@ describe('requests of one connection', () => {
     expect(client.replies.some(({ id }) => id === slow)).toBe(false);
     await client.kill('stubborn', 'KILL');
     expect((await untilReplies(client, [slow]))[0]?.result).toEqual({ found: true, died: true });
+  });
+
+  test('are obeyed however many file and git requests hang', async () => {
+    await using daemon = await prepareDaemon({ profile: 'current' });
+    const bin = join(daemon.dir, 'bin');
+    mkdirSync(bin);
+    writeFileSync(join(bin, 'git'), '#!/bin/sh\nexec sleep 3600\n', { mode: 0o755 });
+    daemon.env.PATH = `${bin}:${daemon.env.PATH}`;
+    await daemon.start();
+    await using client = await connect(daemon);
+    await client.spawn('cat', 'cat');
+    const hanging = Array.from({ length: 100 }, () => client.post('git.info', { path: daemon.dir }));
+    await client.kill('cat');
+    await client.exitOf('cat');
+    expect(client.replies.some(({ id }) => hanging.includes(id as number))).toBe(false);
   });
 
   test('to one process’s stdin take effect in the order in which they came', async () => {
