@@ -87,6 +87,8 @@ export interface Child {
   readonly pid: number;
   /** OS creation time in seconds since the epoch, with fraction; 0 when the OS would not tell (spec process.md §3.7). */
   readonly startTime: number;
+  /** What could not be had for this child, for the log (Windows: no job object for it). */
+  readonly warning?: string | undefined;
   /** Of a child that was started with `markedFor`. */
   readonly marks?: Marks | undefined;
   /**
