@@ -38,9 +38,9 @@ export interface HeldGroup {
   leader(): ProcessEvidence | undefined;
   /**
    * Signals every member.
-   * @param start the leader's recorded start: another process of that number, living or dead, is never signalled
+   * @param isOurs asked once more, right before the signal, where the OS can only signal by number
    */
-  signal(name: SignalName, start: string): 'sent' | 'gone' | 'refused';
+  signal(name: SignalName, isOurs: (leader: ProcessEvidence) => boolean): 'sent' | 'gone' | 'refused';
   release(): void;
 }
 

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
-import type { ChildMarkers, HeldGroup, RecordFolder } from '../child-markers.ts';
+import type { ChildMarkers, HeldGroup, ProcessEvidence, RecordFolder } from '../child-markers.ts';
 import type { SignalName } from '../platform.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { type Identities, openPidfd, signalNumbers } from './identity.ts';
@@ -58,7 +58,7 @@ class PosixGroup implements HeldGroup {
     return this.#evidence.of(this.#pid);
   }
 
-  signal(name: SignalName, start: string): 'sent' | 'gone' | 'refused' {
+  signal(name: SignalName, isOurs: (leader: ProcessEvidence) => boolean): 'sent' | 'gone' | 'refused' {
     if (this.#pidfd !== undefined) {
       const flag = libc.PIDFD_SIGNAL_PROCESS_GROUP;
       if (libc.syscall?.(libc.SYS_pidfd_send_signal, this.#pidfd, signalNumbers[name], 0, flag) === 0) return 'sent';
@@ -66,14 +66,14 @@ class PosixGroup implements HeldGroup {
       // EINVAL: the kernel does not know the flag yet.
       if (failure !== 'EINVAL') return failure === 'ESRCH' ? 'gone' : 'refused';
     }
-    return this.#signalByNumber(name, start);
+    return this.#signalByNumber(name, isOurs);
   }
 
   /** Older kernels and macOS. The number of a group stays taken while it has members, so only its leader must be looked at. */
-  #signalByNumber(name: SignalName, start: string): 'sent' | 'gone' | 'refused' {
-    const present = this.#evidence.startOf(this.#pid);
-    if (present !== undefined && present !== start) return 'gone';
-    if (present === undefined && !this.#evidence.livingGroups().has(this.#pid)) return 'gone';
+  #signalByNumber(name: SignalName, isOurs: (leader: ProcessEvidence) => boolean): 'sent' | 'gone' | 'refused' {
+    const leader = this.leader();
+    if (leader !== undefined && !isOurs(leader)) return 'gone';
+    if (leader === undefined && !this.#evidence.livingGroups().has(this.#pid)) return 'gone';
     try {
       process.kill(-this.#pid, `SIG${name}`);
       return 'sent';

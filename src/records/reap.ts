@@ -186,18 +186,19 @@ function runs([argv0, ...rest]: readonly string[], { argv0: recorded, program }:
 /** SIGTERM, a grace, SIGKILL, a last wait; before every signal the process must still prove who it is. */
 async function endOrphan({ record, group }: Orphan, options: ReapOptions): Promise<End> {
   const { log, timings } = options;
-  const { pid, start } = record;
+  const { pid } = record;
+  const isOurs = (leader: ProcessEvidence): boolean => refusal(leader, record, options) === undefined;
   const tell = (text: string): void => log.warn('process.Registry', text);
   try {
     tell(
       `ending orphaned process group ${pid} recorded by daemon instance "${record.instance}" (pid ${record.daemonPid}): SIGTERM`,
     );
     await failpointAsync('reap.signal.before');
-    if (group.signal('TERM', start) === 'refused') return 'survived';
+    if (group.signal('TERM', isOurs) === 'refused') return 'survived';
     const afterTerm = await watch(timings.reapTermMs);
     if (afterTerm !== 'there') return afterTerm === 'gone' ? 'term' : 'survived';
     tell(`group ${pid} outlived SIGTERM for ${timings.reapTermMs / 1000}s: SIGKILL`);
-    if (group.signal('KILL', start) === 'refused') return 'survived';
+    if (group.signal('KILL', isOurs) === 'refused') return 'survived';
     return (await watch(timings.reapKillMs)) === 'gone' ? 'kill' : 'survived';
   } finally {
     group.release();
@@ -223,7 +224,7 @@ async function endOrphan({ record, group }: Orphan, options: ReapOptions): Promi
   function look(): 'gone' | 'there' | 'leaderless' | 'changed' {
     const leader = group.leader();
     if (leader === undefined) return options.markers.livingGroups().has(pid) ? 'leaderless' : 'gone';
-    if (refusal(leader, record, options) === undefined) return 'there';
+    if (isOurs(leader)) return 'there';
     // A process that is ending loses its words and its environment a moment before it is gone.
     const again = group.leader();
     if (again === undefined) return 'leaderless';
