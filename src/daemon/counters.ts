@@ -14,6 +14,8 @@ export interface Counters {
   overlongLines: number;
   peersRefused: number;
   busyConnections: number;
+  logRotations: number;
+  gitOutputsCapped: number;
 }
 
 export function createCounters(): Counters {
@@ -30,5 +32,7 @@ export function createCounters(): Counters {
     overlongLines: 0,
     peersRefused: 0,
     busyConnections: 0,
+    logRotations: 0,
+    gitOutputsCapped: 0,
   };
 }

@@ -38,6 +38,11 @@ const rows: readonly Row[] = [
     help: 'Connections that reached the cap of requests in progress.',
     key: 'busyConnections',
   },
+  {
+    name: 'holdfast_git_outputs_capped_total',
+    help: 'Calls of git ended because they printed more than the cap.',
+    key: 'gitOutputsCapped',
+  },
 ];
 
 const contentType = 'text/plain; version=0.0.4; charset=utf-8';

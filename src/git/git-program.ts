@@ -140,7 +140,7 @@ export class GitProgram {
     call: GitCall,
     command: { readonly args: readonly string[]; readonly cwd: string | undefined; readonly env: readonly Variable[] },
   ): Promise<CommandResult> {
-    const { platform, settings, log } = this.services;
+    const { platform, settings, log, counters } = this.services;
     const limits = [settings.gitTimeoutMs, call.timeoutMs ?? 0].filter((ms) => ms > 0);
     const result = await runCommand(platform.processes, {
       command: 'git',
@@ -152,6 +152,7 @@ export class GitProgram {
       ...(call.outputGraceMs === undefined ? {} : { outputGraceMs: call.outputGraceMs }),
     });
     if (result.overflowed) {
+      counters.gitOutputsCapped++;
       const failure = `git ${call.args[0]} printed more than ${maxOutputBytes} bytes, which is the limit; ignore what need not be listed (.gitignore)`;
       log.warn('ServerHandler', `${failure}: ${call.directory}`);
       return { ...result, failure };

@@ -1,5 +1,6 @@
 /** What `git.*` needs of the daemon; `Services` (src/methods/method.ts) has all of it. */
 import type { Platform } from '../../platform/platform.ts';
+import type { Counters } from '../daemon/counters.ts';
 import type { Log } from '../daemon/log.ts';
 import type { Profile } from '../rpc/profiles.ts';
 
@@ -11,4 +12,5 @@ export interface GitServices {
     readonly gitTimeoutMs: number;
   };
   readonly log: Pick<Log, 'warn'>;
+  readonly counters: Pick<Counters, 'gitOutputsCapped'>;
 }

@@ -105,11 +105,12 @@ test('a git that prints without end is stopped, with a line in the log', async (
   const path = base();
   const { noneLeft } = marked();
   standInForGit(scratchFolder(), 'for word; do [ "$word" = status ] && exec yes "?? name"; done; exec "$GIT" "$@"');
-  const { call, warnings } = daemon('S');
+  const { call, warnings, services } = daemon('S');
   expect(await call('git.status', { path })).toBe(
     '-32603 git status printed more than 67108864 bytes, which is the limit; ignore what need not be listed (.gitignore)',
   );
   expect(warnings).toEqual([expect.stringContaining('git status printed more than 67108864 bytes')]);
+  expect(services.counters.gitOutputsCapped).toBe(1);
   await noneLeft();
 });
 

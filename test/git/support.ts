@@ -61,6 +61,7 @@ export function daemon(profile: ProfileName, options: { readonly gitTimeoutMs?: 
     },
     profile: found,
     settings: { gitTimeoutMs: options.gitTimeoutMs ?? found.git.timeoutDefaultMs },
+    counters: { gitOutputsCapped: 0 },
     log: { warn: (_component, text) => warnings.push(text) },
   };
   const call = async (name: string, params: object | string | undefined): Promise<string> => {
