@@ -55,16 +55,21 @@ export function createRunDirectories(paths: Paths): RunDirectories {
 
 /** Makes what is missing of a path, each folder for us alone; existing ones keep their rights. @throws WindowsError */
 function createFolders(path: string): void {
-  if (kernel32.CreateDirectoryW(path, ownerOnly('folder'))) return;
-  const failure = lastError('CreateDirectory');
   const parent = win32.dirname(path);
-  if (failure.number === kernel32.ERROR_PATH_NOT_FOUND && parent !== path) {
+  const failure = createFolder(path);
+  if (failure?.number === kernel32.ERROR_PATH_NOT_FOUND && parent !== path) {
     createFolders(parent);
-    createFolders(path);
-    return;
-  }
+    const again = createFolder(path);
+    if (again !== undefined) throw again;
+  } else if (failure !== undefined) throw failure;
+}
+
+/** @returns why there is no such folder now, `undefined` when there is one */
+function createFolder(path: string): WindowsError | undefined {
+  if (kernel32.CreateDirectoryW(win32.toNamespacedPath(path), ownerOnly('folder'))) return undefined;
+  const failure = lastError('CreateDirectory');
   // A drive's root is "access denied" and not "exists already".
-  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) throw failure;
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? undefined : failure;
 }
 
 /** A log that cannot be moved away is appended to, whoever has it open (register D21 of spec platform.md §6). */

@@ -167,6 +167,15 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
       });
     }
 
+    test('a child on the null device is heard of nowhere, takes any input, and ends with its code', async () => {
+      const running = runFixture(platform, 'write-both-streams', ['7'], { streams: 'nullDevice' });
+      await new Promise<void>((done) => running.child.writeInput(Buffer.from('dropped'), done));
+      await running.ended();
+      expect(running.child.collect()).toEqual({ code: 7, signal: undefined });
+      expect(running.happened).toEqual(['end']);
+      expect(running.text('stdout') + running.text('stderr')).toBe('');
+    });
+
     test('a child that ended is seen as ended while somebody it started still holds its output', async () => {
       const running = runFixture(platform, 'start-a-grandchild', ['keep', 'leave']);
       const grandchild = Number(await running.line());
