@@ -18,7 +18,7 @@ exec 9>"$cache/lock"
 flock 9
 
 # A copy, so that modules resolve to the Windows packages beside it and not to those of this machine.
-for part in bin src platform native-bindings test vitest.config.ts; do
+for part in bin docs src platform native-bindings test vitest.config.ts; do
   [ -e "$root/$part" ] || continue
   rm -rf "${project:?}/$part"
   cp -r "$root/$part" "$project/$part"

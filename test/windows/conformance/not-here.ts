@@ -68,3 +68,20 @@ function scriptsOf(one: Case): string[] {
     return found === null ? [] : [JSON.parse(found[1]) as string];
   });
 }
+
+/** The rows of the table in docs/windows.md: reason, number, names. */
+export function notHereRows(cases: readonly Case[]): string[] {
+  return Object.values(reasons).flatMap((reason) => {
+    const names = cases.filter((one) => whyNotHere(one) === reason).map(({ name }) => `\`${name}\``);
+    return names.length === 0 ? [] : [`| ${reason} | ${names.length} | ${names.join(', ')} |`];
+  });
+}
+
+/** How many cases of a generation there are, and how many of them apply. */
+export function countOf(
+  cases: readonly Case[],
+  generation: 'S' | 'N',
+): { readonly all: number; readonly here: number } {
+  const all = cases.filter((one) => one.generation === 'both' || one.generation === generation);
+  return { all: all.length, here: all.filter((one) => whyNotHere(one) === undefined).length };
+}
