@@ -272,6 +272,11 @@ export interface Host {
   reportStatus(descriptor: string, report: string): void;
   /** In the detached child or from `-token-fd`: reads a descriptor to its end or first newline. @throws SystemCallError */
   readDescriptor(descriptor: string, maxBytes: number): Buffer;
+  /**
+   * Standard output and error of this process go to `fd` from now on, and `fd` itself is closed.
+   * @returns `false` where that cannot be done; `fd` stays open then
+   */
+  redirectOutput(fd: number): boolean;
   /** Sets the soft open-files limit of ourselves and our children; `undefined` where the OS has no such thing. */
   limitOpenFiles(): number | undefined;
   /**

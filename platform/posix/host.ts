@@ -34,6 +34,13 @@ export function createHost(paths: Paths): Host {
       return process.abort();
     },
 
+    redirectOutput(fd) {
+      if (libc.dup2(fd, 1) < 0 || libc.dup2(fd, 2) < 0) return false;
+      for (const output of [1, 2]) libc.fcntl(output, libc.F_SETFD, libc.FD_CLOEXEC);
+      closeSync(fd);
+      return true;
+    },
+
     limitOpenFiles() {
       const limit = new BigUint64Array(2);
       if (libc.getrlimit(libc.RLIMIT_NOFILE, limit) !== 0) return undefined;

@@ -1,11 +1,12 @@
 /** The detached daemon: its start in order, and its end (spec modes.md §7–8). */
 import { randomBytes } from 'node:crypto';
 import { unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { HostError, SystemCallError } from '../../platform/errors.ts';
 import type { Listener, OwnedFile, Platform, RunDirectory, RunDirectoryLock } from '../../platform/platform.ts';
 import { armFailpoints, failpoint, setFailpointDeath } from '../failpoints.ts';
 import { type AllServices, allMethods } from '../methods/all.ts';
-import { remedyLine } from '../modes/launch.ts';
+import { logName, remedyLine } from '../modes/launch.ts';
 import type { ModeContext } from '../modes/mode.ts';
 import { ChildRecords } from '../records/child-records.ts';
 import { reapChildren } from '../records/reap.ts';
@@ -14,6 +15,7 @@ import { Sessions, type SessionsOptions } from '../sessions/sessions.ts';
 import { ShellAgent } from '../sessions/shell-agent.ts';
 import { lookUpShellPath } from '../sessions/shell-path.ts';
 import { version } from '../version.ts';
+import { capLog } from './capped-log.ts';
 import { Clients } from './clients.ts';
 import { createCounters } from './counters.ts';
 import type { Log } from './log.ts';
@@ -126,6 +128,7 @@ class Daemon {
     this.#takeFailures();
     setFailpointDeath(() => this.#platform.host.die());
     armFailpoints(this.#context.environment);
+    this.#capLog();
     const limit = this.#platform.host.limitOpenFiles();
     if (limit !== undefined) {
       this.#log.info('daemon', `child processes will start with an open-files limit of ${limit}`);
@@ -222,6 +225,21 @@ class Daemon {
       this.#log.info('daemon', `received ${reason}; shutting down (children will be ${children})`);
       this.end();
     });
+  }
+
+  #capLog(): void {
+    const { settings } = this.#context;
+    if (settings.logMaxBytes === 0) return;
+    const { paths, runDirectories, host } = this.#platform;
+    const write = capLog({
+      path: join(paths.directoryOf(settings.socketPath), logName),
+      maxBytes: settings.logMaxBytes,
+      runDirectories,
+      host,
+      counters: this.#counters,
+      tell: (text) => this.#log.info('daemon', text),
+    });
+    this.#log.writeThrough(write);
   }
 
   /** A fault in one callback must not take the sessions of everybody else with it. */

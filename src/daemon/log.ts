@@ -33,8 +33,10 @@ export interface Log {
   redact(secret: string): void;
   /** For texts of other writers (wire log, printed settings) that must be free of the same secrets. */
   readonly secrets: Secrets;
-  /** Lines lost so far, whole or in part, because they could not be written. */
+  /** Lines lost so far, whole or in part, because they could not be written. The next one that can tells how many. */
   readonly droppedLines: number;
+  /** Lines go through `write` from now on. */
+  writeThrough(write: LogWrite): void;
 }
 
 /** Writes `bytes` and returns how many were taken; throws when none could be. */
@@ -50,13 +52,24 @@ export function levelNamed(text: string | undefined): Level {
 /** @param options.write tests replace stderr by it */
 export function createLog(options: { readonly level: Level; readonly write?: LogWrite }): Log {
   const threshold = levels.indexOf(options.level);
-  const write = options.write ?? ((bytes) => writeSync(2, bytes));
+  let write = options.write ?? ((bytes: Buffer) => writeSync(2, bytes));
   const secrets = new Secrets();
   let droppedLines = 0;
+  /** Lost since the last line that could be written, and why the last of them was. */
+  let lost = { lines: 0, reason: '' };
   /** A line was cut in the middle; the next one must not look like its continuation. */
   let midLine = false;
 
   function put(line: string): void {
+    if (lost.lines > 0 && putWhole(stamped('warn', 'daemon', `${lost.lines} log line(s) were lost: ${lost.reason}`))) {
+      lost = { lines: 0, reason: '' };
+    }
+    if (putWhole(line)) return;
+    lost.lines++;
+    droppedLines++;
+  }
+
+  function putWhole(line: string): boolean {
     // Secrets first: an escape or a cut in the middle of one would let the rest of it through.
     const safe = printable(secrets.hide(line));
     const bytes = Buffer.from(midLine ? `\n${safe}\n` : `${safe}\n`);
@@ -67,17 +80,17 @@ export function createLog(options: { readonly level: Level; readonly write?: Log
         if (taken === 0) break;
         written += taken;
       }
-    } catch {
+    } catch (error) {
       // ENOSPC, EPIPE, EBADF, a full pipe nobody reads: the daemon is worth more than its log.
+      lost.reason = (error as NodeJS.ErrnoException).code ?? String(error);
     }
     if (written > 0) midLine = bytes[written - 1] !== 0x0a;
-    if (written < bytes.length) droppedLines++;
+    return written === bytes.length;
   }
 
   function at(level: Level): (component: Component, text: string) => void {
     if (levels.indexOf(level) < threshold) return () => {};
-    const label = level.toUpperCase().padEnd(5);
-    return (component, text) => put(`${timestamp(new Date())} ${label} [${component}] ${text}`);
+    return (component, text) => put(stamped(level, component, text));
   }
 
   return {
@@ -91,7 +104,14 @@ export function createLog(options: { readonly level: Level; readonly write?: Log
     get droppedLines() {
       return droppedLines;
     },
+    writeThrough(changed) {
+      write = changed;
+    },
   };
+}
+
+function stamped(level: Level, component: Component, text: string): string {
+  return `${timestamp(new Date())} ${level.toUpperCase().padEnd(5)} [${component}] ${text}`;
 }
 
 function timestamp(now: Date): string {
