@@ -30,7 +30,11 @@ export interface GitCall {
   readonly indexFile?: string;
   /** `undefined`: a listing of the configuration. */
   readonly pins: readonly ConfigPin[] | undefined;
+  /** Messages of git are to be recognised, so they must not be translated. */
+  readonly untranslated?: boolean;
   readonly input?: Buffer;
+  /** For each output; 64 MiB unless given. */
+  readonly maxOutputBytes?: number;
   /** A limit of the caller's own; the shorter one counts. 0 or `undefined`: none. */
   readonly timeoutMs?: number | undefined;
   readonly terminateGraceMs?: number;
@@ -38,7 +42,9 @@ export interface GitCall {
 }
 
 /** Far above what any reply may hold, far below what would hurt. */
-export const maxOutputBytes = 67_108_864;
+const maxOutputBytes = 67_108_864;
+/** For the list of a whole index, which is looked through and not answered: three million files. */
+export const maxIndexListBytes = 268_435_456;
 
 /** Id of the tree without entries; git knows it without having it. */
 export const emptyTree = '4b825dc642cb6eb9a060e54bf8d69288fbee4904';
@@ -74,6 +80,7 @@ export class GitProgram {
         commonDirectory: call.commonDirectory,
         indexFile: call.indexFile,
         pins: call.pins,
+        untranslated: call.untranslated ?? false,
         inheritedPairs: profile.git.listing === 'required' ? inheritedConfigPairs(inherited) : undefined,
       },
       platform.host,
@@ -141,19 +148,20 @@ export class GitProgram {
     command: { readonly args: readonly string[]; readonly cwd: string | undefined; readonly env: readonly Variable[] },
   ): Promise<CommandResult> {
     const { platform, settings, log, counters } = this.services;
+    const most = call.maxOutputBytes ?? maxOutputBytes;
     const limits = [settings.gitTimeoutMs, call.timeoutMs ?? 0].filter((ms) => ms > 0);
     const result = await runCommand(platform.processes, {
       command: 'git',
       ...command,
       timeoutMs: limits.length === 0 ? 0 : Math.min(...limits),
-      maxOutputBytes,
+      maxOutputBytes: most,
       ...(call.input === undefined ? {} : { input: call.input }),
       ...(call.terminateGraceMs === undefined ? {} : { terminateGraceMs: call.terminateGraceMs }),
       ...(call.outputGraceMs === undefined ? {} : { outputGraceMs: call.outputGraceMs }),
     });
     if (result.overflowed) {
       counters.gitOutputsCapped++;
-      const failure = `git ${call.args[0]} printed more than ${maxOutputBytes} bytes, which is the limit; ignore what need not be listed (.gitignore)`;
+      const failure = `git ${call.args[0]} printed more than ${most} bytes, which is the limit; ignore what need not be listed (.gitignore)`;
       log.warn('ServerHandler', `${failure}: ${call.directory}`);
       return { ...result, failure };
     }

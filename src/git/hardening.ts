@@ -51,7 +51,8 @@ export interface EnvironmentRequest {
   readonly commonDirectory: string | undefined;
   readonly indexFile: string | undefined;
   readonly statusLike: boolean;
-  /** `undefined`: the call lists the configuration, so nothing may be pinned and messages must not be translated. */
+  readonly untranslated: boolean;
+  /** `undefined`: the call lists the configuration, so nothing may be pinned. */
   readonly pins: readonly ConfigPin[] | undefined;
   /** The configuration pairs of the daemon's own environment that come before the pins; `undefined`: pins replace them. */
   readonly inheritedPairs: readonly ConfigPin[] | undefined;
@@ -81,12 +82,12 @@ export function hardenedEnvironment(
   if (request.commonDirectory !== undefined) added.push(['GIT_COMMON_DIR', request.commonDirectory]);
   if (request.pins !== undefined) {
     added.push(...configCount([...(request.inheritedPairs ?? []), ...hookPins, ...request.pins]));
-  } else {
-    if (keepsPairs) added.push(...configCount(request.inheritedPairs ?? []));
-    added.push(['LC_ALL', 'C'], ['LANGUAGE', 'C']);
+  } else if (keepsPairs) {
+    added.push(...configCount(request.inheritedPairs ?? []));
   }
   if (request.statusLike) added.push(['GIT_OPTIONAL_LOCKS', '0']);
   if (request.indexFile !== undefined) added.push(['GIT_INDEX_FILE', request.indexFile]);
+  if (request.untranslated) added.push(['LC_ALL', 'C'], ['LANGUAGE', 'C']);
 
   const dropped = [...redirectingVariables, ...(keepsPairs ? configVariables : []), ...added.map(([name]) => name)];
   return [...inherited.filter(([name]) => !dropped.some((other) => host.sameVariable(name, other))), ...added];

@@ -9,13 +9,16 @@ import { WorktreeFailure } from './worktree-failure.ts';
  * The home directory, and what contains it, is never removed (spec git.md §8, register entry D2). Judged by the spelling
  * and by where the path leads; a link itself may be removed, wherever it leads to.
  * @param path as sent, after tilde; not empty
+ * @param baseRepo as sent, after tilde
  * @throws WorktreeFailure
  */
-export async function guardHome(path: string, services: GitServices): Promise<void> {
+export async function guardHome(path: string, baseRepo: string, services: GitServices): Promise<void> {
   const { paths, host } = services.platform;
   const home = host.home();
   const homes = home === undefined ? [] : [paths.clean(home), await realpath(home).catch(() => paths.clean(home))];
-  const targets = [resolve(path), await withRealParent(path)];
+  // git counts a relative path from the repository, a delete of ours from our working directory.
+  const spelled = [resolve(path), resolve(baseRepo, path)];
+  const targets = [...spelled, ...(await Promise.all(spelled.map(withRealParent)))];
   const hitsHome = targets.some((target) => paths.isRoot(target) || homes.some((each) => paths.isWithin(each, target)));
   if (hitsHome) {
     throw new WorktreeFailure(

@@ -31,7 +31,8 @@ export async function removeByGit(repository: Repository, path: string): Promise
     return;
   }
   const aside = path === '' ? undefined : await moveAside(gitTarget, repository);
-  const removed = await repository.run(['worktree', 'remove', '--force', '--', path], { mayRunPrograms: true });
+  // Forced, git looks at no file, so there is no program it could start.
+  const removed = await repository.run(['worktree', 'remove', '--force', '--', path], { untranslated: guarded });
   const output = combinedText(removed);
   if (removed.failure === undefined) {
     if (aside === undefined) return;

@@ -107,7 +107,7 @@ export class Repository {
    */
   async programPinsOf(directory: string): Promise<readonly ConfigPin[]> {
     const listing = await this.#list({ directory });
-    return 'entries' in listing ? repositoryProgramPins(listing.entries) : [];
+    return 'entries' in listing ? repositoryProgramPins(listing.entries) : nothingToPin(listing.failed);
   }
 
   async #pins(
@@ -148,8 +148,7 @@ export class Repository {
   #oncePerRequest(): Promise<readonly ConfigPin[]> {
     this.#programPins ??= (async () => {
       const listing = await this.#list({ directory: this.directory });
-      // Best effort: where there is nothing to list, the call itself will say what is wrong.
-      return 'entries' in listing ? pinsOf(listing.entries) : [];
+      return 'entries' in listing ? pinsOf(listing.entries) : nothingToPin(listing.failed);
     })();
     this.#programPins.catch(() => {});
     return this.#programPins;
@@ -167,6 +166,7 @@ export class Repository {
         ...(place.set === undefined ? {} : { set: place.set }),
         options: gitDirectory === undefined ? [] : [`--git-dir=${gitDirectory}`],
         pins: undefined,
+        untranslated: true,
       });
     const withScopes = await call(['--show-scope']);
     if (withScopes.failure === undefined) return { entries: parseConfigList(withScopes.stdout, true) };
@@ -188,6 +188,18 @@ function requiredPins(entries: readonly ConfigEntry[]): ConfigPin[] {
 
 function pinsOf(entries: readonly ConfigEntry[]): ConfigPin[] {
   return [...hookNamePins(entries), ...repositoryProgramPins(entries)];
+}
+
+/**
+ * Where git cannot list the configuration it cannot work with it either, and the call itself will say what is wrong. A
+ * listing that we ended tells nothing of the kind.
+ * @throws CannotPin
+ */
+function nothingToPin(failed: CommandResult): ConfigPin[] {
+  if (failed.timedOut || failed.overflowed) {
+    throw new CannotPin(`the configuration could not be listed: ${failed.failure}`);
+  }
+  return [];
 }
 
 function notRun(failure: string): CommandResult {

@@ -10,7 +10,7 @@ import type { GitProgram } from './git-program.ts';
 import { placeOf } from './managed.ts';
 import { openRepository } from './open.ts';
 import { copyGitDirectory, type PrivateGitDirectory } from './private-git-directory.ts';
-import { Repository } from './repository.ts';
+import { type CallOptions, Repository } from './repository.ts';
 import { sessionEntry } from './session-worktree.ts';
 import { submoduleProgramPins } from './submodule-programs.ts';
 import { submoduleEntries } from './submodules.ts';
@@ -93,7 +93,7 @@ async function statusThrough(
   const { profile } = program.services;
   const worktree = resolve(path);
   const leading = await program.attributeSource();
-  const ask = (args: readonly string[], mayRunPrograms = false): Promise<CommandResult> =>
+  const ask = (args: readonly string[], more: CallOptions = {}): Promise<CommandResult> =>
     repository.run(args, {
       set: 'heavy',
       statusLike: true,
@@ -102,12 +102,12 @@ async function statusThrough(
       commonDirectory,
       options: [`--work-tree=${worktree}`],
       leading,
-      mayRunPrograms,
+      ...more,
     });
   const listsSubmodules = profile.git.status.submodules;
   // Neither needs the other's answer.
   const [status, submodules] = await Promise.all([
-    ask(['status', '--porcelain', '--untracked-files=all', '--ignore-submodules=all'], true),
+    ask(['status', '--porcelain', '--untracked-files=all', '--ignore-submodules=all'], { mayRunPrograms: true }),
     listsSubmodules ? submoduleEntries(worktree, join(copy.path, 'index'), program.services.platform.paths, ask) : [],
   ]);
   const { stdout } = succeeded(status);

@@ -3,7 +3,9 @@
  * pins of the repository's own programs do not know their names.
  */
 import { join } from 'node:path';
+import { CannotPin } from './configuration.ts';
 import { entryAt } from './control-files.ts';
+import { maxIndexListBytes } from './git-program.ts';
 import type { ConfigPin } from './hardening.ts';
 import { mayNameSubmodules } from './index-marks.ts';
 import type { Repository } from './repository.ts';
@@ -40,7 +42,13 @@ async function pinsBelow(
   )
     return [];
   const top = await repository.run(['rev-parse', '--show-toplevel'], { directory: worktree });
-  const index = await repository.run(['ls-files', '-s', '-z', '--full-name', '--', ':(top)'], { directory: worktree });
+  const index = await repository.run(['ls-files', '-s', '-z', '--full-name', '--', ':(top)'], {
+    directory: worktree,
+    maxOutputBytes: maxIndexListBytes,
+  });
+  if (index.timedOut || index.overflowed) {
+    throw new CannotPin(`the submodules could not be listed: ${index.failure}`);
+  }
   if (top.failure !== undefined || index.failure !== undefined) return [];
   const populated: string[] = [];
   for (const name of submodulesInIndex(index.stdout)) {

@@ -5,8 +5,9 @@ import { goQuote } from '../../platform/go-quote.ts';
 import type { Paths } from '../../platform/platform.ts';
 import type { CommandResult } from '../command.ts';
 import { decodeBytes } from '../rpc/json-writer.ts';
-import { emptyTree } from './git-program.ts';
+import { emptyTree, maxIndexListBytes } from './git-program.ts';
 import { mayNameSubmodules } from './index-marks.ts';
+import type { CallOptions } from './repository.ts';
 import { cutBytes } from './text.ts';
 
 /** Mode of a submodule in an index and in a tree. */
@@ -15,7 +16,7 @@ const mostEntries = 100;
 const nameBytes = 200;
 
 /** Runs git on the worktree's private git directory. */
-export type Ask = (args: readonly string[]) => Promise<CommandResult>;
+export type Ask = (args: readonly string[], options?: Pick<CallOptions, 'maxOutputBytes'>) => Promise<CommandResult>;
 
 /**
  * @param worktree where the files are
@@ -30,7 +31,7 @@ export async function submoduleEntries(
 ): Promise<string[] | { readonly failure: string }> {
   let indexed: Buffer[] = [];
   if (await mayNameSubmodules(indexFile, paths)) {
-    const index = await ask(['ls-files', '-s', '-z']);
+    const index = await ask(['ls-files', '-s', '-z'], { maxOutputBytes: maxIndexListBytes });
     if (index.failure !== undefined) return { failure: index.failure };
     indexed = submodulesInIndex(index.stdout);
   }

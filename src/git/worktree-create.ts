@@ -1,12 +1,12 @@
 /** `git.worktree_create` (spec git.md §6). */
-import { lstat, rmdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { performance } from 'node:perf_hooks';
 import type { CommandResult } from '../command.ts';
 import { RpcError } from '../rpc/errors.ts';
 import type { ResultObject } from '../rpc/json.ts';
+import { addFailed, addWithoutFiles, shownText } from './add.ts';
 import { checkOut } from './checkout.ts';
 import { checkContained, createContained } from './containment.ts';
+import { Deadline } from './deadline.ts';
 import { entriesNaming } from './entries.ts';
 import {
   checkExternalSpelling,
@@ -26,8 +26,8 @@ import { realWay } from './real-way.ts';
 import { checkRegistration, commonDirectoryOf, registrationOf, removeStaleRegistration } from './registration.ts';
 import { type Repository, saysTrue } from './repository.ts';
 import { rollBack } from './rollback.ts';
-import { findStart, type Start } from './start-commit.ts';
-import { combinedText, lineOf, ruledText } from './text.ts';
+import { findStart } from './start-commit.ts';
+import { lineOf } from './text.ts';
 import { noParent, WorktreeFailure } from './worktree-failure.ts';
 
 export interface CreateParams {
@@ -119,8 +119,8 @@ class Creation {
     const { branchName } = this.#params;
     if (!branchName.startsWith('-')) return;
     const checked = await repository.run(['check-ref-format', '--branch', branchName]);
-    throw this.#addFailed(
-      checked.failure === undefined ? `'${branchName}' is not a valid branch name` : this.#text(checked),
+    throw addFailed(
+      checked.failure === undefined ? `'${branchName}' is not a valid branch name` : shownText(repository, checked),
     );
   }
 
@@ -139,7 +139,7 @@ class Creation {
       ['worktree', 'add', '-b', branchName, '--', worktreePath, ...(start.branch === undefined ? [] : [start.branch])],
       { mayRunPrograms: true },
     );
-    if (added.failure !== undefined) throw this.#addFailed(this.#text(added));
+    if (added.failure !== undefined) throw addFailed(shownText(repository, added));
     await this.#populate(repository, resolve(baseRepo, worktreePath));
     return { sourceBranch: start.shown, branch: branchName };
   }
@@ -153,7 +153,7 @@ class Creation {
     await this.#checkPath(repository);
     await this.#refuseOptionAsName(repository);
     const where = await repository.run(['rev-parse', '--absolute-git-dir'], { set: 'heavy' });
-    if (where.failure !== undefined) throw this.#addFailed(this.#text(where));
+    if (where.failure !== undefined) throw addFailed(shownText(repository, where));
     const gitDirectory = lineOf(where);
     const commonDirectory = await commonDirectoryOf(gitDirectory, paths);
     if (this.#rows.registrationTests) await removeStaleRegistration(worktree, commonDirectory, services);
@@ -166,7 +166,7 @@ class Creation {
         ? await repository.test(['show-ref', '--verify', '--quiet', `refs/heads/${this.#params.branchName}`])
         : false;
     deadline.start();
-    const added = await this.#add(repository, worktree, start, deadline);
+    const added = await addWithoutFiles(repository, { ...this.#params, worktree, start, deadline });
 
     const undo = async (failure: WorktreeFailure) => {
       const entries = await entriesNaming(commonDirectory, [join(await realWay(worktree), '.git')], paths);
@@ -209,57 +209,6 @@ class Creation {
     else await createExternal(this.#external, this.#program.services);
   }
 
-  async #add(
-    repository: Repository,
-    worktree: string,
-    start: Start,
-    deadline: Deadline,
-  ): Promise<{ readonly branch: string; readonly attached: boolean; readonly timedOut: boolean }> {
-    const { branchName, worktreePath } = this.#params;
-    const limit = this.#rows.timeoutEndsAdd ? deadline.leftMs : undefined;
-    const run = (args: readonly string[]) =>
-      repository.run(['worktree', 'add', ...args], { mayRunPrograms: true, timeoutMs: limit });
-
-    const attaching = await this.#attach(repository, worktree, run);
-    if (attaching === 'attached') return { branch: this.#params.existingBranch, attached: true, timedOut: false };
-    const added = await run([
-      '--no-track',
-      '--no-checkout',
-      '-b',
-      branchName,
-      '--',
-      worktreePath,
-      ...(start.commit === undefined ? [] : [start.commit]),
-    ]);
-    if (added.failure === undefined) return { branch: branchName, attached: false, timedOut: false };
-    if (this.#rows.timeoutEndsAdd && added.timedOut && deadline.hasPassed) {
-      return { branch: branchName, attached: false, timedOut: true };
-    }
-    // Only an empty folder goes: whatever is in it, git or somebody else put there.
-    await rmdir(worktree).catch(() => {});
-    const text = this.#text(added);
-    throw this.#addFailed(attaching === undefined ? text : `${text} ${attaching}`);
-  }
-
-  /** @returns `undefined` when there is nothing to attach to, else why attaching failed */
-  async #attach(
-    repository: Repository,
-    worktree: string,
-    run: (args: readonly string[]) => Promise<CommandResult>,
-  ): Promise<'attached' | string | undefined> {
-    const { existingBranch, worktreePath } = this.#params;
-    // A name with a leading dash is no branch git would make, and `-` means another one.
-    if (!this.#rows.existingBranch || existingBranch === '' || existingBranch.startsWith('-')) return undefined;
-    if (!(await repository.test(['show-ref', '--verify', `refs/heads/${existingBranch}`]))) return undefined;
-    const before = await lstat(worktree);
-    const attached = await run(['--no-checkout', '--', worktreePath, existingBranch]);
-    if (attached.failure === undefined) return 'attached';
-    const text = this.#text(attached);
-    const after = await lstat(worktree).catch(() => undefined);
-    if (after?.dev !== before.dev || after.ino !== before.ino) throw this.#addFailed(text);
-    return `(attaching to the existing branch ${existingBranch} was refused first: ${text})`;
-  }
-
   async #entryOf(worktree: string, commonDirectory: string): Promise<string> {
     const { platform } = this.#program.services;
     if (this.#rows.registrationTests && platform.git.registrationTests) {
@@ -294,7 +243,7 @@ class Creation {
       return new WorktreeFailure(`git worktree add failed (checkout): ${reason}`, 'worktree_add_failed');
     }
     if (failed === undefined) return undefined;
-    const text = this.#text(failed);
+    const text = shownText(repository, failed);
     return failed.timedOut && deadline.hasPassed
       ? deadline.failure('during the checkout', text === '' ? failed.failure : text)
       : new WorktreeFailure(`git worktree add failed (checkout): ${text}`, 'worktree_add_failed');
@@ -303,49 +252,5 @@ class Creation {
   async #populate(repository: Repository, worktree: string): Promise<void> {
     const top = await repository.run(['rev-parse', '--show-toplevel']);
     if (top.failure === undefined) await populate(repository, { source: lineOf(top), worktree });
-  }
-
-  #text(result: CommandResult): string {
-    return this.#rows.gitText === 'textRule' ? ruledText(result) : combinedText(result);
-  }
-
-  #addFailed(text: string): WorktreeFailure {
-    return new WorktreeFailure(`git worktree add failed: ${text}`, 'worktree_add_failed');
-  }
-}
-
-/** `timeoutMs`, counted from the add. */
-class Deadline {
-  readonly #timeoutMs: bigint;
-  #at = Number.POSITIVE_INFINITY;
-
-  constructor(timeoutMs: bigint) {
-    this.#timeoutMs = timeoutMs;
-  }
-
-  get isSet(): boolean {
-    return this.#timeoutMs > 0n;
-  }
-
-  start(): void {
-    if (this.isSet) this.#at = performance.now() + Number(this.#timeoutMs);
-  }
-
-  /** `undefined`: no limit. At least 1, because 0 means none to the runner. */
-  get leftMs(): number | undefined {
-    return this.isSet ? Math.max(1, this.#at - performance.now()) : undefined;
-  }
-
-  /** A timer may fire a little before the clock says so. */
-  get hasPassed(): boolean {
-    return performance.now() + 2 >= this.#at;
-  }
-
-  failure(where: string, text?: string): WorktreeFailure {
-    const detail = text === undefined ? '' : `: ${text}`;
-    return new WorktreeFailure(
-      `git worktree add timed out after ${this.#timeoutMs}ms (deadline expired ${where})${detail}`,
-      'timeout',
-    );
   }
 }

@@ -49,7 +49,7 @@ async function remove(program: GitProgram, params: RemoveParams): Promise<boolea
   const { remove: rows } = services.profile.git;
   const { baseRepo, worktreePath, branchName } = params;
   if (rows.containment) await checkPath(program, params);
-  if (worktreePath !== '') await guardHome(worktreePath, services);
+  if (worktreePath !== '') await guardHome(worktreePath, baseRepo, services);
   if (rows.engine === 'own') return removeOwn(program, { baseRepo, path: worktreePath, branchName });
 
   const repository = new Repository(program, baseRepo);

@@ -1,6 +1,7 @@
 /** The `git.*` methods (spec git.md). The work is src/git. */
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { Platform } from '../../platform/platform.ts';
 import { listBranches } from '../git/branches.ts';
 import { GitRefusal } from '../git/failures.ts';
 import { GitProgram } from '../git/git-program.ts';
@@ -70,6 +71,7 @@ function method(name: string, work: Work): Method<GitServices> {
           existingBranch: read.existingBranch ?? '',
           timeoutMs: read.timeoutMs ?? 0n,
         }),
+        services.platform,
       );
     },
   };
@@ -99,11 +101,18 @@ function inTurn(work: Work): Work {
   };
 }
 
-async function refusalsAsErrors(work: Promise<ResultObject>): Promise<ResultObject> {
+async function refusalsAsErrors(
+  work: Promise<ResultObject>,
+  { paths }: Pick<Platform, 'paths'>,
+): Promise<ResultObject> {
   try {
     return await work;
   } catch (error) {
-    throw error instanceof GitRefusal ? new RpcError('internal', error.message, { cause: error }) : error;
+    if (error instanceof GitRefusal) throw new RpcError('internal', error.message, { cause: error });
+    // A file of ours that could not be made or read, e.g. for a full temporary directory.
+    const { syscall, path } = error as NodeJS.ErrnoException;
+    if (syscall === undefined) throw error;
+    throw new RpcError('internal', `${syscall} ${path ?? ''}: ${paths.reason(error)}`, { cause: error });
   }
 }
 

@@ -345,6 +345,18 @@ test('a filter whose name no variable can carry keeps git from running', async (
   expect(existsSync(join(base, 'sprung'))).toBe(false);
 });
 
+test('a configuration too long to be listed keeps git from running', async () => {
+  const folder = scratchFolder();
+  const base = repository(join(folder, 'w'));
+  attributes(base, '*.txt filter=evil');
+  git(base, 'config', 'filter.evil.clean', `touch ${join(folder, 'sprung')}; cat`);
+  const value = 'x'.repeat(60_000);
+  appendFileSync(join(base, '.git', 'config'), `[long]\n${`\tkey = ${value}\n`.repeat(1_200)}`);
+  const reply = await daemon('S').call('git.status', { path: base });
+  expect(reply).toMatch(/^-32603 the configuration could not be listed: git config printed more than 67108864 bytes/);
+  expect(existsSync(join(folder, 'sprung'))).toBe(false);
+});
+
 test('names with control characters and links out of the tree are listed, not followed', async () => {
   const folder = scratchFolder();
   const base = repository(join(folder, 'w'));

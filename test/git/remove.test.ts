@@ -272,6 +272,17 @@ describe('git.worktree_remove in the generation between', () => {
     expect(registered(baseRepo)).toBe(0);
   });
 
+  test('a locked worktree stays, whatever language git speaks', async () => {
+    const { baseRepo, worktreePath } = withWorktree();
+    git(baseRepo, 'worktree', 'lock', worktreePath);
+    standInForGit(
+      scratchFolder(),
+      'case " $* " in *" worktree remove "*) [ "$LC_ALL" = C ] || { echo "fatal: gesperrt" >&2; exit 128; };; esac; exec "$GIT" "$@"',
+    );
+    expect(await remove({ baseRepo, worktreePath })).toContain(' is locked (git worktree lock)');
+    expect(existsSync(join(worktreePath, 'a.txt'))).toBe(true);
+  });
+
   test('there is no deadline unless one is set', async () => {
     const { baseRepo, worktreePath } = withWorktree();
     standInForGit(scratchFolder(), 'case " $* " in *" worktree remove "*) sleep 1;; esac; exec "$GIT" "$@"');

@@ -10,10 +10,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { commit, daemon, git, repository, scratchFolder, standInForGit, write } from './support.ts';
+import { commit, daemon, git, repository, scratchFolder, standInForGit, withVariables, write } from './support.ts';
 
 const noRepository = '{"isRepo":false,"clean":false}';
 
@@ -183,13 +182,13 @@ describe.each(['current', 'next'] as const)('git.status of a session worktree (%
     write(join(entry, 'index.lock'), '');
     const index = join(entry, 'index');
     const before = { bytes: readFileSync(index), status: lstatSync(index, { bigint: true }) };
-    const ours = () => readdirSync(tmpdir()).filter((name) => name.startsWith('holdfast-git-')).length;
-    const leftBefore = ours();
+    const temporary = scratchFolder();
+    withVariables({ TMPDIR: temporary });
     expect(await daemon(profile).call('git.status', { path, baseRepo: base })).toBe('{"isRepo":true,"clean":true}');
     expect(readFileSync(index)).toEqual(before.bytes);
     expect(lstatSync(index, { bigint: true }).mtimeNs).toBe(before.status.mtimeNs);
     expect(lstatSync(index, { bigint: true }).ino).toBe(before.status.ino);
-    expect(ours()).toBe(leftBefore);
+    expect(readdirSync(temporary)).toEqual([]);
   });
 
   test('a change of the same size and in the same moment as the checkout is not missed', async () => {
@@ -221,6 +220,14 @@ describe.each(['current', 'next'] as const)('git.status of a session worktree (%
     standInForGit(folder, 'for word; do [ "$word" = status ] && exit 7; done; exec "$GIT" "$@"');
     expect(await daemon(profile).call('git.status', { path, baseRepo: base })).toBe('-32603 exit status 7');
   });
+});
+
+test('a temporary directory that cannot be used is reported as the system says it', async () => {
+  const { base, path } = withWorktree();
+  withVariables({ TMPDIR: join(base, 'no-such-folder') });
+  expect(await daemon('current').call('git.status', { path, baseRepo: base })).toMatch(
+    /^-32603 mkdtemp .*no-such-folder\/holdfast-git-\w+: no such file or directory$/,
+  );
 });
 
 describe('git.status in the later generation', () => {
