@@ -65,7 +65,6 @@ export async function createContained(path: string, baseRepo: string, services: 
   const { paths } = services.platform;
   const base = resolve(baseRepo);
   const target = paths.clean(path);
-  await refuseExisting(path, services);
   const names = componentsOf(relative(base, target));
   const leaf = names.pop() ?? '';
   let folder = await services.platform.files.openFolder(await realpath(base)).catch(() => {

@@ -5,7 +5,7 @@ import { RpcError } from '../rpc/errors.ts';
 import type { ResultObject } from '../rpc/json.ts';
 import { addFailed, addWithoutFiles, shownText } from './add.ts';
 import { checkOut } from './checkout.ts';
-import { checkContained, createContained } from './containment.ts';
+import { checkContained, createContained, refuseExisting } from './containment.ts';
 import { Deadline } from './deadline.ts';
 import { entriesNaming } from './entries.ts';
 import {
@@ -156,10 +156,11 @@ class Creation {
     if (where.failure !== undefined) throw addFailed(shownText(repository, where));
     const gitDirectory = lineOf(where);
     const commonDirectory = await commonDirectoryOf(gitDirectory, paths);
-    if (this.#rows.registrationTests) await removeStaleRegistration(worktree, commonDirectory, services);
     const start = await findStart(repository, this.#params.sourceBranch);
 
     await this.#createFolders();
+    // Only now, with a folder that is new, is a registration of the place known to be stale.
+    if (this.#rows.registrationTests) await removeStaleRegistration(worktree, commonDirectory, services);
     const deadline = new Deadline(this.#rows.timeoutMs ? this.#params.timeoutMs : 0n);
     const existed =
       this.#rows.timeoutEndsAdd && deadline.isSet
@@ -193,6 +194,7 @@ class Creation {
     if (worktreeRoot === '') {
       if (worktreePath === '') throw noParent('"" does not name a directory');
       await checkContained('create', worktreePath, baseRepo, services);
+      await refuseExisting(worktreePath, services);
       return;
     }
     checkExternalSpelling('create', this.#external, services);

@@ -210,6 +210,17 @@ describe.each(['current', 'next'] as const)('git.worktree_create inside the repo
     }
   });
 
+  test('a worktree that is there already stays one', async () => {
+    const baseRepo = base();
+    const worktreePath = session(baseRepo);
+    git(baseRepo, 'worktree', 'add', '-q', '-b', 'live', worktreePath);
+    expect(await daemon(profile).ask('git.worktree_create', { baseRepo, branchName: 'b', worktreePath })).toMatchObject(
+      { errorCode: 'unsafe_path', error: expect.stringContaining('already exists') },
+    );
+    expect(git(worktreePath, 'status', '--porcelain', '--branch')).toBe('## live');
+    expect(git(baseRepo, 'worktree', 'list').split('\n')).toHaveLength(2);
+  });
+
   test('what is no work tree is no repository', async () => {
     const folder = scratchFolder();
     git(folder, 'init', '-q', '--bare', 'bare.git');
