@@ -84,12 +84,16 @@ async function endHolder(
       options,
       `${asker}: WARNING ${directory.path}/${lockName} is held by a live process we will not signal (${reason}); leaving it alone`,
     );
-    if (asker === 'serve') tell(options, `serve: previous owner of ${directory.path}: survivor`);
+    tell(options, `${asker}: previous owner of ${directory.path}: survivor`);
     return 'survivor';
   };
   if (record === undefined) return leaveAlone('its record cannot be read');
   const holder = verify(record, options);
-  if (holder === undefined) return 'changed';
+  if (holder === undefined) {
+    // It has ended and the system is about to drop its lock, or the lock is not its own any more.
+    const lock = await waitForRelease(record, recordWaitMs, options);
+    return lock === 'held' ? leaveAlone(notOurs(record, options)) : 'changed';
+  }
   if (typeof holder === 'string') return leaveAlone(holder);
 
   const who = `pid ${record.pid}${record.instanceId === undefined ? '' : ` (instance "${record.instanceId}")`}`;
@@ -103,8 +107,7 @@ async function endHolder(
   }
   if (afterTerm === 'changed') return 'changed';
 
-  const still = verify(record, options);
-  if (still === undefined) return 'changed';
+  const still = verify(record, options) ?? notOurs(record, options);
   if (typeof still === 'string') {
     if (asker === 'stop') {
       tell(
@@ -133,6 +136,7 @@ async function endHolder(
     options,
     `${asker}: WARNING previous daemon ${who} survived SIGKILL (uninterruptible?); proceeding without run-dir ownership`,
   );
+  tell(options, `${asker}: previous owner of ${directory.path}: survivor`);
   return 'survivor';
 }
 
@@ -167,23 +171,34 @@ function verify(record: LockRecord, options: EvictionOptions): ProcessIdentity |
   const identity = processes.identify(record.pid);
   if (identity === undefined) return undefined;
   const words = processes.commandLine(record.pid);
-  if (words === undefined || !servesSocket(words, options)) {
-    return `pid ${record.pid} is not a ${ownProgram()} --serve process for ${options.socketPath}`;
-  }
-  return identity;
+  return words !== undefined && servesSocket(words, options) ? identity : notOurs(record, options);
 }
 
-/** The script in an interpreted start, the executable in a single-file one. */
-function ownProgram(): string {
-  return basename(process.argv[1] ?? process.execPath);
+function notOurs({ pid }: LockRecord, { socketPath }: EvictionOptions): string {
+  return `pid ${pid} is not a ${programName} --serve process for ${socketPath}`;
 }
+
+/** What the user knows us by, also where the executable of the process is our runtime. */
+const programName = 'holdfast';
 
 function servesSocket(words: readonly string[], { socketPath, socketIsDefault }: EvictionOptions): boolean {
-  const at = words.findIndex((word) => basename(word) === ownProgram());
-  if (at < 0) return false;
-  const parsed = parseFlags(words.slice(at + 1));
-  if (parsed.outcome !== 'parsed' || parsed.given.serve !== true) return false;
+  const flags = ownFlags(words);
+  const parsed = flags === undefined ? undefined : parseFlags(flags);
+  if (parsed?.outcome !== 'parsed' || parsed.given.serve !== true) return false;
   return parsed.given.socket === undefined ? socketIsDefault : parsed.given.socket === socketPath;
+}
+
+/**
+ * What follows our program in the command line of one of us: our executable, or our runtime, its options and our
+ * script. `undefined` for any other program, whatever stands among its arguments.
+ */
+function ownFlags(words: readonly string[]): readonly string[] | undefined {
+  const own = basename(process.argv[1] ?? process.execPath);
+  const [program = '', ...rest] = words;
+  if (basename(program) === own) return rest;
+  if (basename(program) !== basename(process.execPath)) return undefined;
+  const at = rest.findIndex((word) => !word.startsWith('-'));
+  return at >= 0 && basename(rest[at]) === own ? rest.slice(at + 1) : undefined;
 }
 
 function tell({ log }: EvictionOptions, text: string): void {
