@@ -3,8 +3,10 @@ import type { Socket } from 'node:net';
 import { Connection, type ConnectionContext } from '../rpc/connection.ts';
 import type { Counters } from './counters.ts';
 import type { Log } from './log.ts';
+import type { WireLog } from './wire-log.ts';
 
-export interface ClientsOptions extends Omit<ConnectionContext, 'onClose'> {
+export interface ClientsOptions extends Omit<ConnectionContext, 'onClose' | 'tap'> {
+  readonly wireLog: WireLog | undefined;
   /** Profile row `wire.idleCloseMs`; 0: never. */
   readonly idleCloseMs: number;
   /** A connection has closed. */
@@ -31,6 +33,7 @@ export class Clients {
     this.#counters.connections++;
     const connection = new Connection(socket, {
       ...this.#options,
+      tap: this.#options.wireLog?.tap(),
       onClose: (closed) => {
         this.#open.delete(closed);
         this.#options.onClose();

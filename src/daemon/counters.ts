@@ -15,6 +15,7 @@ export interface Counters {
   peersRefused: number;
   busyConnections: number;
   logRotations: number;
+  wireLogFramesLost: number;
   gitOutputsCapped: number;
 }
 
@@ -33,6 +34,7 @@ export function createCounters(): Counters {
     peersRefused: 0,
     busyConnections: 0,
     logRotations: 0,
+    wireLogFramesLost: 0,
     gitOutputsCapped: 0,
   };
 }

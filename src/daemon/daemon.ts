@@ -33,6 +33,7 @@ import { type Reachability, watchReachability } from './reachability.ts';
 import { serveRole, takeLock } from './run-lock.ts';
 import { timings } from './timings.ts';
 import { readTokenDescriptor, readTokenFile, TokenError } from './token.ts';
+import type { WireLog } from './wire-log.ts';
 
 const tokenFileName = 'daemon.token';
 const pipeFileName = 'rpc.pipe';
@@ -104,6 +105,7 @@ class Daemon {
   #listener: Listener | undefined;
   #tokenFile: OwnedFile | undefined;
   #metrics: MetricsListener | undefined;
+  #wireLog: WireLog | undefined;
   #reachability: Reachability | undefined;
   #sessions: Sessions | undefined;
   #clients: Clients | undefined;
@@ -138,6 +140,7 @@ class Daemon {
     const token = this.#readToken(tokenDescriptor);
     this.#log.redact(token.toString('utf8'));
     const shellPath = lookUpShellPath(this.#platform.host, this.#log, timings.shellPathMs, this.#lifetime.signal);
+    await this.#openWireLog();
 
     const directory = this.#platform.runDirectories.open(this.#platform.paths.directoryOf(socketPath));
     this.#directory = directory;
@@ -186,6 +189,7 @@ class Daemon {
       log: this.#log,
       counters: this.#counters,
       timings,
+      wireLog: this.#wireLog,
       reattachClosesOld: profile.process.reattachClosesOld,
       idleCloseMs: profile.wire.idleCloseMs,
       onClose: () => this.#reachability?.check(),
@@ -291,6 +295,18 @@ class Daemon {
       );
     }
     return token;
+  }
+
+  async #openWireLog(): Promise<void> {
+    const { wireLogPath, wireLogMaxString, wireLogMaxBytes } = this.#context.settings;
+    if (wireLogPath === undefined) return;
+    const [{ WireLog }, { WireLogFile }] = await Promise.all([import('./wire-log.ts'), import('./wire-log-file.ts')]);
+    this.#wireLog = new WireLog({
+      file: new WireLogFile(wireLogPath, wireLogMaxBytes, this.#platform.paths),
+      maxString: wireLogMaxString,
+      log: this.#log,
+      counters: this.#counters,
+    });
   }
 
   async #claim(directory: RunDirectory): Promise<void> {
@@ -442,6 +458,8 @@ class Daemon {
       this.#listener?.unpublish();
       this.#tokenFile?.remove();
     });
+    this.#wireLog?.close();
+    this.#wireLog = undefined;
     this.#lock?.release();
     directory?.close();
     this.#directory = undefined;

@@ -57,6 +57,13 @@ export const options = {
   'listen-pipe': option(bool, false, 'serve', 'Windows: serve the named pipe (always on)', key),
   'wire-log': option(string, '', 'serve', 'append every frame to this file, secrets redacted', key),
   'wire-log-max-string': option(int, 512, 'serve', 'longest string in the wire log, 0 = whole', boundKey),
+  'wire-log-max-bytes': option(
+    int,
+    1024 * 1024 * 1024,
+    'serve',
+    'the wire log starts over at this size and keeps one older file, 0 = no limit',
+    boundKey,
+  ),
   'log-max-bytes': option(
     int,
     64 * 1024 * 1024,

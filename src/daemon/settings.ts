@@ -41,6 +41,8 @@ export interface Settings {
   readonly wireLogPath: string | undefined;
   /** Longest string of a logged frame in characters; 0: frames are logged whole and verbatim. */
   readonly wireLogMaxString: number;
+  /** Largest wire log; 0: no limit. */
+  readonly wireLogMaxBytes: number;
   /** Largest log; 0: no limit. */
   readonly logMaxBytes: number;
   /** 0: no limit. */
@@ -96,6 +98,7 @@ export function mergeSettings(given: Partial<OptionValues>, files: readonly Conf
     listenPipe: effective['listen-pipe'].value === true,
     wireLogPath: filled(effective['wire-log']),
     wireLogMaxString: effective['wire-log-max-string'].value ?? 0,
+    wireLogMaxBytes: effective['wire-log-max-bytes'].value ?? 0,
     logMaxBytes: effective['log-max-bytes'].value ?? 0,
     maxExtractBytes: effective['max-extract-bytes'].value ?? 0,
     gitTimeoutMs: timerMs(effective['git-timeout'].value ?? profile.git.timeoutDefaultMs),

@@ -7,10 +7,6 @@ export const runServe: Mode = async (context) => {
     context.log.raw('holdfast: -durable is not built yet; see README "Limits"');
     return 1;
   }
-  if (context.settings.wireLogPath !== undefined) {
-    context.log.raw('holdfast: -wire-log is not built yet; see README "Limits"');
-    return 1;
-  }
   return context.environment[daemonChildVariable] === undefined
     ? (await import('./launch.ts')).launchDaemon(context)
     : (await import('../daemon/daemon.ts')).runDaemon(context);

@@ -8,6 +8,7 @@ import { windowBytes } from '../sessions/session.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';
 import { LineReader, maxLineBytes } from './line-reader.ts';
 import { Outbox } from './outbox.ts';
+import type { WireTap } from './wire-tap.ts';
 
 /** While more replies than this are unsent, no further request is read. */
 const maxUnsentReplyBytes = 1024 * 1024;
@@ -31,6 +32,8 @@ export interface ConnectionContext {
   readonly log: Log;
   readonly counters: Counters;
   readonly timings: Timings;
+  /** Looks on at the connection; `undefined`: nobody does. */
+  readonly tap?: WireTap | undefined;
   /** Profile row `process.reattachClosesOld`. */
   readonly reattachClosesOld: boolean;
   /** The socket is closed and everything of it let go. */
@@ -58,7 +61,7 @@ export class Connection implements Caller {
   constructor(socket: Socket, context: ConnectionContext) {
     this.#socket = socket;
     this.#context = context;
-    this.#outbox = new Outbox(socket, () => this.#goOn());
+    this.#outbox = new Outbox(socket, () => this.#goOn(), context.tap);
     context.log.info('Server', 'New connection from: @');
     socket.on('data', (chunk) => {
       if (this.#closing) return;
@@ -87,6 +90,7 @@ export class Connection implements Caller {
     while (!this.#closing && !this.#isBusy()) {
       const line = this.#lines.next();
       if (line === undefined) break;
+      this.#context.tap?.received(line);
       this.#context.dispatcher.handle(line, this);
     }
     this.#outbox.flush();

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Feed } from '../sessions/feed.ts';
+import type { WireTap } from './wire-tap.ts';
 
 /** Bytes handed to the socket and not yet taken by the kernel; more frames wait in their windows. */
 const highWaterBytes = 1024 * 1024;
@@ -13,6 +14,7 @@ const writeBytes = 256 * 1024;
 export class Outbox {
   readonly #socket: Socket;
   readonly #onDrain: () => void;
+  readonly #tap: WireTap | undefined;
   readonly #feeds = new Set<Feed>();
   /** Feeds that may have frames, in the order of their turn. */
   readonly #ready = new Set<Feed>();
@@ -23,10 +25,14 @@ export class Outbox {
   #scheduled = false;
   #closed = false;
 
-  /** @param onDrain runs whenever bytes have left */
-  constructor(socket: Socket, onDrain: () => void) {
+  /**
+   * @param onDrain runs whenever bytes have left
+   * @param tap sees every frame as it is handed to the socket
+   */
+  constructor(socket: Socket, onDrain: () => void, tap?: WireTap) {
     this.#socket = socket;
     this.#onDrain = onDrain;
+    this.#tap = tap;
   }
 
   /** Bytes of replies that the client has not taken. */
@@ -103,7 +109,9 @@ export class Outbox {
     for (let length = 0; count < this.#replies.length && length < writeBytes; count++) {
       length += this.#replies[count].length;
     }
-    const text = this.#replies.splice(0, count).join('');
+    const frames = this.#replies.splice(0, count);
+    this.#tap?.sent(frames);
+    const text = frames.join('');
     this.#socket.write(text, () => {
       this.#replyBytes -= text.length;
       this.#sent();
@@ -122,6 +130,7 @@ export class Outbox {
       return true;
     }
     this.#ready.add(feed);
+    this.#tap?.sent(view.bytes);
     this.#socket.write(view.bytes, () => {
       view.release();
       this.#sent();
