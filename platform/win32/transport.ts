@@ -44,13 +44,15 @@ export function createTransport(
       const name = nextName();
       let directory: RunDirectory | undefined;
       let server: PipeServer | undefined;
+      let published: OwnedFile | undefined;
       try {
         directory = runDirectories.open(win32.dirname(win32.resolve(socketPath)));
         server = new PipeServer(name, events);
-        const published = directory.publish(publishedName, Buffer.from(name));
+        published = directory.publish(publishedName, Buffer.from(name));
         server.accept();
         return new PipeListener(name, server, directory, published);
       } catch (error) {
+        published?.remove();
         server?.close();
         directory?.close();
         const reason = error instanceof Error ? error.message : String(error);

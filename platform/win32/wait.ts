@@ -6,7 +6,7 @@
  * when the object is signalled is `CloseHandle` itself on one end of a pipe: the other end, which libuv reads, then
  * reports end of file on our loop. No JavaScript runs on a foreign thread.
  */
-
+import type { Socket } from 'node:net';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { toSocket } from './handles.ts';
@@ -20,28 +20,36 @@ import { lastError } from './system-errors.ts';
  */
 export function whenSignalled(object: Handle, callback: () => void): void {
   const pipe = openPipe('to us');
-  const wait: (Handle | null)[] = [null];
-  // The callback has one argument less than the caller passes, which the calling convention of 64-bit Windows allows.
-  const registered = kernel32.RegisterWaitForSingleObject(
-    wait,
-    object,
-    kernel32.CloseHandleAddress,
-    pipe.theirs,
-    kernel32.INFINITE,
-    kernel32.WT_EXECUTEINWAITTHREAD | kernel32.WT_EXECUTEONLYONCE,
-  );
-  if (!registered || wait[0] === null) {
-    const failure = lastError('RegisterWaitForSingleObject');
+  let wake: Socket | undefined;
+  let registration: Handle;
+  try {
+    wake = toSocket(pipe.ours, { readable: true, writable: false });
+    registration = closeWhenSignalled(object, pipe.theirs);
+  } catch (error) {
+    wake?.destroy();
     kernel32.CloseHandle(pipe.theirs);
-    kernel32.CloseHandle(pipe.ours);
-    throw failure;
+    throw error;
   }
-  const registration = wait[0];
-  const wake = toSocket(pipe.ours, { readable: true, writable: false });
   wake.on('error', () => wake.destroy());
   wake.on('close', () => {
     kernel32.UnregisterWaitEx(registration, kernel32.INVALID_HANDLE_VALUE);
     callback();
   });
   wake.resume();
+}
+
+/** @returns the registration, to be undone after the end. @throws WindowsError */
+function closeWhenSignalled(object: Handle, end: Handle): Handle {
+  const wait: (Handle | null)[] = [null];
+  // The callback has one argument less than the caller passes, which the calling convention of 64-bit Windows allows.
+  const registered = kernel32.RegisterWaitForSingleObject(
+    wait,
+    object,
+    kernel32.CloseHandleAddress,
+    end,
+    kernel32.INFINITE,
+    kernel32.WT_EXECUTEINWAITTHREAD | kernel32.WT_EXECUTEONLYONCE,
+  );
+  if (!registered || wait[0] === null) throw lastError('RegisterWaitForSingleObject');
+  return wait[0];
 }

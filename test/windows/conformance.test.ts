@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { type Case, readCases } from './conformance/cases.ts';
 import { Connection } from './conformance/connection.ts';
+import { layOut } from './conformance/lay-out.ts';
 import { whyNotHere } from './conformance/not-here.ts';
-import { fixedNames, layOut, Player } from './conformance/player.ts';
+import { fixedNames, Player } from './conformance/player.ts';
 import { Scope } from './conformance/templates.ts';
 import { writeTools } from './conformance/tools.ts';
 import { type DaemonOptions, WindowsDaemon } from './daemon.ts';
@@ -21,7 +22,6 @@ const caseTimeoutMs = 120_000;
 interface Running {
   readonly daemon: WindowsDaemon;
   readonly features: ReadonlySet<string>;
-  readonly methods: ReadonlySet<string>;
   readonly port: number;
 }
 
@@ -60,7 +60,7 @@ describe.each(['S', 'N'] as const)('generation %s', (generation) => {
     if (spec.token_text !== undefined) options.tokenText = new Scope(names, new Set()).expand(spec.token_text);
     for (const step of one.before_start ?? []) layOut(step, new Scope(names, new Set()));
     await daemon.start();
-    return { daemon, port, ...(await capabilities(daemon)) };
+    return { daemon, port, features: await featuresOf(daemon) };
   }
 
   async function daemonFor(one: Case, folder: string): Promise<Running> {
@@ -73,15 +73,12 @@ describe.each(['S', 'N'] as const)('generation %s', (generation) => {
     return running;
   }
 
-  async function play(one: Case, skip: (note: string) => void): Promise<void> {
+  async function play(one: Case): Promise<void> {
     const folder = mkdtempSync(join(base, 'c'));
     const spec = JSON.stringify(one.daemon ?? {});
     const isPrivate = one.private === true || /\{\{TMP\}\}|token_text|token_via/.test(spec);
     const running = isPrivate ? await start(one, folder) : await daemonFor(one, folder);
-    const { daemon, features, methods, port } = running;
-    const { feature, method } = one.needs ?? {};
-    if (feature !== undefined && !features.has(feature)) skip(`the daemon does not offer ${feature}`);
-    if (method !== undefined && !methods.has(method)) skip(`the daemon does not offer ${method}`);
+    const { daemon, features, port } = running;
     const player = new Player(one, daemon, fixedNames(daemon, folder, port), features);
     try {
       await player.play();
@@ -96,17 +93,17 @@ describe.each(['S', 'N'] as const)('generation %s', (generation) => {
   for (const one of readCases()) {
     if (one.generation !== 'both' && one.generation !== generation) continue;
     if (whyNotHere(one) !== undefined) continue;
-    test(`${one.area}: ${one.name}`, (context) => play(one, context.skip), caseTimeoutMs);
+    test(`${one.area}: ${one.name}`, () => play(one), caseTimeoutMs);
   }
 });
 
-async function capabilities(daemon: WindowsDaemon): Promise<Pick<Running, 'features' | 'methods'>> {
+async function featuresOf(daemon: WindowsDaemon): Promise<ReadonlySet<string>> {
   const connection = await Connection.open('probe', daemon.socketPath);
   await connection.send(`{"jsonrpc":"2.0","id":1,"method":"server.capabilities","auth":"${daemon.token}"}\n`);
   const frame = await connection.take(({ key }) => key === 'reply 1', 10_000, 'server.capabilities');
   connection.close();
-  const { result } = JSON.parse(frame.raw) as { result?: { features?: string[]; methods?: string[] } };
-  return { features: new Set(result?.features), methods: new Set(result?.methods) };
+  const { result } = JSON.parse(frame.raw) as { result?: { features?: string[] } };
+  return new Set(result?.features);
 }
 
 async function freePort(): Promise<number> {

@@ -17,6 +17,7 @@ const reasons = {
   percent: 'its arguments would go through cmd.exe, and that of Wine loses percent signs',
   throughFile: 'Windows reports a path that goes through a file as missing',
   lexical: 'Windows resolves `..` by the text, so a file in the middle of a path is never looked at',
+  nextGeneration: 'needs a method of the next generation; it is left out on POSIX as well',
   otherSystem: 'is for another operating system',
 } as const;
 
@@ -32,6 +33,7 @@ const byName: Readonly<Record<string, Reason>> = {
   'tilde-in-error-text': 'throughFile',
   'keep-children': 'keepChildren',
   'args-are-not-a-shell': 'percent',
+  'plugins-prune-n': 'nextGeneration',
   'kw-escalates-n': 'signal',
   'kw-no-escalation': 'signal',
   'kw-default-grace-n': 'signal',

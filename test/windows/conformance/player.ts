@@ -1,13 +1,12 @@
 /** Plays one conformance case against a daemon (test/conformance/README.md describes the steps). */
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { dirname } from 'node:path';
+import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitUntil } from '../../support/wait.ts';
 import { platform, type WindowsDaemon } from '../daemon.ts';
-import { writeArchive } from './archive.ts';
-import { type Case, type Expected, type FixtureStep, type Step, windowsReading } from './cases.ts';
+import { type Case, type Expected, type Step, windowsReading } from './cases.ts';
 import { Connection, type Frame, keyOf } from './connection.ts';
+import { httpGet } from './http-get.ts';
+import { layOut } from './lay-out.ts';
 import { printable, Scope } from './templates.ts';
 
 /** Programs start slower under Wine than the cases, written for POSIX, allow for. */
@@ -268,28 +267,6 @@ export class Player {
       if (!new RegExp(pattern, 'm').test(body)) throw new Error(`no line matches ${pattern}:\n${body}`);
     }
   }
-}
-
-/** By hand: `fetch` sets socket options that Wine 8 refuses on a connection that is not there yet. */
-async function httpGet(host: string, port: number, path: string): Promise<string> {
-  let text = '';
-  const socket = connect(port, host, () => socket.write(`GET ${path} HTTP/1.0\r\n\r\n`));
-  for await (const piece of socket) text += String(piece);
-  return text;
-}
-
-/** Modes mean nothing here (spec platform.md §3) and are left out. */
-export function layOut(step: FixtureStep, scope: Scope): void {
-  if (step.write !== undefined) {
-    const file = scope.path(step.write);
-    mkdirSync(dirname(file), { recursive: true });
-    const content =
-      step.b64 === undefined ? Buffer.from(scope.expand(step.text ?? ''), 'latin1') : Buffer.from(step.b64, 'base64');
-    writeFileSync(file, content);
-  } else if (step.mkdir !== undefined) mkdirSync(scope.path(step.mkdir), { recursive: true });
-  else if (step.remove !== undefined) rmSync(scope.path(step.remove), { recursive: true });
-  else if (step.targz !== undefined) writeArchive(scope.path(step.targz), step.entries ?? [], scope);
-  else throw new Error(`a fixture step that cannot be laid out on Windows: ${JSON.stringify(step)}`);
 }
 
 /** The names a case may use; slashes, because the texts of the cases are JSON. */
