@@ -86,6 +86,7 @@ export function createPaths(os: 'linux' | 'darwin'): Paths {
       const code = (error as NodeJS.ErrnoException | undefined)?.code;
       // Node refuses a NUL byte before the kernel sees it; the contract has the kernel's word for it.
       if (code === 'ERR_INVALID_ARG_VALUE') return reasonForCode('EINVAL');
+      if (isUnknown(code)) return reasonForCode(errnoName(-((error as NodeJS.ErrnoException).errno ?? 0)));
       if (code !== undefined) return reasonForCode(code);
       return error instanceof Error ? error.message : String(error);
     },
@@ -98,12 +99,15 @@ function clean(path: string): string {
   return normal.length > 1 && normal.endsWith('/') ? normal.slice(0, -1) : normal;
 }
 
-/** Name of an errno number as koffi reports it, e.g. `ENOENT`. */
+/** libuv has no name for some errors, EDQUOT and ESTALE among them, and says so in the place of the name. */
+function isUnknown(code: string | undefined): boolean {
+  return code?.startsWith('Unknown system error') === true;
+}
+
+/** Name of an errno number, e.g. `ENOENT`. */
 export function errnoName(number: number): string {
-  try {
-    return getSystemErrorName(-number);
-  } catch {
-    const known = Object.entries(constants.errno).find(([, value]) => value === number);
-    return known?.[0] ?? `errno ${number}`;
-  }
+  const name = number > 0 ? getSystemErrorName(-number) : undefined;
+  if (name !== undefined && !isUnknown(name)) return name;
+  const known = Object.entries(constants.errno).find(([, value]) => value === number);
+  return known?.[0] ?? `errno ${number}`;
 }
