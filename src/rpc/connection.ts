@@ -20,7 +20,7 @@ const maxPromisedBytes = 4 * windowBytes;
 /** Requests being answered at once; the next one is read when one of them is done. */
 const maxConcurrentCalls = 4096;
 /**
- * Calls with answers of any size (files, git) at once; more wait for their turn while other requests are served. Without
+ * Calls with answers of any size (files.read, files.list) at once; more wait for their turn while other requests are served. Without
  * this bound a burst of them fills the memory with answers before the first one has left.
  */
 const maxBulkCalls = 16;
@@ -112,7 +112,7 @@ export class Connection implements Caller {
   /** Keeps a copy of the line for its turn. */
   deferBulk(line: Buffer): boolean {
     if (this.#hasRoomForBulk()) return false;
-    this.#tellBusy(`${maxBulkCalls} files and git requests in progress or unsent; more wait for their turn`);
+    this.#tellBusy(`${maxBulkCalls} file requests in progress or unsent; more wait for their turn`);
     this.#deferred.push(Buffer.from(line));
     this.#deferredBytes += line.length;
     return true;

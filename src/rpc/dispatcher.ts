@@ -9,8 +9,8 @@ import type { Profile } from './profiles.ts';
 
 /** The one method that may need no token. */
 const shutdownMethod = 'server.shutdown';
-/** Namespaces whose answers may be of any size. */
-const bulkNamespaces: ReadonlySet<string> = new Set(['files', 'git', 'plugins']);
+/** Methods whose answers may be of any size. Others may be slow, but nobody waits for a slow one. */
+const bulkMethods: ReadonlySet<string> = new Set(['files.read', 'files.list']);
 
 export interface DispatcherOptions<S> {
   readonly services: S;
@@ -73,7 +73,7 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
       refuse(caller, idText, 'methodNotFound', unknownMethod(name));
       return;
     }
-    const bulk = bulkNamespaces.has(namespaceOf(name));
+    const bulk = bulkMethods.has(name);
     if (bulk && caller.deferBulk(line)) return;
     run(method, request, caller, bulk);
   }
