@@ -51,15 +51,22 @@ function watchLeftover({
   const check = (): void => {
     if (connectionCount() === 0 && sessionCount() === 0 && !listener.leadsHere()) end();
   };
-  let stopWatch: () => void;
+  // The watch is prompt; the timer sees what no watch tells: a folder above was renamed, another host has changed a
+  // network folder, this host has no watches left.
+  const timer = setInterval(check, timings.unreachableCheckMs).unref();
+  let stopWatch = (): void => {};
   try {
     stopWatch = directory.watch(check);
   } catch {
-    // No watches left on this host: look often instead.
-    const timer = setInterval(check, timings.unreachableCheckMs).unref();
-    stopWatch = () => clearInterval(timer);
+    // The timer is left.
   }
-  return { check, stop: stopWatch };
+  return {
+    check,
+    stop() {
+      clearInterval(timer);
+      stopWatch();
+    },
+  };
 }
 
 /** The slow road for a daemon that still has sessions: a grace of minutes, then two failed probes. */
