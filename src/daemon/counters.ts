@@ -10,6 +10,7 @@ export interface Counters {
   stdinBytes: number;
   slowReadersDropped: number;
   stdinQueueFull: number;
+  stdinRefusedBytes: number;
   replayEvictedFrames: number;
   overlongLines: number;
   peersRefused: number;
@@ -29,6 +30,7 @@ export function createCounters(): Counters {
     stdinBytes: 0,
     slowReadersDropped: 0,
     stdinQueueFull: 0,
+    stdinRefusedBytes: 0,
     replayEvictedFrames: 0,
     overlongLines: 0,
     peersRefused: 0,

@@ -28,8 +28,9 @@ import {
   tokenPipeVariable,
   underDaemonVariable,
 } from './markers.ts';
-import type { MetricsListener } from './metrics.ts';
+import type { MetricsServer } from './metrics-server.ts';
 import { type Reachability, watchReachability } from './reachability.ts';
+import { RpcLatency } from './rpc-latency.ts';
 import { serveRole, takeLock } from './run-lock.ts';
 import { timings } from './timings.ts';
 import { readTokenDescriptor, readTokenFile, TokenError } from './token.ts';
@@ -104,7 +105,9 @@ class Daemon {
   #lock: RunDirectoryLock | undefined;
   #listener: Listener | undefined;
   #tokenFile: OwnedFile | undefined;
-  #metrics: MetricsListener | undefined;
+  #metrics: MetricsServer | undefined;
+  /** Only where somebody can ask for it. */
+  readonly #latency: RpcLatency | undefined;
   #wireLog: WireLog | undefined;
   #reachability: Reachability | undefined;
   #sessions: Sessions | undefined;
@@ -114,6 +117,7 @@ class Daemon {
     this.#context = context;
     this.#platform = platform;
     this.#log = context.log;
+    this.#latency = context.settings.metricsAddress === undefined ? undefined : new RpcLatency();
   }
 
   /** Resolves with the exit code once everything is torn down. */
@@ -184,6 +188,7 @@ class Daemon {
         token,
         methods: allMethods,
         log: this.#log,
+        observer: this.#latency,
         errorText: (error) => (error instanceof SystemCallError ? error.message : undefined),
       }),
       log: this.#log,
@@ -215,7 +220,7 @@ class Daemon {
       if (this.#platform.os !== 'windows') directory.removeLeftover(pipeFileName);
       this.#publishToken(directory, token);
     });
-    await this.#startMetrics();
+    await this.#startMetrics(sessions, clients, startedAt);
     this.#log.raw(this.#banner());
     this.#watch(token, directory, sessions, clients);
     this.#started = true;
@@ -368,12 +373,28 @@ class Daemon {
     }
   }
 
-  async #startMetrics(): Promise<void> {
-    const { metricsAddress } = this.#context.settings;
-    if (metricsAddress === undefined) return;
+  async #startMetrics(sessions: Sessions, clients: Clients, startedAt: number): Promise<void> {
+    const { metricsAddress: address, profile } = this.#context.settings;
+    if (address === undefined || this.#latency === undefined) return;
     try {
-      const { serveMetrics } = await import('./metrics.ts');
-      this.#metrics = await serveMetrics(metricsAddress, this.#counters);
+      const { serveMetrics } = await import('./metrics-server.ts');
+      this.#metrics = await serveMetrics({
+        address,
+        platform: this.#platform,
+        log: this.#log,
+        counters: this.#counters,
+        sources: {
+          counters: this.#counters,
+          latency: this.#latency,
+          version,
+          profile: profile.name,
+          startedAt,
+          showsUsage: this.#platform.os === 'linux',
+          connections: () => clients.count,
+          sessions: () => sessions.all(),
+          logLinesLost: () => this.#log.droppedLines,
+        },
+      });
     } catch (error) {
       this.#log.error('Server', `metrics: ${(error as Error).message}`);
     }

@@ -1,7 +1,11 @@
-/** `-metrics-addr`: the counters over HTTP (spec modes.md §14). Loaded only when asked for: prom-client is not light. */
-import { createServer, type Server } from 'node:http';
+/**
+ * What `-metrics-addr` shows: the counters of the contract and our own (spec modes.md §14); gauges are metric-gauges.ts.
+ * Loaded only when asked for: prom-client is not light, and its default metrics are never collected, because they sample
+ * every 10 ms in an idle process. No label ever carries a client's word: paths and ids would leak and multiply.
+ */
 import { Counter, Registry } from 'prom-client';
 import type { Counters } from './counters.ts';
+import { addGauges, type MetricSources } from './metric-gauges.ts';
 
 interface Row {
   readonly name: string;
@@ -39,24 +43,29 @@ const rows: readonly Row[] = [
     key: 'busyConnections',
   },
   {
+    name: 'holdfast_stdin_refused_bytes_total',
+    help: 'Bytes for stdin of processes refused because the queue was full.',
+    key: 'stdinRefusedBytes',
+  },
+  {
+    name: 'holdfast_log_rotations_total',
+    help: 'Times the log reached its limit and started over.',
+    key: 'logRotations',
+  },
+  {
+    name: 'holdfast_wire_log_frames_lost_total',
+    help: 'Frames the wire log could not be given.',
+    key: 'wireLogFramesLost',
+  },
+  {
     name: 'holdfast_git_outputs_capped_total',
     help: 'Calls of git ended because they printed more than the cap.',
     key: 'gitOutputsCapped',
   },
 ];
 
-const contentType = 'text/plain; version=0.0.4; charset=utf-8';
-
-export interface MetricsListener {
-  close(): void;
-}
-
-/**
- * Serves `GET /metrics`; there is no authentication, so bind it to loopback.
- * @param address `host:port`; port 0 picks one; an empty host means every interface
- * @throws Error of the bind, or for an address that is none
- */
-export async function serveMetrics(address: string, counters: Counters): Promise<MetricsListener> {
+/** Everything is read when it is asked for; between two scrapes nothing runs. */
+export function createRegistry(sources: MetricSources): Registry {
   const registry = new Registry();
   for (const { name, help, key } of rows) {
     new Counter({
@@ -65,39 +74,10 @@ export async function serveMetrics(address: string, counters: Counters): Promise
       registers: [registry],
       collect() {
         this.reset();
-        this.inc(counters[key]);
+        this.inc(sources.counters[key]);
       },
     });
   }
-  const server = createServer(async (request, response) => {
-    const path = request.url?.split('?')[0];
-    if (request.method !== 'GET' || path !== '/metrics') {
-      response.writeHead(404).end();
-      return;
-    }
-    response.writeHead(200, { 'Content-Type': contentType });
-    response.end(await registry.metrics());
-  });
-  await bind(server, parseAddress(address));
-  // A scrape in progress must not keep an ending daemon.
-  return { close: () => server.close().closeAllConnections() };
-}
-
-function bind(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ port, ...(host === '' ? {} : { host }) }, () => {
-      server.removeListener('error', reject);
-      server.on('error', () => {});
-      server.unref();
-      resolve();
-    });
-  });
-}
-
-function parseAddress(address: string): { host: string; port: number } {
-  const match = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(address);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535) throw new Error(`listen tcp: address ${address}: want host:port`);
-  return { host: match[1] ?? match[2] ?? '', port };
+  addGauges(registry, sources);
+  return registry;
 }

@@ -12,6 +12,14 @@ const shutdownMethod = 'server.shutdown';
 /** Methods whose answers may be of any size. Others may be slow, but nobody waits for a slow one. */
 const bulkMethods: ReadonlySet<string> = new Set(['files.read', 'files.list']);
 
+export interface RequestObserver {
+  /**
+   * @param method a name of ours, never a client's text
+   * @param startedAt `performance.now()` when the method was given the request
+   */
+  answered(method: string, startedAt: number): void;
+}
+
 export interface DispatcherOptions<S> {
   readonly services: S;
   readonly profile: Profile;
@@ -19,6 +27,8 @@ export interface DispatcherOptions<S> {
   /** All there are; the profile's list decides which of them are served. */
   readonly methods: readonly Method<S>[];
   readonly log: Log;
+  /** Told of every request that was answered, refused by its method or failed; `undefined`: nobody measures. */
+  readonly observer?: RequestObserver | undefined;
   /** Turns an error of the operating system into wire text; `undefined`: the error was not expected. */
   errorText(error: unknown): string | undefined;
 }
@@ -43,7 +53,7 @@ export interface Dispatcher {
 }
 
 export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
-  const { services, profile, token, log } = options;
+  const { services, profile, token, log, observer } = options;
   const served = new Map<string, Method<S>>();
   for (const method of options.methods) {
     if (profile.server.methods.includes(method.name)) served.set(method.name, method);
@@ -91,6 +101,7 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
 
   function run(method: Method<S>, request: Request, caller: Caller, bulk: boolean): void {
     const { idText } = request;
+    const startedAt = observer === undefined ? 0 : performance.now();
     const after: (() => void)[] = [];
     const call: Call<S> = { services, client: caller, afterReply: (work) => after.push(work) };
     const answer = (result: MethodResult): void => {
@@ -101,15 +112,20 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
       const result = method.run(request.params, call);
       if (!(result instanceof Promise)) {
         answer(result);
+        observer?.answered(method.name, startedAt);
         return;
       }
       caller.callStarted(bulk);
       result
         .then(answer)
         .catch((error: unknown) => fail(caller, method.name, idText, error))
-        .finally(() => caller.callEnded(bulk));
+        .finally(() => {
+          observer?.answered(method.name, startedAt);
+          caller.callEnded(bulk);
+        });
     } catch (error) {
       fail(caller, method.name, idText, error);
+      observer?.answered(method.name, startedAt);
     }
   }
 

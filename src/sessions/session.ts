@@ -81,6 +81,9 @@ export class Session {
         this.#child.writeInput(bytes, done);
       },
       onQueueFull: () => this.#stdinQueueFull(),
+      onRefused: (bytes) => {
+        context.counters.stdinRefusedBytes += bytes;
+      },
     });
     this.#child = start({
       maxChunkBytes: maxFrameData,
@@ -121,6 +124,11 @@ export class Session {
 
   get lastSeq(): number {
     return this.#window.lastSeq;
+  }
+
+  /** Bytes of frames kept for replays. */
+  get replayBytes(): number {
+    return this.#window.bytes;
   }
 
   get stdin(): StdinLedger {

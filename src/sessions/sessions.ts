@@ -61,6 +61,11 @@ export class Sessions {
     for (const session of this.#alive) yield session.args;
   }
 
+  /** Every process there is, also those whose id was taken over and those that can only be replayed any more. */
+  all(): Iterable<Session> {
+    return new Set([...this.#byId.values(), ...this.#alive]);
+  }
+
   // ---- spawn
 
   /**

@@ -17,6 +17,8 @@ export interface StdinTarget {
   write(bytes: Buffer, done: () => void): void;
   /** The limit was reached for the first time. */
   onQueueFull(): void;
+  /** Bytes were refused because of it. */
+  onRefused?(bytes: number): void;
 }
 
 interface Held {
@@ -70,6 +72,7 @@ export class StdinLedger {
     if (this.#queued > 0 && this.#queued + fresh.length > this.#rules.stdinQueueMax) {
       this.#tellFull();
       if (this.#rules.stdinQueueFull === 'refuse') {
+        this.#target.onRefused?.(fresh.length);
         throw new RpcError('stdinQueueFull', 'stdin backpressure: queue full');
       }
       return undefined;
