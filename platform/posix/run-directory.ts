@@ -84,7 +84,11 @@ function createFolders(path: string): void {
     mkdirSync(path, 0o700);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST' && statSync(path).isDirectory()) return;
+    if (code === 'EEXIST') {
+      if (statSync(path).isDirectory()) return;
+      // What a bind in it would say, and mkdir with parents elsewhere.
+      throw Object.assign(new Error(`${path} is not a folder`, { cause: error }), { code: 'ENOTDIR' });
+    }
     const parent = dirname(path);
     if (code !== 'ENOENT' || parent === path || existsSync(parent)) throw error;
     createFolders(parent);

@@ -1,15 +1,21 @@
 /** One daemon at a time in a run directory, and no signal on the word of a file (spec modes.md §7, design decision 8). */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import {
+  type HolderOptions,
+  holderScript,
+  holdLock,
+  type LockHolder,
+  node,
+  ownScript,
+  untilSays,
+} from '../modes/lock-holder.ts';
 import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
 
-const node = `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()}/${readlinkSync('/proc/self/ns/pid')}`;
-const holder = fileURLToPath(new URL('../fixtures/hold-lock.ts', import.meta.url));
 const notHolder = "serve: not the run dir's lock holder; leaving any predecessor's children alone and recording none";
 
 const lockOf = (daemon: TestDaemon): string => join(daemon.runDir, 'daemon.lock');
@@ -23,53 +29,10 @@ function lockLines(daemon: TestDaemon): string[] {
     .map((line) => line.replace(/^\S+ \S+ /, ''));
 }
 
-interface Holding {
-  readonly process: ProcessFacts;
-  signals(): string[];
-}
-
-/** Starts a process that holds the lock of the daemon-to-be. `words` is how its command line looks. */
-async function hold(
-  daemon: TestDaemon,
-  record: object | string,
-  options: { readonly words?: readonly string[]; readonly env?: object } = {},
-): Promise<Holding> {
-  mkdirSync(daemon.runDir, { recursive: true, mode: 0o700 });
-  const signals = join(daemon.dir, 'signals');
-  const { pid } = await untilSays('held', process.execPath, options.words ?? [holder], {
-    ...daemon.env,
-    HOLD_LOCK: lockOf(daemon),
-    HOLD_RECORD: typeof record === 'string' ? record : JSON.stringify(record).replace(/"\$(PID|THREAD)"/g, '$$$1'),
-    HOLD_SIGNALS: signals,
-    ...options.env,
-  });
-  const facts = processFacts(pid) as ProcessFacts;
-  return {
-    process: facts,
-    signals: () => (existsSync(signals) ? readFileSync(signals, 'utf8').trim().split('\n') : []),
-  };
-}
-
-async function untilSays(
-  text: string,
-  file: string,
-  words: readonly string[],
-  env: NodeJS.ProcessEnv,
-): Promise<{ readonly child: ChildProcess; readonly pid: number; readonly said: string }> {
-  const child = spawn(file, words, { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  let said = '';
-  for await (const chunk of child.stdout) {
-    said += String(chunk);
-    if (said.includes(text)) break;
-  }
-  return { child, pid: child.pid as number, said };
-}
-
-/** Our script under its own name: what a command line of a daemon looks like. */
-function ownScript(daemon: TestDaemon, name = 'main.ts'): string {
-  const script = join(daemon.dir, name);
-  symlinkSync(holder, script);
-  return script;
+/** A record as an object; `$PID` and `$THREAD` become numbers. */
+function hold(daemon: TestDaemon, record: object | string, options: HolderOptions = {}): Promise<LockHolder> {
+  const text = typeof record === 'string' ? record : JSON.stringify(record).replace(/"\$(PID|THREAD)"/g, '$$$1');
+  return holdLock(daemon, text, options);
 }
 
 describe.each(['current', 'next'] as const)('profile %s: a second start', (profile) => {
@@ -132,20 +95,14 @@ test('a daemon started without -socket is known to hold the default socket', asy
   await using daemon = await prepareDaemon({ profile: 'current' });
   const folder = join(daemon.home, '.claude', 'remote');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const signals = join(daemon.dir, 'signals');
-  const { pid } = await untilSays('held', process.execPath, [ownScript(daemon), '-serve'], {
-    ...daemon.env,
-    HOLD_LOCK: join(folder, 'daemon.lock'),
-    HOLD_RECORD: `{"pid":$PID,"role":"serve","node":"${node}"}`,
-    HOLD_SIGNALS: signals,
-  });
-  const facts = processFacts(pid) as ProcessFacts;
+  const record = { pid: '$PID', role: 'serve', node };
+  const held = await hold(daemon, record, { words: [ownScript(daemon), '-serve'], runDir: folder });
   const token = join(daemon.dir, 'own-token');
   writeFileSync(token, 'token');
   const result = await daemon.run(['-serve', '-wire-profile', 'current', '-token-file', token]);
   expect(result.code).toBe(0);
-  await untilEnded(facts);
-  expect(readFileSync(signals, 'utf8')).toBe('SIGTERM\n');
+  await untilEnded(held.process);
+  expect(held.signals()).toEqual(['SIGTERM']);
 });
 
 describe('a lock whose record is wrong: nobody is signalled, and the start serves without the lock:', () => {
@@ -215,7 +172,7 @@ describe('a lock whose record is wrong: nobody is signalled, and the start serve
     },
     'a program that only has the words of a daemon among its arguments': {
       record: () => ({ pid: '$PID', role: 'serve', node }),
-      words: (daemon) => [holder, ownScript(daemon), '-serve', '-socket', daemon.socket],
+      words: (daemon) => [holderScript, ownScript(daemon), '-serve', '-socket', daemon.socket],
       reason: (daemon, { pid }) => notOurs(pid, daemon),
     },
     'a program with a similar name': {

@@ -138,6 +138,11 @@ export class TestDaemon implements AsyncDisposable {
     return runHoldfast(args, { env: this.env, program: this.#program, ...(input === undefined ? {} : { input }) });
   }
 
+  /** As `run`, started in another folder: for relative paths. */
+  runIn(cwd: string, args: readonly string[]): Promise<RunResult> {
+    return runHoldfast(args, { env: this.env, program: this.#program, cwd });
+  }
+
   /** The one running daemon of this socket. @throws when there is none, or more than one */
   process(): ProcessFacts {
     const found = this.daemons();
