@@ -9,11 +9,15 @@ export function dialReason(error: unknown, host: string, port: number, paths: Pa
   const last = error instanceof AggregateError ? error.errors[error.errors.length - 1] : error;
   const { code, syscall, address = host, port: triedPort = port } = last as ConnectError;
   if (syscall === 'getaddrinfo') {
-    const reason = code === 'ENOTFOUND' ? 'no such host' : paths.reason(last);
-    return `dial tcp: lookup ${host}: ${reason}`;
+    return `dial tcp: lookup ${host}: ${lookupReasons[code ?? ''] ?? paths.reason(last)}`;
   }
   return `dial tcp ${hostAndPort(address, triedPort)}: connect: ${paths.reason(last)}`;
 }
+
+const lookupReasons: Record<string, string> = {
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'temporary failure in name resolution',
+};
 
 interface ConnectError extends NodeJS.ErrnoException {
   readonly address?: string;

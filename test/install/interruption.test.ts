@@ -11,9 +11,12 @@ import {
   renameSync,
   rmSync,
   unlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { runProgram } from '../modes/run-program.ts';
 import { knownFailpoints } from '../support/failpoints.ts';
 import { cleanEnvironment, program, type RunResult } from '../support/holdfast.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -195,4 +198,22 @@ test('a CLI that another install has put in place meanwhile is not taken for one
   unlinkSync(paused);
   expect(readRun(await running.ended).facts.cliError).toBe(`installed cli at ${shop.path('1.2.3')} is not runnable`);
   expect(readFileSync(shop.path('1.2.3'), 'utf8')).toBe(goodCli);
+});
+
+test('a failure that nobody foresaw is told in the one line of facts', async () => {
+  const shop = new Workshop();
+  const paused = join(shop.home, 'paused');
+  const hook = join(shop.home, 'hook.mjs');
+  const watch = `import { existsSync } from 'node:fs';
+    const timer = setInterval(() => {
+      if (!existsSync(${JSON.stringify(paused)})) return;
+      clearInterval(timer);
+      throw new Error('a listener that fails');
+    }, 5);`;
+  writeFileSync(hook, watch);
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+  const install = ['-install', '-cli-dir', shop.folder, '-cli-version', '1.2.3', '-cli-zst', shop.blob()];
+  const env = cleanEnvironment(shop.home, { HOLDFAST_FAILPOINTS: `install.staged=pause(${paused})` });
+  const { facts } = readRun(await runProgram(process.execPath, ['--import', hook, main, ...install], { env }));
+  expect(facts).toMatchObject({ cliPath: shop.path('1.2.3'), cliError: 'holdfast: a listener that fails' });
 });

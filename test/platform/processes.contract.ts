@@ -210,6 +210,15 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
       await endStranger(grandchild);
     });
 
+    test('a child on the null device hands nothing over and drops its input; its end is told', async () => {
+      const [command, ...args] = exitWith(3);
+      const running = new RunningChild(platform, { command, args, streams: 'nullDevice' });
+      await new Promise<void>((resolve) => running.child.writeInput(Buffer.from('nobody reads this'), resolve));
+      await running.ended();
+      expect(running.child.collect()).toEqual({ code: 3, signal: undefined });
+      expect(running.happened).toEqual(['end']);
+    });
+
     test('a collected child keeps its status, and a late signal hits nobody', async () => {
       const [command, ...args] = exitWith(3);
       const running = new RunningChild(platform, { command, args });
