@@ -87,7 +87,7 @@ export async function interleave<Name extends string>(
       if (sample === undefined) continue;
       const figures = await sample();
       // The first round warms caches.
-      if (round > 0) (samples[name] ??= []).push(figures);
+      if (round > 0) samples[name] = [...(samples[name] ?? []), figures];
     }
   }
   return samples;
