@@ -1,6 +1,6 @@
 /** The compressed CLI, open for reading: a local file, or a download in a temporary file. */
 import { createHash } from 'node:crypto';
-import { constants, type FileHandle, open, unlink } from 'node:fs/promises';
+import { constants, type FileHandle, open, stat, unlink } from 'node:fs/promises';
 import type { Paths } from '../../platform/platform.ts';
 import { InstallFailure } from './failure.ts';
 import { isMissing, named } from './system-call.ts';
@@ -61,8 +61,18 @@ export class Blob {
     await this.#handle.close().catch(() => {});
   }
 
-  /** Removes a local blob that has served its purpose. @returns why it is still there; `undefined`: it is gone */
+  /**
+   * Closes a local blob that has served its purpose and removes it, unless the path leads to another file by now: the CLI
+   * itself, where the blob lay at the CLI's path, or a newer upload.
+   * @returns why it is still there; `undefined`: it is gone, or not ours to remove
+   */
   async remove(): Promise<string | undefined> {
+    const [ours, now] = await Promise.all([
+      this.#handle.stat({ bigint: true }),
+      stat(this.path, { bigint: true }).catch(() => undefined),
+    ]);
+    await this.close();
+    if (now?.dev !== ours.dev || now.ino !== ours.ino) return undefined;
     try {
       await named(this.#paths, 'remove', this.path, () => unlink(this.path));
       return undefined;

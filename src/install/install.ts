@@ -149,8 +149,10 @@ class Attempt {
   /** A local blob that could be decompressed has served its purpose, whatever came of it. */
   async #consume(): Promise<void> {
     if (this.#source?.isLocal !== true) return;
-    await this.#source.release();
-    if (!this.#decompressed) return;
+    if (!this.#decompressed) {
+      await this.#source.release();
+      return;
+    }
     const reason = await this.#source.blob.remove();
     if (reason !== undefined) this.#context.warn(`-cli-zst stays: ${reason}`);
   }

@@ -203,6 +203,23 @@ describe.each(profiles)('profile %s: a local blob', (profile) => {
     }
   });
 
+  test('that lies at the very path of the CLI makes way for it', async () => {
+    const shop = new Workshop();
+    const blob = shop.put('1.2.3', pack(goodCli), { mode: 0o644 });
+    const { facts } = await shop.install([...wanted, '-cli-zst', blob], { profile });
+    expect(facts).not.toHaveProperty('cliError');
+    expect(readFileSync(shop.path('1.2.3'), 'utf8')).toBe(goodCli);
+  });
+
+  test('given by a link is consumed as that link', async () => {
+    const shop = new Workshop();
+    const link = join(shop.home, 'link');
+    symlinkSync(shop.blob(), link);
+    await shop.install([...wanted, '-cli-zst', link], { profile });
+    expect(lstatSync(link, { throwIfNoEntry: false })).toBeUndefined();
+    expect(existsSync(join(shop.home, 'blob'))).toBe(true);
+  });
+
   test('that cannot be opened is named with the reason', async () => {
     const shop = new Workshop();
     const missing = join(shop.home, 'missing');
