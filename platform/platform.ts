@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import type { ChildMarkers, Marks } from './child-markers.ts';
 import type { FileOperations } from './files.ts';
+import type { ServiceManager } from './service-manager.ts';
 
 export interface Platform {
   readonly name: 'posix' | 'win32';
@@ -266,6 +267,8 @@ export interface Host {
   home(): string | undefined;
   /** That variable as a message names it: `$HOME`, `%userprofile%` (spec modes.md §4, install.md §1). */
   readonly homeVariable: string;
+  /** What starts programs for a user who has not logged in; `undefined` where there is nothing of that kind. */
+  serviceManager(): Promise<ServiceManager | undefined>;
   /** Starts the daemon in a session of its own, out of reach of our terminal. @throws SystemCallError */
   detach(request: DetachRequest): Detached;
   /** In the detached child: writes one report to the inherited status pipe and closes it. */

@@ -10,6 +10,7 @@ import { mergeSettings, type Settings, withHome } from './daemon/settings.ts';
 import { noModeText, parseFlags, selectMode, usage } from './modes/flags.ts';
 import type { Mode, ModeContext, ModeName } from './modes/mode.ts';
 import { writeWhole } from './modes/standard-output.ts';
+import { isVerb } from './operate/verb-names.ts';
 
 const exitFailed = 1;
 const exitUsage = 2;
@@ -51,6 +52,18 @@ function fail(line: string): number {
 async function run(words: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
   restoreHeldVariables(environment);
   const programName = takeProgramName(environment);
+  const executableDirectory = join(import.meta.dirname, '..', 'bin');
+  let loaded: Promise<Platform> | undefined;
+  const platform = () => {
+    loaded ??= import('../platform/load.ts').then(({ loadPlatform }) => loadPlatform());
+    return loaded;
+  };
+
+  const [verb, ...verbWords] = words;
+  if (isVerb(verb)) {
+    const { runVerb, standardOutput } = await import('./operate/verbs.ts');
+    return runVerb(verb, verbWords, { environment, programName, executableDirectory, platform, ...standardOutput });
+  }
 
   const flags = parseFlags(words);
   if (flags.outcome === 'help') {
@@ -62,7 +75,6 @@ async function run(words: readonly string[], environment: NodeJS.ProcessEnv): Pr
     return exitUsage;
   }
 
-  const executableDirectory = join(import.meta.dirname, '..', 'bin');
   const settings = mergeSettings(flags.given, readConfigurationFiles(executableDirectory));
   const name = selectMode(flags.given, settings.profile);
   if (name === undefined) {
@@ -76,11 +88,6 @@ async function run(words: readonly string[], environment: NodeJS.ProcessEnv): Pr
     if (entry.warnings.includes(mode)) log.warn(mode === 'install' ? 'Install' : 'Server', text);
   }
 
-  let loaded: Promise<Platform> | undefined;
-  const platform = () => {
-    loaded ??= import('../platform/load.ts').then(({ loadPlatform }) => loadPlatform());
-    return loaded;
-  };
   const complete = entry.mayNeedHome ? await completed(settings, platform) : settings;
   if (complete === undefined) {
     const { host } = await platform();

@@ -6,6 +6,7 @@ import type { Host, Paths } from '../platform.ts';
 import { detach } from './detach.ts';
 import { home } from './home.ts';
 import { loginShellVariable } from './login-shell.ts';
+import { dropCleanPages } from './memory.ts';
 import { spawnShortcoming } from './spawn.ts';
 
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
@@ -14,7 +15,7 @@ const retryReadMs = 5;
 const listenPipeIgnored =
   '-listen-pipe is only supported on Windows and is ignored: other platforms serve JSON-RPC over the AF_UNIX socket directly';
 
-export function createHost(paths: Paths): Host {
+export function createHost(os: 'linux' | 'darwin', paths: Paths): Host {
   return {
     home,
     homeVariable: '$HOME',
@@ -22,6 +23,9 @@ export function createHost(paths: Paths): Host {
     detach: (request) => detach(request, paths),
     sameVariable: (a, b) => a === b,
     keepsChildren: () => true,
+    async serviceManager() {
+      return os === 'linux' ? (await import('./systemd.ts')).systemd : (await import('./launchd.ts')).launchd;
+    },
 
     serveWarnings({ listenPipe }) {
       const shortcoming = spawnShortcoming();
@@ -40,6 +44,8 @@ export function createHost(paths: Paths): Host {
       closeSync(fd);
       return true;
     },
+
+    trimMemory: dropCleanPages,
 
     limitOpenFiles() {
       const limit = new BigUint64Array(2);

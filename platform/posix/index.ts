@@ -22,7 +22,7 @@ export function createPlatform(): Platform {
     processes: createProcesses(identities, paths),
     transport: createTransport(os, paths),
     runDirectories: createRunDirectories(paths),
-    host: createHost(paths),
+    host: createHost(os, paths),
     git: createGitHost(),
     files: createFiles(os, paths),
     childMarkers: createChildMarkers(os, identities),

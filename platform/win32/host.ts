@@ -19,6 +19,7 @@ export function createHost(paths: Paths): Host {
     sameVariable,
     detach: (request) => detach(request, paths),
     // Windows has no such limit, and no login shell whose PATH would differ (spec platform.md §1).
+    serviceManager: async () => undefined,
     // Handles of the standard streams are the C library's business; the log's own lines are what grows.
     redirectOutput: () => false,
 

@@ -10,6 +10,7 @@ export type ConfigurationFileName = (typeof configurationFileNames)[number];
 
 export interface ConfigurationFile {
   readonly name: ConfigurationFileName;
+  readonly isThere: boolean;
   /** The last valid value of each key that has one. */
   readonly values: Partial<OptionValues>;
   readonly refusals: readonly Refusal[];
@@ -33,9 +34,14 @@ export function readConfigurationFiles(directory: string): readonly Configuratio
       text = readSmallFile(path);
     } catch (error) {
       const reason = printable(error instanceof Error ? error.message : String(error), 200);
-      return { name, values: {}, refusals: [{ text: `${printable(path, 1024)} is ignored: ${reason}` }] };
+      return {
+        name,
+        isThere: true,
+        values: {},
+        refusals: [{ text: `${printable(path, 1024)} is ignored: ${reason}` }],
+      };
     }
-    return { name, ...parse(name, text ?? '') };
+    return { name, isThere: text !== undefined, ...parse(name, text ?? '') };
   });
 }
 

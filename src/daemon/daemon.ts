@@ -38,8 +38,6 @@ import type { WireLog } from './wire-log.ts';
 
 const tokenFileName = 'daemon.token';
 const pipeFileName = 'rpc.pipe';
-const evictTermMs = 2_000;
-const evictKillMs = 1_000;
 
 /** Serves until something ends it. @returns the exit code */
 export async function runDaemon(context: ModeContext): Promise<number> {
@@ -326,8 +324,8 @@ class Daemon {
         socketIsDefault: settings.effective.socket.source === 'default',
         log: this.#log,
         asker: 'serve',
-        termMs: evictTermMs,
-        killMs: evictKillMs,
+        termMs: timings.evictTermMs,
+        killMs: timings.evictKillMs,
         create: true,
       }));
     if (claimed !== false && 'lock' in claimed) {

@@ -31,6 +31,9 @@ export interface Timings {
   readonly selfProbeReplyMs: number;
   /** A daemon nobody can reach, with nothing to lose, looks so often whether that is still true (design decision 15). */
   readonly unreachableCheckMs: number;
+  /** A daemon that holds the run directory (spec modes.md §7): from SIGTERM to SIGKILL, and after that. */
+  readonly evictTermMs: number;
+  readonly evictKillMs: number;
   /** Children of a dead daemon (spec platform.md §2): from SIGTERM to SIGKILL, after that, how often and how carefully is looked. */
   readonly reapTermMs: number;
   readonly reapKillMs: number;
@@ -59,6 +62,8 @@ export const timings: Timings = {
   orphanGraceMs: 10 * 60_000,
   selfProbeReplyMs: 5_000,
   unreachableCheckMs: 1_000,
+  evictTermMs: 2_000,
+  evictKillMs: 1_000,
   reapTermMs: 2_000,
   reapKillMs: 1_000,
   reapPollMs: 50,

@@ -1,0 +1,50 @@
+/** An agent of launchd (launchd.plist(5)). */
+import { join } from 'node:path';
+import { HostError } from '../errors.ts';
+import type { ServiceManager } from '../service-manager.ts';
+
+const label = 'holdfast.daemon';
+const domain = `gui/${process.getuid?.() ?? 0}`;
+
+export const launchd: ServiceManager = {
+  name: 'launchd',
+  probe: ['launchctl', 'print', domain],
+  mark: '<!-- Written by "holdfast service install"; a change made here is lost with the next one. -->',
+  definitionPath: (home) => join(home, 'Library', 'LaunchAgents', `${label}.plist`),
+  definition: ({ command }) => `<?xml version="1.0" encoding="UTF-8"?>
+${launchd.mark}
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0">
+<dict>
+  <key>Label</key>
+  <string>${label}</string>
+  <key>ProgramArguments</key>
+  <array>
+${command.map((word) => `    <string>${escaped(word)}</string>\n`).join('')}  </array>
+  <key>RunAtLoad</key>
+  <true/>
+  <!-- The command ends when the daemon serves, and leaves it behind. -->
+  <key>AbandonProcessGroup</key>
+  <true/>
+  <key>KeepAlive</key>
+  <dict>
+    <key>SuccessfulExit</key>
+    <false/>
+  </dict>
+  <key>ThrottleInterval</key>
+  <integer>30</integer>
+</dict>
+</plist>
+`,
+  installCommands: (path) => [['launchctl', 'bootstrap', domain, path]],
+  removeCommands: () => [['launchctl', 'bootout', `${domain}/${label}`]],
+  statusCommand: ['launchctl', 'print', `${domain}/${label}`],
+  hint: 'launchd starts it when this user logs in at the screen; it has nothing for users who never do',
+};
+
+function escaped(word: string): string {
+  if (/[\u0000-\u0008\u000b-\u001f]/.test(word)) {
+    throw new HostError(`${JSON.stringify(word)} has a control character, which a property list cannot carry`);
+  }
+  return word.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}

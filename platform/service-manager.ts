@@ -1,0 +1,28 @@
+/** What starts programs for a user who has not logged in: systemd's user manager, launchd. Windows has none of this kind. */
+
+export interface ServiceRequest {
+  /** Absolute path of the program, then its words. */
+  readonly command: readonly string[];
+  /** Children are to live on when the daemon is stopped. */
+  readonly keepsChildren: boolean;
+}
+
+export interface ServiceManager {
+  /** As the user knows it. */
+  readonly name: string;
+  /** Succeeds where the manager can be reached; its failure is shown to the user. */
+  readonly probe: readonly string[];
+  /** Where the manager looks for the definition. */
+  definitionPath(home: string, environment: NodeJS.ProcessEnv): string;
+  /** A mark in every definition we write: a file without it is somebody else's. */
+  readonly mark: string;
+  /** @throws HostError for a word that a definition cannot carry */
+  definition(request: ServiceRequest): string;
+  /** Run in order after the definition is in its place, and before it is removed. */
+  installCommands(definitionPath: string): readonly (readonly string[])[];
+  removeCommands(definitionPath: string): readonly (readonly string[])[];
+  /** Exits with 0 while the service is up; prints what to show. */
+  readonly statusCommand: readonly string[];
+  /** What else a user must do to have the daemon without being logged in; empty: nothing. */
+  readonly hint: string;
+}

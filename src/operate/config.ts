@@ -1,0 +1,174 @@
+/** `holdfast config`: what a start would use, where each value comes from, and every timer there is. */
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { goDuration } from '../daemon/clients.ts';
+import { type ConfigurationFile, readConfigurationFiles } from '../daemon/configuration-file.ts';
+import { levelNamed } from '../daemon/log.ts';
+import { type Option, type OptionName, optionNames, options } from '../daemon/options.ts';
+import { printable } from '../daemon/printable.ts';
+import { mergeSettings, type Settings, withHome } from '../daemon/settings.ts';
+import { type Timings, timings } from '../daemon/timings.ts';
+import { parseFlags } from '../modes/flags.ts';
+import type { Profile } from '../rpc/profiles.ts';
+import { version } from '../version.ts';
+import { timerTexts } from './timer-texts.ts';
+import type { Run, VerbContext } from './verbs.ts';
+
+const exitUsage = 2;
+
+export interface ShownSetting {
+  readonly name: string;
+  /** As it would be written in a configuration file; empty: not set. */
+  readonly value: string;
+  /** `flag`, a configuration file, an environment variable, or where the default comes from. */
+  readonly source: string;
+}
+
+export interface ShownTimer {
+  readonly name: string;
+  readonly milliseconds: number;
+  readonly meaning: string;
+}
+
+export interface ShownConfiguration {
+  readonly version: string;
+  readonly profile: string;
+  readonly files: readonly { readonly path: string; readonly state: string }[];
+  readonly settings: readonly ShownSetting[];
+  readonly timers: readonly ShownTimer[];
+  readonly warnings: readonly string[];
+}
+
+export function defineConfig(command: Command, context: VerbContext, run: Run): void {
+  command
+    .usage('[--json] [-- <flags of holdfast>]')
+    .option('--json', 'for programs')
+    .argument('[flags...]', 'as they would be given to holdfast -serve, after --')
+    .addHelpText('after', '\nShows what a start would use; a running daemon may have been started with other flags.')
+    .action((flags: string[], { json }: { json?: boolean }) =>
+      run(() => showConfiguration(flags, json === true, context)),
+    );
+}
+
+async function showConfiguration(words: readonly string[], json: boolean, context: VerbContext): Promise<number> {
+  const flags = parseFlags(words);
+  if (flags.outcome !== 'parsed' || flags.rest.length > 0) {
+    const reason = flags.outcome === 'failed' ? flags.message : 'want flags after --, as holdfast -serve takes them';
+    context.complain(`holdfast config: ${reason}\n`);
+    return exitUsage;
+  }
+  const files = readConfigurationFiles(context.executableDirectory);
+  const { host } = await context.platform();
+  const merged = mergeSettings(flags.given, files);
+  const home = host.home();
+  const settings = home === undefined ? merged : withHome(merged, home);
+  const shown = configurationOf(settings, files, context);
+  context.print(json ? `${JSON.stringify(shown, null, 2)}\n` : text(shown));
+  return 0;
+}
+
+/** Everything there is to show. */
+export function configurationOf(
+  settings: Settings,
+  files: readonly ConfigurationFile[],
+  { environment, executableDirectory }: Pick<VerbContext, 'environment' | 'executableDirectory'>,
+): ShownConfiguration {
+  return {
+    version,
+    profile: settings.profile.name,
+    files: files.map((file) => ({ path: join(executableDirectory, file.name), state: stateOf(file) })),
+    settings: [
+      ...optionNames.filter((name) => options[name].mode !== 'select').map((name) => settingOf(name, settings)),
+      {
+        name: 'log level',
+        value: levelNamed(environment.CLAUSTRUM_LOG_LEVEL),
+        source: environment.CLAUSTRUM_LOG_LEVEL === undefined ? 'default' : 'CLAUSTRUM_LOG_LEVEL',
+      },
+    ],
+    timers: timersOf(settings),
+    warnings: settings.warnings.map(({ text }) => text),
+  };
+}
+
+function stateOf({ isThere, values, refusals }: ConfigurationFile): string {
+  if (!isThere) return 'not there';
+  if (refusals.some(({ option }) => option === undefined)) return 'ignored';
+  return `${Object.keys(values).length} value(s) read, ${refusals.length} refused`;
+}
+
+function settingOf(name: OptionName, settings: Settings): ShownSetting {
+  const { value, source } = settings.effective[name];
+  if (name === 'git-timeout' && value === undefined) {
+    return { name, value: durationText(settings.gitTimeoutMs), source: `profile ${settings.profile.name}` };
+  }
+  return { name, value: valueText(name, value), source };
+}
+
+function valueText(name: OptionName, value: unknown): string {
+  const { kind }: Option<unknown> = options[name];
+  if (value === undefined) return '';
+  if (kind.placeholder === 'duration') return durationText(value as number);
+  if (name === 'wire-profile') return (value as Profile).name;
+  return withoutCredentials(String(value));
+}
+
+/** An address may carry a password before its host, and a signature in its query. */
+function withoutCredentials(value: string): string {
+  return value
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1[redacted]@')
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/[^?#]*)\?[^#]*/i, '$1?[redacted]');
+}
+
+function timersOf({ profile }: Settings): ShownTimer[] {
+  const names = Object.keys(timerTexts) as (keyof Timings)[];
+  const ofProfile: Record<string, readonly [milliseconds: number, meaning: string]> = {
+    launcherWait: [profile.modes.launcherWaitMs, `-serve waits for the daemon (profile ${profile.name})`],
+    idleClose: [profile.wire.idleCloseMs, `an idle connection is closed (profile ${profile.name}; 0: never)`],
+  };
+  return [
+    ...names.map((name) => ({
+      name: name.replace(/Ms$/, ''),
+      milliseconds: timings[name],
+      meaning: timerTexts[name],
+    })),
+    ...Object.entries(ofProfile).map(([name, [milliseconds, meaning]]) => ({ name, milliseconds, meaning })),
+  ];
+}
+
+/** As a configuration file takes it. */
+function durationText(milliseconds: number): string {
+  if (milliseconds === 0) return '0';
+  return milliseconds % 1000 === 0 ? goDuration(milliseconds) : `${milliseconds}ms`;
+}
+
+function text(shown: ShownConfiguration): string {
+  const lines = [
+    `holdfast ${shown.version}: what a start would use`,
+    '',
+    ...table(shown.files.map(({ path, state }) => [path, state])),
+    '',
+    ...table([
+      ['setting', 'value', 'from'],
+      ...shown.settings.map(({ name, value, source }) => [name, value || '-', source]),
+    ]),
+    '',
+    ...table([
+      ['timer', 'is', 'for'],
+      ...shown.timers.map(({ name, milliseconds, meaning }) => [name, durationText(milliseconds), meaning]),
+    ]),
+  ];
+  if (shown.warnings.length > 0)
+    lines.push('', 'Warnings:', ...shown.warnings.map((warning) => `  ${printable(warning)}`));
+  return `${lines.join('\n')}\n`;
+}
+
+function table(rows: readonly (readonly string[])[]): string[] {
+  const safe = rows.map((row) => row.map((cell) => printable(cell)));
+  const widths = safe[0]?.map((_, column) => Math.max(...safe.map((row) => row[column]?.length ?? 0))) ?? [];
+  return safe.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}

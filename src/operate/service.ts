@@ -1,0 +1,284 @@
+/** `holdfast service install|remove|status`: the daemon without anybody's login, for hosts nobody reaches by ssh first. */
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { HostError } from '../../platform/errors.ts';
+import type { Platform } from '../../platform/platform.ts';
+import type { ServiceManager } from '../../platform/service-manager.ts';
+import { type CommandResult, runCommand } from '../command.ts';
+import { readConfigurationFiles } from '../daemon/configuration-file.ts';
+import type { OptionValues } from '../daemon/options.ts';
+import { ownCommand } from '../daemon/own-process.ts';
+import { printable } from '../daemon/printable.ts';
+import { mergeSettings, withHome } from '../daemon/settings.ts';
+import { parseFlags } from '../modes/flags.ts';
+import { plain, type Run, type VerbContext } from './verbs.ts';
+
+const exitFailed = 1;
+const exitUsage = 2;
+/** What systemctl says for a unit that is not up. */
+const exitNotRunning = 3;
+const commandMs = 60_000;
+const maxOutputBytes = 65_536;
+const tokenBytes = 32;
+const tokenFileName = 'service.token';
+
+/** What the user did or has, told in one line. */
+class Refusal extends Error {
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+export function defineService(command: Command, context: VerbContext, run: Run): void {
+  const sub = (name: string, summary: string): Command => plain(command.command(name), context).description(summary);
+  const refusing = (work: () => Promise<number>) => run(() => work().catch((error) => refused(error, context)));
+  const flagsHelp = 'as holdfast -serve takes them, after --';
+
+  sub('install', 'write the definition, and start the daemon now and with this user’s session')
+    .option('--dry-run', 'show what would be written and run')
+    .argument('[flags...]', flagsHelp)
+    .action((flags: string[], { dryRun = false }) => refusing(() => install(flags, dryRun, context)));
+  sub('remove', 'stop the daemon and remove the definition')
+    .option('--dry-run', 'show what would be run and removed')
+    .action(({ dryRun = false }) => refusing(() => remove(dryRun, context)));
+  sub('status', 'tell whether it is installed and runs').action(() => refusing(() => status(context)));
+  sub('start', 'what the definition runs: starts the daemon with a token of its own')
+    .argument('[flags...]', flagsHelp)
+    .action((flags: string[]) => refusing(() => start(flags, context)));
+}
+
+function refused(error: unknown, { complain }: VerbContext): number {
+  if (error instanceof Refusal) {
+    complain(`holdfast service: ${error.message}\n`);
+    return error.exitCode;
+  }
+  if (error instanceof HostError) {
+    complain(`holdfast service: ${error.message}${error.remedy === '' ? '' : `; ${error.remedy}`}\n`);
+    return exitFailed;
+  }
+  throw error;
+}
+
+// ---- install
+
+async function install(words: readonly string[], dryRun: boolean, context: VerbContext): Promise<number> {
+  const place = await placeOf(context);
+  const { manager, path, platform } = place;
+  const { given, flags } = serveFlags(words, platform);
+  const settings = mergeSettings(given, readConfigurationFiles(context.executableDirectory));
+  const command = [join(context.executableDirectory, 'holdfast'), 'service', 'start', '--', ...flags];
+  const definition = manager.definition({ command, keepsChildren: settings.keepChildren || settings.durable });
+  const commands = manager.installCommands(path);
+  if (dryRun) {
+    context.print(`${path}:\n\n${definition}\n${commands.map(shown).join('')}`);
+    return 0;
+  }
+  refuseForeign(path, manager);
+  await requireManager(place, command);
+  writeDefinition(path, definition);
+  for (const each of commands) await runOrRefuse(each, place);
+  context.print(`The daemon runs, and ${manager.name} starts it from now on: ${path}\n`);
+  if (manager.hint !== '') context.print(`${capitalized(manager.hint)}\n`);
+  return 0;
+}
+
+/** A socket path that is relative would mean another folder to the service. */
+function serveFlags(
+  words: readonly string[],
+  platform: Platform,
+): { readonly given: Partial<OptionValues>; readonly flags: readonly string[] } {
+  const parsed = parseFlags(words);
+  if (parsed.outcome !== 'parsed' || parsed.rest.length > 0) {
+    const reason = parsed.outcome === 'failed' ? parsed.message : 'want flags after --, as holdfast -serve takes them';
+    throw new Refusal(reason, exitUsage);
+  }
+  const { given } = parsed;
+  for (const name of [
+    'token-file',
+    'token-fd',
+    'serve',
+    'bridge',
+    'stop',
+    'install',
+    'version',
+    'probe-cli',
+  ] as const) {
+    if (given[name] !== undefined) {
+      throw new Refusal(
+        `-${name} is not for a service: it starts the daemon with a token of its own, which is in daemon.token`,
+        exitUsage,
+      );
+    }
+  }
+  if (given.socket === undefined) return { given, flags: words };
+  const socket = resolve(platform.paths.expandTilde(given.socket));
+  if (socket === given.socket) return { given, flags: words };
+  // The last one wins.
+  return { given: { ...given, socket }, flags: [...words, '-socket', socket] };
+}
+
+/** Whole or not at all, and only for this user to read. */
+function writeDefinition(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    writeFileSync(temporary, text, { mode: 0o600, flag: 'wx' });
+    renameSync(temporary, path);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+// ---- remove and status
+
+async function remove(dryRun: boolean, context: VerbContext): Promise<number> {
+  const place = await placeOf(context);
+  const { manager, path } = place;
+  const commands = manager.removeCommands(path);
+  if (dryRun) {
+    context.print(`${commands.map(shown).join('')}remove ${path}\n`);
+    return 0;
+  }
+  if (!existsSync(path)) {
+    context.print(`Nothing to remove: there is no ${path}\n`);
+    return 0;
+  }
+  refuseForeign(path, manager);
+  await requireManager(place, undefined);
+  for (const each of commands) await runOrRefuse(each, place);
+  rmSync(path);
+  context.print(`The daemon has ended, and ${manager.name} starts it no more: ${path} is removed\n`);
+  return 0;
+}
+
+async function status(context: VerbContext): Promise<number> {
+  const place = await placeOf(context);
+  const { manager, path } = place;
+  if (!existsSync(path)) {
+    context.print(`Not installed: there is no ${path}\n`);
+    return exitNotRunning;
+  }
+  context.print(`${isOurs(path, manager) ? 'Installed' : 'Somebody else’s definition'}: ${path}\n`);
+  await requireManager(place, undefined);
+  const { stdout, stderr, exit } = await runPlain(manager.statusCommand, place);
+  context.print(readable(Buffer.concat([stdout, stderr])));
+  return exit?.code === 0 ? 0 : exitNotRunning;
+}
+
+// ---- start
+
+/** Runs from the definition, in the background of nobody: a launcher with a token that only this user can read. */
+async function start(words: readonly string[], context: VerbContext): Promise<number> {
+  const platform = await context.platform();
+  const { given } = serveFlags(words, platform);
+  const home = platform.host.home();
+  const merged = mergeSettings(given, readConfigurationFiles(context.executableDirectory));
+  const settings = home === undefined ? merged : withHome(merged, home);
+  const folder = platform.paths.directoryOf(settings.socketPath);
+  platform.runDirectories.create(folder);
+  const directory = platform.runDirectories.open(folder);
+  try {
+    const token = directory.publish(tokenFileName, Buffer.from(randomBytes(tokenBytes).toString('hex')));
+    try {
+      const own = ownCommand(['-serve', '-token-file', token.path, ...words], context.environment);
+      const { spawnSync } = await import('node:child_process');
+      const result = spawnSync(own.file, own.args, { stdio: 'inherit', env: Object.fromEntries(own.env) });
+      return result.status ?? exitFailed;
+    } finally {
+      // The daemon removes it as it reads it; one that could not start has not.
+      token.remove();
+    }
+  } finally {
+    directory.close();
+  }
+}
+
+// ---- the manager
+
+interface Place {
+  readonly platform: Platform;
+  readonly manager: ServiceManager;
+  /** Of the definition. */
+  readonly path: string;
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+async function placeOf({ platform: load, environment }: VerbContext): Promise<Place> {
+  const platform = await load();
+  const manager = await platform.host.serviceManager();
+  if (manager === undefined) {
+    throw new Refusal(
+      'there is no service manager for users here; let the scheduler of tasks run holdfast -serve',
+      exitFailed,
+    );
+  }
+  const home = platform.host.home();
+  if (home === undefined)
+    throw new Refusal(`cannot resolve home directory: ${platform.host.homeVariable} is not defined`, exitFailed);
+  return { platform, manager, path: manager.definitionPath(home, environment), environment };
+}
+
+/** Before anything is changed. */
+async function requireManager(place: Place, command: readonly string[] | undefined): Promise<void> {
+  const { manager } = place;
+  const result = await runPlain(manager.probe, place);
+  if (result.exit?.code === 0) return;
+  const reason = readable(result.combined).trim() || result.failure;
+  const instead =
+    command === undefined
+      ? ''
+      : `; instead, for example, a line for crontab -e: @reboot ${command.map(forShell).join(' ')}`;
+  throw new Refusal(`${manager.name} cannot be used here: ${reason}${instead}`, exitFailed);
+}
+
+async function runOrRefuse(command: readonly string[], place: Place): Promise<void> {
+  const result = await runPlain(command, place);
+  if (result.exit?.code === 0) return;
+  const reason = readable(result.combined).trim() || result.failure;
+  throw new Refusal(`${shown(command).trim()}: ${reason}`, exitFailed);
+}
+
+function runPlain(
+  [command = '', ...args]: readonly string[],
+  { platform, environment }: Place,
+): Promise<CommandResult> {
+  const env = Object.entries(environment).flatMap(([name, value]): [string, string][] =>
+    value === undefined ? [] : [[name, value]],
+  );
+  return runCommand(platform.processes, { command, args, cwd: undefined, env, timeoutMs: commandMs, maxOutputBytes });
+}
+
+function isOurs(path: string, { mark }: ServiceManager): boolean {
+  return readFileSync(path, 'utf8').includes(mark);
+}
+
+function refuseForeign(path: string, manager: ServiceManager): void {
+  if (!existsSync(path) || isOurs(path, manager)) return;
+  throw new Refusal(`${path} was not written by holdfast; move it away first`, exitFailed);
+}
+
+/** Lines of another program, made safe for a terminal. */
+function readable(output: Buffer): string {
+  return output
+    .toString('utf8')
+    .split('\n')
+    .map((line) => printable(line))
+    .join('\n');
+}
+
+function shown(command: readonly string[]): string {
+  return `run ${command.map(forShell).join(' ')}\n`;
+}
+
+function forShell(word: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

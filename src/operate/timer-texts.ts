@@ -1,0 +1,31 @@
+/** What each timer of the daemon is for, as `holdfast config` tells it; the values are src/daemon/timings.ts. */
+import type { Timings } from '../daemon/timings.ts';
+
+export const timerTexts: Record<keyof Timings, string> = {
+  pipeDrainMs: 'something a process left behind may hold its output open after its end',
+  killGraceMs: 'process.killAndWait without timeoutMs',
+  killGraceMaxMs: 'longest timeoutMs of process.killAndWait',
+  killEscalatedMs: 'wait after the SIGKILL of process.killAndWait',
+  supersedeGraceMs: 'from SIGTERM to SIGKILL of a superseded session',
+  retentionMs: 'an ended process can be replayed',
+  retentionCheckMs: 'how often ended processes are looked through',
+  shutdownWaitMs: 'killed processes are waited for at the end',
+  shellPathMs: 'login shell asked for its PATH',
+  agentShellMs: 'login shell asked for its SSH agent',
+  agentGiveUpMs: 'the whole look-up of the SSH agent',
+  agentAcceptMs: 'an SSH agent must accept',
+  agentPendingMs: 'an SSH agent that neither accepts nor refuses ends the hand-off',
+  agentValidMs: 'an SSH agent found is used without another look',
+  halfCloseMs: 'requests of a half-closed connection may still finish',
+  idleCheckMaxMs: 'how often idle connections are looked for, at the least',
+  selfProbeMs: 'how often the daemon looks whether its socket path still leads to it',
+  orphanGraceMs: 'a daemon its socket path no longer leads to waits for a client',
+  selfProbeReplyMs: 'the daemon waits for its own answer',
+  unreachableCheckMs: 'the same look where the folder cannot be watched',
+  evictTermMs: 'from SIGTERM to SIGKILL of a daemon that holds the run directory',
+  evictKillMs: 'wait after that SIGKILL',
+  reapTermMs: 'from SIGTERM to SIGKILL of a dead daemon’s children',
+  reapKillMs: 'wait after that SIGKILL',
+  reapPollMs: 'how often they are looked at meanwhile',
+  reapSecondLookMs: 'second look at a leader that seems gone',
+};

@@ -1,0 +1,7 @@
+/** The operators' verbs by name: a first word that is one of them is no flag and no mode (spec modes.md §1). */
+export const verbNames = ['config', 'service', 'help'] as const;
+export type VerbName = (typeof verbNames)[number];
+
+export function isVerb(word: string | undefined): word is VerbName {
+  return (verbNames as readonly (string | undefined)[]).includes(word);
+}

@@ -1,0 +1,79 @@
+/** `holdfast <verb> …`: reads the words after the verb and runs it. Each verb is loaded only when it is chosen. */
+import { Command, CommanderError } from 'commander';
+import type { Platform } from '../../platform/platform.ts';
+import { writeWhole } from '../modes/standard-output.ts';
+import type { VerbName } from './verb-names.ts';
+
+export interface VerbContext {
+  /** The environment the user started us with. */
+  readonly environment: NodeJS.ProcessEnv;
+  /** Our name as the user typed it. */
+  readonly programName: string;
+  /** Folder of the executable: the configuration files lie there. */
+  readonly executableDirectory: string;
+  /** Loads the adapter on first use; later calls return the same one. */
+  platform(): Promise<Platform>;
+  /** Takes a text for the user. */
+  print(text: string): void;
+  /** Takes a text about a failure. */
+  complain(text: string): void;
+}
+
+/** Adds options, subcommands and `action` to the verb's command; every action resolves to the exit code. */
+export type VerbDefinition = (command: Command, context: VerbContext, run: Run) => void;
+
+/** Wraps the work of an action, so that its exit code is ours. */
+export type Run = (work: () => Promise<number>) => Promise<void>;
+
+interface VerbEntry {
+  readonly summary: string;
+  load(): Promise<VerbDefinition>;
+}
+
+const verbs: Record<Exclude<VerbName, 'help'>, VerbEntry> = {
+  config: {
+    summary: 'show the settings in force, where each comes from, and every timer',
+    load: async () => (await import('./config.ts')).defineConfig,
+  },
+  service: {
+    summary: 'start the daemon with the session of this user: install, remove, status',
+    load: async () => (await import('./service.ts')).defineService,
+  },
+};
+
+const exitUsage = 2;
+
+/** @returns the exit code; 2 for words the verb does not know */
+export async function runVerb(name: VerbName, words: readonly string[], context: VerbContext): Promise<number> {
+  let exitCode = 0;
+  const run: Run = async (work) => {
+    exitCode = await work();
+  };
+  const program = plain(new Command('holdfast'), context)
+    .usage('<verb> [options]')
+    .description('Without a verb holdfast takes flags: see holdfast -help.')
+    .helpCommand('help [verb]', 'show how a verb is used');
+  for (const [each, { summary, load }] of Object.entries(verbs)) {
+    const command = plain(program.command(each), context).description(summary);
+    // `help <verb>` is about a verb that is not the first word.
+    if (each === name || words.includes(each)) (await load())(command, context, run);
+  }
+  try {
+    await program.parseAsync([name, ...words], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? 0 : exitUsage;
+  }
+  return exitCode;
+}
+
+/** For a verb and each of its subcommands: throws instead of ending the process, and writes whole texts. */
+export function plain(command: Command, context: Pick<VerbContext, 'print' | 'complain'>): Command {
+  return command.exitOverride().configureOutput({ writeOut: context.print, writeErr: context.complain });
+}
+
+/** What a user at a terminal gets. */
+export const standardOutput: Pick<VerbContext, 'print' | 'complain'> = {
+  print: (text) => writeWhole(1, text),
+  complain: (text) => writeWhole(2, text),
+};
