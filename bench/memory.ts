@@ -1,6 +1,6 @@
 /** Memory of an idle daemon and an idle bridge once they had time to give back what they do not need. */
-import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { loadPlatform } from '../platform/load.ts';
 import { startDaemon } from '../test/support/daemon.ts';
 import { program } from '../test/support/holdfast.ts';
 import { memoryOf, roundsOr } from './support/processes.ts';
@@ -9,19 +9,36 @@ import { absolute, report } from './support/report.ts';
 const area = 'memory';
 /** Longer than the product waits before it counts as idle. */
 const idleMs = 8_000;
+const { processes } = await loadPlatform();
 const samples = { daemon: [] as Memory[], bridge: [] as Memory[] };
 type Memory = ReturnType<typeof memoryOf>;
 
 for (let round = 0; round < roundsOr(3); round++) {
   await using daemon = await startDaemon();
-  const bridge = spawn(program, ['-bridge', '-socket', daemon.socket], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const answered = new Promise((resolve) => bridge.stdout.once('data', resolve));
-  bridge.stdin.write(`{"jsonrpc":"2.0","id":1,"method":"server.ping","auth":"${daemon.token}"}\n`);
-  await answered;
+  const answered = Promise.withResolvers<void>();
+  // Not by child_process, which would give it socket pairs: sshd and shells give pipes.
+  const bridge = processes.spawn({
+    command: program,
+    args: ['-bridge', '-socket', daemon.socket],
+    cwd: undefined,
+    env: Object.entries(daemon.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])),
+    maxChunkBytes: 32_768,
+    onOutput: () => {
+      answered.resolve();
+      return true;
+    },
+    onOutputEnd: () => {},
+    onEnd: () => bridge.collect(),
+  });
+  bridge.writeInput(
+    Buffer.from(`{"jsonrpc":"2.0","id":1,"method":"server.ping","auth":"${daemon.token}"}\n`),
+    () => {},
+  );
+  await answered.promise;
   await sleep(idleMs);
   samples.daemon.push(memoryOf(daemon.pid()));
-  samples.bridge.push(memoryOf(bridge.pid ?? 0));
-  bridge.kill();
+  samples.bridge.push(memoryOf(bridge.pid));
+  bridge.signal('TERM', 'child');
 }
 
 report(

@@ -41,6 +41,14 @@ export const pipe: KoffiFunc<(ends: Int32Array) => number> = libc.func('int pipe
 export const fcntl: KoffiFunc<(fd: number, command: number, argument: number) => number> = libc.func(
   'int fcntl(int fd, int command, int argument)',
 );
+/** Linux only: moves bytes between a pipe and another descriptor. Offsets are for files and `null` here. */
+export const SPLICE_F_MOVE = 1;
+export const SPLICE_F_NONBLOCK = 2;
+export const splice:
+  | KoffiFunc<(from: number, fromAt: null, to: number, toAt: null, bytes: number, flags: number) => number | bigint>
+  | undefined = darwin
+  ? undefined
+  : libc.func('long splice(int from, void *fromAt, int to, void *toAt, size_t bytes, uint flags)');
 export const dup2: KoffiFunc<(from: number, to: number) => number> = libc.func('int dup2(int from, int to)');
 export const close: KoffiFunc<(fd: number) => number> = libc.func('int close(int fd)');
 
@@ -152,6 +160,17 @@ export const waitpid: KoffiFunc<(pid: number, status: Int32Array, options: numbe
   'int waitpid(int pid, _Out_ int *status, int options)',
 );
 
+// ---- sys/mman.h, malloc.h (Linux)
+
+export const MADV_DONTNEED = 4;
+export const madvise: KoffiFunc<(address: bigint, bytes: bigint, advice: number) => number> | undefined = darwin
+  ? undefined
+  : libc.func('int madvise(uintptr_t address, size_t bytes, int advice)');
+/** glibc only. */
+export const malloc_trim = darwin
+  ? undefined
+  : whereKnown<(keptBytes: number) => number>('int malloc_trim(size_t kept)');
+
 // ---- sys/file.h
 
 export const LOCK_EX = 2;
@@ -171,7 +190,18 @@ export const setrlimit: KoffiFunc<(resource: number, limit: BigUint64Array) => n
   'int setrlimit(int resource, const uint64 *limit)',
 );
 
+// ---- poll.h: struct pollfd is a 32-bit descriptor and two 16-bit sets of events, asked for and found
+
+export const POLLIN = 1;
+export const POLLOUT = 4;
+export const poll: KoffiFunc<(entries: Int32Array, count: number, timeoutMs: number) => number> = libc.func(
+  `int poll(_Inout_ int *entries, ${darwin ? 'uint' : 'ulong'} count, int timeoutMs)`,
+);
+
 // ---- sys/socket.h
+
+export const SHUT_WR = 1;
+export const shutdown: KoffiFunc<(fd: number, how: number) => number> = libc.func('int shutdown(int fd, int how)');
 
 export const SOL_SOCKET = 1;
 export const SO_PEERCRED = 17;

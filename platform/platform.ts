@@ -155,7 +155,19 @@ export interface Transport {
    */
   listen(socketPath: string, events: ListenerEvents): Promise<Listener>;
   /** @throws SystemCallError `dial …: <reason>` */
-  dial(socketPath: string, options?: { readonly timeoutMs?: number }): Promise<Socket>;
+  dial(socketPath: string, options?: DialOptions): Promise<Socket>;
+  /**
+   * Moves bytes between the standard streams and a connection that was dialled `paused`, as spec modes.md §9 has it, and
+   * returns at the end of it; the thread does nothing else meanwhile. `false`: this OS or these streams cannot, nothing
+   * was moved. `undefined` where the OS never can.
+   */
+  readonly relay?: (socket: Socket) => boolean;
+}
+
+export interface DialOptions {
+  readonly timeoutMs?: number;
+  /** Nothing is read from the connection until its `resume`. */
+  readonly paused?: boolean;
 }
 
 export interface ListenerEvents {
@@ -300,6 +312,8 @@ export interface Host {
   keepsChildren(allowed: boolean): boolean;
   /** What was asked for, or is usual, and not to be had on this host; for the log (spec platform.md §3, process.md §11.12). */
   serveWarnings(asked: ServeRequest): readonly string[];
+  /** Gives memory back that an idle process does not need; takes some milliseconds. `undefined` where there is no way to. */
+  readonly trimMemory?: () => void;
   /** Calls back once per kind of request to end; ignores hang-ups and broken pipes from now on. */
   onEndRequest(callback: (reason: 'terminated' | 'interrupt') => void): void;
 }

@@ -5,9 +5,11 @@ import { connect as connectSocket, createServer, type Server, type Socket } from
 import { basename, dirname, join } from 'node:path';
 import * as libc from '../../native-bindings/libc.ts';
 import { HostError, SystemCallError } from '../errors.ts';
-import type { Listener, ListenerEvents, Paths, Transport } from '../platform.ts';
+import type { DialOptions, Listener, ListenerEvents, Paths, Transport } from '../platform.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
+import { dropCleanPages } from './memory.ts';
+import { relayBySplice } from './relay.ts';
 
 /** sizeof(sun_path) less the terminating NUL. */
 const socketPathLimit = { linux: 107, darwin: 103 } as const;
@@ -68,7 +70,7 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
     server.on('error', (error) => events.onError(error));
   }
 
-  function dial(socketPath: string, options: { readonly timeoutMs?: number } = {}): Promise<Socket> {
+  function dial(socketPath: string, options: DialOptions = {}): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const refuse = (error: unknown) =>
         reject(
@@ -83,6 +85,8 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
         return;
       }
       const socket = connectSocket({ path: socketPath, allowHalfOpen: true });
+      // Before the connection stands: a first read is begun with it otherwise.
+      if (options.paused) socket.pause();
       const timer =
         options.timeoutMs === undefined
           ? undefined
@@ -102,7 +106,12 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
     });
   }
 
-  return { halfClose: true, listen, dial };
+  return {
+    halfClose: true,
+    listen,
+    dial,
+    ...(os === 'linux' && { relay: (socket: Socket) => relayBySplice(socket, dropCleanPages) }),
+  };
 }
 
 /** A direct path shows up readable in `ss` and `lsof`; the way through the descriptor is for paths near the limit. */

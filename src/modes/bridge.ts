@@ -12,11 +12,13 @@ export async function runBridge(context: ModeContext): Promise<number> {
   const { transport } = await context.platform();
   let socket: Socket;
   try {
-    socket = await transport.dial(context.settings.socketPath);
+    socket = await transport.dial(context.settings.socketPath, { paused: true });
   } catch (error) {
     writeWhole(2, `claustrum: dial server: ${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   }
+  if (transport.relay?.(socket)) return 0;
+  socket.resume();
   await relay(process.stdin, process.stdout, socket, { halfClose: transport.halfClose });
   return 0;
 }

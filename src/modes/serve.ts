@@ -1,4 +1,6 @@
 /** `-serve`: the launcher in the foreground, or the detached daemon it has started (spec modes.md §6–7). */
+
+import { trimWhenIdle } from '../daemon/idle-memory.ts';
 import { daemonChildVariable } from '../daemon/markers.ts';
 import type { Mode } from './mode.ts';
 
@@ -7,7 +9,10 @@ export const runServe: Mode = async (context) => {
     context.log.raw('holdfast: -durable is not built yet; see README "Limits"');
     return 1;
   }
-  return context.environment[daemonChildVariable] === undefined
-    ? (await import('./launch.ts')).launchDaemon(context)
-    : (await import('../daemon/daemon.ts')).runDaemon(context);
+  if (context.environment[daemonChildVariable] === undefined) {
+    return (await import('./launch.ts')).launchDaemon(context);
+  }
+  const { runDaemon } = await import('../daemon/daemon.ts');
+  trimWhenIdle((await context.platform()).host);
+  return runDaemon(context);
 };

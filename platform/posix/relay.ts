@@ -1,0 +1,103 @@
+/**
+ * The light byte pump of `-bridge` (spec modes.md §9): `poll` and `splice`, so that bytes go from one descriptor to the
+ * other inside the kernel. Linux, with pipes as standard input and output; anything else takes the plain path.
+ */
+import { fstatSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { constants } from 'node:os';
+import * as libc from '../../native-bindings/libc.ts';
+
+/** What one `splice` may move; a pipe holds less, unless somebody has made it larger. */
+const maxMoveBytes = 1024 * 1024;
+/** So long without a byte and the process counts as idle. */
+const idleMs = 2_000;
+const { EAGAIN, EINTR, EINVAL, EPIPE } = constants.errno;
+
+const standardInput = 0;
+const standardOutput = 1;
+
+/** One way, waiting for one of its two ends at a time. */
+interface Direction {
+  readonly from: number;
+  readonly to: number;
+  waitsFor: 'readable' | 'writable';
+}
+
+/** `refused`: nobody takes the bytes; `failed`: there are none to get any more. */
+type Outcome = 'waiting' | 'ended' | 'refused' | 'failed' | 'unsupported';
+
+/**
+ * Moves bytes between the standard streams and a connection nothing was read from yet, until the daemon has closed and
+ * all of its bytes are out, or nobody reads our output any more. Blocks the thread meanwhile; back-pressure is the
+ * kernel's. The descriptors of others keep their flags: `SPLICE_F_NONBLOCK` speaks for pipes, and the connection is ours.
+ * @param onIdle runs once, when nothing has moved for a while
+ * @returns `false`, with nothing moved, where this way is not to be had
+ */
+export function relayBySplice(socket: Socket, onIdle: () => void): boolean {
+  const { poll, splice } = libc;
+  const connection = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd ?? -1;
+  if (splice === undefined || connection < 0 || !isPipe(standardInput) || !isPipe(standardOutput)) return false;
+
+  /** Moves what there is, once: the other way has its turn then. After EAGAIN the other end is the one to wait for. */
+  function move(direction: Direction): Outcome {
+    const flags = libc.SPLICE_F_MOVE | libc.SPLICE_F_NONBLOCK;
+    const moved = Number(splice?.(direction.from, null, direction.to, null, maxMoveBytes, flags));
+    if (moved === 0) return 'ended';
+    if (moved > 0) {
+      movedAnything = true;
+      direction.waitsFor = 'readable';
+      return 'waiting';
+    }
+    const errno = libc.errno();
+    if (errno === EINTR) return 'waiting';
+    if (errno === EINVAL && !movedAnything) return 'unsupported';
+    if (errno !== EAGAIN) return errno === EPIPE ? 'refused' : 'failed';
+    direction.waitsFor = direction.waitsFor === 'readable' ? 'writable' : 'readable';
+    return 'waiting';
+  }
+
+  let movedAnything = false;
+  let toldIdle = false;
+  const down: Direction = { from: connection, to: standardOutput, waitsFor: 'readable' };
+  let up: Direction | undefined = { from: standardInput, to: connection, waitsFor: 'readable' };
+  // struct pollfd { int fd; short events; short revents; }, one for each direction; a negative descriptor is not looked at.
+  const entries = new Int32Array(4);
+  const put = (index: number, direction: Direction | undefined): void => {
+    const readable = direction?.waitsFor === 'readable';
+    entries[2 * index] = direction === undefined ? -1 : readable ? direction.from : direction.to;
+    entries[2 * index + 1] = readable ? libc.POLLIN : libc.POLLOUT;
+  };
+  const isReady = (index: number): boolean => entries[2 * index + 1] >>> 16 !== 0;
+
+  for (;;) {
+    put(0, down);
+    put(1, up);
+    const ready = poll(entries, 2, toldIdle ? -1 : idleMs);
+    if (ready === 0) {
+      toldIdle = true;
+      onIdle();
+    }
+    if (ready <= 0) continue;
+    if (isReady(0)) {
+      const outcome = move(down);
+      if (outcome === 'unsupported') return false;
+      if (outcome !== 'waiting') return true;
+    }
+    if (up !== undefined && isReady(1)) {
+      const outcome = move(up);
+      if (outcome === 'unsupported') return false;
+      if (outcome === 'waiting') continue;
+      up = undefined;
+      // What the daemon said before it stopped to listen is still to be had.
+      if (outcome === 'ended' && libc.shutdown(connection, libc.SHUT_WR) !== 0) return true;
+    }
+  }
+}
+
+function isPipe(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFIFO();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,27 @@
+/** A daemon that has nothing to do gives the memory back that it does not need for waiting. */
+import { performance } from 'node:perf_hooks';
+import type { Host } from '../../platform/platform.ts';
+
+/** How often the daemon looks at how busy it was. */
+const lookMs = 3_000;
+/** The share of the time that counts as idle: a ping now and then, and our own looks. */
+const idleShare = 0.02;
+
+/** Once for each time the daemon becomes idle. */
+export function trimWhenIdle(host: Host): void {
+  const { trimMemory } = host;
+  if (trimMemory === undefined) return;
+  let last = performance.eventLoopUtilization();
+  let trimmed = false;
+  setInterval(() => {
+    const now = performance.eventLoopUtilization();
+    const busy = performance.eventLoopUtilization(now, last).utilization > idleShare;
+    last = now;
+    if (!busy && !trimmed) {
+      trimMemory();
+      // What the trimming itself took is not to count.
+      last = performance.eventLoopUtilization();
+    }
+    trimmed = !busy;
+  }, lookMs).unref();
+}
