@@ -16,8 +16,9 @@ export const systemd: ServiceManager = {
   },
   definition({ command, keepsChildren }) {
     const [program = '', ...words] = command;
-    if (program.includes('$')) {
-      throw new HostError(`${program}: systemd reads no path with a $`, 'put the program into a folder without one');
+    const odd = /["'\\$]/.exec(program)?.[0];
+    if (odd !== undefined) {
+      throw new HostError(`${program}: systemd takes no program whose path has a ${odd}`, 'install holdfast elsewhere');
     }
     return `${systemd.mark}
 [Unit]

@@ -50,8 +50,7 @@ test('sessions are counted by state, and what they keep and use is summed', asyn
   const { daemon, port } = await withMetrics();
   await using _ = daemon;
   await using client = await connect(daemon);
-  const burn =
-    'let n = 0; const end = Date.now() + 150; while (Date.now() < end) n++; console.log("burnt"); setInterval(() => {}, 1000)';
+  const burn = 'while (process.cpuUsage().user < 150e3); console.log("burnt"); setInterval(() => {}, 1000)';
   await client.spawn('busy', process.execPath, ['-e', burn]);
   await client.spawn('over', 'sh', ['-c', 'echo done']);
   await client.spawn('held', 'sh', ['-c', 'sleep 1000 & echo held']);
