@@ -1,0 +1,170 @@
+/** PATH as the user's login shell has it (spec process.md §3.3, platform.md §2 "Login-shell PATH"). */
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { type Client, connect } from '../support/client.ts';
+import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { processFacts, untilEnded } from '../support/processes.ts';
+import { waitUntil } from '../support/wait.ts';
+
+const shell = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
+
+/** A home folder whose login profile says this, read by a real bash. */
+async function withProfile(profile: string, options: DaemonOptions = {}): Promise<TestDaemon> {
+  const daemon = await prepareDaemon({ ...options, env: { SHELL: '/bin/bash', ...options.env } });
+  writeFileSync(join(daemon.home, '.bash_profile'), profile);
+  await daemon.start();
+  return daemon;
+}
+
+/** The PATH a child sees. */
+async function pathOf(client: Client, id = 'path', env?: object): Promise<string> {
+  await client.spawn(id, 'printenv', ['PATH'], env === undefined ? {} : { env });
+  await client.exitOf(id);
+  return client.stream(id).text().trimEnd();
+}
+
+describe('a child has the PATH of the login shell', () => {
+  test.each(['S', 'current', 'next'] as const)('in profile %s', async (profile) => {
+    await using daemon = await withProfile('PATH=/from/the/profile:$PATH', { profile });
+    await using client = await connect(daemon);
+    expect(await pathOf(client)).toMatch(/^\/from\/the\/profile:\/./);
+  });
+
+  test('also when its profile talks, complains and reads its input', async () => {
+    const profile = 'echo "Welcome!"; echo oops >&2; read -r line; printf "no line end"; export PATH=/talks:$PATH';
+    await using daemon = await withProfile(profile);
+    await using client = await connect(daemon);
+    expect(await pathOf(client)).toMatch(/^\/talks:\/./);
+  });
+
+  test('unless the request names one', async () => {
+    await using daemon = await withProfile('PATH=/from/the/profile:$PATH');
+    await using client = await connect(daemon);
+    expect(await pathOf(client, 'mine', { PATH: `/mine:${daemon.env.PATH}` })).toBe(`/mine:${daemon.env.PATH}`);
+  });
+
+  test('and the daemon itself goes on with its own: a program only the shell knows is not found by name', async () => {
+    await using daemon = await prepareDaemon({ env: { SHELL: '/bin/bash' } });
+    const bin = join(daemon.home, 'bin');
+    mkdirSync(bin);
+    writeFileSync(join(bin, 'only-there'), '#!/bin/sh\necho found\n', { mode: 0o755 });
+    writeFileSync(join(daemon.home, '.bash_profile'), `PATH=${bin}:$PATH`);
+    await daemon.start();
+    await using client = await connect(daemon);
+    expect(await pathOf(client)).toContain(bin);
+    const { error } = await client.request('process.spawn', { id: 'p', command: 'only-there' });
+    expect(error?.message).toBe('exec: "only-there": executable file not found in $PATH');
+    await client.spawn('q', 'sh', ['-c', 'only-there']);
+    await client.exitOf('q');
+    expect(client.stream('q').text()).toBe('found\n');
+  });
+
+  test('which is looked up once: a later change of the profile changes nothing', async () => {
+    await using daemon = await withProfile('PATH=/first:$PATH');
+    await using client = await connect(daemon);
+    const before = await pathOf(client, 'before');
+    writeFileSync(join(daemon.home, '.bash_profile'), 'PATH=/second:$PATH');
+    expect(await pathOf(client, 'after')).toBe(before);
+  });
+});
+
+describe('the shell', () => {
+  test('is a login shell that is interactive, and is given seven variables and no more', async () => {
+    await using daemon = await startDaemon({
+      env: {
+        SHELL: shell('dump-environment-shell.sh'),
+        TERM: 'xterm',
+        USER: 'somebody',
+        SECRET: 'no',
+        NODE_OPTIONS: '',
+      },
+    });
+    await using client = await connect(daemon);
+    await pathOf(client);
+    const saw = readFileSync(join(daemon.home, 'shell-saw'), 'utf8').trimEnd().split('\n');
+    expect(saw.at(-1)).toBe('arguments: -l -i -c');
+    // What the shell that dumps adds itself is not ours.
+    expect(
+      saw
+        .slice(0, -1)
+        .filter((line) => !/^(PWD|_|SHLVL|OLDPWD)=/.test(line))
+        .sort(),
+    ).toEqual([
+      'DISABLE_AUTO_UPDATE=true',
+      `HOME=${daemon.home}`,
+      `PATH=${daemon.env.PATH}`,
+      `SHELL=${shell('dump-environment-shell.sh')}`,
+      'TERM=xterm',
+      'USER=somebody',
+      'ZSH_DISABLE_COMPFIX=true',
+    ]);
+  });
+
+  test.each([
+    ['is missing', '/nonexistent/shell'],
+    ['is a folder', '/tmp'],
+    ['is not executable', '/etc/passwd'],
+    ['is not named at all', undefined],
+    ['is named as nothing', ''],
+  ])('that %s is replaced by the first usable one of the host', async (_, SHELL) => {
+    const file = existsSync('/bin/zsh') ? '.zprofile' : '.bash_profile';
+    await using daemon = await prepareDaemon({ env: { SHELL } });
+    writeFileSync(join(daemon.home, file), 'PATH=/fallback:$PATH');
+    await daemon.start();
+    await using client = await connect(daemon);
+    expect(await pathOf(client)).toMatch(/^\/fallback:\/./);
+  });
+
+  test('that fails leaves children the daemon’s PATH, and the log says so', async () => {
+    await using daemon = await prepareDaemon();
+    const broken = join(daemon.dir, 'broken-shell');
+    writeFileSync(broken, '#!/bin/sh\nexit 7\n');
+    chmodSync(broken, 0o755);
+    daemon.env.SHELL = broken;
+    await daemon.start();
+    await using client = await connect(daemon);
+    expect(await pathOf(client)).toBe(daemon.env.PATH);
+    expect(daemon.log()).toMatch(/ WARN {2}\[shellenv\] Failed to extract PATH from login shell: \S/);
+  });
+});
+
+describe('a shell that does not come to an end', () => {
+  const hanging = { env: { SHELL: shell('hanging-login-shell.sh') } };
+  const shellProcess = async (daemon: TestDaemon) => {
+    const file = join(daemon.home, 'shell-pid');
+    const pid = await waitUntil(() => existsSync(file) && Number(readFileSync(file, 'utf8')), 'the shell to run');
+    return waitUntil(() => processFacts(pid), 'the shell');
+  };
+
+  test('costs its limit and is killed; even a PATH that it printed is not used, and one line says so', async () => {
+    await using daemon = await startDaemon({ ...hanging, timings: { shellPathMs: 1000 } });
+    const started = await shellProcess(daemon);
+    await using client = await connect(daemon);
+    expect(await pathOf(client)).toBe(daemon.env.PATH);
+    await untilEnded(started);
+    const lines = daemon.log().split('\n');
+    const text = `[shellenv] Failed to extract PATH from login shell: shell PATH extraction timed out (${hanging.env.SHELL})`;
+    expect(lines.filter((line) => line.endsWith(` WARN  ${text}`))).toHaveLength(1);
+    // The outcome holds: nobody waits a second time.
+    expect(await pathOf(client, 'again')).toBe(daemon.env.PATH);
+    expect(daemon.log().match(/timed out/g)).toHaveLength(1);
+  });
+
+  test('delays neither the start nor any request but a spawn', async () => {
+    await using daemon = await startDaemon({ ...hanging, timings: { shellPathMs: 600_000 } });
+    await using client = await connect(daemon);
+    const spawn = client.post('process.spawn', { id: 'p', command: 'true' });
+    expect(await client.call('server.ping')).toEqual({ pong: true });
+    expect((await client.stdin('q', '')).error?.message).toBe('Process not found');
+    expect(client.replies.some(({ id }) => id === spawn)).toBe(false);
+  });
+
+  test('is killed with the daemon', async () => {
+    await using daemon = await startDaemon({ ...hanging, timings: { shellPathMs: 600_000 } });
+    const started = await shellProcess(daemon);
+    await daemon.stop();
+    await untilEnded(started);
+  });
+});
