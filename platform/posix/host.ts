@@ -6,7 +6,7 @@ import type { Host, Paths } from '../platform.ts';
 import { detach } from './detach.ts';
 import { home } from './home.ts';
 import { loginShellVariable } from './login-shell.ts';
-import { dropCleanPages } from './memory.ts';
+import { trimMemory } from './memory.ts';
 import { spawnShortcoming } from './spawn.ts';
 
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
@@ -45,7 +45,7 @@ export function createHost(os: 'linux' | 'darwin', paths: Paths): Host {
       return true;
     },
 
-    trimMemory: dropCleanPages,
+    trimMemory,
 
     limitOpenFiles() {
       const limit = new BigUint64Array(2);

@@ -1,20 +1,40 @@
 /** Giving memory back that an idle process does not need (Linux; docs/performance.md "Memory"). */
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import * as libc from '../../native-bindings/libc.ts';
+
+/** Above this a collection would hold the loop up for longer than what it brings is worth. */
+const maxCollectedBytes = 64 * 1024 * 1024;
+
+/** Takes some milliseconds, and so does the next work: it is for the moment when nothing is to be done. */
+export function trimMemory(): void {
+  // Most of what a start leaves behind is garbage, and the collector waits for more of it.
+  if (process.memoryUsage().heapUsed < maxCollectedBytes) collectGarbage();
+  dropCleanPages();
+  // The C library keeps what it was given back, too (glibc).
+  libc.malloc_trim?.(0);
+}
+
+/** Node has the collector as a function only behind a flag of V8, which can be set while it runs. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  setFlagsFromString('--no-expose-gc');
+  collect();
+}
 
 /**
  * Drops the clean pages of the program's own files from our memory: the kernel has them in its page cache and maps them
- * again when they are touched. Takes a few milliseconds, and the next work is slower by about as much, so it is for the
- * moment when nothing is to be done. Does nothing where the system cannot tell its mappings.
+ * again when they are touched. Does nothing where the system cannot tell its mappings.
  */
-export function dropCleanPages(): void {
+function dropCleanPages(): void {
   const { madvise } = libc;
   if (madvise === undefined) return;
   for (const { start, end } of cleanFileMappings()) {
     // A failure leaves the pages where they are.
     madvise(start, end - start, libc.MADV_DONTNEED);
   }
-  libc.malloc_trim?.(0);
 }
 
 interface Mapping {

@@ -8,7 +8,7 @@ import { HostError, SystemCallError } from '../errors.ts';
 import type { DialOptions, Listener, ListenerEvents, Paths, Transport } from '../platform.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
-import { dropCleanPages } from './memory.ts';
+import { trimMemory } from './memory.ts';
 import { relayBySplice } from './relay.ts';
 
 /** sizeof(sun_path) less the terminating NUL. */
@@ -110,7 +110,7 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
     halfClose: true,
     listen,
     dial,
-    ...(os === 'linux' && { relay: (socket: Socket) => relayBySplice(socket, dropCleanPages) }),
+    ...(os === 'linux' && { relay: (socket: Socket) => relayBySplice(socket, trimMemory) }),
   };
 }
 

@@ -1,4 +1,5 @@
-/** A daemon that has nothing to do gives the memory back that it does not need for waiting. */
+/** What a daemon does as soon as it has nothing to do: it keeps its compiled code and gives memory back. */
+import { flushCompileCache } from 'node:module';
 import { performance } from 'node:perf_hooks';
 import type { Host } from '../../platform/platform.ts';
 
@@ -13,11 +14,15 @@ export function trimWhenIdle(host: Host): void {
   if (trimMemory === undefined) return;
   let last = performance.eventLoopUtilization();
   let trimmed = false;
+  let kept = false;
   setInterval(() => {
     const now = performance.eventLoopUtilization();
     const busy = performance.eventLoopUtilization(now, last).utilization > idleShare;
     last = now;
     if (!busy && !trimmed) {
+      // The runtime itself does so at its end only, and many a daemon is killed.
+      if (!kept) flushCompileCache();
+      kept = true;
       trimMemory();
       // What the trimming itself took is not to count.
       last = performance.eventLoopUtilization();
