@@ -60,14 +60,17 @@ describe('the page', () => {
     }
   });
 
-  test('names nothing of the host, no session and no path, and has no labels', async () => {
+  test('names nothing of the host, no session and no path; its labels are words of ours', async () => {
     const { daemon, url } = await measured();
     await using _ = daemon;
     await using client = await connect(daemon);
     await client.spawn('secret-session', 'true');
     await client.exitOf('secret-session');
     const text = await (await fetch(`${url}/metrics`)).text();
-    expect(text).not.toMatch(/secret-session|\{/);
+    expect(text).not.toContain('secret-session');
+    expect(text).not.toMatch(/^claustrum_\w+\{/m);
+    const labels = new Set(Array.from(text.matchAll(/[{,](\w+)="/g), ([, name]) => name));
+    expect([...labels].sort()).toEqual(['le', 'method', 'profile', 'state', 'version']);
     expect(text).not.toContain(daemon.dir);
     expect(text).not.toContain(daemon.token);
   });
