@@ -19,10 +19,11 @@ const flood = byLength(1, 8) * 1024 * mebibyte;
 /** spec process.md §9. */
 const window = 16 * mebibyte;
 /**
- * What else may come while one child floods: bytes on their way to a socket, one chunk for each pipe, and what the runtime
- * has not swept yet. A queue that grows with the reader's lag would be a gibibyte.
+ * What else may come while one child floods: bytes on their way to a socket, one chunk for each pipe, and the garbage that
+ * the runtime has not swept yet, for which it takes more room the longer it goes on, up to three semi-spaces of 32 MiB. A
+ * queue that grows with the reader's lag would be as large as the flood.
  */
-const slack = 16 * mebibyte;
+const slack = byLength(24, 96) * mebibyte;
 /** A daemon that went on reading the child as long as there is something would answer a handful. */
 const fewestPings = 200;
 
