@@ -1,12 +1,11 @@
 /** The detached daemon: its start in order, and its end (spec modes.md §7–8). */
 import { randomBytes } from 'node:crypto';
-import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { HostError, SystemCallError } from '../../platform/errors.ts';
+import { SystemCallError } from '../../platform/errors.ts';
 import type { Listener, OwnedFile, Platform, RunDirectory, RunDirectoryLock } from '../../platform/platform.ts';
 import { armFailpoints, failpoint, setFailpointDeath } from '../failpoints.ts';
 import { type AllServices, allMethods } from '../methods/all.ts';
-import { logName, remedyLine } from '../modes/launch.ts';
+import { logName } from '../modes/launch.ts';
 import type { ModeContext } from '../modes/mode.ts';
 import { ChildRecords } from '../records/child-records.ts';
 import { reapChildren } from '../records/reap.ts';
@@ -19,21 +18,14 @@ import { capLog } from './capped-log.ts';
 import { Clients } from './clients.ts';
 import { createCounters } from './counters.ts';
 import type { Log } from './log.ts';
-import {
-  ambientTokenVariable,
-  daemonChildVariable,
-  failedReport,
-  readyReport,
-  statusPipeVariable,
-  tokenPipeVariable,
-  underDaemonVariable,
-} from './markers.ts';
+import { failedReport, readyReport, takeMarkers } from './markers.ts';
 import type { MetricsServer } from './metrics-server.ts';
 import { type Reachability, watchReachability } from './reachability.ts';
 import { RpcLatency } from './rpc-latency.ts';
 import { serveRole, takeLock } from './run-lock.ts';
+import { failureLines } from './start-failure.ts';
 import { timings } from './timings.ts';
-import { readTokenDescriptor, readTokenFile, TokenError } from './token.ts';
+import { takeToken } from './token.ts';
 import type { WireLog } from './wire-log.ts';
 
 const tokenFileName = 'daemon.token';
@@ -57,33 +49,6 @@ export async function runDaemon(context: ModeContext): Promise<number> {
   }
   if (inherited.statusDescriptor !== undefined) platform.host.reportStatus(inherited.statusDescriptor, readyReport);
   return daemon.ended;
-}
-
-/** Reads the launcher's variables and deletes them at once, so that no descendant sees one. */
-function takeMarkers(environment: NodeJS.ProcessEnv): {
-  readonly statusDescriptor: string | undefined;
-  readonly tokenDescriptor: string | undefined;
-} {
-  const taken = {
-    statusDescriptor: environment[statusPipeVariable],
-    tokenDescriptor: environment[tokenPipeVariable],
-  };
-  for (const name of [daemonChildVariable, statusPipeVariable, tokenPipeVariable, ambientTokenVariable]) {
-    delete environment[name];
-  }
-  environment[underDaemonVariable] = '1';
-  return taken;
-}
-
-/** Our own line with number and remedy first, then the contract's reason (spec modes.md §6). */
-function failureLines(error: unknown): string[] {
-  if (error instanceof TokenError) return [error.message];
-  if (error instanceof HostError) {
-    // The pipe's failure is a line of the log and a reason line at once (spec platform.md §3).
-    const reason = error.message.startsWith('[Server] ') ? error.message : `claustrum: ${error.message}`;
-    return [remedyLine(error), reason].filter((line) => line !== '');
-  }
-  return [`holdfast: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`];
 }
 
 class Daemon {
@@ -139,7 +104,7 @@ class Daemon {
     }
     this.#warnAboutSettings();
 
-    const token = this.#readToken(tokenDescriptor);
+    const token = takeToken(settings, tokenDescriptor, this.#platform, this.#log);
     this.#log.redact(token.toString('utf8'));
     const shellPath = lookUpShellPath(this.#platform.host, this.#log, timings.shellPathMs, this.#lifetime.signal);
     await this.#openWireLog();
@@ -277,27 +242,6 @@ class Daemon {
   #keepsChildren(): boolean {
     const { keepChildren, profile } = this.#context.settings;
     return keepChildren && this.#platform.host.keepsChildren(profile.platform.windowsKeepChildren);
-  }
-
-  #readToken(tokenDescriptor: string | undefined): Buffer {
-    const { tokenFile, tokenFd } = this.#context.settings;
-    if (tokenFd !== undefined) {
-      if (tokenDescriptor === undefined) throw new TokenError('claustrum: read --token-fd: no token was handed over');
-      return readTokenDescriptor(tokenDescriptor, this.#platform);
-    }
-    if (tokenFile === undefined) {
-      throw new TokenError('claustrum: daemonized child requires --token-file or --token-fd');
-    }
-    const token = readTokenFile(tokenFile, this.#platform);
-    try {
-      unlinkSync(tokenFile);
-    } catch (error) {
-      this.#log.warn(
-        'daemon',
-        `failed to remove token file: unlink ${tokenFile}: ${this.#platform.paths.reason(error)}`,
-      );
-    }
-    return token;
   }
 
   async #openWireLog(): Promise<void> {

@@ -14,3 +14,19 @@ export const underDaemonVariable = 'CLAUDE_SSH_DAEMON_CHILD';
 /** What the launcher reads from the status pipe. */
 export const readyReport = 'ready';
 export const failedReport = 'failed';
+
+/** Reads the launcher's variables and deletes them at once, so that no descendant sees one. */
+export function takeMarkers(environment: NodeJS.ProcessEnv): {
+  readonly statusDescriptor: string | undefined;
+  readonly tokenDescriptor: string | undefined;
+} {
+  const taken = {
+    statusDescriptor: environment[statusPipeVariable],
+    tokenDescriptor: environment[tokenPipeVariable],
+  };
+  for (const name of [daemonChildVariable, statusPipeVariable, tokenPipeVariable, ambientTokenVariable]) {
+    delete environment[name];
+  }
+  environment[underDaemonVariable] = '1';
+  return taken;
+}

@@ -1,6 +1,8 @@
 /** The token: its sources and its text (spec wire.md §8). It never stands in argv or the environment. */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync, unlinkSync } from 'node:fs';
 import type { Platform } from '../../platform/platform.ts';
+import type { Log } from './log.ts';
+import type { Settings } from './settings.ts';
 
 /** A token has to fit into a request line with room for the rest. */
 export const maxTokenBytes = 512 * 1024;
@@ -58,4 +60,31 @@ export function readTokenDescriptor(descriptor: string, { host }: Pick<Platform,
     throw new TokenError(`claustrum: read --token-fd: ${(error as Error).message}`, { cause: error });
   }
   return tokenOf(content, '--token-fd');
+}
+
+/**
+ * The token of a daemon that starts. The file is removed once it was read; a failed removal is told and no more.
+ * @param descriptor where the launcher has put the token of `-token-fd`
+ * @throws TokenError
+ */
+export function takeToken(
+  { tokenFile, tokenFd }: Pick<Settings, 'tokenFile' | 'tokenFd'>,
+  descriptor: string | undefined,
+  platform: Pick<Platform, 'host' | 'paths'>,
+  log: Log,
+): Buffer {
+  if (tokenFd !== undefined) {
+    if (descriptor === undefined) throw new TokenError('claustrum: read --token-fd: no token was handed over');
+    return readTokenDescriptor(descriptor, platform);
+  }
+  if (tokenFile === undefined) {
+    throw new TokenError('claustrum: daemonized child requires --token-file or --token-fd');
+  }
+  const token = readTokenFile(tokenFile, platform);
+  try {
+    unlinkSync(tokenFile);
+  } catch (error) {
+    log.warn('daemon', `failed to remove token file: unlink ${tokenFile}: ${platform.paths.reason(error)}`);
+  }
+  return token;
 }

@@ -6,6 +6,7 @@ import { HostError } from '../../platform/errors.ts';
 import type { Detached, Platform } from '../../platform/platform.ts';
 import { daemonChildVariable, readyReport, statusPipeVariable, tokenPipeVariable } from '../daemon/markers.ts';
 import { ownCommand } from '../daemon/own-process.ts';
+import { remedyLine } from '../daemon/start-failure.ts';
 import { readTokenDescriptor, TokenError } from '../daemon/token.ts';
 import type { ModeContext } from './mode.ts';
 
@@ -90,14 +91,6 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
 
 function timeoutText(socketPath: string): string {
   return `claustrum: timeout waiting for daemon to accept on ${socketPath}`;
-}
-
-/** Our own line in front of the contract's reason, with what to do about it. */
-export function remedyLine(error: HostError): string {
-  if (error.remedy === '') return '';
-  return error.message.startsWith('listen unix:') || error.message.startsWith('[Server] ')
-    ? `holdfast: ${error.remedy}`
-    : `holdfast: ${error.message}; ${error.remedy}`;
 }
 
 /** Everything on the status pipe; empty when the child died without a word. */
