@@ -140,7 +140,9 @@ class PosixChild implements Child {
   readonly pid: number;
   readonly startTime: number;
   readonly marks: Marks | undefined;
-  readonly #input: Socket | undefined;
+  /** Our end of standard input until something is written: a socket is made then, and many children never need one. */
+  #unusedInput: number | undefined;
+  #input: Socket | undefined;
   readonly #outputs: Readonly<Record<OutputName, Socket>> | undefined;
   #status: ExitStatus | undefined;
 
@@ -149,7 +151,7 @@ class PosixChild implements Child {
     this.startTime = startTime;
     this.marks = marks;
     if (ends !== undefined) {
-      this.#input = openInput(ends.input);
+      this.#unusedInput = ends.input;
       this.#outputs = {
         stdout: this.#openOutput('stdout', ends.stdout, request),
         stderr: this.#openOutput('stderr', ends.stderr, request),
@@ -175,12 +177,19 @@ class PosixChild implements Child {
   }
 
   writeInput(bytes: Buffer, done: () => void): void {
+    if (this.#unusedInput !== undefined) {
+      this.#input = openInput(this.#unusedInput);
+      this.#unusedInput = undefined;
+    }
     if (this.#input === undefined || this.#input.destroyed) setImmediate(done);
     else this.#input.write(bytes, () => done());
   }
 
   closeInput(): void {
     this.#input?.destroy();
+    if (this.#unusedInput === undefined) return;
+    closeSync(this.#unusedInput);
+    this.#unusedInput = undefined;
   }
 
   resume(stream: OutputName): void {

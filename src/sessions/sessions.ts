@@ -42,6 +42,8 @@ export class Sessions {
   /** Spawns of one agent session run one after the other. */
   readonly #supersedes = new Map<string, Promise<void>>();
   #retention: NodeJS.Timeout | undefined;
+  /** No ended process is to be forgotten before this time of `performance.now()`: a spawn need not look at them all. */
+  #nothingOldBefore = 0;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -220,11 +222,17 @@ export class Sessions {
   // ---- retention
 
   #forgetOld(): void {
-    const limit = performance.now() - this.#options.timings.retentionMs;
+    const now = performance.now();
+    if (now < this.#nothingOldBefore) return;
+    const { retentionMs } = this.#options.timings;
+    // What ends from now on is kept for as long at least.
+    this.#nothingOldBefore = now + retentionMs;
     let kept = 0;
     for (const [id, session] of this.#byId) {
       if (session.exitedAt === undefined) continue;
-      if (session.exitedAt > limit) kept++;
+      const oldAt = session.exitedAt + retentionMs;
+      this.#nothingOldBefore = Math.min(this.#nothingOldBefore, Math.max(oldAt, now));
+      if (oldAt > now) kept++;
       else {
         this.#byId.delete(id);
         session.dropReceiver();
