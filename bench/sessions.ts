@@ -1,4 +1,5 @@
 /** A thousand idle sessions: private memory of the daemon for each, and what they cost a session that streams. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from '../test/support/client.ts';
 import { startDaemon } from '../test/support/daemon.ts';
 import { interleave, memoryOf, roundsOr, run } from './support/processes.ts';
@@ -13,10 +14,14 @@ await using alone = await startDaemon();
 await using crowded = await startDaemon();
 await using spawner = await connect(crowded, { keep: 'figures' });
 
+/** Long enough for the daemon to count as idle and to give back what was garbage. */
+const idleMs = 8_000;
+await sleep(idleMs);
 const before = memoryOf(crowded.pid()).private;
 for (let first = 0; first < idle; first += 100) {
   await Promise.all(Array.from({ length: 100 }, (_, index) => spawner.spawn(`idle${first + index}`, '/bin/cat')));
 }
+await sleep(idleMs);
 const perSession = ((memoryOf(crowded.pid()).private - before) * 1e6) / 1024 / idle;
 
 let streams = 0;
