@@ -16,7 +16,7 @@ import type {
 import { collectExit, listenForExits, watchExit } from './exits.ts';
 import type { Identities } from './identity.ts';
 import { planMarkedStart } from './marked-start.ts';
-import { checkSpawn } from './program.ts';
+import { checkProgram, checkSpawn } from './program.ts';
 import { launch, openPipes } from './spawn.ts';
 
 export function createProcesses(identities: Identities, paths: Paths): Processes {
@@ -26,7 +26,7 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
     signalIfSame: identities.signalIfSame,
     self: identities.self,
     check(request) {
-      checkSpawn(request, paths);
+      checkProgram(checkSpawn(request, paths), request, paths);
     },
     spawn(request) {
       const file = checkSpawn(request, paths);

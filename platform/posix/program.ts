@@ -1,6 +1,6 @@
 /** What is tested before a child is started, and the texts of it (spec process.md §3.3–3.4). */
 import { accessSync, constants, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import { goQuote } from '../go-quote.ts';
 import type { Paths, SpawnRequest } from '../platform.ts';
@@ -21,6 +21,20 @@ export function checkSpawn(request: Pick<SpawnRequest, 'command' | 'args' | 'cwd
     throw new SystemCallError(`fork/exec ${file}: ${paths.reasonForCode('EINVAL')}`, 'EINVAL');
   }
   return file;
+}
+
+/** What the kernel would say of `file`, as far as that can be known without a start. */
+export function checkProgram(
+  file: string,
+  { command, cwd }: Pick<SpawnRequest, 'command' | 'cwd'>,
+  paths: Paths,
+): void {
+  try {
+    accessSync(resolve(cwd ?? '', file), constants.X_OK);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    throw new SystemCallError(`fork/exec ${command}: ${paths.reason(error)}`, code, { cause: error });
+  }
 }
 
 function checkDirectory(path: string, paths: Paths): void {

@@ -54,11 +54,8 @@ export class Feed {
    */
   replay(fromSeq: number, whenSent: () => void): void {
     const { lastSeq } = this.#window;
-    if (!this.#fellBehind) {
-      // Frames this connection was still waiting for come first; the replay may repeat them, which clients expect.
-      const owed = new Promised(this.#window, this.#live.next, lastSeq);
-      if (owed.bytesLeft > 0) this.#stages.push({ frames: owed, onSent: () => {} });
-    }
+    // What is owed comes first; the replay may repeat it, which clients expect.
+    if (!this.#fellBehind) this.#promiseOwed();
     this.#stages.push({
       frames: new Promised(this.#window, fromSeq + 1, lastSeq),
       onSent: () => {
@@ -121,6 +118,19 @@ export class Feed {
   /** What was promised is still sent, nothing after it (the client has ended its half, or another one took over). */
   stopLive(): void {
     this.#wantsLive = false;
+  }
+
+  /** The process will write no more: what it has written is still sent, then the feed is done. */
+  finish(): void {
+    if (!this.#fellBehind) this.#promiseOwed();
+    this.#wantsLive = false;
+    this.ready();
+  }
+
+  /** Frames this connection was still waiting for. */
+  #promiseOwed(): void {
+    const owed = new Promised(this.#window, this.#live.next, this.#window.lastSeq);
+    if (owed.bytesLeft > 0) this.#stages.push({ frames: owed, onSent: () => {} });
   }
 
   /** Whether nothing will come any more. */

@@ -168,6 +168,21 @@ export class Session {
     feed.owner.feedGone(feed);
   }
 
+  /**
+   * The table has let go of this process and it will write no more. Its receiver gets what is left of it and holds its
+   * frames no longer than that takes.
+   */
+  finishReceiver(): void {
+    const feed = this.#feed;
+    this.#feed = undefined;
+    feed?.finish();
+  }
+
+  /** Whether `owner` is attached. */
+  isReceivedBy(owner: FeedOwner): boolean {
+    return this.#feed?.owner === owner;
+  }
+
   #evicting(seq: number): void {
     this.#context.counters.replayEvictedFrames++;
     if (!this.#toldEviction) {

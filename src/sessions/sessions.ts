@@ -1,4 +1,5 @@
 /** The engine: every process of this daemon by its id (spec process.md). Doors call it; it knows none of them. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Child, Platform, SignalName } from '../../platform/platform.ts';
 import type { ChildRecords } from '../records/child-records.ts';
 import { agentVariable, childEnvironment } from './environment.ts';
@@ -132,13 +133,13 @@ export class Sessions {
         return child;
       });
     } catch (error) {
-      log.warn('process.Manager', `Failed to start process ${options.id}: ${(error as Error).message}`);
+      this.#tellNotStarted(options, error);
       throw error;
     }
     counters.processSpawns++;
     log.info('process.Manager', `Process ${options.id} started, PID=${session.pid}, command=${options.command}`);
     this.#register(session);
-    if (replaced !== undefined) this.#retire(replaced);
+    if (replaced !== undefined) this.#retire(replaced, owner);
     const feed = session.attach(owner);
     feed.hold();
     return { session, feed };
@@ -159,10 +160,17 @@ export class Sessions {
   }
 
   /** An id is used again (spec process.md §3.5). The new process runs already. */
-  #retire(old: Session): void {
-    if (!this.#options.profile.process.idReuseKillsOld || old.state === 'exited') return;
-    old.dropReceiver();
-    old.killTree('client');
+  #retire(old: Session, owner: FeedOwner): void {
+    if (old.state === 'exited') {
+      // After the reply of the new process no frame of the old one could be told from one of the new.
+      if (old.isReceivedBy(owner)) old.dropReceiver();
+      else old.finishReceiver();
+    } else if (this.#options.profile.process.idReuseKillsOld) {
+      old.dropReceiver();
+      old.killTree('client');
+    } else {
+      old.exited.then(() => old.finishReceiver());
+    }
   }
 
   // ---- supersede (spec process.md §3.6)
@@ -175,6 +183,8 @@ export class Sessions {
     if (this.#options.profile.process.sessionSupersede === 'waitForOldExit') {
       if (rivals.length > 0) this.#checkStartable(options);
       await Promise.all(rivals.map((rival) => this.#endRival(rival)));
+      // The exit frames leave at the end of the turn that made them; the reply comes after them.
+      await nextTurn();
     } else {
       for (const rival of rivals) void this.#endRival(rival);
     }
@@ -183,12 +193,21 @@ export class Sessions {
 
   /** A spawn that cannot work supersedes nothing. */
   #checkStartable(options: SpawnOptions): void {
-    this.#options.platform.processes.check({
-      command: options.command,
-      args: options.args,
-      cwd: this.#workingDirectory(options),
-      env: [...(options.env ?? [])],
-    });
+    try {
+      this.#options.platform.processes.check({
+        command: options.command,
+        args: options.args,
+        cwd: this.#workingDirectory(options),
+        env: [...(options.env ?? [])],
+      });
+    } catch (error) {
+      this.#tellNotStarted(options, error);
+      throw error;
+    }
+  }
+
+  #tellNotStarted({ id }: SpawnOptions, error: unknown): void {
+    this.#options.log.warn('process.Manager', `Failed to start process ${id}: ${(error as Error).message}`);
   }
 
   async #endRival(rival: Session): Promise<void> {
@@ -235,7 +254,7 @@ export class Sessions {
       if (oldAt > now) kept++;
       else {
         this.#byId.delete(id);
-        session.dropReceiver();
+        session.finishReceiver();
       }
     }
     if (kept > 0) return;
