@@ -122,7 +122,9 @@ export class Feed {
 
   /** The process will write no more: what it has written is still sent, then the feed is done. */
   finish(): void {
-    if (!this.#fellBehind) this.#promiseOwed();
+    // A reader that fell behind is still to be told.
+    if (this.#fellBehind) return;
+    this.#promiseOwed();
     this.#wantsLive = false;
     this.ready();
   }

@@ -246,6 +246,28 @@ describe('a receiver that is no more', () => {
     expect([scene.feed.done, scene.events]).toEqual([true, ['reply']]);
   });
 
+  test('because its process has written its last gets the rest of it, whatever the window does meanwhile', () => {
+    const scene = new Scene(2);
+    scene.write(4);
+    expect(scene.takeOnce(frameSize)).toEqual([3]);
+    scene.feed.finish();
+    expect(scene.feed.done).toBe(false);
+    scene.write(20);
+    expect(scene.take()).toEqual([4, 5, 6]);
+    expect([scene.feed.done, scene.events]).toEqual([true, []]);
+  });
+
+  test('because its process has written its last is still told what it has missed', () => {
+    const scene = new Scene(10);
+    scene.reattach(0);
+    scene.write(20);
+    scene.feed.finish();
+    expect(scene.take()).toEqual(range(1, 10));
+    scene.feed.release();
+    scene.take();
+    expect(scene.events).toEqual(['reply', 'fell behind at 11']);
+  });
+
   test('because it has left answers what waited for its frames, and gets none', () => {
     const scene = new Scene(3);
     scene.reattach(0);
