@@ -3,7 +3,6 @@
  * resets, a peer that is gone without a word; through `-bridge` and without it.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
@@ -17,15 +16,13 @@ import { type FaultProxy, type ProxyOptions, startFaultProxy } from '../tools/fa
 import { Noise } from '../tools/noise.ts';
 import { expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { byLength, full, limitMs } from './support/length.ts';
+import { isIdleFor, untilIdle } from './support/processor-time.ts';
 import { WatchedRun } from './support/watched-run.ts';
 
 /** Where a connection is cut, in bytes from its start. Every place in a full run. */
 const cutsToClient = full ? range(1, 4096) : [...range(1, 40), ...range(41, 4096).filter((byte) => byte % 97 === 0)];
 const stallMs = byLength(300, 5_000);
 const silenceMs = byLength(1_000, 10 * 60_000);
-/** Clock ticks (1/100 s) of CPU that somebody who waits may use in one second; a busy loop uses a hundred. */
-const idleTicksPerSecond = 10;
-
 function proxyOf(daemon: TestDaemon, rules: Pick<ProxyOptions, 'toTarget' | 'toClient'>): Promise<FaultProxy> {
   return startFaultProxy({ listen: join(daemon.dir, 'proxy'), target: daemon.socket, ...rules });
 }
@@ -169,7 +166,7 @@ test('a connection that is reset, or whose peer is gone without a word, holds no
   const pid = daemon.pid();
   await steady.call('server.ping');
   await untilIdle(pid);
-  expect(await ticksIn(pid, silenceMs)).toBeLessThanOrEqual((idleTicksPerSecond * silenceMs) / 1000);
+  expect(await isIdleFor(pid, silenceMs)).toBe(true);
   if (full) {
     await daemon.untilLogged(/closing connection idle 5m0s in both directions: @/);
   }
@@ -291,25 +288,4 @@ class Bridge {
 
 function range(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
-}
-
-/** Clock ticks of processor time that the process has used while so much time went by. */
-async function ticksIn(pid: number, ms: number): Promise<number> {
-  const before = ticksOf(pid);
-  await sleep(ms);
-  return ticksOf(pid) - before;
-}
-
-/** Resolves when the process uses next to nothing; a busy loop never does. */
-function untilIdle(pid: number): Promise<true> {
-  return waitUntil(
-    async () => (await ticksIn(pid, 200)) <= idleTicksPerSecond / 5,
-    `process ${pid} to have nothing to do`,
-  );
-}
-
-function ticksOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[11]) + Number(fields[12]);
 }
