@@ -140,7 +140,7 @@ class Daemon {
       sessions,
       daemon: { version, instanceId: this.#instanceId, startedAt },
       requestShutdown: () => {
-        if (!this.#ending) this.#log.info('ServerHandler', 'server.shutdown received over RPC');
+        if (!this.#willEnd) this.#log.info('ServerHandler', 'server.shutdown received over RPC');
         this.end();
       },
     };
@@ -185,6 +185,7 @@ class Daemon {
     });
     await this.#startMetrics(sessions, clients, startedAt);
     this.#log.raw(this.#banner());
+    if (profile.platform.hostCleaner) this.#log.info('daemon', 'host cleaning off: not built');
     this.#watch(token, directory, sessions, clients);
     this.#started = true;
     this.#endRequested?.();
@@ -192,7 +193,7 @@ class Daemon {
 
   #takeSignals(): void {
     this.#platform.host.onEndRequest((reason) => {
-      if (this.#ending) return;
+      if (this.#willEnd) return;
       const children = this.#keepsChildren() ? 'kept' : 'killed';
       this.#log.info('daemon', `received ${reason}; shutting down (children will be ${children})`);
       this.end();
@@ -369,6 +370,11 @@ class Daemon {
   }
 
   // ---- end, in the order of spec modes.md §8
+
+  /** Asked to end already, perhaps during the start. */
+  get #willEnd(): boolean {
+    return this.#ending || this.#endRequested !== undefined;
+  }
 
   /** Begins the end; more calls change nothing. */
   end(): void {

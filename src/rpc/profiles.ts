@@ -119,6 +119,8 @@ export interface Profile {
     readonly sshAgentHandOff: boolean;
     /** Marks in the environment of children, a record of each, and the end of those a dead daemon has left (POSIX). */
     readonly childMarkers: boolean;
+    /** Whether the log says what became of the host cleaner (spec platform.md §2). */
+    readonly hostCleaner: boolean;
   };
 }
 
@@ -260,7 +262,13 @@ const S: Profile = {
       replaceEntry: false,
     },
   },
-  platform: { windowsSignalScope: 'tree', windowsKeepChildren: false, sshAgentHandOff: false, childMarkers: false },
+  platform: {
+    windowsSignalScope: 'tree',
+    windowsKeepChildren: false,
+    sshAgentHandOff: false,
+    childMarkers: false,
+    hostCleaner: false,
+  },
 };
 
 const current: Profile = {
@@ -389,7 +397,13 @@ const next: Profile = {
       replaceEntry: true,
     },
   },
-  platform: { windowsSignalScope: 'child', windowsKeepChildren: true, sshAgentHandOff: true, childMarkers: true },
+  platform: {
+    windowsSignalScope: 'child',
+    windowsKeepChildren: true,
+    sshAgentHandOff: true,
+    childMarkers: true,
+    hostCleaner: true,
+  },
 };
 
 const profiles: Record<ProfileName, Profile> = { S, current, next };
