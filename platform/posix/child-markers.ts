@@ -18,7 +18,7 @@ import { DirectoryHandle } from './directory-handle.ts';
 import { type Identities, openPidfd, signalNumbers } from './identity.ts';
 import { errnoName } from './paths.ts';
 import { createEvidenceReader, type EvidenceReader } from './process-evidence.ts';
-import { exclusiveCreate, readUpTo, unlinkQuietly, writeWhole } from './run-directory.ts';
+import { readUpTo, unlinkQuietly, writeNew } from './run-directory.ts';
 
 export function createChildMarkers(os: 'linux' | 'darwin', identities: Identities): ChildMarkers {
   const evidence = createEvidenceReader(os, identities);
@@ -123,15 +123,12 @@ class PosixRecordFolder implements RecordFolder {
 
   write(name: string, temporary: string, content: Buffer): void {
     const path = this.#handle.at(temporary);
-    const fd = openSync(path, constants.O_WRONLY | exclusiveCreate, 0o600);
+    writeNew(path, content);
     try {
-      writeWhole(fd, content);
       renameSync(path, this.#handle.at(name));
     } catch (error) {
       unlinkQuietly(path);
       throw error;
-    } finally {
-      closeSync(fd);
     }
   }
 

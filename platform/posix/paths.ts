@@ -101,7 +101,7 @@ function clean(path: string): string {
 
 /** libuv has no name for some errors, EDQUOT and ESTALE among them, and says so in the place of the name. */
 function isUnknown(code: string | undefined): boolean {
-  return code?.startsWith('Unknown system error') === true;
+  return code === 'UNKNOWN' || code?.startsWith('Unknown system error') === true;
 }
 
 /** Name of an errno number, e.g. `ENOENT`. */

@@ -96,7 +96,7 @@ function createFolders(path: string): void {
   }
 }
 
-export const exclusiveCreate = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+const exclusiveCreate = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 /** A log that cannot be moved away makes the exclusive create fail, which is the answer the caller needs. */
 function setAside(log: string, rotate: 'unlink' | 'rename'): void {
@@ -119,22 +119,21 @@ class PosixRunDirectory implements RunDirectory {
 
   publish(name: string, content: Buffer): OwnedFile {
     const temporary = this.#handle.at(`${name}-${randomBytes(6).toString('hex')}`);
-    const fd = openSync(temporary, constants.O_WRONLY | exclusiveCreate, 0o600);
+    writeNew(temporary, content);
+    let identity: FileIdentity | undefined;
     try {
-      fchmodSync(fd, 0o600);
-      writeWhole(fd, content);
-      const identity = new FileIdentity(temporary);
+      identity = new FileIdentity(temporary);
       renameSync(temporary, this.#handle.at(name));
-      return {
-        path: `${this.path}/${name}`,
-        remove: () => identity.removeAt(this.#handle.at(name)),
-      };
     } catch (error) {
+      identity?.release();
       unlinkQuietly(temporary);
       throw error;
-    } finally {
-      closeSync(fd);
     }
+    const published = identity;
+    return {
+      path: `${this.path}/${name}`,
+      remove: () => published.removeAt(this.#handle.at(name)),
+    };
   }
 
   removeLeftover(name: string): void {
@@ -239,8 +238,28 @@ class PosixLock implements RunDirectoryLock {
   }
 }
 
-export function writeWhole(fd: number, content: Buffer): void {
-  for (let at = 0; at < content.length; ) at += writeSync(fd, content, at);
+/** A file of ours that is not there yet, 0600, whole or not at all: some file systems tell only at the close what they lost. */
+export function writeNew(path: string, content: Buffer): void {
+  let fd: number | undefined = openSync(path, constants.O_WRONLY | exclusiveCreate, 0o600);
+  try {
+    fchmodSync(fd, 0o600);
+    for (let at = 0; at < content.length; ) at += writeSync(fd, content, at);
+    const written = fd;
+    fd = undefined;
+    closeSync(written);
+  } catch (error) {
+    unlinkQuietly(path);
+    if (fd !== undefined) closeQuietly(fd);
+    throw error;
+  }
+}
+
+function closeQuietly(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {
+    // The first failure is the one to tell.
+  }
 }
 
 export function readUpTo(fd: number, maxBytes: number): string {

@@ -4,6 +4,7 @@
  * character, and no failure of the log (full disk, closed descriptor) reaches the caller.
  */
 import { writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { printable } from './printable.ts';
 import { Secrets } from './secrets.ts';
 
@@ -82,7 +83,7 @@ export function createLog(options: { readonly level: Level; readonly write?: Log
       }
     } catch (error) {
       // ENOSPC, EPIPE, EBADF, a full pipe nobody reads: the daemon is worth more than its log.
-      lost.reason = (error as NodeJS.ErrnoException).code ?? String(error);
+      lost.reason = nameOf(error as NodeJS.ErrnoException);
     }
     if (written > 0) midLine = bytes[written - 1] !== 0x0a;
     return written === bytes.length;
@@ -108,6 +109,13 @@ export function createLog(options: { readonly level: Level; readonly write?: Log
       write = changed;
     },
   };
+}
+
+/** libuv has no name for some errors, an exceeded quota among them. */
+function nameOf(error: NodeJS.ErrnoException): string {
+  const { code, errno = 0 } = error;
+  if (code !== undefined && code !== 'UNKNOWN') return code;
+  return Object.entries(constants.errno).find(([, number]) => number === -errno)?.[0] ?? String(error);
 }
 
 function stamped(level: Level, component: Component, text: string): string {

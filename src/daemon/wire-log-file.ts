@@ -20,8 +20,9 @@ export class WireLogFile {
     this.path = path;
     this.#maxBytes = maxBytes;
     this.#paths = paths;
-    this.#fd = this.#open();
-    this.#bytes = fstatSync(this.#fd).size;
+    const { fd, bytes } = this.#open();
+    this.#fd = fd;
+    this.#bytes = bytes;
   }
 
   /** Writes all of it. @throws Node's error; a part may have been written */
@@ -43,22 +44,24 @@ export class WireLogFile {
     const own = fstatSync(this.#fd, { bigint: true });
     const named = lstatSync(this.path, { bigint: true, throwIfNoEntry: false });
     if (named?.dev === own.dev && named.ino === own.ino) renameSync(this.path, `${this.path}.old`);
-    const fd = this.#open();
-    closeSync(this.#fd);
+    const { fd, bytes } = this.#open();
+    const full = this.#fd;
     this.#fd = fd;
-    this.#bytes = fstatSync(fd).size;
+    this.#bytes = bytes;
+    closeSync(full);
   }
 
-  #open(): number {
+  #open(): { readonly fd: number; readonly bytes: number } {
     const { O_WRONLY, O_APPEND, O_CREAT } = constants;
     let fd: number | undefined;
     try {
       // Not through a link and not into a pipe or device: the mode of whatever is opened is changed. Windows has neither flag.
       const careful = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
       fd = openSync(this.path, O_WRONLY | O_APPEND | O_CREAT | careful, ownerOnly);
-      if (!fstatSync(fd).isFile()) throw new Error('it is not a regular file');
+      const found = fstatSync(fd);
+      if (!found.isFile()) throw new Error('it is not a regular file');
       fchmodSync(fd, ownerOnly);
-      return fd;
+      return { fd, bytes: found.size };
     } catch (error) {
       if (fd !== undefined) closeSync(fd);
       throw new HostError(`wire log: open ${this.path}: ${this.#paths.reason(error)}`, '', { cause: error });
