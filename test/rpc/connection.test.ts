@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { type Client, connect, type Reply } from '../support/client.ts';
 import { prepareDaemon, startDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
-import { residentBytes } from '../support/processes.ts';
+import { type ProcessFacts, processFacts, residentBytes, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 
 /** So long that a close that waits for it fails the test. */
@@ -278,6 +278,18 @@ describe('a client that ends its half', () => {
     await using other = await connect(daemon);
     expect(await other.reattach('stubborn', 0)).toMatchObject({ found: true, running: true });
   });
+});
+
+test('a client that goes away does not stop a kill that it has started', async () => {
+  await using daemon = await startDaemon();
+  await using client = await connect(daemon);
+  const { pid } = await client.spawn('stubborn', ...fixture('ignore-term.sh'), { wantPid: true });
+  await client.untilOutput('stubborn', 'ready');
+  const target = processFacts(pid) as ProcessFacts;
+  client.post('process.killAndWait', { id: 'stubborn', timeoutMs: 300 });
+  await settled(client);
+  client.destroy();
+  await untilEnded(target);
 });
 
 describe('a client that does not read', () => {
