@@ -2,7 +2,14 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { SystemCallError } from '../../platform/errors.ts';
-import type { Listener, OwnedFile, Platform, RunDirectory, RunDirectoryLock } from '../../platform/platform.ts';
+import type {
+  Listener,
+  LockRecord,
+  OwnedFile,
+  Platform,
+  RunDirectory,
+  RunDirectoryLock,
+} from '../../platform/platform.ts';
 import { armFailpoints, failpoint, setFailpointDeath } from '../failpoints.ts';
 import { type AllServices, allMethods } from '../methods/all.ts';
 import { logName } from '../modes/launch.ts';
@@ -22,7 +29,7 @@ import { failedReport, readyReport, takeMarkers } from './markers.ts';
 import type { MetricsServer } from './metrics-server.ts';
 import { type Reachability, watchReachability } from './reachability.ts';
 import { RpcLatency } from './rpc-latency.ts';
-import { serveRole, takeLock } from './run-lock.ts';
+import { lockName, serveRole, takeLock } from './run-lock.ts';
 import { failureLines } from './start-failure.ts';
 import { timings } from './timings.ts';
 import { takeToken } from './token.ts';
@@ -175,7 +182,7 @@ class Daemon {
         onError: (error) => this.#log.error('Server', `accept: ${error.message}`),
       });
       failpoint('daemon.listen.after');
-      this.#lock?.write({
+      this.#recordLock({
         ...this.#lockRecord(),
         instanceId: this.#instanceId,
         startedAt,
@@ -275,8 +282,8 @@ class Daemon {
       }));
     if (claimed !== false && 'lock' in claimed) {
       this.#lock = claimed.lock;
-      this.#lock.write(this.#lockRecord());
-      return;
+      this.#recordLock(this.#lockRecord());
+      if (this.#lock !== undefined) return;
     }
     this.#log.warn(
       'daemon',
@@ -296,6 +303,19 @@ class Daemon {
     if (this.#lock === undefined) return { markedFor: runDirectory, records: undefined };
     await reapChildren({ ...common, timings });
     return { markedFor: runDirectory, records: new ChildRecords({ ...common, instanceId: this.#instanceId }) };
+  }
+
+  /** A record that cannot be written (full disk) costs us the lock, not the start (spec modes.md §7 "Any failure"). */
+  #recordLock(record: LockRecord): void {
+    try {
+      this.#lock?.write(record);
+    } catch (error) {
+      const reason = this.#platform.paths.reason(error);
+      this.#log.warn('daemon', `serve: WARNING write ${this.#directory?.path}/${lockName}: ${reason}`);
+      // Held without a record it would keep the next start from ending us.
+      this.#lock?.letGo();
+      this.#lock = undefined;
+    }
   }
 
   #lockRecord(): { pid: number; role: string; node?: string } {

@@ -1,0 +1,119 @@
+/** Fault table: the disk is full for the log (and the token, and the lock). Serving goes on, and the log goes on when it can. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect } from 'vitest';
+import { connect, type Endpoint } from '../support/client.ts';
+import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { fixture } from '../support/fixtures.ts';
+import { limitMs } from './support/length.ts';
+import * as needs from './support/needs.ts';
+import { WatchedRun } from './support/watched-run.ts';
+
+const test = needs.testNeeding(needs.linux, needs.root);
+
+/** A run directory on a disk of its own, 64 KiB large; more words come before the program. */
+function onSmallDisk(prepare = 'true'): string[] {
+  const script = `mkdir -p -m 700 run && mount -t tmpfs -o size=64k,mode=700 none run && { ${prepare}; } && exec "$@"`;
+  return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'sh'];
+}
+
+/** The run directory as the daemon sees it: its disk is mounted for nobody else. */
+function inside(daemon: TestDaemon, name: string): string {
+  return join('/proc', String(daemon.pid()), 'root', daemon.runDir, name);
+}
+
+function endpoint(daemon: TestDaemon): Endpoint {
+  return { socket: inside(daemon, 'rpc.sock'), token: daemon.token };
+}
+
+const fillUp = 'head -c 1000000 /dev/zero >run/filler 2>/dev/null || true';
+
+describe.each(['S', 'current'] as const)('profile %s', (profile) => {
+  test('a disk that fills up under a running daemon costs lines of the log and nothing else', {
+    timeout: limitMs(60),
+  }, async () => {
+    await using daemon = await startDaemon({ profile, through: onSmallDisk() });
+    using run = new WatchedRun(daemon.dir);
+    await using client = await connect(endpoint(daemon), { observer: run.observer });
+    await client.spawn('echo', ...fixture('echo-lines.ts', ...run.child('echo')));
+    expect(() => writeFileSync(inside(daemon, 'filler'), Buffer.alloc(1_000_000))).toThrow('ENOSPC');
+    const before = readFileSync(inside(daemon, 'remote-server.log'), 'utf8');
+
+    let offset = 0;
+    for (let round = 0; round < 100; round++) {
+      // Each of these writes lines to the log.
+      await using visitor = await connect(endpoint(daemon));
+      await visitor.call('server.ping');
+      await visitor.spawn(`visitor-${round}`, 'true');
+      await visitor.exitOf(`visitor-${round}`);
+      await client.stdin('echo', `line ${round}\n`, offset);
+      offset += `line ${round}\n`.length;
+    }
+    await client.waitFor(() => client.stream('echo').bytes.stdout === offset, 'every line to come back');
+    const during = readFileSync(inside(daemon, 'remote-server.log'), 'utf8');
+    // Less than a page more went in, though a hundred visits are ten times that.
+    expect(during.startsWith(before)).toBe(true);
+    expect(during.length - before.length).toBeLessThan(4096);
+
+    rmSync(inside(daemon, 'filler'));
+    await client.spawn('after', 'true');
+    await client.exitOf('after');
+    await client.kill('echo');
+    await client.exitOf('echo');
+    const lines = readFileSync(inside(daemon, 'remote-server.log'), 'utf8').split('\n');
+    // The line that was cut by the full disk is not continued by the next one.
+    expect(lines.some((line) => /^\d{4}\/\S+ \S+ INFO {2}\[process.Manager\] Process after started/.test(line))).toBe(
+      true,
+    );
+    run.completeWithInput('echo');
+    run.verify();
+    await stop(daemon);
+  });
+
+  test('a start on a full disk serves without what it cannot write', {
+    timeout: limitMs(60),
+  }, async () => {
+    await using daemon = await prepareDaemon({ profile, through: onSmallDisk(fillUp) });
+    await daemon.start();
+    expect(readFileSync(inside(daemon, 'remote-server.log')).length).toBe(0);
+    await using client = await connect(endpoint(daemon));
+    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await client.spawn('p', 'echo', ['served']);
+    await client.untilOutput('p', 'served');
+    // Neither half a token nor a temporary file.
+    const files = readdirSync(inside(daemon, '.'));
+    expect(files.filter((name) => name.startsWith('daemon.token'))).toEqual([]);
+    expect(existsSync(inside(daemon, 'rpc.sock'))).toBe(true);
+    await stop(daemon);
+  });
+
+  test('a limit on the size of files costs lines of the log and nothing else', { timeout: limitMs(60) }, async () => {
+    await using daemon = await startDaemon({ profile });
+    await using client = await connect(daemon);
+    await client.spawn('cat', 'cat');
+    const size = readFileSync(join(daemon.runDir, 'remote-server.log')).length + 10;
+    execFileSync('prlimit', ['--pid', String(daemon.pid()), `--fsize=${size}:`]);
+    const pid = daemon.pid();
+    for (let round = 0; round < 20; round++) {
+      await using visitor = await connect(daemon);
+      await visitor.call('server.ping');
+    }
+    expect(readFileSync(join(daemon.runDir, 'remote-server.log')).length).toBe(size);
+    await client.stdin('cat', 'still here\n');
+    await client.untilOutput('cat', 'still here\n');
+    expect(daemon.pid()).toBe(pid);
+    // Children are under the limit too, and it treats them as it treats any program.
+    await client.spawn('large', 'sh', ['-c', `head -c 1000000 /dev/zero >${join(daemon.dir, 'large')}`]);
+    expect((await client.exitOf('large')).exitCode).not.toBe(0);
+    expect(client.stream('large').text('stderr')).toMatch(/File size limit exceeded|File too large/);
+  });
+});
+
+/** `server.shutdown` through the daemon's own view of its folder. */
+async function stop(daemon: TestDaemon): Promise<void> {
+  await using client = await connect(endpoint(daemon));
+  client.post('server.shutdown');
+  await client.untilClosed();
+  await expect.poll(() => daemon.daemons()).toEqual([]);
+}
