@@ -135,7 +135,8 @@ function isLoopback(address: string): boolean {
 
 /** Of a `Host` header, with or without port. */
 function namesLoopback(host: string | undefined): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(host ?? '');
+  // Every browser names a host; a plain HTTP/1.0 client need not.
+  return host === undefined || /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(host);
 }
 
 function warnAboutAddress(bound: AddressInfo, log: Log): void {
