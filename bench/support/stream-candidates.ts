@@ -3,7 +3,7 @@ import { startDaemon } from '../../test/support/daemon.ts';
 import { cpuSeconds, type Figures, run, type Server, startServer } from './processes.ts';
 import { needed, yardstick } from './yardsticks.ts';
 
-const maxAttempts = 5;
+const maxAttempts = 20;
 
 export interface Streaming {
   /** What the child writes in all, and at a time. */
