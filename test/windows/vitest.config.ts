@@ -17,6 +17,8 @@ export default defineConfig({
     include: ['test/platform/win32.test.ts', 'test/windows/**/*.test.ts'],
     pool: 'forks',
     fileParallelism: false,
+    // As in the project's own configuration.
+    retry: process.env.CI === 'true' ? 1 : 0,
     // Wine starts a Node in half a second.
     testTimeout: 60_000,
     hookTimeout: 60_000,
