@@ -17,6 +17,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { connect } from '../support/client.ts';
 import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { requireKnownFailpoints } from '../support/failpoints.ts';
 import type { RunResult } from '../support/holdfast.ts';
 import { isRunning, type ProcessFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -30,6 +31,15 @@ const mode = (path: string): number => lstatSync(path).mode & 0o777;
 const timeout = (daemon: TestDaemon): string => `claustrum: timeout waiting for daemon to accept on ${daemon.socket}`;
 const inRunDir = (daemon: TestDaemon, name: string): string => join(daemon.runDir, name);
 const tokenFile = (daemon: TestDaemon): string => inRunDir(daemon, 'daemon.token');
+
+/** Stops the next start right after its bind, while the file exists that is named here. */
+function pauseAfterListen(daemon: TestDaemon): string {
+  const pause = join(daemon.dir, 'pause');
+  const rule = `daemon.listen.after=pause(${pause})`;
+  requireKnownFailpoints(rule);
+  daemon.env.HOLDFAST_FAILPOINTS = rule;
+  return pause;
+}
 
 /** `-serve` on this daemon's socket with these words. */
 function serve(daemon: TestDaemon, words: readonly string[], input?: string | Buffer): Promise<RunResult> {
@@ -347,11 +357,8 @@ describe('a daemon that does not come up', () => {
   });
 
   test('within the bound is left alone, and may still come up', async () => {
-    const pause = `/tmp/hf-pause-${process.pid}`;
-    await using daemon = await prepareDaemon({
-      failpoints: `daemon.listen.after=pause(${pause})`,
-      timings: { launcherWaitMs: 300 },
-    });
+    await using daemon = await prepareDaemon({ timings: { launcherWaitMs: 300 } });
+    const pause = pauseAfterListen(daemon);
     const { code, stdout, stderr } = await daemon.launch();
     expect({ code, stdout, stderr }).toEqual({ code: 1, stdout: '', stderr: `${timeout(daemon)}\n` });
     const target = daemon.process();
@@ -455,11 +462,8 @@ describe('a signal during the start', () => {
     ['SIGTERM', 'terminated'],
     ['SIGINT', 'interrupt'],
   ] as const)('%s is remembered: the start completes, then the daemon ends and clears up', async (signal, word) => {
-    const pause = `/tmp/hf-pause-${process.pid}-${signal}`;
-    await using daemon = await prepareDaemon({
-      failpoints: `daemon.listen.after=pause(${pause})`,
-      timings: { launcherWaitMs: 3000 },
-    });
+    await using daemon = await prepareDaemon({ timings: { launcherWaitMs: 3000 } });
+    const pause = pauseAfterListen(daemon);
     const launched = daemon.launch();
     await waitUntil(() => existsSync(pause), 'the daemon to reach the place');
     const target = detached(daemon);
