@@ -10,14 +10,19 @@ import {
   fstatSync,
   lstatSync,
   openSync,
+  readFileSync,
   readlinkSync,
   type Stats,
   statSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { HostError } from '../errors.ts';
+import { isPrivateGroup } from './git-host.ts';
 
-/** Owner the kernel shows for a user that our user namespace does not know (proc_sys_kernel(5)). */
+/**
+ * Owner the kernel shows for a user that our user namespace does not know (proc_sys_kernel(5)). Where the number belongs
+ * to a user we do know, it is that user and nobody else.
+ */
 const overflowUid = 65_534;
 const hasProc = existsSync('/proc/self/fd');
 
@@ -44,8 +49,9 @@ export class DirectoryHandle {
 
   /**
    * Opens a folder that nobody but us and root can redirect or write: neither the folder nor anything above it, on the
-   * path as spelled and on the path as resolved, may belong to another user or be writable by everyone without the
-   * sticky bit (threat 2 of docs/faults.md).
+   * path as spelled and on the path as resolved, may belong to another user or be writable by everyone or by a group
+   * that others are in, without the sticky bit (threat 2 of docs/faults.md). Who can rename a folder can put a link in its
+   * place between any two looks at it.
    * @throws HostError naming the folder at fault, or Node's error
    */
   static openTrusted(path: string): DirectoryHandle {
@@ -95,18 +101,39 @@ function assertTrustedChain(absolute: string): void {
 
 function assertTrusted(path: string, found: Stats): void {
   const own = process.geteuid?.();
-  if (own !== undefined && found.uid !== own && found.uid !== 0 && found.uid !== overflowUid) {
+  if (own !== undefined && found.uid !== own && found.uid !== 0 && !isUnknownUser(found.uid)) {
     throw new HostError(
       `${path} belongs to user ${found.uid}, not to user ${own}`,
       'choose a -socket path below a folder of your own',
     );
   }
-  const writableByAll = (found.mode & 0o002) !== 0;
   const sticky = (found.mode & 0o1000) !== 0;
-  if (found.isDirectory() && writableByAll && !sticky) {
+  if (!found.isDirectory() || sticky) return;
+  if ((found.mode & 0o002) !== 0) {
     throw new HostError(
       `${path} is writable by everyone and has no sticky bit`,
       `chmod o-w ${path}, or choose a -socket path below a folder of your own`,
     );
+  }
+  // Group 0 is root's, and that of everything in containers that run as an arbitrary user.
+  if ((found.mode & 0o020) !== 0 && found.gid !== 0 && !isPrivateGroup(found.gid)) {
+    throw new HostError(
+      `${path} is writable by group ${found.gid}, which others may be in, and has no sticky bit`,
+      `chmod g-w ${path}, or choose a -socket path below a folder of your own`,
+    );
+  }
+}
+
+/** Only in a user namespace that leaves the number out. */
+function isUnknownUser(uid: number): boolean {
+  if (uid !== overflowUid) return false;
+  try {
+    const known = readFileSync('/proc/self/uid_map', 'latin1').trim().split('\n');
+    return known.every((line) => {
+      const [first, , count] = line.trim().split(/\s+/).map(Number);
+      return uid < first || uid >= first + count;
+    });
+  } catch {
+    return false;
   }
 }

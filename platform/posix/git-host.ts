@@ -18,7 +18,7 @@ export function createGitHost(): GitHost {
  * The group that many systems make for each user: our own gid, in the user list once, and its group lines name nobody
  * but that user. Users of a directory service are in no file, so their groups count as shared.
  */
-function isPrivateGroup(gid: number): boolean {
+export function isPrivateGroup(gid: number): boolean {
   if (gid !== process.getegid?.()) return false;
   const users = linesOf('/etc/passwd').filter((fields) => fields[3] === String(gid));
   const [user] = users;

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
-  existsSync,
   fchmodSync,
   fstatSync,
   ftruncateSync,
@@ -44,6 +43,7 @@ export function createRunDirectories(paths: Paths): RunDirectories {
       try {
         createFolders(resolve(path));
       } catch (error) {
+        if (error instanceof HostError) throw error;
         throw new HostError(`mkdir ${path}: ${paths.reason(error)}`, '', { cause: error });
       }
     },
@@ -76,23 +76,26 @@ export function createRunDirectories(paths: Paths): RunDirectories {
 }
 
 /**
- * Not Node's `recursive`: that one tries for ever where a parent is there and yet nothing can be made in it (/proc).
- * @throws Node's error
+ * Makes what is missing of a path, each folder through its trusted parent held open, so that nobody's link leads us to
+ * make one elsewhere. Not Node's `recursive`: that one tries for ever where a parent is there and yet nothing can be made
+ * in it (/proc).
+ * @throws HostError for a parent that others can redirect or write, or Node's error
  */
 function createFolders(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  const parent = dirname(path);
+  if (parent !== path) createFolders(parent);
+  const above = DirectoryHandle.openTrusted(parent);
   try {
-    mkdirSync(path, 0o700);
+    mkdirSync(above.at(basename(path)), 0o700);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') {
-      if (statSync(path).isDirectory()) return;
-      // What a bind in it would say, and mkdir with parents elsewhere.
-      throw Object.assign(new Error(`${path} is not a folder`, { cause: error }), { code: 'ENOTDIR' });
-    }
-    const parent = dirname(path);
-    if (code !== 'ENOENT' || parent === path || existsSync(parent)) throw error;
-    createFolders(parent);
-    mkdirSync(path, 0o700);
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    // Another start was faster, or something else stands there.
+    if (statSync(path).isDirectory()) return;
+    // What a bind in it would say, and mkdir with parents elsewhere.
+    throw Object.assign(new Error(`${path} is not a folder`, { cause: error }), { code: 'ENOTDIR' });
+  } finally {
+    above.close();
   }
 }
 
