@@ -207,7 +207,7 @@ test('the property list for launchd carries every word as it is', () => {
   expect(strings).toEqual(['/p', `&lt;&amp;&gt;"'`, '$HOME', 'ü']);
   const python = spawnSync(
     'python3',
-    ['-c', 'import plistlib,sys,json; print(json.dumps(plistlib.load(sys.stdin.buffer)))'],
+    ['-c', 'import plistlib,sys,json; print(json.dumps(plistlib.loads(sys.stdin.buffer.read())))'],
     { input: text },
   );
   if (python.status === 0) {
