@@ -46,7 +46,10 @@ testNeeding(root, installed('socat', 'socat'), installed('setpriv', 'util-linux'
 );
 
 test('threat 7: the token is in no log, no argument list, no environment, no error and no metric', async () => {
-  await using daemon = await startDaemon({ flags: ['-metrics-addr', '127.0.0.1:0'], profile: 'next' });
+  // Node's own debug output would show every byte that is read; it is for the user's programs, not for our runtime.
+  const env = { NODE_DEBUG: '*', NODE_DEBUG_NATIVE: '*' };
+  await using daemon = await startDaemon({ flags: ['-metrics-addr', '127.0.0.1:0'], profile: 'next', env });
+  const metrics = /metrics: listening on (\S+)$/.exec(await daemon.untilLogged(/metrics: listening on /))?.[1];
   await using client = await connect(daemon);
   const { token } = daemon;
   await client.spawn('p', 'sh', ['-c', 'env; cat /proc/$PPID/cmdline | tr "\\0" " "; cat']);
@@ -57,8 +60,10 @@ test('threat 7: the token is in no log, no argument list, no environment, no err
   await client.untilOutput('p', 'src/main.ts');
 
   const facts = daemon.process();
+  const scraped = await fetch(`http://${metrics}/metrics`, { headers: { connection: 'close' } });
   const seen = [
     daemon.log(),
+    await scraped.text(),
     readFileSync(`/proc/${facts.pid}/cmdline`, 'latin1'),
     readFileSync(`/proc/${facts.pid}/environ`, 'latin1'),
     ...daemon
@@ -69,6 +74,7 @@ test('threat 7: the token is in no log, no argument list, no environment, no err
       ]),
     ...client.stream('p').text('stdout').split('\n'),
   ];
+  expect(seen[1]).toContain('claustrum_connections_total');
   expect(daemon.processes().length).toBeGreaterThan(1);
   expect(seen.filter((text) => text.includes(token))).toEqual([]);
   expect(daemon.log()).toContain('[redacted]');
