@@ -48,12 +48,20 @@ function watchLeftover({
   sessionCount,
   end,
 }: ReachabilityOptions): Reachability {
+  /** Set only while nobody is connected and nothing runs: a daemon that holds sessions is not woken for this. */
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
   const check = (): void => {
-    if (connectionCount() === 0 && sessionCount() === 0 && !listener.leadsHere()) end();
+    clearTimeout(timer);
+    if (stopped || connectionCount() > 0 || sessionCount() > 0) return;
+    if (!listener.leadsHere()) {
+      end();
+      return;
+    }
+    // The watch is prompt; the timer sees what no watch tells: a folder above was renamed, another host has changed a
+    // network folder, this host has no watches left.
+    timer = setTimeout(check, timings.unreachableCheckMs).unref();
   };
-  // The watch is prompt; the timer sees what no watch tells: a folder above was renamed, another host has changed a
-  // network folder, this host has no watches left.
-  const timer = setInterval(check, timings.unreachableCheckMs).unref();
   let stopWatch = (): void => {};
   try {
     stopWatch = directory.watch(check);
@@ -63,7 +71,8 @@ function watchLeftover({
   return {
     check,
     stop() {
-      clearInterval(timer);
+      stopped = true;
+      clearTimeout(timer);
       stopWatch();
     },
   };
