@@ -51,6 +51,9 @@ export const splice:
   : libc.func('long splice(int from, void *fromAt, int to, void *toAt, size_t bytes, uint flags)');
 export const dup2: KoffiFunc<(from: number, to: number) => number> = libc.func('int dup2(int from, int to)');
 export const close: KoffiFunc<(fd: number) => number> = libc.func('int close(int fd)');
+export const write: KoffiFunc<(fd: number, bytes: Buffer, length: number) => number | bigint> = libc.func(
+  'long write(int fd, const void *bytes, size_t length)',
+);
 
 export const _SC_CLK_TCK = darwin ? 3 : 2;
 export const sysconf: KoffiFunc<(name: number) => number> = libc.func('long sysconf(int name)');

@@ -58,6 +58,8 @@ export interface SpawnRequest {
   readonly env: ReadonlyArray<readonly [name: string, value: string]>;
   /** Largest piece of output handed over at once, in bytes. */
   readonly maxChunkBytes: number;
+  /** Where output is read into, `maxChunkBytes` long; `undefined`: a buffer of the adapter's. Several children may share it. */
+  readonly readBuffer?: Buffer | undefined;
   /**
    * `nullDevice`: the three standard streams are the null device, so nothing the child leaves behind can hold a pipe of ours.
    * `onOutput` and `onOutputEnd` are never called then, and input is dropped.
@@ -156,6 +158,12 @@ export interface Transport {
   listen(socketPath: string, events: ListenerEvents): Promise<Listener>;
   /** @throws SystemCallError `dial …: <reason>` */
   dial(socketPath: string, options?: DialOptions): Promise<Socket>;
+  /**
+   * Gives the kernel as much as it takes at once, past the queue of the stream, which must be empty. Several times cheaper
+   * than `Socket.write`. @returns how many bytes were taken; 0 also for a broken connection, which the next `Socket.write`
+   * finds out. `undefined` where the OS has no such call.
+   */
+  readonly sendNow?: (socket: Socket, bytes: Buffer) => number;
   /**
    * Moves bytes between the standard streams and a connection that was dialled `paused`, as spec modes.md §9 has it, and
    * returns at the end of it; the thread does nothing else meanwhile. `false`: this OS or these streams cannot, nothing

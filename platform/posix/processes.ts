@@ -161,7 +161,7 @@ class PosixChild implements Child {
   }
 
   #openOutput(name: OutputName, fd: number, request: SpawnRequest): Socket {
-    const buffer = readBuffer(request.maxChunkBytes);
+    const buffer = request.readBuffer ?? readBuffer(request.maxChunkBytes);
     const socket = new Socket({
       fd,
       readable: true,

@@ -6,6 +6,7 @@ import { fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
+import { socketDescriptor } from './socket-descriptor.ts';
 
 /** What one `splice` may move; a pipe holds less, unless somebody has made it larger. */
 const maxMoveBytes = 1024 * 1024;
@@ -35,7 +36,7 @@ type Outcome = 'waiting' | 'ended' | 'refused' | 'failed' | 'unsupported';
  */
 export function relayBySplice(socket: Socket, onIdle: () => void): boolean {
   const { poll, splice } = libc;
-  const connection = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd ?? -1;
+  const connection = socketDescriptor(socket);
   if (splice === undefined || connection < 0 || !isPipe(standardInput) || !isPipe(standardOutput)) return false;
 
   /** Moves what there is, once: the other way has its turn then. After EAGAIN the other end is the one to wait for. */

@@ -10,6 +10,7 @@ import { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
 import { trimMemory } from './memory.ts';
 import { relayBySplice } from './relay.ts';
+import { socketDescriptor } from './socket-descriptor.ts';
 
 /** sizeof(sun_path) less the terminating NUL. */
 const socketPathLimit = { linux: 107, darwin: 103 } as const;
@@ -110,8 +111,15 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
     halfClose: true,
     listen,
     dial,
+    sendNow,
     ...(os === 'linux' && { relay: (socket: Socket) => relayBySplice(socket, trimMemory) }),
   };
+}
+
+/** libuv's sockets do not block, and the runtime ignores SIGPIPE. */
+function sendNow(socket: Socket, bytes: Buffer): number {
+  const fd = socketDescriptor(socket);
+  return fd < 0 ? 0 : Math.max(0, Number(libc.write(fd, bytes, bytes.length)));
 }
 
 /** A direct path shows up readable in `ss` and `lsof`; the way through the descriptor is for paths near the limit. */
@@ -153,9 +161,9 @@ function renameOver(from: string, to: string): void {
  * (threat 1 of docs/faults.md). Root may connect: it could read our memory anyway.
  */
 function foreignPeer(socket: Socket, os: 'linux' | 'darwin'): string | undefined {
-  const fd = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd;
+  const fd = socketDescriptor(socket);
   const own = process.geteuid?.();
-  if (fd === undefined || fd < 0 || own === undefined) return undefined;
+  if (fd < 0 || own === undefined) return undefined;
   const uid = os === 'linux' ? peerUidLinux(fd) : peerUidDarwin(fd);
   if (uid === undefined || uid === own || uid === 0) return undefined;
   return `peer has uid ${uid}, this daemon serves uid ${own} only`;

@@ -7,7 +7,7 @@ import { toSocket } from './handles.ts';
 import { openPipes } from './pipes.ts';
 
 /** What the streams tell the owner of the child. */
-export type StreamEvents = Pick<SpawnRequest, 'maxChunkBytes' | 'onOutput' | 'onOutputEnd'>;
+export type StreamEvents = Pick<SpawnRequest, 'maxChunkBytes' | 'readBuffer' | 'onOutput' | 'onOutputEnd'>;
 
 /** The child's standard handles, in their order; the caller closes them. */
 export type ChildEnds = readonly [input: Handle, output: Handle, errors: Handle];
@@ -95,7 +95,7 @@ function openInput(handle: Handle): Socket {
 }
 
 function openOutput(name: OutputName, handle: Handle, events: StreamEvents): Socket {
-  const buffer = readBuffer(events.maxChunkBytes);
+  const buffer = events.readBuffer ?? readBuffer(events.maxChunkBytes);
   const socket = toSocket(handle, {
     readable: true,
     writable: false,

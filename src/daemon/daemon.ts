@@ -17,6 +17,7 @@ import type { ModeContext } from '../modes/mode.ts';
 import { ChildRecords } from '../records/child-records.ts';
 import { reapChildren } from '../records/reap.ts';
 import { createDispatcher } from '../rpc/dispatcher.ts';
+import { Pace } from '../sessions/pace.ts';
 import { Sessions, type SessionsOptions } from '../sessions/sessions.ts';
 import { ShellAgent } from '../sessions/shell-agent.ts';
 import { lookUpShellPath } from '../sessions/shell-path.ts';
@@ -122,12 +123,14 @@ class Daemon {
     const marking = await this.#takeOverChildren();
 
     const startedAt = Date.now();
+    const pace = new Pace();
     const sessions = new Sessions({
       platform: this.#platform,
       profile,
       log: this.#log,
       counters: this.#counters,
       timings,
+      pace,
       shellPath,
       shellAgent: profile.platform.sshAgentHandOff
         ? new ShellAgent({ platform: this.#platform, log: this.#log, timings, signal: this.#lifetime.signal })
@@ -164,6 +167,8 @@ class Daemon {
       log: this.#log,
       counters: this.#counters,
       timings,
+      pace,
+      sendNow: this.#platform.transport.sendNow,
       wireLog: this.#wireLog,
       reattachClosesOld: profile.process.reattachClosesOld,
       idleCloseMs: profile.wire.idleCloseMs,

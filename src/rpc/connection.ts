@@ -4,11 +4,11 @@ import type { Counters } from '../daemon/counters.ts';
 import type { Log } from '../daemon/log.ts';
 import type { Timings } from '../daemon/timings.ts';
 import type { Feed } from '../sessions/feed.ts';
+import type { Pace } from '../sessions/pace.ts';
 import { windowBytes } from '../sessions/session.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';
 import { LineReader, maxLineBytes } from './line-reader.ts';
-import { Outbox } from './outbox.ts';
-import type { WireTap } from './wire-tap.ts';
+import { Outbox, type OutboxOptions } from './outbox.ts';
 
 /** While more replies than this are unsent, no further request is read. */
 const maxUnsentReplyBytes = 1024 * 1024;
@@ -27,13 +27,12 @@ const maxBulkCalls = 16;
 /** Lines of such calls kept for their turn; beyond, reading stops. */
 const maxDeferredBytes = 1024 * 1024;
 
-export interface ConnectionContext {
+export interface ConnectionContext extends OutboxOptions {
   readonly dispatcher: Dispatcher;
   readonly log: Log;
   readonly counters: Counters;
   readonly timings: Timings;
-  /** Looks on at the connection; `undefined`: nobody does. */
-  readonly tap?: WireTap | undefined;
+  readonly pace: Pace;
   /** Profile row `process.reattachClosesOld`. */
   readonly reattachClosesOld: boolean;
   /** The socket is closed and everything of it let go. */
@@ -61,10 +60,11 @@ export class Connection implements Caller {
   constructor(socket: Socket, context: ConnectionContext) {
     this.#socket = socket;
     this.#context = context;
-    this.#outbox = new Outbox(socket, () => this.#goOn(), context.tap);
+    this.#outbox = new Outbox(socket, () => this.#goOn(), context);
     context.log.info('Server', 'New connection from: @');
     socket.on('data', (chunk) => {
       if (this.#closing) return;
+      context.pace.requestCame();
       this.#lines.push(chunk as Buffer);
       this.#serve();
     });
@@ -76,7 +76,8 @@ export class Connection implements Caller {
 
   /** Bytes moved in either direction so far; the idle check compares two readings. */
   get bytesMoved(): number {
-    return this.#socket.bytesRead + this.#socket.bytesWritten - this.#socket.writableLength;
+    const { bytesRead, bytesWritten, writableLength } = this.#socket;
+    return bytesRead + bytesWritten - writableLength + this.#outbox.bytesSentNow;
   }
 
   // ---- requests
@@ -169,8 +170,8 @@ export class Connection implements Caller {
     }
   }
 
-  feedReady(feed: Feed): void {
-    this.#outbox.wake(feed);
+  feedReady(feed: Feed, more: boolean): void {
+    this.#outbox.wake(feed, more);
   }
 
   feedFellBehind(feed: Feed, seq: number): void {

@@ -11,10 +11,18 @@ const highWaterBytes = 1024 * 1024;
 /** Replies or frames handed over in one write; a longer reply goes alone. */
 const writeBytes = 256 * 1024;
 
+export interface OutboxOptions {
+  /** Sees every frame as it is handed to the socket. */
+  readonly tap?: WireTap | undefined;
+  /** `Transport.sendNow`; `undefined`: everything goes through the socket's queue. */
+  readonly sendNow?: ((socket: Socket, bytes: Buffer) => number) | undefined;
+}
+
 export class Outbox {
   readonly #socket: Socket;
   readonly #onDrain: () => void;
   readonly #tap: WireTap | undefined;
+  readonly #sendNow: OutboxOptions['sendNow'];
   readonly #feeds = new Set<Feed>();
   /** Feeds that may have frames, in the order of their turn. */
   readonly #ready = new Set<Feed>();
@@ -23,16 +31,21 @@ export class Outbox {
   #replies: string[] = [];
   #replyBytes = 0;
   #scheduled = false;
+  #flushing = false;
   #closed = false;
+  #bytesSentNow = 0;
 
-  /**
-   * @param onDrain runs whenever bytes have left
-   * @param tap sees every frame as it is handed to the socket
-   */
-  constructor(socket: Socket, onDrain: () => void, tap?: WireTap) {
+  /** @param onDrain runs whenever bytes have left */
+  constructor(socket: Socket, onDrain: () => void, { tap, sendNow }: OutboxOptions = {}) {
     this.#socket = socket;
     this.#onDrain = onDrain;
     this.#tap = tap;
+    this.#sendNow = sendNow;
+  }
+
+  /** Bytes that have left past the socket's queue, which does not count them. */
+  get bytesSentNow(): number {
+    return this.#bytesSentNow;
   }
 
   /** Bytes of replies that the client has not taken. */
@@ -77,12 +90,16 @@ export class Outbox {
     return this.#feeds;
   }
 
-  /** The feed has frames to take. */
-  wake(feed: Feed): void {
+  /**
+   * The feed has frames to take.
+   * @param more whether it is about to have some more, so that they may leave together
+   */
+  wake(feed: Feed, more: boolean): void {
     if (this.#closed || !this.#feeds.has(feed)) return;
     this.#ready.add(feed);
     if (feed.promisedBytes > 0) this.#promising.add(feed);
-    this.#schedule();
+    if (more || this.#scheduled) this.#schedule();
+    else this.flush();
   }
 
   #schedule(): void {
@@ -98,9 +115,32 @@ export class Outbox {
 
   /** Writes as much as the socket takes: the replies of a turn in few writes, the frames of a feed in few writes. */
   flush(): void {
-    while (!this.#closed && this.#socket.writableLength < highWaterBytes) {
-      if (this.#replies.length > 0) this.#writeReplies();
-      else if (!this.#writeFrames()) return;
+    // What is written may be gone at once, and whoever is told so may come here again.
+    if (this.#flushing) return;
+    this.#flushing = true;
+    const before = this.#bytesSentNow;
+    try {
+      while (!this.#closed && this.#socket.writableLength < highWaterBytes) {
+        if (this.#replies.length > 0) this.#writeReplies();
+        else if (!this.#writeFrames()) break;
+      }
+    } finally {
+      this.#flushing = false;
+    }
+    if (this.#bytesSentNow > before) this.#onDrain();
+  }
+
+  /** @param sent runs when the kernel has all of it, perhaps at once */
+  #write(bytes: Buffer, sent: () => void): void {
+    const taken = this.#socket.writableLength === 0 ? (this.#sendNow?.(this.#socket, bytes) ?? 0) : 0;
+    this.#bytesSentNow += taken;
+    if (taken === bytes.length) sent();
+    else {
+      this.#socket.write(taken === 0 ? bytes : bytes.subarray(taken), () => {
+        sent();
+        this.flush();
+        this.#onDrain();
+      });
     }
   }
 
@@ -112,9 +152,8 @@ export class Outbox {
     const frames = this.#replies.splice(0, count);
     this.#tap?.sent(frames);
     const text = frames.join('');
-    this.#socket.write(text, () => {
+    this.#write(Buffer.from(text), () => {
       this.#replyBytes -= text.length;
-      this.#sent();
     });
   }
 
@@ -131,16 +170,8 @@ export class Outbox {
     }
     this.#ready.add(feed);
     this.#tap?.sent(view.bytes);
-    this.#socket.write(view.bytes, () => {
-      view.release();
-      this.#sent();
-    });
+    this.#write(view.bytes, view.release);
     return true;
-  }
-
-  #sent(): void {
-    this.flush();
-    this.#onDrain();
   }
 
   /** Forgets everything unsent. */

@@ -8,8 +8,11 @@ import { type Cursor, type FrameView, Promised, type ReplayWindow } from './wind
 export interface FeedOwner {
   /** The feed is this connection's from now on, until it is replaced, gone, or left. */
   feedAttached(feed: Feed): void;
-  /** There is something to take; frames are fetched when the socket has room. */
-  feedReady(feed: Feed): void;
+  /**
+   * There is something to take; frames are fetched when the socket has room.
+   * @param more whether more is about to come in this turn of the loop
+   */
+  feedReady(feed: Feed, more: boolean): void;
   /** The reader fell out of the window: frame `seq` is gone before it was sent. */
   feedFellBehind(feed: Feed, seq: number): void;
   /** Another connection took the process over. */
@@ -79,9 +82,9 @@ export class Feed {
     this.ready();
   }
 
-  /** Frames may be there. */
-  ready(): void {
-    if (!this.#ended) this.owner.feedReady(this);
+  /** Frames may be there, and perhaps more in a moment. */
+  ready(more = true): void {
+    if (!this.#ended) this.owner.feedReady(this, more);
   }
 
   /** Bytes promised and not yet taken. */

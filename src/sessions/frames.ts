@@ -1,6 +1,7 @@
 /** Stream and exit frames as bytes (spec process.md §4). A frame is serialised once; replays send the same bytes. */
 import type { ExitStatus, OutputName } from '../../platform/platform.ts';
 import { encodeString } from '../rpc/json-writer.ts';
+import { type Base64Encoder, createEncoder } from './base64/encoder.ts';
 
 /** One read of the child's output is one frame; larger ones would break clients' buffers (spec process.md §4). */
 export const maxFrameData = 32_768;
@@ -10,8 +11,17 @@ const frameEnd = '"}\n';
 
 export type KilledBy = 'client' | 'shutdown';
 
+let encoder: Base64Encoder | undefined;
+
+/** The encoder of all frames; made for the first process, so that a daemon without one does not pay for it. */
+export function outputEncoder(): Base64Encoder {
+  encoder ??= createEncoder(maxFrameData);
+  return encoder;
+}
+
 /** Frames of one process. */
 export class FrameWriter {
+  readonly #encoder = outputEncoder();
   /** Texts with one character per byte, so that one latin1 write puts the exact UTF-8 bytes down. */
   readonly #heads: Readonly<Record<OutputName, string>>;
   readonly #exitHead: string;
@@ -33,7 +43,7 @@ export class FrameWriter {
   writeData(target: Buffer, offset: number, stream: OutputName, seq: number, data: Buffer): void {
     let at = offset;
     at += target.latin1Write(this.#heads[stream] + seq + dataKey, at);
-    at += target.latin1Write(data.base64Slice(0, data.length), at);
+    at += this.#encoder.write(data, target, at);
     target.latin1Write(frameEnd, at);
   }
 

@@ -5,24 +5,20 @@ import type { Log } from '../daemon/log.ts';
 import type { Timings } from '../daemon/timings.ts';
 import type { Profile } from '../rpc/profiles.ts';
 import { Feed, type FeedOwner } from './feed.ts';
-import { FrameWriter, type KilledBy, maxFrameData } from './frames.ts';
+import { FrameWriter, type KilledBy, maxFrameData, outputEncoder } from './frames.ts';
+import type { Pace } from './pace.ts';
 import { StdinLedger } from './stdin-ledger.ts';
 import { ReplayWindow } from './window.ts';
 
 /** Serialized frames kept per process (spec process.md §9). */
 export const windowBytes = 16_777_216;
 
-/**
- * Chunks of one process handled before other work gets its turn. libuv would read 32 times in a row, which makes
- * everybody else's requests late while a child floods.
- */
-const chunksPerTurn = 4;
-
 export interface SessionContext {
   readonly profile: Profile;
   readonly log: Log;
   readonly counters: Counters;
   readonly timings: Timings;
+  readonly pace: Pace;
 }
 
 export type SessionState =
@@ -34,7 +30,7 @@ export type SessionState =
 
 export type KillOutcome = 'died' | 'alreadyExited' | 'alive' | 'diedEscalated' | 'aliveEscalated';
 
-type ChildEvents = Pick<SpawnRequest, 'maxChunkBytes' | 'onOutput' | 'onOutputEnd' | 'onEnd'>;
+type ChildEvents = Pick<SpawnRequest, 'maxChunkBytes' | 'readBuffer' | 'onOutput' | 'onOutputEnd' | 'onEnd'>;
 
 export class Session {
   readonly id: string;
@@ -54,6 +50,7 @@ export class Session {
   #feed: Feed | undefined;
   #openOutputs = 2;
   #drainTimer: NodeJS.Timeout | undefined;
+  /** Full reads since the others had their turn. */
   #chunks = 0;
   #paused: OutputName[] = [];
   #toldEviction = false;
@@ -87,6 +84,7 @@ export class Session {
     });
     this.#child = start({
       maxChunkBytes: maxFrameData,
+      readBuffer: outputEncoder().input,
       onOutput: (stream, bytes) => this.#output(stream, bytes),
       onOutputEnd: () => this.#outputEnded(),
       onEnd: () => this.#childEnded(),
@@ -203,17 +201,21 @@ export class Session {
     this.#window.append(this.#frames.dataSize(stream, seq, bytes.length), (target, offset) =>
       this.#frames.writeData(target, offset, stream, seq, bytes),
     );
+    if (bytes.length < maxFrameData) {
+      // The pipe is empty now, and libuv goes on to something else by itself.
+      this.#chunks = 0;
+      this.#feed?.ready(false);
+      return true;
+    }
     this.#feed?.ready();
-    if (this.#chunks++ === 0) setImmediate(this.#newTurn);
-    if (this.#chunks < chunksPerTurn) return true;
-    this.#paused.push(stream);
+    if (++this.#chunks < this.#context.pace.chunksPerTurn) return true;
+    if (this.#paused.push(stream) === 1) setImmediate(this.#newTurn);
     return false;
   }
 
   readonly #newTurn = (): void => {
     this.#chunks = 0;
     const paused = this.#paused;
-    if (paused.length === 0) return;
     this.#paused = [];
     for (const stream of paused) this.#child.resume(stream);
   };

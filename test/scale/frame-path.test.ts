@@ -28,7 +28,7 @@ async function countsOfOneFrame(sessions: number): Promise<Counts> {
   const outbox = new Outbox(socket, () => {});
   const owner: FeedOwner = {
     feedAttached: (feed) => outbox.add(feed),
-    feedReady: (feed) => outbox.wake(feed),
+    feedReady: (feed, more) => outbox.wake(feed, more),
     feedFellBehind: () => {},
     feedReplaced: () => {},
     feedGone: (feed) => outbox.remove(feed),
