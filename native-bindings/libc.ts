@@ -230,6 +230,8 @@ export const syscall: KoffiFunc<(number: number, a: number, b: number, c: number
 // ---- libproc.h (macOS)
 
 export const PROC_PIDTBSDINFO = 3;
+/** `arg` of proc_pidinfo for that flavor: a zombie is found too. */
+export const PROC_FIND_ZOMBIES = 1;
 export const PROC_BSDINFO_BYTES = 136;
 /** Offsets in struct proc_bsdinfo. */
 export const BSDINFO_STATUS_OFFSET = 4;

@@ -120,6 +120,11 @@ export interface Processes {
    */
   spawn(request: SpawnRequest): Child;
   /**
+   * The same for one that may come among many: while they are being started the thread can do something else. A promise
+   * only then, and only where the OS makes the starter wait for the new program. Nothing is told before it resolves.
+   */
+  spawnAmongMany(request: SpawnRequest): Child | Promise<Child>;
+  /**
    * The tests `spawn` makes before it starts anything.
    * @throws SystemCallError as `spawn` would
    */

@@ -1,5 +1,5 @@
 /** Who a process is: start time, boot and pid namespace, read from /proc or libproc (spec platform.md §2 "Process identity"). */
-import { readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import type { Processes, ProcessIdentity, SignalName } from '../platform.ts';
 
@@ -70,6 +70,19 @@ interface Source {
   node(): string | undefined;
 }
 
+/** More than /proc/<pid>/stat ever has. */
+const statBytes = Buffer.alloc(4096);
+
+/** A short file by one read, which `readFileSync` does not leave it at. */
+function readOnce(path: string): string {
+  const fd = openSync(path, 'r');
+  try {
+    return statBytes.latin1Slice(0, readSync(fd, statBytes));
+  } finally {
+    closeSync(fd);
+  }
+}
+
 function linuxSource(): Source {
   const ticksPerSecond = libc.sysconf(libc._SC_CLK_TCK);
   let node: string | undefined;
@@ -78,7 +91,7 @@ function linuxSource(): Source {
   /** Field 3 (state) and 22 (start in clock ticks since boot) of /proc/<pid>/stat; the name in field 2 may hold anything. */
   function stat(pid: number): { readonly state: string; readonly ticks: string } | undefined {
     try {
-      const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      const text = readOnce(`/proc/${pid}/stat`);
       const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
       return { state: fields[0], ticks: fields[19] };
     } catch {
@@ -136,7 +149,8 @@ function darwinSource(): Source {
   function read(
     pid: number,
   ): { readonly status: number; readonly seconds: bigint; readonly micros: bigint } | undefined {
-    const size = libc.proc_pidinfo?.(pid, libc.PROC_PIDTBSDINFO, 0, information, information.length) ?? 0;
+    const size =
+      libc.proc_pidinfo?.(pid, libc.PROC_PIDTBSDINFO, libc.PROC_FIND_ZOMBIES, information, information.length) ?? 0;
     if (size !== information.length) return undefined;
     return {
       status: information.readUInt32LE(libc.BSDINFO_STATUS_OFFSET),

@@ -17,7 +17,7 @@ import { collectExit, listenForExits, watchExit } from './exits.ts';
 import type { Identities } from './identity.ts';
 import { planMarkedStart } from './marked-start.ts';
 import { checkProgram, checkSpawn } from './program.ts';
-import { launch, openPipes } from './spawn.ts';
+import { launch, launchAmongMany, openPipes } from './spawn.ts';
 
 export function createProcesses(identities: Identities, paths: Paths): Processes {
   return {
@@ -29,34 +29,92 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
       checkProgram(checkSpawn(request, paths), request, paths);
     },
     spawn(request) {
-      const file = checkSpawn(request, paths);
-      listenForExits();
-      const fail = (error: unknown): SystemCallError =>
-        new SystemCallError(
-          `fork/exec ${request.command}: ${paths.reason(error)}`,
-          (error as NodeJS.ErrnoException).code ?? '',
-          { cause: error },
-        );
-      let streams: StandardStreams;
+      const attempt = new Attempt(request, identities, paths);
+      return attempt.finish(() => start(request, attempt.file, attempt.theirs));
+    },
+    spawnAmongMany(request) {
+      const attempt = new Attempt(request, identities, paths);
+      const { file, theirs } = attempt;
+      if (request.markedFor !== undefined) return attempt.finish(() => start(request, file, theirs));
+      const { command, args, env, cwd } = request;
+      let launched: number | Promise<number>;
       try {
-        streams = request.streams === 'nullDevice' ? openNullDevice() : openThreePipes();
+        launched = launchAmongMany({ file, argv: [command, ...args], env, cwd, descriptors: theirs });
       } catch (error) {
-        throw fail(error);
+        throw attempt.failed(error);
       }
-      const { ours, theirs } = streams;
-      try {
-        const { pid, marks } = start(request, file, theirs);
-        // Read before anything can collect the child, so even one that ended at once has its start time.
-        const startTime = identities.startSeconds(pid);
-        return new PosixChild(pid, startTime, request, marks, ours);
-      } catch (error) {
-        if (ours !== undefined) for (const fd of [ours.input, ours.stdout, ours.stderr]) closeSync(fd);
-        throw fail(error);
-      } finally {
-        for (const fd of new Set(theirs)) closeSync(fd);
-      }
+      if (typeof launched === 'number') return attempt.succeeded({ pid: launched, marks: undefined });
+      return launched.then(
+        (pid) => attempt.succeeded({ pid, marks: undefined }),
+        (error) => {
+          throw attempt.failed(error);
+        },
+      );
     },
   };
+}
+
+/** One start: the pipes are open and there is no process yet. It ends by `succeeded` or `failed`, once. */
+class Attempt {
+  readonly file: string;
+  readonly #request: SpawnRequest;
+  readonly #identities: Identities;
+  readonly #paths: Paths;
+  readonly #streams: StandardStreams;
+
+  /** @throws SystemCallError with the contract's text */
+  constructor(request: SpawnRequest, identities: Identities, paths: Paths) {
+    this.file = checkSpawn(request, paths);
+    this.#request = request;
+    this.#identities = identities;
+    this.#paths = paths;
+    listenForExits();
+    try {
+      this.#streams = request.streams === 'nullDevice' ? openNullDevice() : openThreePipes();
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  /** The child's descriptors, in their order. */
+  get theirs(): readonly number[] {
+    return this.#streams.theirs;
+  }
+
+  finish(launch: () => Started): Child {
+    let started: Started;
+    try {
+      started = launch();
+    } catch (error) {
+      throw this.failed(error);
+    }
+    return this.succeeded(started);
+  }
+
+  succeeded({ pid, marks }: Started): Child {
+    this.#closeTheirs();
+    return new PosixChild(pid, this.#identities, this.#request, marks, this.#streams.ours);
+  }
+
+  /** Closes all pipes. @returns what to throw */
+  failed(error: unknown): SystemCallError {
+    const { ours } = this.#streams;
+    if (ours !== undefined) for (const fd of [ours.input, ours.stdout, ours.stderr]) closeSync(fd);
+    this.#closeTheirs();
+    return this.#failure(error);
+  }
+
+  #closeTheirs(): void {
+    for (const fd of new Set(this.#streams.theirs)) closeSync(fd);
+  }
+
+  #failure(error: unknown): SystemCallError {
+    return new SystemCallError(
+      `fork/exec ${this.#request.command}: ${this.#paths.reason(error)}`,
+      (error as NodeJS.ErrnoException).code ?? '',
+      { cause: error },
+    );
+  }
 }
 
 interface Started {
@@ -138,29 +196,44 @@ function openInput(fd: number): Socket {
 
 class PosixChild implements Child {
   readonly pid: number;
-  readonly startTime: number;
   readonly marks: Marks | undefined;
+  readonly #identities: Identities;
+  #startTime: number | undefined;
   /** Our end of standard input until something is written: a socket is made then, and many children never need one. */
   #unusedInput: number | undefined;
   #input: Socket | undefined;
-  readonly #outputs: Readonly<Record<OutputName, Socket>> | undefined;
+  /** Those that are open: an ended process is kept for its replay, its sockets need not be. */
+  readonly #outputs: Partial<Record<OutputName, Socket>> = {};
   #status: ExitStatus | undefined;
 
-  constructor(pid: number, startTime: number, request: SpawnRequest, marks: Marks | undefined, ends: Ends | undefined) {
+  constructor(
+    pid: number,
+    identities: Identities,
+    request: SpawnRequest,
+    marks: Marks | undefined,
+    ends: Ends | undefined,
+  ) {
     this.pid = pid;
-    this.startTime = startTime;
+    this.#identities = identities;
     this.marks = marks;
     if (ends !== undefined) {
       this.#unusedInput = ends.input;
-      this.#outputs = {
-        stdout: this.#openOutput('stdout', ends.stdout, request),
-        stderr: this.#openOutput('stderr', ends.stderr, request),
-      };
+      this.#openOutput('stdout', ends.stdout, request);
+      this.#openOutput('stderr', ends.stderr, request);
     }
     watchExit(pid, request.onEnd);
   }
 
-  #openOutput(name: OutputName, fd: number, request: SpawnRequest): Socket {
+  /**
+   * Read when first asked for, at the latest before the child is collected: until then the pid is its own. Right after the
+   * start the kernel would have us wait for the end of `execve`.
+   */
+  get startTime(): number {
+    this.#startTime ??= this.#identities.startSeconds(this.pid);
+    return this.#startTime;
+  }
+
+  #openOutput(name: OutputName, fd: number, request: SpawnRequest): void {
     const buffer = request.readBuffer ?? readBuffer(request.maxChunkBytes);
     const socket = new Socket({
       fd,
@@ -172,8 +245,11 @@ class PosixChild implements Child {
       },
     });
     socket.on('error', () => socket.destroy());
-    socket.on('close', () => request.onOutputEnd(name));
-    return socket;
+    socket.on('close', () => {
+      delete this.#outputs[name];
+      request.onOutputEnd(name);
+    });
+    this.#outputs[name] = socket;
   }
 
   writeInput(bytes: Buffer, done: () => void): void {
@@ -193,12 +269,12 @@ class PosixChild implements Child {
   }
 
   resume(stream: OutputName): void {
-    this.#outputs?.[stream].resume();
+    this.#outputs[stream]?.resume();
   }
 
   closeOutput(): void {
-    this.#outputs?.stdout.destroy();
-    this.#outputs?.stderr.destroy();
+    this.#outputs.stdout?.destroy();
+    this.#outputs.stderr?.destroy();
   }
 
   signal(name: SignalName, reach: SignalReach): string | undefined {
@@ -214,7 +290,10 @@ class PosixChild implements Child {
   }
 
   collect(): ExitStatus {
-    this.#status ??= collectExit(this.pid) ?? { code: -1, signal: undefined };
+    if (this.#status === undefined) {
+      void this.startTime;
+      this.#status = collectExit(this.pid) ?? { code: -1, signal: undefined };
+    }
     return this.#status;
   }
 }

@@ -23,35 +23,78 @@ export interface LaunchRequest {
  */
 export function launch(request: LaunchRequest): number {
   const { cwd } = request;
-  const changeDirectory = libc.posix_spawn_file_actions_addchdir_np;
-  if (cwd !== undefined && changeDirectory === undefined) {
+  if (cwd !== undefined && libc.posix_spawn_file_actions_addchdir_np === undefined) {
     return inDirectory(cwd, () => launch({ ...request, cwd: undefined }));
   }
+  const call = prepare(request);
+  try {
+    return outcome(request, call, libc.posix_spawn(...call));
+  } finally {
+    libc.posix_spawn_file_actions_destroy(call[actionsAt]);
+  }
+}
+
+/** Several starts at once share the threads of libuv's pool, which others wait for too. */
+const mostAside = 16;
+/** A start takes a millisecond or two. After so long the pool hangs, say in calls on a dead network file system. */
+const hangingMs = 50;
+/** Starts that follow each other as closely as this are many. */
+const amongMs = 5;
+
+/** Since when each start on another thread is on its way, oldest first. */
+const aside = new Set<{ readonly since: number }>();
+let lastAt = Number.NEGATIVE_INFINITY;
+
+/**
+ * The same, but one of many does not hold up this thread until the new program runs; the kernel makes the thread that
+ * starts it wait so long. A single start is done at once: handing it over would take longer.
+ */
+export function launchAmongMany(request: LaunchRequest): number | Promise<number> {
+  const now = performance.now();
+  const oneOfMany = now - lastAt < amongMs;
+  lastAt = now;
+  const [oldest] = aside;
+  const hangs = oldest !== undefined && now - oldest.since > hangingMs;
+  const possible = request.cwd === undefined || libc.posix_spawn_file_actions_addchdir_np !== undefined;
+  if (!oneOfMany || !possible || hangs || aside.size >= mostAside) return launch(request);
+  const call = prepare(request);
+  const start = { since: now };
+  aside.add(start);
+  return new Promise((resolve, reject) => {
+    libc.posix_spawn.async(...call, (error, failure) => {
+      aside.delete(start);
+      libc.posix_spawn_file_actions_destroy(call[actionsAt]);
+      try {
+        if (error !== null) throw error;
+        resolve(outcome(request, call, failure));
+      } catch (problem) {
+        reject(problem);
+      }
+    });
+  });
+}
+
+type SpawnCall = Parameters<typeof libc.posix_spawn>;
+const pidAt = 0;
+const actionsAt = 2;
+
+function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCall {
   const actions = Buffer.alloc(libc.FILE_ACTIONS_BYTES);
   libc.posix_spawn_file_actions_init(actions);
-  try {
-    // The directory first: a relative program path is meant from there (spec process.md §3.3).
-    if (cwd !== undefined) changeDirectory?.(actions, cwd);
-    request.descriptors.forEach((ours, theirs) => {
-      libc.posix_spawn_file_actions_adddup2(actions, ours, theirs);
-    });
-    const pid = new Int32Array(1);
-    const failure = libc.posix_spawn(
-      pid,
-      request.file,
-      actions,
-      sharedAttributes(),
-      [...request.argv, null],
-      [...request.env.map(([name, value]) => `${name}=${value}`), null],
-    );
-    if (failure !== 0) {
-      const code = errnoName(failure);
-      throw Object.assign(new Error(`posix_spawn ${request.file}: ${code}`), { code });
-    }
-    return pid[0];
-  } finally {
-    libc.posix_spawn_file_actions_destroy(actions);
-  }
+  // The directory first: a relative program path is meant from there (spec process.md §3.3).
+  if (cwd !== undefined) libc.posix_spawn_file_actions_addchdir_np?.(actions, cwd);
+  descriptors.forEach((ours, theirs) => {
+    libc.posix_spawn_file_actions_adddup2(actions, ours, theirs);
+  });
+  const variables = env.map(([name, value]) => `${name}=${value}`);
+  return [new Int32Array(1), file, actions, sharedAttributes(), [...argv, null], [...variables, null]];
+}
+
+/** @param failure an errno, 0 for success */
+function outcome({ file }: LaunchRequest, call: SpawnCall, failure: number): number {
+  if (failure === 0) return call[pidAt][0];
+  const code = errnoName(failure);
+  throw Object.assign(new Error(`posix_spawn ${file}: ${code}`), { code });
 }
 
 /** What this system's `posix_spawn` lacks and what we do instead, for the log; `undefined`: nothing. */

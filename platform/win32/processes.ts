@@ -11,23 +11,27 @@ import { launchInJob } from './launch-in-job.ts';
 import { checkSpawn, type Program } from './program.ts';
 
 export function createProcesses(identities: Identities, paths: Paths): Processes {
+  function spawn(request: SpawnRequest): Child {
+    const program = checkSpawn(request, paths);
+    try {
+      return startChild(program, request);
+    } catch (error) {
+      throw new SystemCallError(
+        `fork/exec ${request.command}: ${paths.reason(error)}`,
+        (error as NodeJS.ErrnoException).code ?? '',
+        { cause: error },
+      );
+    }
+  }
+
   return {
     ...identities,
     check(request) {
       checkSpawn(request, paths);
     },
-    spawn(request) {
-      const program = checkSpawn(request, paths);
-      try {
-        return startChild(program, request);
-      } catch (error) {
-        throw new SystemCallError(
-          `fork/exec ${request.command}: ${paths.reason(error)}`,
-          (error as NodeJS.ErrnoException).code ?? '',
-          { cause: error },
-        );
-      }
-    },
+    spawn,
+    // CreateProcess returns before the program runs.
+    spawnAmongMany: spawn,
   };
 }
 

@@ -435,6 +435,7 @@ class Daemon {
   async #leaveChildren(): Promise<number> {
     const sessions = this.#sessions;
     if (sessions === undefined) return 0;
+    await sessions.close();
     if (!this.#keepsChildren()) return sessions.killAll();
     this.#log.info(
       'Server',

@@ -6,16 +6,11 @@ import type { JsonSlice, ResultObject } from '../rpc/json.ts';
 import type { Schema } from '../rpc/params.ts';
 import type { FeedOwner } from '../sessions/feed.ts';
 
-/** What a method may know of the connection a request came by. */
-export interface Client extends FeedOwner {
-  /** Spawns that have neither registered nor failed, by process id: later requests for the id wait (spec wire.md §9.5). */
-  readonly pendingSpawns: Map<string, Promise<unknown>>;
-}
-
 /** One request being answered. */
 export interface Call<S> {
   readonly services: S;
-  readonly client: Client;
+  /** The connection the request came by, as far as a method may know it. */
+  readonly client: FeedOwner;
   /** Runs right after this request's reply was queued and before anything else of the connection. */
   afterReply(work: () => void): void;
 }

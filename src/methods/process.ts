@@ -150,23 +150,25 @@ function graceOf(timeoutMs: bigint | undefined, timings: Timings): number {
 }
 
 /**
- * Handlers of one connection and one process id start in the order they came; while a spawn of the id is on its way,
- * later ones wait for it (spec wire.md §9.5).
+ * Requests for one process id start in the order they came; while a spawn of the id is on its way, later ones wait for it
+ * (spec wire.md §9.5). Also those of other connections: a client whose connection broke meanwhile is not to hear that
+ * there is no such process, and start it twice.
  */
 function inOrder(
-  { client }: ProcessCall,
+  { services }: ProcessCall,
   id: string,
   work: () => MethodResult | Promise<MethodResult>,
 ): MethodResult | Promise<MethodResult> {
-  const pending = client.pendingSpawns.get(id);
+  const pending = services.sessions.pendingSpawns.get(id);
   return pending === undefined ? work() : pending.then(work, work);
 }
 
 /** Makes later requests for the id wait until the spawn has registered or failed. */
-function announce<T>({ client }: ProcessCall, id: string, spawn: Promise<T>): Promise<T> {
-  client.pendingSpawns.set(id, spawn);
+function announce<T>({ services }: ProcessCall, id: string, spawn: Promise<T>): Promise<T> {
+  const { pendingSpawns } = services.sessions;
+  pendingSpawns.set(id, spawn);
   const forget = (): void => {
-    if (client.pendingSpawns.get(id) === spawn) client.pendingSpawns.delete(id);
+    if (pendingSpawns.get(id) === spawn) pendingSpawns.delete(id);
   };
   spawn.then(forget, forget);
   return spawn;

@@ -40,7 +40,6 @@ export interface ConnectionContext extends OutboxOptions {
 }
 
 export class Connection implements Caller {
-  readonly pendingSpawns = new Map<string, Promise<unknown>>();
   readonly #socket: Socket;
   readonly #context: ConnectionContext;
   readonly #lines = new LineReader();

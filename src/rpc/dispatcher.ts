@@ -1,7 +1,8 @@
 /** The handling order of a request: parse, auth, version, method, params, handler (spec wire.md §5). */
 import { timingSafeEqual } from 'node:crypto';
 import type { Log } from '../daemon/log.ts';
-import { type Call, type Client, type Method, type MethodResult, noReply } from '../methods/method.ts';
+import { type Call, type Method, type MethodResult, noReply } from '../methods/method.ts';
+import type { FeedOwner } from '../sessions/feed.ts';
 import { type ErrorKind, errorCodes, RpcError } from './errors.ts';
 import { type Request, readRequest } from './json-reader.ts';
 import { encodeResult, errorFrame, resultFrame } from './json-writer.ts';
@@ -34,7 +35,7 @@ export interface DispatcherOptions<S> {
 }
 
 /** The connection a line came by, as far as answering it goes. */
-export interface Caller extends Client {
+export interface Caller extends FeedOwner {
   /** Queues one frame, its newline included. */
   reply(frame: string): void;
   /**

@@ -39,7 +39,8 @@ export class Session {
   /** argv from 1 on, as the client sent it. */
   readonly args: readonly string[];
   readonly #context: SessionContext;
-  readonly #child: Child;
+  /** From `began` on; before, nobody knows this process. */
+  #child!: Child;
   readonly #frames: FrameWriter;
   readonly #window: ReplayWindow;
   readonly #ledger: StdinLedger;
@@ -55,16 +56,8 @@ export class Session {
   #paused: OutputName[] = [];
   #toldEviction = false;
 
-  /**
-   * @param spawn what this process is
-   * @param start starts the child with these event functions
-   * @throws SystemCallError of `Processes.spawn`; nothing is left behind
-   */
-  constructor(
-    { id, key, args }: Pick<Session, 'id' | 'key' | 'args'>,
-    context: SessionContext,
-    start: (events: ChildEvents) => Child,
-  ) {
+  /** A process that is about to be started: with its `events` in the request, and `began` right after. */
+  constructor({ id, key, args }: Pick<Session, 'id' | 'key' | 'args'>, context: SessionContext) {
     this.id = id;
     this.key = key;
     this.args = args;
@@ -82,13 +75,22 @@ export class Session {
         context.counters.stdinRefusedBytes += bytes;
       },
     });
-    this.#child = start({
+  }
+
+  /** What the child tells this session. */
+  get events(): ChildEvents {
+    return {
       maxChunkBytes: maxFrameData,
       readBuffer: outputEncoder().input,
       onOutput: (stream, bytes) => this.#output(stream, bytes),
       onOutputEnd: () => this.#outputEnded(),
       onEnd: () => this.#childEnded(),
-    });
+    };
+  }
+
+  /** The child runs. */
+  began(child: Child): void {
+    this.#child = child;
   }
 
   get pid(): number {

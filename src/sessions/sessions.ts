@@ -1,8 +1,9 @@
 /** The engine: every process of this daemon by its id (spec process.md). Doors call it; it knows none of them. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { SystemCallError } from '../../platform/errors.ts';
 import type { Child, Platform, SignalName } from '../../platform/platform.ts';
 import type { ChildRecords } from '../records/child-records.ts';
-import { agentVariable, childEnvironment } from './environment.ts';
+import { agentVariable, childEnvironment, inheritedVariables, type Variable } from './environment.ts';
 import type { Feed, FeedOwner } from './feed.ts';
 import { Session, type SessionContext } from './session.ts';
 import { sessionKey } from './session-key.ts';
@@ -38,16 +39,24 @@ export interface SessionsOptions extends SessionContext {
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #byId = new Map<string, Session>();
+  /** Requests for a spawn that has neither registered nor failed, by process id (src/methods/process.ts). */
+  readonly pendingSpawns = new Map<string, Promise<unknown>>();
+  /** Spawns whose process is being started on another thread. */
+  readonly #starting = new Set<Promise<Spawned>>();
+  #closed = false;
   /** Every process that still runs, also those whose id was taken over (profile row `process.idReuseKillsOld`). */
   readonly #alive = new Set<Session>();
   /** Spawns of one agent session run one after the other. */
   readonly #supersedes = new Map<string, Promise<void>>();
+  readonly #inherited: readonly Variable[];
   #retention: NodeJS.Timeout | undefined;
   /** No ended process is to be forgotten before this time of `performance.now()`: a spawn need not look at them all. */
   #nothingOldBefore = 0;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    const { platform, profile } = options;
+    this.#inherited = inheritedVariables(process.env, profile.process.strippedVariables, platform.host);
   }
 
   find(id: string): Session | undefined {
@@ -99,45 +108,66 @@ export class Sessions {
     return process.env[agentVariable] === undefined && env?.get(agentVariable) === undefined;
   }
 
-  #start(options: SpawnOptions, key: string | undefined, owner: FeedOwner, agentSocket: string | undefined): Spawned {
-    const { platform, profile, log, counters, markedFor, records } = this.#options;
-    const replaced = this.#byId.get(options.id);
-    let session: Session;
+  #start(
+    options: SpawnOptions,
+    key: string | undefined,
+    owner: FeedOwner,
+    agentSocket: string | undefined,
+  ): Spawned | Promise<Spawned> {
+    const { platform, profile, markedFor, records } = this.#options;
+    const session = new Session({ id: options.id, key, args: options.args }, this.#options);
+    const { events } = session;
+    let child: Child | Promise<Child>;
     try {
-      session = new Session({ id: options.id, key, args: options.args }, this.#options, (events) => {
-        const child: Child = platform.processes.spawn({
-          ...events,
-          onEnd: () => {
-            records?.remove(child.pid);
-            events.onEnd();
+      if (this.#closed) throw new SystemCallError('the daemon is shutting down', 'ESHUTDOWN');
+      child = platform.processes.spawnAmongMany({
+        ...events,
+        onEnd: () => {
+          records?.remove(session.pid);
+          events.onEnd();
+        },
+        command: options.command,
+        args: options.args,
+        cwd: this.#workingDirectory(options),
+        env: childEnvironment(
+          {
+            inherited: this.#inherited,
+            loginShellPath: this.#options.shellPath.value,
+            agentSocket,
+            wanted: options.env,
           },
-          command: options.command,
-          args: options.args,
-          cwd: this.#workingDirectory(options),
-          env: childEnvironment(
-            {
-              own: process.env,
-              loginShellPath: this.#options.shellPath.value,
-              agentSocket,
-              wanted: options.env,
-              stripped: profile.process.strippedVariables,
-            },
-            platform.host,
-          ),
-          gentleScope: profile.platform.windowsSignalScope,
-          outlivesUs: this.#options.keepChildren,
-          ...(markedFor === undefined ? {} : { markedFor }),
-        });
-        records?.add(child);
-        if (child.warning !== undefined) log.warn('process.Manager', `Process ${options.id}: ${child.warning}`);
-        return child;
+          platform.host,
+        ),
+        gentleScope: profile.platform.windowsSignalScope,
+        outlivesUs: this.#options.keepChildren,
+        ...(markedFor === undefined ? {} : { markedFor }),
       });
     } catch (error) {
       this.#tellNotStarted(options, error);
       throw error;
     }
+    if (!(child instanceof Promise)) return this.#began(session, child, options, owner);
+    const spawned = child.then(
+      (started) => this.#began(session, started, options, owner),
+      (error) => {
+        this.#tellNotStarted(options, error);
+        throw error;
+      },
+    );
+    this.#starting.add(spawned);
+    const settled = (): unknown => this.#starting.delete(spawned);
+    spawned.then(settled, settled);
+    return spawned;
+  }
+
+  #began(session: Session, child: Child, options: SpawnOptions, owner: FeedOwner): Spawned {
+    const { log, counters, records } = this.#options;
+    session.began(child);
+    records?.add(child);
+    if (child.warning !== undefined) log.warn('process.Manager', `Process ${options.id}: ${child.warning}`);
     counters.processSpawns++;
     log.info('process.Manager', `Process ${options.id} started, PID=${session.pid}, command=${options.command}`);
+    const replaced = this.#byId.get(options.id);
     this.#register(session);
     if (replaced !== undefined) this.#retire(replaced, owner);
     const feed = session.attach(owner);
@@ -264,9 +294,15 @@ export class Sessions {
 
   // ---- shutdown (spec process.md §10)
 
+  /** Nothing is started from now on. Resolves when what is being started runs, or has failed. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#retention);
+    await Promise.allSettled(this.#starting);
+  }
+
   /** Ends every running process of the table. @returns how many groups were killed */
   async killAll(): Promise<number> {
-    clearInterval(this.#retention);
     const running = [...this.#alive].filter((session) => this.#byId.get(session.id) === session);
     for (const session of running) session.killTree('shutdown');
     const { shutdownWaitMs } = this.#options.timings;

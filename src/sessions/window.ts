@@ -9,8 +9,8 @@
  * Largest slab: twelve of the largest frames (32 KiB of output each) with some room for long process ids. In 512 KiB the
  * twelfth would not fit, and a full window would take 1.4 MB more. A session that prints little gets by with small ones.
  */
-const maxSlabBytes = 520 * 1024;
-const minSlabBytes = 4 * 1024;
+const maxSlabBytes = 260 * 1024;
+const minSlabBytes = 1024;
 
 /** A stretch of whole frames. */
 export class Slab {

@@ -2,23 +2,26 @@
 import { describe, expect, test } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
 import type { Host } from '../../platform/platform.ts';
-import { childEnvironment, type EnvironmentSources } from '../../src/sessions/environment.ts';
+import { childEnvironment, type EnvironmentSources, inheritedVariables } from '../../src/sessions/environment.ts';
 
 const posix = (await loadPlatform('linux')).host;
 /** What the rules need to know of Windows. */
 const windows: Host = { ...posix, sameVariable: (a, b) => a.toLowerCase() === b.toLowerCase() };
 
 function environment(
-  sources: Partial<Omit<EnvironmentSources, 'wanted'>> & { wanted?: object },
+  sources: Partial<Omit<EnvironmentSources, 'wanted' | 'inherited'>> & {
+    own?: NodeJS.ProcessEnv;
+    stripped?: readonly string[];
+    wanted?: object;
+  },
   host = posix,
 ): string[] {
-  const { wanted, ...rest } = sources;
+  const { own = {}, stripped = [], wanted, ...rest } = sources;
   const variables = childEnvironment(
     {
-      own: {},
+      inherited: inheritedVariables(own, stripped, host),
       loginShellPath: undefined,
       agentSocket: undefined,
-      stripped: [],
       ...rest,
       wanted: wanted === undefined ? undefined : new Map(Object.entries(wanted)),
     },
