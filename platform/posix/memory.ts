@@ -6,22 +6,25 @@ import * as libc from '../../native-bindings/libc.ts';
 
 /** Above this a collection would hold the loop up for longer than what it brings is worth. */
 const maxCollectedBytes = 64 * 1024 * 1024;
+/** Up to here everything that can go goes, compiled code that is not used any more too: some 5 ms for each MB. */
+const maxThoroughBytes = 16 * 1024 * 1024;
 
 /** Takes some milliseconds, and so does the next work: it is for the moment when nothing is to be done. */
 export function trimMemory(): void {
   // Most of what a start leaves behind is garbage, and the collector waits for more of it.
-  if (process.memoryUsage().heapUsed < maxCollectedBytes) collectGarbage();
+  const { heapUsed } = process.memoryUsage();
+  if (heapUsed < maxCollectedBytes) collectGarbage(heapUsed < maxThoroughBytes ? 'last-resort' : 'regular');
   dropCleanPages();
   // The C library keeps what it was given back, too (glibc).
   libc.malloc_trim?.(0);
 }
 
 /** Node has the collector as a function only behind a flag of V8, which can be set while it runs. */
-function collectGarbage(): void {
+function collectGarbage(flavor: 'regular' | 'last-resort'): void {
   setFlagsFromString('--expose-gc');
-  const collect: () => void = runInNewContext('gc');
+  const collect: (options: object) => void = runInNewContext('gc');
   setFlagsFromString('--no-expose-gc');
-  collect();
+  collect({ type: 'major', execution: 'sync', flavor });
 }
 
 /**

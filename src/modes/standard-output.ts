@@ -1,5 +1,7 @@
 /** Short texts on stdout and stderr that must be out before the process ends. */
-import { writeSync } from 'node:fs';
+
+// src/main.ts says why not by `import`.
+const { writeSync } = process.getBuiltinModule('node:fs');
 
 const retryMs = 5;
 

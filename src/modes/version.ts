@@ -10,7 +10,11 @@ export function versionLine(override: string | undefined): string {
     : `claude-ssh ${override} (via Claustrum ${version}, built ${buildTime})`;
 }
 
-export async function runVersion({ settings }: ModeContext): Promise<number> {
-  writeWhole(1, `${versionLine(settings.versionOverride)}\n`);
+export function printVersion(override: string | undefined): number {
+  writeWhole(1, `${versionLine(override)}\n`);
   return 0;
+}
+
+export async function runVersion({ settings }: ModeContext): Promise<number> {
+  return printVersion(settings.versionOverride);
 }

@@ -1,0 +1,120 @@
+/** Command line to mode, nothing else; each mode is loaded only when it is chosen. */
+import { join } from 'node:path';
+import type { Platform } from '../platform/platform.ts';
+import { readConfigurationFiles } from './daemon/configuration-file.ts';
+import { createLog, levelNamed } from './daemon/log.ts';
+import type { OptionMode } from './daemon/options.ts';
+import { restoreHeldVariables, takeProgramName } from './daemon/own-process.ts';
+import { mergeSettings, type Settings, withHome } from './daemon/settings.ts';
+import { noModeText, parseFlags, selectMode, usage } from './modes/flags.ts';
+import type { Mode, ModeContext, ModeName } from './modes/mode.ts';
+import { writeWhole } from './modes/standard-output.ts';
+import { isVerb } from './operate/verb-names.ts';
+
+const exitFailed = 1;
+const exitUsage = 2;
+
+interface ModeEntry {
+  load(): Promise<Mode>;
+  /** Whether a socket or another default below the home folder may be needed (spec modes.md §4). */
+  readonly mayNeedHome: boolean;
+  /** Whose warnings about settings go to stderr before the mode runs. The daemon logs its own; a relay stays silent. */
+  readonly warnings: readonly OptionMode[];
+}
+
+const modes: Record<ModeName, ModeEntry> = {
+  version: {
+    load: async () => (await import('./modes/version.ts')).runVersion,
+    mayNeedHome: false,
+    warnings: ['version'],
+  },
+  install: {
+    load: async () => (await import('./modes/install.ts')).runInstall,
+    mayNeedHome: false,
+    warnings: ['all', 'install'],
+  },
+  'probe-cli': {
+    load: async () => (await import('./modes/probe-cli.ts')).runProbeCli,
+    mayNeedHome: false,
+    warnings: [],
+  },
+  serve: { load: async () => (await import('./modes/serve.ts')).runServe, mayNeedHome: true, warnings: [] },
+  bridge: { load: async () => (await import('./modes/bridge.ts')).runBridge, mayNeedHome: true, warnings: [] },
+  stop: { load: async () => (await import('./modes/stop.ts')).runStop, mayNeedHome: true, warnings: ['all'] },
+};
+
+function fail(line: string): number {
+  writeWhole(2, `${line}\n`);
+  return exitFailed;
+}
+
+/**
+ * @param words the command line after the program's name
+ * @returns the exit code
+ */
+export async function run(words: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+  restoreHeldVariables(environment);
+  const programName = takeProgramName(environment);
+  const executableDirectory = join(import.meta.dirname, '..', 'bin');
+  let loaded: Promise<Platform> | undefined;
+  const platform = () => {
+    loaded ??= import('../platform/load.ts').then(({ loadPlatform }) => loadPlatform());
+    return loaded;
+  };
+
+  const [verb, ...verbWords] = words;
+  if (isVerb(verb)) {
+    const { runVerb, standardOutput } = await import('./operate/verbs.ts');
+    return runVerb(verb, verbWords, { environment, programName, executableDirectory, platform, ...standardOutput });
+  }
+
+  const flags = parseFlags(words);
+  if (flags.outcome === 'help') {
+    writeWhole(2, usage(programName));
+    return 0;
+  }
+  if (flags.outcome === 'failed') {
+    writeWhole(2, `${flags.message}\n${usage(programName)}`);
+    return exitUsage;
+  }
+
+  const settings = mergeSettings(flags.given, readConfigurationFiles(executableDirectory));
+  const name = selectMode(flags.given, settings.profile);
+  if (name === undefined) {
+    writeWhole(2, `${noModeText(settings.profile)}\n`);
+    return exitUsage;
+  }
+  const entry = modes[name];
+
+  const log = createLog({ level: levelNamed(environment.CLAUSTRUM_LOG_LEVEL) });
+  for (const { mode, text } of settings.warnings) {
+    if (entry.warnings.includes(mode)) log.warn(mode === 'install' ? 'Install' : 'Server', text);
+  }
+
+  const complete = entry.mayNeedHome ? await completed(settings, platform) : settings;
+  if (complete === undefined) {
+    const { host } = await platform();
+    return fail(`claustrum: cannot resolve home directory: ${host.homeVariable} is not defined`);
+  }
+
+  const context: ModeContext = {
+    settings: complete,
+    flags: flags.given,
+    arguments: words,
+    environment,
+    programName,
+    executableDirectory,
+    log,
+    platform,
+  };
+  const mode = await entry.load();
+  return await mode(context);
+}
+
+/** The settings with their defaults below the home folder; `undefined` when that folder is needed and unknown. */
+async function completed(settings: Settings, platform: () => Promise<Platform>): Promise<Settings | undefined> {
+  const home = (await platform()).host.home();
+  if (home !== undefined) return withHome(settings, home);
+  const needed = settings.profile.modes.homeRequired || settings.effective.socket.source === 'default';
+  return needed ? undefined : settings;
+}
