@@ -1,15 +1,18 @@
 /** Which CLIs without a daemon are ended, and who is left alone (spec platform.md §2 "Host cleaner" (a)). */
 import { copyFileSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { linux, root, testNeeding } from '../faults/support/needs.ts';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { root, testNeeding } from '../faults/support/needs.ts';
 import { type Client, connect } from '../support/client.ts';
 import type { TestDaemon } from '../support/daemon.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
-import { Host, orphan, orphansAtOnce, programOf, waiting } from './support.ts';
+import { Host, initTakesOrphans, orphan, orphansAtOnce, programOf, waiting } from './support.ts';
 
-test('an orphan that everything fits is asked to end, and that is said', async () => {
+/** Each of these leaves processes behind on purpose. */
+const orphanTest = testNeeding(initTakesOrphans);
+
+orphanTest('an orphan that everything fits is asked to end, and that is said', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
   await using client = await connect(dead);
@@ -26,7 +29,7 @@ test('an orphan that everything fits is asked to end, and that is said', async (
   ]);
 });
 
-test('an orphan that ignores SIGTERM is killed after the grace, with its whole group', async () => {
+orphanTest('an orphan that ignores SIGTERM is killed after the grace, with its whole group', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
   await using client = await connect(dead);
@@ -41,7 +44,7 @@ test('an orphan that ignores SIGTERM is killed after the grace, with its whole g
   expect(cleaner.log()).toMatch(/0 orphaned group\(s\) ended on SIGTERM, 1 on SIGKILL, 0 survived/);
 });
 
-test('the CLI is ended although its version has been removed meanwhile', async () => {
+orphanTest('the CLI is ended although its version has been removed meanwhile', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
   await using client = await connect(dead);
@@ -52,7 +55,7 @@ test('the CLI is ended although its version has been removed meanwhile', async (
   await untilEnded(cli);
 });
 
-test('the CLI is ended although its run directory has been removed meanwhile', async () => {
+orphanTest('the CLI is ended although its run directory has been removed meanwhile', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
   await using client = await connect(dead);
@@ -127,6 +130,7 @@ describe('left alone is', () => {
   ];
 
   beforeAll(async () => {
+    if (initTakesOrphans !== undefined) return;
     host = new Host();
     const [other, deeper] = [join(host.root, 'other', 'cli'), join(host.root, 'ccd-cli', 'deeper', 'cli')];
     for (const path of [other, deeper]) host.installCli(path);
@@ -147,26 +151,28 @@ describe('left alone is', () => {
     host?.[Symbol.dispose]();
   });
 
-  test('not the one that everything fits, so the others mean something', async () => {
+  orphanTest('not the one that everything fits, so the others mean something', {}, async () => {
     await untilEnded(control);
     expect(cleaner.log()).toMatch(/1 orphaned group\(s\) ended on SIGTERM, 0 on SIGKILL, 0 survived/);
   });
 
-  test.each(rows.map(([what, , reason]) => ({ what, reason })))('$what', ({ what, reason }) => {
-    const innocent = innocents.get(what) as ProcessFacts;
-    expect(isRunning(innocent)).toBe(true);
-    const lines = cleaner.log().match(new RegExp(`\\[hostclean\\] .*process ${innocent.pid} .*`, 'g')) ?? [];
-    if (reason === undefined) expect(lines).toEqual([]);
-    else expect(lines).toEqual([expect.stringMatching(reason)]);
-  });
+  for (const [what, , reason] of rows) {
+    orphanTest(what, {}, () => {
+      const innocent = innocents.get(what) as ProcessFacts;
+      expect(isRunning(innocent)).toBe(true);
+      const lines = cleaner.log().match(new RegExp(`\\[hostclean\\] .*process ${innocent.pid} .*`, 'g')) ?? [];
+      if (reason === undefined) expect(lines).toEqual([]);
+      else expect(lines).toEqual([expect.stringMatching(reason)]);
+    });
+  }
 
-  test('nobody without a word: each refusal is counted', () => {
+  orphanTest('nobody without a word: each refusal is counted', {}, () => {
     const reasons = rows.filter(([, , reason]) => reason !== undefined).length;
     expect(cleaner.log()).toMatch(new RegExp(`; ${reasons} left alone$`, 'm'));
   });
 });
 
-test('a CLI younger than five minutes is left alone', async () => {
+orphanTest('a CLI younger than five minutes is left alone', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
   await using client = await connect(dead);
@@ -179,7 +185,7 @@ test('a CLI younger than five minutes is left alone', async () => {
   expect(isRunning(cli)).toBe(true);
 });
 
-testNeeding(root, linux)('a CLI of another user is left alone, also by root', {}, async () => {
+testNeeding(root, initTakesOrphans)('a CLI of another user is left alone, also by root', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
   await using client = await connect(dead);
@@ -193,7 +199,7 @@ testNeeding(root, linux)('a CLI of another user is left alone, also by root', {}
   expect(isRunning(cli)).toBe(true);
 });
 
-test('the children of living daemons are left alone, those of the cleaner among them', async () => {
+orphanTest('the children of living daemons are left alone, those of the cleaner among them', {}, async () => {
   using host = new Host();
   await using other = await host.daemon('other', { profile: 'next' });
   await using client = await connect(other);
@@ -211,7 +217,7 @@ test('the children of living daemons are left alone, those of the cleaner among 
   expect(cleaner.log()).not.toMatch(/process \d+ .* left alone: |SIGTERM: /);
 });
 
-test('an orphan that becomes another program while it is being ended gets nothing more', async () => {
+orphanTest('an orphan that becomes another program while it is being ended gets nothing more', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
   await using client = await connect(dead);
@@ -231,7 +237,7 @@ test('an orphan that becomes another program while it is being ended gets nothin
   expect(programOf(cli)).toBe(sleep);
 });
 
-test('an orphan that stops being one between the look and the signal gets none', async () => {
+orphanTest('an orphan that stops being one between the look and the signal gets none', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
   await using client = await connect(dead);
@@ -251,19 +257,21 @@ test('an orphan that stops being one between the look and the signal gets none',
   expect(isRunning(cli)).toBe(true);
 });
 
-test('at most 64 groups are ended in one pass, the others in the next, and the cap is told', {
-  timeout: 60_000,
-}, async () => {
-  using host = new Host();
-  await using dead = await host.daemon('dead', { profile: 'next' });
-  await using client = await connect(dead);
-  const all = await Promise.all(Array.from({ length: 66 }, (_, index) => host.start(client, `p${index}`)));
-  await orphan(dead, all);
-  await using cleaner = await host.cleaner();
-  expect(all.filter(isRunning)).toHaveLength(2);
-  const log = cleaner.log();
-  expect(log).toMatch(/64 orphaned group\(s\) ended on SIGTERM, 0 on SIGKILL, 0 survived/);
-  expect(log).toContain('[hostclean] 64 orphaned groups are the most of one pass; the others wait for the next one');
-  await cleaner.start();
-  await Promise.all(all.map((cli) => untilEnded(cli)));
-});
+orphanTest(
+  'at most 64 groups are ended in one pass, the others in the next, and the cap is told',
+  { timeout: 60_000 },
+  async () => {
+    using host = new Host();
+    await using dead = await host.daemon('dead', { profile: 'next' });
+    await using client = await connect(dead);
+    const all = await Promise.all(Array.from({ length: 66 }, (_, index) => host.start(client, `p${index}`)));
+    await orphan(dead, all);
+    await using cleaner = await host.cleaner();
+    expect(all.filter(isRunning)).toHaveLength(2);
+    const log = cleaner.log();
+    expect(log).toMatch(/64 orphaned group\(s\) ended on SIGTERM, 0 on SIGKILL, 0 survived/);
+    expect(log).toContain('[hostclean] 64 orphaned groups are the most of one pass; the others wait for the next one');
+    await cleaner.start();
+    await Promise.all(all.map((cli) => untilEnded(cli)));
+  },
+);

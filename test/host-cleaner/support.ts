@@ -17,9 +17,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { linux } from '../faults/support/needs.ts';
 import type { Client } from '../support/client.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../support/daemon.ts';
-import { type ProcessFacts, processFacts } from '../support/processes.ts';
+import { type ProcessFacts, processFacts, signalProcess } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 
 const clone = fileURLToPath(new URL('../..', import.meta.url));
@@ -142,24 +143,26 @@ function factsOf(pid: number): ProcessFacts {
   return facts;
 }
 
-/**
- * Kills the daemon.
- * @param children what it leaves to pid 1, as the rule has it
- * @throws where another process takes in what is left behind
- */
+/** For `testNeeding`: whoever has lost its parent goes to pid 1, and not to a subreaper such as the user's service manager. */
+export const initTakesOrphans = linux ?? takerOfOrphans();
+
+function takerOfOrphans(): string | undefined {
+  const pid = execFileSync('sh', ['-c', 'sleep 1000 >/dev/null 2>&1 & echo $!'], { encoding: 'utf8' });
+  const orphaned = factsOf(Number(pid));
+  signalProcess(orphaned, 'SIGKILL');
+  if (orphaned.parent === 1) return undefined;
+  return (
+    `pid 1 to take in orphans (here pid ${orphaned.parent} does); run the suite outside of a user session, or with ` +
+    '"unshare --pid --fork --mount-proc"'
+  );
+}
+
+/** Kills the daemon, and waits until these children of it are nobody's. */
 export async function orphan(daemon: TestDaemon, children: readonly ProcessFacts[]): Promise<void> {
   const { pid: dead } = daemon.process();
   await daemon.kill();
   for (const { pid } of children) {
     // The children go when the last thread of the daemon has ended, which is a moment after it cannot be seen any more.
-    const parent = await waitUntil(() => {
-      const found = processFacts(pid)?.parent;
-      return found === dead ? undefined : found;
-    }, `process ${pid} to lose its parent`);
-    if (parent === 1) continue;
-    throw new Error(
-      `process ${pid} has parent ${parent}: here a subreaper takes in what is left behind. Run the suite outside of it, ` +
-        'for example with "unshare --pid --fork --mount-proc"',
-    );
+    await waitUntil(() => processFacts(pid)?.parent !== dead, `process ${pid} to lose its parent`);
   }
 }
