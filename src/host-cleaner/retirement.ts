@@ -115,7 +115,10 @@ export class Retirement {
 
   /** What the daemon is still there for. */
   async #work(pid: number): Promise<string | undefined> {
-    const { hostCleaning } = this.#options;
+    const { hostCleaning, timings } = this.#options;
+    // Its own start was a use, whatever a wall clock that was set makes of the dates of the files.
+    const ageMs = hostCleaning.view(pid)?.ageMs ?? 0;
+    if (ageMs < timings.hostCleanUnusedMs) return `its daemon, pid ${pid}, has not run for so long itself`;
     const clients = hostCleaning.acceptedConnections(pid);
     if (clients === undefined) return `whether its daemon, pid ${pid}, has a client cannot be told`;
     if (clients > 0) return `its daemon, pid ${pid}, has ${clients} client(s)`;

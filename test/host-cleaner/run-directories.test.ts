@@ -22,7 +22,7 @@ import { createLog } from '../../src/daemon/log.ts';
 import { timings } from '../../src/daemon/timings.ts';
 import { runPass } from '../../src/host-cleaner/pass.ts';
 import { encodeRecord } from '../../src/records/record.ts';
-import { root as asRoot, linux, testNeeding } from '../faults/support/needs.ts';
+import { root as asRoot, faketime, faketimeLibrary, linux, testNeeding } from '../faults/support/needs.ts';
 import { holdLock, untilSays } from '../modes/lock-holder.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { connect } from '../support/client.ts';
@@ -246,6 +246,17 @@ test('run directories used within 30 days stay, without a word', async () => {
   expect(readdirSync(join(host.root, 'run')).sort()).toEqual(['idle', 'live', 'recent']);
   expect(idle.daemons()).toHaveLength(1);
   expect(cleaner.log()).toMatch(/; 0 run director\(ies\) removed, 0 daemon\(s\) retired; 0 left alone$/m);
+});
+
+testNeeding(linux, faketime)('a wall clock that jumps 31 days ahead ends no daemon', {}, async () => {
+  using host = new Host();
+  await using idle = await host.daemon('idle', { profile: 'S' });
+  await using cleaner = await host.cleaner({
+    timings: { hostCleanFirstMs: 1 },
+    env: { LD_PRELOAD: faketimeLibrary, FAKETIME: '+31d', FAKETIME_DONT_FAKE_MONOTONIC: '1', NO_FAKE_STAT: '1' },
+  });
+  expect(cleaner.log()).toMatch(/idle is left alone: its daemon, pid \d+, has not run for so long itself/);
+  expect(idle.daemons()).toHaveLength(1);
 });
 
 test('a folder that is put in place of the run directory between the look and the removal is left as it is', async () => {
