@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import type { ChildMarkers, Marks } from './child-markers.ts';
 import type { FileOperations } from './files.ts';
+import type { HostCleaning } from './host-cleaning.ts';
 import type { ServiceManager } from './service-manager.ts';
 
 export interface Platform {
@@ -21,6 +22,8 @@ export interface Platform {
   readonly git: GitHost;
   /** `undefined` where children never outlive their daemon (Windows). */
   readonly childMarkers: ChildMarkers | undefined;
+  /** Loads what the host cleaner needs; `undefined` where hosts are not cleaned: macOS, Windows. */
+  readonly hostCleaning: (() => Promise<HostCleaning>) | undefined;
 }
 
 // ---------------------------------------------------------------- processes

@@ -14,18 +14,25 @@ export function createPlatform(): Platform {
   const os = process.platform === 'darwin' ? 'darwin' : 'linux';
   const paths = createPaths(os);
   const identities = createIdentities(os);
+  const transport = createTransport(os, paths);
   return {
     name: 'posix',
     os,
     arch: goArchitecture[process.arch] ?? process.arch,
     paths,
     processes: createProcesses(identities, paths),
-    transport: createTransport(os, paths),
+    transport,
     runDirectories: createRunDirectories(paths),
     host: createHost(os, paths),
     git: createGitHost(),
     files: createFiles(os, paths),
     childMarkers: createChildMarkers(os, identities),
+    // macOS would need lsof for the connections of a process, whose answers cannot be tried here, and a guess is no ground
+    // for a signal.
+    hostCleaning:
+      os === 'linux'
+        ? async () => (await import('./host-cleaning.ts')).createHostCleaning(paths, transport)
+        : undefined,
   };
 }
 

@@ -24,6 +24,7 @@ export function createPlatform(): Platform {
     files: createFiles(paths),
     git: createGitHost(),
     childMarkers: undefined,
+    hostCleaning: undefined,
   };
 }
 

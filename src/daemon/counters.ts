@@ -18,6 +18,14 @@ export interface Counters {
   logRotations: number;
   wireLogFramesLost: number;
   gitOutputsCapped: number;
+  hostCleanPasses: number;
+  hostCleanGroupsEnded: number;
+  hostCleanDaemonsRetired: number;
+  hostCleanDirectoriesRemoved: number;
+  /** Orphans and unused run directories left alone, each with its reason in the log. */
+  hostCleanRefusals: number;
+  /** Caps of a pass that were reached. */
+  hostCleanCaps: number;
 }
 
 export function createCounters(): Counters {
@@ -38,5 +46,11 @@ export function createCounters(): Counters {
     logRotations: 0,
     wireLogFramesLost: 0,
     gitOutputsCapped: 0,
+    hostCleanPasses: 0,
+    hostCleanGroupsEnded: 0,
+    hostCleanDaemonsRetired: 0,
+    hostCleanDirectoriesRemoved: 0,
+    hostCleanRefusals: 0,
+    hostCleanCaps: 0,
   };
 }

@@ -197,7 +197,7 @@ class Daemon {
     });
     await this.#startMetrics(sessions, clients, startedAt);
     this.#log.raw(this.#banner());
-    if (profile.platform.hostCleaner) this.#log.info('daemon', 'host cleaning off: not built');
+    if (profile.platform.hostCleaner) await this.#cleanHost();
     this.#watch(token, directory, sessions, clients);
     this.#started = true;
     this.#endRequested?.();
@@ -366,6 +366,20 @@ class Daemon {
     } catch (error) {
       this.#log.error('Server', `metrics: ${(error as Error).message}`);
     }
+  }
+
+  async #cleanHost(): Promise<void> {
+    const { startHostCleaner } = await import('../host-cleaner/schedule.ts');
+    const { executableDirectory, settings } = this.#context;
+    startHostCleaner({
+      platform: this.#platform,
+      socketPath: settings.socketPath,
+      executableDirectory,
+      log: this.#log,
+      counters: this.#counters,
+      timings,
+      signal: this.#lifetime.signal,
+    });
   }
 
   #banner(): string {

@@ -62,6 +62,32 @@ const rows: readonly Row[] = [
     help: 'Calls of git ended because they printed more than the cap.',
     key: 'gitOutputsCapped',
   },
+  { name: 'holdfast_hostclean_passes_total', help: 'Passes of the host cleaner.', key: 'hostCleanPasses' },
+  {
+    name: 'holdfast_hostclean_groups_ended_total',
+    help: 'Orphaned groups of the agent CLI ended by the host cleaner.',
+    key: 'hostCleanGroupsEnded',
+  },
+  {
+    name: 'holdfast_hostclean_daemons_retired_total',
+    help: 'Unused daemons ended by the host cleaner.',
+    key: 'hostCleanDaemonsRetired',
+  },
+  {
+    name: 'holdfast_hostclean_directories_removed_total',
+    help: 'Unused run directories removed by the host cleaner.',
+    key: 'hostCleanDirectoriesRemoved',
+  },
+  {
+    name: 'holdfast_hostclean_refusals_total',
+    help: 'Orphans and unused run directories that the host cleaner left alone.',
+    key: 'hostCleanRefusals',
+  },
+  {
+    name: 'holdfast_hostclean_caps_total',
+    help: 'Caps that a pass of the host cleaner reached.',
+    key: 'hostCleanCaps',
+  },
 ];
 
 /** Everything is read when it is asked for; between two scrapes nothing runs. */

@@ -182,23 +182,38 @@ function notOurs({ pid }: LockRecord, { socketPath }: EvictionOptions): string {
 const programName = 'holdfast';
 
 function servesSocket(words: readonly string[], { socketPath, socketIsDefault }: EvictionOptions): boolean {
-  const flags = ownFlags(words);
-  const parsed = flags === undefined ? undefined : parseFlags(flags);
-  if (parsed?.outcome !== 'parsed' || parsed.given.serve !== true) return false;
-  return parsed.given.socket === undefined ? socketIsDefault : parsed.given.socket === socketPath;
+  const daemon = readDaemonWords(words);
+  if (daemon === undefined) return false;
+  return daemon.socket === undefined ? socketIsDefault : daemon.socket === socketPath;
 }
 
 /**
- * What follows our program in the command line of one of us: our executable, or our runtime, its options and our
- * script. `undefined` for any other program, whatever stands among its arguments.
+ * The words of a daemon of ours: the file it was started from, and its socket path as it was given, `undefined` for the
+ * default. `undefined` for any other process.
  */
-function ownFlags(words: readonly string[]): readonly string[] | undefined {
+export function readDaemonWords(
+  words: readonly string[],
+): { readonly program: string; readonly socket: string | undefined } | undefined {
+  const own = ownCommandLine(words);
+  const parsed = own === undefined ? undefined : parseFlags(own.flags);
+  if (own === undefined || parsed?.outcome !== 'parsed' || parsed.given.serve !== true) return undefined;
+  return { program: own.program, socket: parsed.given.socket };
+}
+
+/**
+ * The command line of one of us, taken apart: our executable, or our runtime, its options and our script; then what
+ * follows. `undefined` for any other program, whatever stands among its arguments.
+ */
+function ownCommandLine(
+  words: readonly string[],
+): { readonly program: string; readonly flags: readonly string[] } | undefined {
   const own = basename(process.argv[1] ?? process.execPath);
   const [program = '', ...rest] = words;
-  if (basename(program) === own) return rest;
+  if (basename(program) === own) return { program, flags: rest };
   if (basename(program) !== basename(process.execPath)) return undefined;
   const at = rest.findIndex((word) => !word.startsWith('-'));
-  return at >= 0 && basename(rest[at]) === own ? rest.slice(at + 1) : undefined;
+  const script = rest[at] ?? '';
+  return basename(script) === own ? { program: script, flags: rest.slice(at + 1) } : undefined;
 }
 
 function tell({ log }: EvictionOptions, text: string): void {

@@ -39,6 +39,17 @@ export interface Timings {
   readonly reapKillMs: number;
   readonly reapPollMs: number;
   readonly reapSecondLookMs: number;
+  /** Host cleaner (spec platform.md §2): first pass after the start, and from one to the next. */
+  readonly hostCleanFirstMs: number;
+  readonly hostCleanEveryMs: number;
+  /** Orphaned CLIs: how old they must be; from SIGTERM to SIGKILL, and after that. */
+  readonly hostCleanOrphanAgeMs: number;
+  readonly hostCleanTermMs: number;
+  readonly hostCleanKillMs: number;
+  /** Run directories: not used for so long; a socket in one answers, and a daemon asked to end is waited for. */
+  readonly hostCleanUnusedMs: number;
+  readonly hostCleanAnswerMs: number;
+  readonly hostCleanRetireMs: number;
 }
 
 export const timings: Timings = {
@@ -68,4 +79,12 @@ export const timings: Timings = {
   reapKillMs: 1_000,
   reapPollMs: 50,
   reapSecondLookMs: 50,
+  hostCleanFirstMs: 15_000,
+  hostCleanEveryMs: 24 * 60 * 60_000,
+  hostCleanOrphanAgeMs: 5 * 60_000,
+  hostCleanTermMs: 3_000,
+  hostCleanKillMs: 1_000,
+  hostCleanUnusedMs: 30 * 24 * 60 * 60_000,
+  hostCleanAnswerMs: 2_000,
+  hostCleanRetireMs: 10_000,
 };

@@ -28,4 +28,12 @@ export const timerTexts: Record<keyof Timings, string> = {
   reapKillMs: 'wait after that SIGKILL',
   reapPollMs: 'how often they are looked at meanwhile',
   reapSecondLookMs: 'second look at a leader that seems gone',
+  hostCleanFirstMs: 'first pass of the host cleaner after the start (profile next)',
+  hostCleanEveryMs: 'from one pass to the next',
+  hostCleanOrphanAgeMs: 'youngest age of an orphaned CLI that is ended',
+  hostCleanTermMs: 'from its SIGTERM to its SIGKILL',
+  hostCleanKillMs: 'wait after that SIGKILL',
+  hostCleanUnusedMs: 'a run directory not used for so long is removed',
+  hostCleanAnswerMs: 'a socket in one answers, and a look at it is over',
+  hostCleanRetireMs: 'a daemon asked to end for that is waited for',
 };

@@ -3,7 +3,6 @@
  * A record only names a candidate: a signal is sent when the live process itself proves to be that child.
  */
 import { basename } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   type ChildMarkers,
   childVariable,
@@ -16,6 +15,7 @@ import type { Paths, Processes } from '../../platform/platform.ts';
 import type { Log } from '../daemon/log.ts';
 import type { Timings } from '../daemon/timings.ts';
 import { failpointAsync } from '../failpoints.ts';
+import { type End, endGroup } from './end-group.ts';
 import { type ChildRecord, maxRecordBytes, parseRecord, recordFolderName } from './record.ts';
 
 /** Looked at in one start, and ended in one start; the rest waits for the next one. */
@@ -45,8 +45,6 @@ type Verdict =
   | { readonly stale: string }
   /** Somebody else may still need the record. */
   | { readonly keep: string };
-
-type End = 'term' | 'kill' | 'survived';
 
 /** Never fails: whatever goes wrong, the daemon starts. The caller must hold the lock of the run directory. */
 export async function reapChildren(options: ReapOptions): Promise<void> {
@@ -183,54 +181,28 @@ function runs([argv0, ...rest]: readonly string[], { argv0: recorded, program }:
   return program !== undefined && rest.includes(program);
 }
 
-/** SIGTERM, a grace, SIGKILL, a last wait; before every signal the process must still prove who it is. */
+/** Before every signal the process must still prove who it is. */
 async function endOrphan({ record, group }: Orphan, options: ReapOptions): Promise<End> {
-  const { log, timings } = options;
+  const { log, timings, markers } = options;
   const { pid } = record;
-  const isOurs = (leader: ProcessEvidence): boolean => refusal(leader, record, options) === undefined;
   const tell = (text: string): void => log.warn('process.Registry', text);
   try {
     tell(
       `ending orphaned process group ${pid} recorded by daemon instance "${record.instance}" (pid ${record.daemonPid}): SIGTERM`,
     );
     await failpointAsync('reap.signal.before');
-    if (group.signal('TERM', isOurs) === 'refused') return 'survived';
-    const afterTerm = await watch(timings.reapTermMs);
-    if (afterTerm !== 'there') return afterTerm === 'gone' ? 'term' : 'survived';
-    tell(`group ${pid} outlived SIGTERM for ${timings.reapTermMs / 1000}s: SIGKILL`);
-    if (group.signal('KILL', isOurs) === 'refused') return 'survived';
-    return (await watch(timings.reapKillMs)) === 'gone' ? 'kill' : 'survived';
+    return await endGroup({
+      pid,
+      group,
+      refusal: (leader) => refusal(leader, record, options),
+      livingGroups: () => markers.livingGroups(),
+      termMs: timings.reapTermMs,
+      killMs: timings.reapKillMs,
+      pollMs: timings.reapPollMs,
+      secondLookMs: timings.reapSecondLookMs,
+      tell,
+    });
   } finally {
     group.release();
-  }
-
-  /** Looks until the group is gone, or somebody else's, or the time is over. */
-  async function watch(limitMs: number): Promise<'gone' | 'there' | 'changed'> {
-    for (let waited = 0; ; waited += timings.reapPollMs) {
-      const state = look();
-      if (state === 'gone' || state === 'changed') return state;
-      if (waited >= limitMs) return state === 'leaderless' ? secondLook() : 'there';
-      await delay(timings.reapPollMs);
-    }
-  }
-
-  /** A leader that could not be read for a moment looks like one that has gone. */
-  async function secondLook(): Promise<'gone' | 'there' | 'changed'> {
-    await delay(timings.reapSecondLookMs);
-    const state = look();
-    return state === 'leaderless' ? 'there' : state;
-  }
-
-  function look(): 'gone' | 'there' | 'leaderless' | 'changed' {
-    const leader = group.leader();
-    if (leader === undefined) return options.markers.livingGroups().has(pid) ? 'leaderless' : 'gone';
-    if (isOurs(leader)) return 'there';
-    // A process that is ending loses its words and its environment a moment before it is gone.
-    const again = group.leader();
-    if (again === undefined) return 'leaderless';
-    const reason = refusal(again, record, options);
-    if (reason === undefined) return 'there';
-    tell(`group ${pid} no longer verifies (${reason}); nothing more is sent to it`);
-    return 'changed';
   }
 }

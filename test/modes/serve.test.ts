@@ -90,7 +90,7 @@ describe.each(profiles)('profile %s: a daemon', (profile) => {
     expect(lines).toContain(`Claustrum remote server listening on ${daemon.socket}${suffix}`);
     const texts = lines.map((line) => line.replace(/^[\d/]{10} [\d:]{8} /, ''));
     const banner = texts.indexOf(`Claustrum remote server listening on ${daemon.socket}${suffix}`);
-    const cleaner = 'INFO  [daemon] host cleaning off: not built';
+    const cleaner = `INFO  [daemon] host cleaning off: socket path "${daemon.socket}" is not <root>/run/<id>/rpc.sock`;
     expect(texts.indexOf(cleaner)).toBe(profile === 'next' ? banner + 1 : -1);
     const look = texts.indexOf('INFO  [Server] New connection from: @');
     expect(texts.indexOf('INFO  [Server] Connection closed: @')).toBeGreaterThan(look);

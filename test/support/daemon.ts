@@ -34,6 +34,8 @@ export interface DaemonOptions {
   readonly failpoints?: string;
   /** Name of the socket file, for tests about paths. */
   readonly socketName?: string;
+  /** Another run directory and another copy of the program, for daemons that share a layout (test/host-cleaner). */
+  readonly at?: { readonly runDir: string; readonly program: string };
   /** Words before the program that replace themselves by it: `['prlimit', '--nofile=64']`, a namespace, another user. */
   readonly through?: readonly string[];
   /** The test's own hook; needed in `test.concurrent`, where vitest cannot know which test is meant. */
@@ -94,7 +96,7 @@ export class TestDaemon implements AsyncDisposable {
   constructor(options: DaemonOptions) {
     this.#options = options;
     this.dir = mkdtempSync('/tmp/hf-');
-    this.runDir = join(this.dir, 'run');
+    this.runDir = options.at?.runDir ?? join(this.dir, 'run');
     this.home = join(this.dir, 'home');
     this.socket = join(this.runDir, options.socketName ?? 'rpc.sock');
     this.#tokenFile = join(this.dir, 'token');
@@ -106,7 +108,7 @@ export class TestDaemon implements AsyncDisposable {
       HOLDFAST_TEST_TIMINGS: options.timings === undefined ? undefined : JSON.stringify(options.timings),
       ...options.env,
     });
-    this.#program = options.timings === undefined ? program : programWithTimings;
+    this.#program = options.at?.program ?? (options.timings === undefined ? program : programWithTimings);
   }
 
   /** Starts (again) in the same run directory. @throws when the launcher does not exit with 0 */
