@@ -1,5 +1,5 @@
 /** The engine: every process of this daemon by its id (spec process.md). Doors call it; it knows none of them. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Child, Platform, SignalName } from '../../platform/platform.ts';
 import type { ChildRecords } from '../records/child-records.ts';
@@ -294,11 +294,12 @@ export class Sessions {
 
   // ---- shutdown (spec process.md §10)
 
-  /** Nothing is started from now on. Resolves when what is being started runs, or has failed. */
+  /** Nothing is started from now on. Resolves when what is being started runs, or has failed, or hangs. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#retention);
-    await Promise.allSettled(this.#starting);
+    const { shutdownWaitMs } = this.#options.timings;
+    await Promise.race([Promise.allSettled(this.#starting), delay(shutdownWaitMs, undefined, { ref: false })]);
   }
 
   /** Ends every running process of the table. @returns how many groups were killed */
