@@ -19,6 +19,10 @@ export function createHost(os: 'linux' | 'darwin', paths: Paths): Host {
   return {
     home,
     homeVariable: '$HOME',
+    muslFolder: os === 'linux' ? '/lib' : undefined,
+    hungRunReach: 'tree',
+    // macOS would run `ps` for each process.
+    tellsUsage: os === 'linux',
     loginShellVariable,
     detach: (request) => detach(request, paths),
     sameVariable: (a, b) => a === b,

@@ -39,6 +39,8 @@ const exclusivePollMs = 10;
 
 export function createRunDirectories(paths: Paths): RunDirectories {
   return {
+    haveOneDaemon: true,
+
     create(path) {
       try {
         createFolders(resolve(path));

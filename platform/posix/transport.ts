@@ -109,6 +109,8 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
 
   return {
     halfClose: true,
+    listensOnAnyPath: true,
+    foreignNames: ['rpc.pipe'],
     listen,
     dial,
     sendNow,

@@ -91,8 +91,9 @@ function refuse(response: ServerResponse, status: number, text: string): void {
 async function listenOnSocket(server: Server, options: MetricsServerOptions): Promise<Listener> {
   const { platform, log, counters } = options;
   const path = platform.paths.expandTilde(options.address.slice(unixPrefix.length));
-  if (platform.name === 'win32')
-    throw new Error(`${unixPrefix}${path}: there are no such sockets on Windows; use 127.0.0.1:<port>`);
+  if (!platform.transport.listensOnAnyPath) {
+    throw new Error(`${unixPrefix}${path}: this system has no such sockets; use 127.0.0.1:<port>`);
+  }
   // The socket is renamed into its place; nothing of the user's may lie there.
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found !== undefined && !found.isSocket()) throw new Error(`listen unix ${path}: it exists and is no socket`);

@@ -29,7 +29,7 @@ export const runInstall: Mode = async (context) => {
     return needsDefaultFolder ? exitNoFolder : exitNoHome;
   }
   const folder = platform.paths.clean(asked.cliDirectory ?? join(home ?? '', '.claude', 'remote', 'ccd-cli'));
-  const suffix = profile.install.nextPaths && platform.os === 'windows' ? '.exe' : '';
+  const suffix = profile.install.nextPaths ? platform.paths.programSuffix : '';
   const cliPath =
     asked.cliVersion === undefined ? '' : cliPathOf(folder, `${asked.cliVersion}${suffix}`, platform.paths);
 
