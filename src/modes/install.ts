@@ -40,6 +40,8 @@ export const runInstall: Mode = async (context) => {
     process.exit(0);
   });
   const env = childEnvironment(context.environment, profile.process.strippedVariables);
+  // The user's programs may do without; whom we download from is verified, and without a warning of the runtime's.
+  delete context.environment.NODE_TLS_REJECT_UNAUTHORIZED;
   facts.libc = await probeLibc({ platform, env, timings: installTimings });
   facts.print(asked.cliVersion === undefined ? { cliPath, cliWasPresent: false } : await outcome(asked.cliVersion));
   return 0;

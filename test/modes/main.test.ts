@@ -212,11 +212,24 @@ describe('the launch script', () => {
     expect(bare.stdout).toBe(`probe\n${versionText}`);
   });
 
+  test('does not let OPENSSL_CONF or NODE_EXTRA_CA_CERTS stop our runtime, load into it or make it complain', async () => {
+    const broken = join(directory, 'broken.cnf');
+    writeFileSync(broken, 'nodejs_conf = a\n[a]\nproviders = b\n[b]\nc = d\n[d]\nmodule = /missing.so\nactivate = 1\n');
+    const changes = { OPENSSL_CONF: broken, NODE_EXTRA_CA_CERTS: join(directory, 'missing.pem') };
+    // The second line is a complaint from another thread, which the end of the process may overtake.
+    for (let round = 0; round < 5; round++) {
+      expect(await run(['-version'], changes)).toMatchObject({ code: 0, stdout: versionText, stderr: '' });
+    }
+    // It does stop a runtime that sees it.
+    const bare = await runProgram(process.execPath, ['-e', '0'], { env: cleanEnvironment(directory, changes) });
+    expect(bare.code).not.toBe(0);
+  });
+
   test('holds every injecting variable back with its exact value, and leaves the others', async () => {
     const value = ' a "b" $HOME `id` \\ \n\'c\' ';
     const { env } = await seen(mirror({ ownNode: true }), [], {
       ...Object.fromEntries(heldVariables.map((name) => [name, value])),
-      NODE_EXTRA_CA_CERTS: '',
+      NODE_TLS_REJECT_UNAUTHORIZED: '',
       NODE_CHANNEL_FD: '9',
       HOLDFAST_HELD_NODE_PATH: 'stale',
     });
@@ -226,7 +239,7 @@ describe('the launch script', () => {
       expect(env[name]).toEqual(ours);
       expect(env[`HOLDFAST_HELD_${name}`]).toBe(value);
     }
-    expect(env.NODE_EXTRA_CA_CERTS).toBe('');
+    expect(env.NODE_TLS_REJECT_UNAUTHORIZED).toBe('');
     expect(env.NODE_CHANNEL_FD).toBe(undefined);
   });
 
