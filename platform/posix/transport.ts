@@ -49,7 +49,7 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
       renameOver(directory.at(temporary), directory.at(name));
       const bound = new FileIdentity(directory.at(name));
       accept(server, events);
-      return new UnixListener(socketPath, server, directory, name, bound);
+      return new UnixListener(paths.clean(socketPath), server, directory, name, bound);
     } catch (error) {
       server.close();
       unlinkQuietly(directory.at(temporary));
@@ -85,7 +85,8 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
         refuse(Object.assign(new Error('socket path too long'), { code: 'EINVAL' }));
         return;
       }
-      const socket = connectSocket({ path: socketPath, allowHalfOpen: true });
+      // Cleaned, because the folder we serve in is the cleaned one: `link/../x` is another file to the system.
+      const socket = connectSocket({ path: paths.clean(socketPath), allowHalfOpen: true });
       // Before the connection stands: a first read is begun with it otherwise.
       if (options.paused) socket.pause();
       const timer =

@@ -153,6 +153,24 @@ describe('a start', () => {
     await waitUntil(() => !existsSync(daemon.socket) && !existsSync(tokenFile(daemon)), 'the files to be removed');
   });
 
+  test.each(['missing', 'link'])(
+    'with a path that climbs out of a %s serves it where it reads as if it were',
+    async (way) => {
+      await using daemon = await prepareDaemon();
+      mkdirSync(join(daemon.home, 'deep'));
+      symlinkSync(join(daemon.home, 'deep'), join(daemon.dir, 'link'));
+      writeFileSync(join(daemon.dir, 'token-file'), daemon.token);
+      const socket = ['-socket', `${way}/../run/rpc.sock`];
+      const result = await daemon.runIn(daemon.dir, ['-serve', ...socket, '-token-file', 'token-file']);
+      expect(result).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+      await using client = await connect(daemon);
+      expect(await client.call('server.ping')).toEqual({ pong: true });
+      expect(existsSync(join(daemon.dir, 'missing'))).toBe(false);
+      expect((await daemon.runIn(daemon.dir, ['-wire-profile', 'next', '-stop', ...socket])).stdout).toBe('stopped\n');
+      await client.untilClosed();
+    },
+  );
+
   test('clears a pipe name that was left behind', async () => {
     await using daemon = await prepareDaemon();
     mkdirSync(daemon.runDir, { mode: 0o700 });
