@@ -220,7 +220,8 @@ class Daemon {
     if (wireLogPath === undefined) return;
     const [{ WireLog }, { WireLogFile }] = await Promise.all([import('./wire-log.ts'), import('./wire-log-file.ts')]);
     this.#wireLog = new WireLog({
-      file: new WireLogFile(wireLogPath, wireLogMaxBytes, this.#platform.paths),
+      // A configuration file has no shell that would do it.
+      file: new WireLogFile(this.#platform.paths.expandTilde(wireLogPath), wireLogMaxBytes, this.#platform.paths),
       maxString: wireLogMaxString,
       log: this.#log,
       counters: this.#counters,
