@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
+import { passMatrix } from '../faults/support/matrix.ts';
 import { installed, root, testNeeding } from '../faults/support/needs.ts';
 import { runProgram } from '../modes/run-program.ts';
 import { cleanEnvironment, program } from '../support/holdfast.ts';
@@ -171,6 +172,8 @@ const failing: readonly Failing[] = [
   { call: 'rename', errors: everyError, text: 'rename' },
 ];
 
+const matrix = passMatrix();
+
 describe.each([
   ['S', '-cli-zst'],
   ['next', '-cli-zst'],
@@ -235,6 +238,7 @@ describe.each([
             expect(sha256(readFileSync(shop.path('1.2.3'))), what).toBe(sha256(bigCli));
           }
         }
+        matrix.add(`install, ${profile}, ${from}`, call, found.length, errors);
       },
     );
   }
