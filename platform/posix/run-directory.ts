@@ -8,6 +8,7 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   statSync,
@@ -105,12 +106,15 @@ const exclusiveCreate = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOL
 
 /** A log that cannot be moved away makes the exclusive create fail, which is the answer the caller needs. */
 function setAside(log: string, rotate: 'unlink' | 'rename'): void {
-  try {
-    if (rotate === 'rename') renameSync(log, `${log}.old`);
-    else unlinkSync(log);
-  } catch {
-    // Missing, or not ours to move.
+  if (rotate === 'rename') {
+    try {
+      renameSync(log, `${log}.old`);
+      return;
+    } catch {
+      // A folder under the older name costs the older lines, not the log.
+    }
   }
+  unlinkQuietly(log);
 }
 
 class PosixRunDirectory implements RunDirectory {
@@ -123,6 +127,7 @@ class PosixRunDirectory implements RunDirectory {
   }
 
   publish(name: string, content: Buffer): OwnedFile {
+    this.#removeTemporaries(name);
     const temporary = this.#handle.at(`${name}-${randomBytes(6).toString('hex')}`);
     writeNew(temporary, content);
     let identity: FileIdentity | undefined;
@@ -139,6 +144,15 @@ class PosixRunDirectory implements RunDirectory {
       path: `${this.path}/${name}`,
       remove: () => published.removeAt(this.#handle.at(name)),
     };
+  }
+
+  /** A daemon that was killed while it published has left its file, with a token in it. */
+  #removeTemporaries(name: string): void {
+    for (const other of readdirSync(this.#handle.at('.'))) {
+      if (other.startsWith(`${name}-`) && /^[0-9a-f]{12}$/.test(other.slice(name.length + 1))) {
+        unlinkQuietly(this.#handle.at(other));
+      }
+    }
   }
 
   removeLeftover(name: string): void {

@@ -171,6 +171,16 @@ describe('a start', () => {
     },
   );
 
+  test('clears the half-published token of a daemon that was killed, and no file that only looks like it', async () => {
+    await using daemon = await prepareDaemon();
+    mkdirSync(daemon.runDir, { mode: 0o700 });
+    const [left, other] = ['daemon.token-0123456789ab', 'daemon.token-of-mine'].map((name) => inRunDir(daemon, name));
+    for (const path of [left, other]) writeFileSync(path as string, 'secret');
+    await daemon.start();
+    expect(existsSync(left as string)).toBe(false);
+    expect(existsSync(other as string)).toBe(true);
+  });
+
   test('clears a pipe name that was left behind', async () => {
     await using daemon = await prepareDaemon();
     mkdirSync(daemon.runDir, { mode: 0o700 });
