@@ -110,6 +110,16 @@ describe.each(profiles)('profile %s', (profile) => {
     expect((await installOnDisk(shop, 'size=1m', words, options)).facts.cliError).toMatch(refused);
   });
 
+  testOnDisk('a folder in the place of the CLI that cannot be cleared is named, and stays', {}, async () => {
+    const shop = new Workshop();
+    const before = 'mkdir -p 1.2.3/busy && mount -t tmpfs none 1.2.3/busy';
+    const blob = shop.blob();
+    const { facts, left } = await installOnDisk(shop, 'size=1m', [...wanted, '-cli-zst', blob], { profile, before });
+    const path = shop.path('1.2.3');
+    expect(facts.cliError).toMatch(new RegExp(`^clearing stale dir at ${path}: .*: device or resource busy$`));
+    expect(left).toEqual(['1.2.3']);
+  });
+
   testOnDisk('a folder of somebody else is named', {}, async () => {
     const shop = new Workshop();
     const nobody = 65_534;

@@ -190,6 +190,15 @@ describe('a start', () => {
   });
 });
 
+test.each([
+  ['S', []],
+  ['current', []],
+  ['next', ['-files-read-regular-only is deprecated and has no effect: only regular files are read']],
+] as const)('profile %s: -files-read-regular-only is answered with %j', async (profile, warnings) => {
+  await using daemon = await startDaemon({ profile, flags: ['-files-read-regular-only'] });
+  expect(Array.from(daemon.log().matchAll(/ WARN {2}\[Server\] (.*)$/gm), ([, text]) => text)).toEqual(warnings);
+});
+
 describe('the token', () => {
   test('of a file is read once, and the file is gone', async () => {
     await using daemon = await prepareDaemon();
