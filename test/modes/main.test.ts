@@ -1,9 +1,23 @@
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { heldVariables, ownCommand, restoreHeldVariables, takeProgramName } from '../../src/daemon/own-process.ts';
 import { version } from '../../src/version.ts';
+import { testNeeding, root as userRoot } from '../faults/support/needs.ts';
 import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { runProgram } from './run-program.ts';
 
@@ -250,6 +264,29 @@ describe('the launch script', () => {
     });
     expect(env.HOLDFAST_HELD_NODE_OPTIONS).toBe('');
     expect(env.HOLDFAST_HELD_NODE_PATH).toBe(undefined);
+  });
+
+  test('keeps compiled code where nobody else can put any, whatever the umask', async () => {
+    const file = mirror({ ownNode: true });
+    await seen('sh', ['-c', 'umask 0; exec "$0"', file]);
+    const modules = join(directory, 'mirror', 'node_modules');
+    for (const folder of ['.cache', '.cache/holdfast']) {
+      expect(statSync(join(modules, folder)).mode & 0o777, folder).toBe(0o700);
+    }
+  });
+
+  testNeeding(userRoot)('takes no compiled code out of a folder of somebody else, and not by a link', {}, async () => {
+    const file = mirror({ ownNode: true });
+    const cache = join(directory, 'mirror', 'node_modules', '.cache', 'holdfast');
+    mkdirSync(cache, { recursive: true });
+    chownSync(cache, 65_534, 65_534);
+    expect((await seen(file, ['x'])).env.NODE_COMPILE_CACHE).toBe(undefined);
+    rmdirSync(cache);
+    mkdirSync(join(directory, 'elsewhere'));
+    symlinkSync(join(directory, 'elsewhere'), cache);
+    expect((await seen(file, ['x'])).env.NODE_COMPILE_CACHE).toBe(undefined);
+    unlinkSync(cache);
+    expect((await seen(file, ['x'])).env.NODE_COMPILE_CACHE).toContain('/node_modules/.cache/holdfast');
   });
 
   test('passes every word on as it is', async () => {
