@@ -11,6 +11,7 @@ import type { Counters } from './counters.ts';
 import type { Log } from './log.ts';
 import { infoName, type MetricSources } from './metric-gauges.ts';
 import { createRegistry } from './metrics.ts';
+import { timings } from './timings.ts';
 
 export interface MetricsServer {
   close(): void;
@@ -30,8 +31,6 @@ const unixPrefix = 'unix:';
 const defaultHost = '127.0.0.1';
 /** A scraper needs one. */
 const maxConnections = 16;
-const requestMs = 10_000;
-const idleMs = 5_000;
 /** How long whoever accepts where we want to listen may take to say who it is, and how much it may say. */
 const askMs = 500;
 const mostAskedChars = 1 << 20;
@@ -60,9 +59,9 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
     );
   });
   server.maxConnections = maxConnections;
-  server.requestTimeout = requestMs;
-  server.headersTimeout = requestMs;
-  server.keepAliveTimeout = idleMs;
+  server.requestTimeout = timings.metricsRequestMs;
+  server.headersTimeout = timings.metricsRequestMs;
+  server.keepAliveTimeout = timings.metricsIdleMs;
   if (address.startsWith(unixPrefix) && address !== unixPrefix) {
     const listener = await listenOnSocket(server, options);
     return {
