@@ -39,7 +39,6 @@ export class Ownership {
         platform,
         directory,
         socketPath: settings.socketPath,
-        socketIsDefault: settings.effective.socket.source === 'default',
         log,
         asker: 'serve',
         termMs: timings.evictTermMs,

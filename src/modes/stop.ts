@@ -69,7 +69,6 @@ async function endUnreachable(platform: Platform, { settings, log }: ModeContext
       platform,
       directory,
       socketPath: settings.socketPath,
-      socketIsDefault: settings.effective.socket.source === 'default',
       log,
       asker: 'stop',
       termMs: stopTimings.termMs,

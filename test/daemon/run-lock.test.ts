@@ -94,7 +94,11 @@ test('a holder whose record has no instance is ended and named without one', asy
   ]);
 });
 
-test('a daemon started without -socket is known to hold the default socket', async () => {
+test.each([
+  ['without -socket too', []],
+  ['with that very path', ['/.claude/remote/rpc.sock']],
+  ['with that path spelled otherwise', ['/.claude//x/../remote/./rpc.sock']],
+])('a daemon started without -socket is known to hold the default socket by a start %s', async (_, below) => {
   await using daemon = await prepareDaemon({ profile: 'current' });
   const folder = join(daemon.home, '.claude', 'remote');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -102,7 +106,8 @@ test('a daemon started without -socket is known to hold the default socket', asy
   const held = await hold(daemon, record, { words: [ownScript(daemon), '-serve'], runDir: folder });
   const token = join(daemon.dir, 'own-token');
   writeFileSync(token, 'token');
-  const result = await daemon.run(['-serve', '-wire-profile', 'current', '-token-file', token]);
+  const socket = below.flatMap((path) => ['-socket', daemon.home + path]);
+  const result = await daemon.run(['-serve', '-wire-profile', 'current', '-token-file', token, ...socket]);
   expect(result.code).toBe(0);
   await untilEnded(held.process);
   expect(held.signals()).toEqual(['SIGTERM']);
@@ -254,7 +259,6 @@ test('a holder that outlives SIGKILL, as one that the kernel holds does, is left
     platform: { ...platform, processes: { ...platform.processes, signalIfSame: () => 'sent' } },
     directory,
     socketPath: daemon.socket,
-    socketIsDefault: false,
     log: { info: tell, warn: tell } as unknown as Log,
     asker: 'stop',
     termMs: 200,
