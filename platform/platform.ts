@@ -247,6 +247,12 @@ export interface RunDirectory {
   close(): void;
 }
 
+export interface OpenedLog {
+  readonly fd: number;
+  /** Why the older file could not be renamed as asked and was unlinked instead; `undefined`: all went as asked. */
+  readonly olderGone?: string | undefined;
+}
+
 export interface RunDirectories {
   /** Whether a start may ask for the lock and end a predecessor; else both live on, the later one published (spec platform.md §3). */
   readonly haveOneDaemon: boolean;
@@ -258,7 +264,7 @@ export interface RunDirectories {
    * Exclusive-creates a log file, 0600, following no link; an older file is unlinked or renamed to `<path>.old` first.
    * Returns a descriptor, or the reason why the log is declined (spec modes.md §6 step 3).
    */
-  openLog(path: string, rotate: 'unlink' | 'rename'): { readonly fd: number } | { readonly declined: string };
+  openLog(path: string, rotate: 'unlink' | 'rename'): OpenedLog | { readonly declined: string };
 }
 
 // ---------------------------------------------------------------- host

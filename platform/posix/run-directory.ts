@@ -65,10 +65,10 @@ export function createRunDirectories(paths: Paths): RunDirectories {
       try {
         directory = DirectoryHandle.openTrusted(dirname(path));
         const log = directory.at(basename(path));
-        setAside(log, rotate);
+        const failure = setAside(log, rotate);
         const fd = openSync(log, constants.O_WRONLY | constants.O_APPEND | exclusiveCreate, 0o600);
         fchmodSync(fd, 0o600);
-        return { fd };
+        return { fd, olderGone: failure === undefined ? undefined : `rename ${path}: ${paths.reason(failure)}` };
       } catch (error) {
         return { declined: `open ${path}: ${paths.reason(error)}` };
       } finally {
@@ -104,17 +104,23 @@ function createFolders(path: string): void {
 
 const exclusiveCreate = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
-/** A log that cannot be moved away makes the exclusive create fail, which is the answer the caller needs. */
-function setAside(log: string, rotate: 'unlink' | 'rename'): void {
+/**
+ * A log that cannot be moved away makes the exclusive create fail, which is the answer the caller needs. A folder under the
+ * older name costs the older lines, not the log.
+ * @returns why the rename failed
+ */
+function setAside(log: string, rotate: 'unlink' | 'rename'): unknown {
+  let failure: unknown;
   if (rotate === 'rename') {
     try {
       renameSync(log, `${log}.old`);
-      return;
-    } catch {
-      // A folder under the older name costs the older lines, not the log.
+      return undefined;
+    } catch (error) {
+      failure = (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : error;
     }
   }
   unlinkQuietly(log);
+  return failure;
 }
 
 class PosixRunDirectory implements RunDirectory {
