@@ -12,6 +12,12 @@ import { trimMemory } from './memory.ts';
 import { relayBySplice } from './relay.ts';
 import { socketDescriptor } from './socket-descriptor.ts';
 
+/**
+ * Connections that wait to be accepted. Beyond it a client of ours is told EAGAIN and does not wait, as one of TCP would; the
+ * system lowers it to its own limit (Linux: net.core.somaxconn, 4096).
+ */
+const backlog = 4096;
+
 /** sizeof(sun_path) less the terminating NUL. */
 const socketPathLimit = { linux: 107, darwin: 103 } as const;
 
@@ -141,7 +147,7 @@ function bind(server: Server, path: string): Promise<void> {
     const umask = process.umask(0o177);
     try {
       // For a path, Node binds inside this call; only the events come later.
-      server.listen({ path, backlog: 511 });
+      server.listen({ path, backlog });
     } finally {
       process.umask(umask);
     }
