@@ -1,6 +1,6 @@
 /** `<cli> --version`, the proof that a CLI runs on this host (spec install.md §6, modes.md §12). */
 import { resolve } from 'node:path';
-import type { Child, ExitStatus, Platform } from '../../platform/platform.ts';
+import type { Child, ExitStatus, Host, Platform } from '../../platform/platform.ts';
 
 export interface VersionRunOptions {
   readonly platform: Platform;
@@ -56,9 +56,10 @@ export function runVersion(cli: string, { platform, ...options }: VersionRunOpti
 export function childEnvironment(
   environment: NodeJS.ProcessEnv,
   stripped: readonly string[],
+  { sameVariable }: Pick<Host, 'sameVariable'>,
 ): [name: string, value: string][] {
-  const withheld = new Set(['CLAUDE_RPC_TOKEN', ...stripped]);
+  const withheld = ['CLAUDE_RPC_TOKEN', ...stripped];
   return Object.entries(environment).flatMap(([name, value]): [string, string][] =>
-    value === undefined || withheld.has(name) ? [] : [[name, value]],
+    value === undefined || withheld.some((other) => sameVariable(name, other)) ? [] : [[name, value]],
   );
 }

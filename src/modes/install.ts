@@ -39,7 +39,7 @@ export const runInstall: Mode = async (context) => {
     facts.print({ cliPath, cliWasPresent: false, cliError: `holdfast: ${error.message}` });
     process.exit(0);
   });
-  const env = childEnvironment(context.environment, profile.process.strippedVariables);
+  const env = childEnvironment(context.environment, profile.process.strippedVariables, platform.host);
   // The user's programs may do without; whom we download from is verified, and without a warning of the runtime's.
   delete context.environment.NODE_TLS_REJECT_UNAUTHORIZED;
   facts.libc = await probeLibc({ platform, env, timings: installTimings });

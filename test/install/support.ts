@@ -118,7 +118,7 @@ export class Workshop {
       rules: profile.install,
       timings: { ...installTimings, ...options.timings },
       environment,
-      childEnv: childEnvironment(environment, []),
+      childEnv: childEnvironment(environment, [], platform.host),
       decoder: options.decoder ?? usualDecoder,
       print: (line) => lines.push(line),
       warn: (text) => warnings.push(text),
