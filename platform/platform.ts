@@ -158,6 +158,10 @@ export interface Listener {
 export interface Transport {
   /** Whether ending our direction of a connection leaves the other one open (spec modes.md §9). */
   readonly halfClose: boolean;
+  /** Whether every path can be an address of its own, also one outside a run directory (`-metrics-addr unix:<path>`). */
+  readonly listensOnAnyPath: boolean;
+  /** Names in a run directory that the transport of another OS has left there; a start removes them (spec platform.md §3). */
+  readonly foreignNames: readonly string[];
   /**
    * Publishes an owner-only endpoint for `socketPath` and accepts on it.
    * Connections are half-open capable where the OS knows half-close; a peer of another user is refused.
@@ -243,7 +247,15 @@ export interface RunDirectory {
   close(): void;
 }
 
+export interface OpenedLog {
+  readonly fd: number;
+  /** Why the older file could not be renamed as asked and was unlinked instead; `undefined`: all went as asked. */
+  readonly olderGone?: string | undefined;
+}
+
 export interface RunDirectories {
+  /** Whether a start may ask for the lock and end a predecessor; else both live on, the later one published (spec platform.md §3). */
+  readonly haveOneDaemon: boolean;
   /** Creates the folder with parents, 0700; an existing one keeps its mode. @throws HostError */
   create(path: string): void;
   /** @throws HostError when it is missing, no folder, or of another user */
@@ -252,7 +264,7 @@ export interface RunDirectories {
    * Exclusive-creates a log file, 0600, following no link; an older file is unlinked or renamed to `<path>.old` first.
    * Returns a descriptor, or the reason why the log is declined (spec modes.md §6 step 3).
    */
-  openLog(path: string, rotate: 'unlink' | 'rename'): { readonly fd: number } | { readonly declined: string };
+  openLog(path: string, rotate: 'unlink' | 'rename'): OpenedLog | { readonly declined: string };
 }
 
 // ---------------------------------------------------------------- host
@@ -295,6 +307,12 @@ export interface Host {
   home(): string | undefined;
   /** That variable as a message names it: `$HOME`, `%userprofile%` (spec modes.md §4, install.md §1). */
   readonly homeVariable: string;
+  /** Where musl keeps its loader; `undefined` where there is but one C library (spec install.md §7). */
+  readonly muslFolder: string | undefined;
+  /** Whom the end of a version run that hangs is meant for (spec install.md §6). */
+  readonly hungRunReach: SignalReach;
+  /** Whether the CPU time and memory of a process can be read without starting another one for it. */
+  readonly tellsUsage: boolean;
   /** What starts programs for a user who has not logged in; `undefined` where there is nothing of that kind. */
   serviceManager(): Promise<ServiceManager | undefined>;
   /** Starts the daemon in a session of its own, out of reach of our terminal. @throws SystemCallError */
@@ -344,6 +362,8 @@ export interface Paths {
   /** Folder of a path, lexically. */
   directoryOf(path: string): string;
   readonly separator: string;
+  /** How the file name of a program that can be run ends: `.exe`, or nothing. */
+  readonly programSuffix: string;
   /** Windows: with a drive and a root, or `\\server\share`; `\dir` and `C:dir` are relative. */
   isAbsolute(path: string): boolean;
   /** Whether a cleaned path is a root: `/`; Windows: `C:\`, `\\server\share\`. */

@@ -18,6 +18,8 @@ export interface ServiceManager {
   readonly mark: string;
   /** @throws HostError for a word that a definition cannot carry */
   definition(request: ServiceRequest): string;
+  /** Run first where a definition of ours is there already; the install goes on whatever comes of them. */
+  replaceCommands(definitionPath: string): readonly (readonly string[])[];
   /** Run in order after the definition is in its place, and before it is removed. */
   installCommands(definitionPath: string): readonly (readonly string[])[];
   removeCommands(definitionPath: string): readonly (readonly string[])[];

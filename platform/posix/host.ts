@@ -12,6 +12,8 @@ import { spawnShortcoming } from './spawn.ts';
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
 const openFilesCap = 65_536n;
 const retryReadMs = 5;
+/** A number beyond is none to the system, and Node has words of its own for it. */
+const largestDescriptor = 2 ** 31 - 1;
 const listenPipeIgnored =
   '-listen-pipe is only supported on Windows and is ignored: other platforms serve JSON-RPC over the AF_UNIX socket directly';
 
@@ -19,6 +21,10 @@ export function createHost(os: 'linux' | 'darwin', paths: Paths): Host {
   return {
     home,
     homeVariable: '$HOME',
+    muslFolder: os === 'linux' ? '/lib' : undefined,
+    hungRunReach: 'tree',
+    // macOS would run `ps` for each process.
+    tellsUsage: os === 'linux',
     loginShellVariable,
     detach: (request) => detach(request, paths),
     sameVariable: (a, b) => a === b,
@@ -70,7 +76,9 @@ export function createHost(os: 'linux' | 'darwin', paths: Paths): Host {
 
     readDescriptor(descriptor, maxBytes) {
       const fd = Number(descriptor);
-      if (isOurOwn(fd)) throw readFailure(fd, Object.assign(new Error('not inherited'), { code: 'EBADF' }), paths);
+      if (fd > largestDescriptor || isOurOwn(fd)) {
+        throw readFailure(fd, Object.assign(new Error('not inherited'), { code: 'EBADF' }), paths);
+      }
       const buffer = Buffer.alloc(maxBytes);
       let length = 0;
       while (length < maxBytes) {

@@ -36,6 +36,8 @@ ${command.map((word) => `    <string>${escaped(word)}</string>\n`).join('')}  </
 </dict>
 </plist>
 `,
+  // launchd does not load what it has loaded.
+  replaceCommands: () => [['launchctl', 'bootout', `${domain}/${label}`]],
   installCommands: (path) => [['launchctl', 'bootstrap', domain, path]],
   removeCommands: () => [['launchctl', 'bootout', `${domain}/${label}`]],
   statusCommand: ['launchctl', 'print', `${domain}/${label}`],

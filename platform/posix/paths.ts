@@ -69,6 +69,7 @@ export function createPaths(os: 'linux' | 'darwin'): Paths {
   const reasonForCode = (code: string): string => texts[code] ?? code;
   return {
     separator: '/',
+    programSuffix: '',
     clean,
     directoryOf: (path) => clean(posix.dirname(path)),
     isAbsolute: (path) => path.startsWith('/'),

@@ -8,6 +8,7 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   statSync,
@@ -39,6 +40,8 @@ const exclusivePollMs = 10;
 
 export function createRunDirectories(paths: Paths): RunDirectories {
   return {
+    haveOneDaemon: true,
+
     create(path) {
       try {
         createFolders(resolve(path));
@@ -62,10 +65,10 @@ export function createRunDirectories(paths: Paths): RunDirectories {
       try {
         directory = DirectoryHandle.openTrusted(dirname(path));
         const log = directory.at(basename(path));
-        setAside(log, rotate);
+        const failure = setAside(log, rotate);
         const fd = openSync(log, constants.O_WRONLY | constants.O_APPEND | exclusiveCreate, 0o600);
         fchmodSync(fd, 0o600);
-        return { fd };
+        return { fd, olderGone: failure === undefined ? undefined : `rename ${path}: ${paths.reason(failure)}` };
       } catch (error) {
         return { declined: `open ${path}: ${paths.reason(error)}` };
       } finally {
@@ -101,14 +104,23 @@ function createFolders(path: string): void {
 
 const exclusiveCreate = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
-/** A log that cannot be moved away makes the exclusive create fail, which is the answer the caller needs. */
-function setAside(log: string, rotate: 'unlink' | 'rename'): void {
-  try {
-    if (rotate === 'rename') renameSync(log, `${log}.old`);
-    else unlinkSync(log);
-  } catch {
-    // Missing, or not ours to move.
+/**
+ * A log that cannot be moved away makes the exclusive create fail, which is the answer the caller needs. A folder under the
+ * older name costs the older lines, not the log.
+ * @returns why the rename failed
+ */
+function setAside(log: string, rotate: 'unlink' | 'rename'): unknown {
+  let failure: unknown;
+  if (rotate === 'rename') {
+    try {
+      renameSync(log, `${log}.old`);
+      return undefined;
+    } catch (error) {
+      failure = (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : error;
+    }
   }
+  unlinkQuietly(log);
+  return failure;
 }
 
 class PosixRunDirectory implements RunDirectory {
@@ -121,6 +133,7 @@ class PosixRunDirectory implements RunDirectory {
   }
 
   publish(name: string, content: Buffer): OwnedFile {
+    this.#removeTemporaries(name);
     const temporary = this.#handle.at(`${name}-${randomBytes(6).toString('hex')}`);
     writeNew(temporary, content);
     let identity: FileIdentity | undefined;
@@ -137,6 +150,15 @@ class PosixRunDirectory implements RunDirectory {
       path: `${this.path}/${name}`,
       remove: () => published.removeAt(this.#handle.at(name)),
     };
+  }
+
+  /** A daemon that was killed while it published has left its file, with a token in it. */
+  #removeTemporaries(name: string): void {
+    for (const other of readdirSync(this.#handle.at('.'))) {
+      if (other.startsWith(`${name}-`) && /^[0-9a-f]{12}$/.test(other.slice(name.length + 1))) {
+        unlinkQuietly(this.#handle.at(other));
+      }
+    }
   }
 
   removeLeftover(name: string): void {

@@ -38,6 +38,8 @@ RestartSec=5
 WantedBy=default.target
 `;
   },
+  // `restart` takes the new definition.
+  replaceCommands: () => [],
   installCommands: () => [systemctl('daemon-reload'), systemctl('enable', unit), systemctl('restart', unit)],
   removeCommands: () => [systemctl('disable', '--now', unit)],
   statusCommand: systemctl('status', '--no-pager', '--lines=0', unit),

@@ -12,6 +12,12 @@ import { trimMemory } from './memory.ts';
 import { relayBySplice } from './relay.ts';
 import { socketDescriptor } from './socket-descriptor.ts';
 
+/**
+ * Connections that wait to be accepted. Beyond it a client of ours is told EAGAIN and does not wait, as one of TCP would; the
+ * system lowers it to its own limit (Linux: net.core.somaxconn, 4096).
+ */
+const backlog = 4096;
+
 /** sizeof(sun_path) less the terminating NUL. */
 const socketPathLimit = { linux: 107, darwin: 103 } as const;
 
@@ -49,7 +55,7 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
       renameOver(directory.at(temporary), directory.at(name));
       const bound = new FileIdentity(directory.at(name));
       accept(server, events);
-      return new UnixListener(socketPath, server, directory, name, bound);
+      return new UnixListener(paths.clean(socketPath), server, directory, name, bound);
     } catch (error) {
       server.close();
       unlinkQuietly(directory.at(temporary));
@@ -85,7 +91,8 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
         refuse(Object.assign(new Error('socket path too long'), { code: 'EINVAL' }));
         return;
       }
-      const socket = connectSocket({ path: socketPath, allowHalfOpen: true });
+      // Cleaned, because the folder we serve in is the cleaned one: `link/../x` is another file to the system.
+      const socket = connectSocket({ path: paths.clean(socketPath), allowHalfOpen: true });
       // Before the connection stands: a first read is begun with it otherwise.
       if (options.paused) socket.pause();
       const timer =
@@ -109,6 +116,8 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
 
   return {
     halfClose: true,
+    listensOnAnyPath: true,
+    foreignNames: ['rpc.pipe'],
     listen,
     dial,
     sendNow,
@@ -138,7 +147,7 @@ function bind(server: Server, path: string): Promise<void> {
     const umask = process.umask(0o177);
     try {
       // For a path, Node binds inside this call; only the events come later.
-      server.listen({ path, backlog: 511 });
+      server.listen({ path, backlog });
     } finally {
       process.umask(umask);
     }

@@ -16,6 +16,10 @@ export function createHost(paths: Paths): Host {
   return {
     home,
     homeVariable: '%userprofile%',
+    muslFolder: undefined,
+    hungRunReach: 'child',
+    // Reading it would start PowerShell for each process.
+    tellsUsage: false,
     sameVariable,
     detach: (request) => detach(request, paths),
     // Windows has no such limit, and no login shell whose PATH would differ (spec platform.md §1).

@@ -11,6 +11,7 @@ const errorPathNotFound = 3;
 export function createPaths(): Paths {
   return {
     separator: '\\',
+    programSuffix: '.exe',
     clean,
     directoryOf: (path) => clean(win32.dirname(path)),
     expandTilde(path) {

@@ -25,6 +25,8 @@ const replaceRetryMs = 10;
 
 export function createRunDirectories(paths: Paths): RunDirectories {
   return {
+    haveOneDaemon: false,
+
     create(path) {
       try {
         createFolders(win32.resolve(path));

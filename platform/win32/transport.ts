@@ -39,6 +39,8 @@ export function createTransport(
 ): Transport {
   return {
     halfClose: false,
+    listensOnAnyPath: false,
+    foreignNames: [],
 
     async listen(socketPath, events) {
       const name = nextName();

@@ -87,7 +87,7 @@ class CappedLog {
     // What the runtime itself writes follows, where that can be done; else it stays with the file that was set aside.
     this.#fd = host.redirectOutput(opened.fd) ? standardError : opened.fd;
     if (before !== standardError) closeSync(before);
-    return undefined;
+    return opened.olderGone;
   }
 
   /** Writers append, so they go on at the new beginning. @returns what went wrong */

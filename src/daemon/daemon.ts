@@ -1,43 +1,28 @@
 /** The detached daemon: its start in order, and its end (spec modes.md §7–8). */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { SystemCallError } from '../../platform/errors.ts';
-import type {
-  Listener,
-  LockRecord,
-  OwnedFile,
-  Platform,
-  RunDirectory,
-  RunDirectoryLock,
-} from '../../platform/platform.ts';
+import type { Listener, OwnedFile, Platform, RunDirectory } from '../../platform/platform.ts';
 import { armFailpoints, failpoint, setFailpointDeath } from '../failpoints.ts';
-import { type AllServices, allMethods } from '../methods/all.ts';
+import type { DaemonIdentity } from '../methods/server.ts';
 import { logName } from '../modes/launch.ts';
 import type { ModeContext } from '../modes/mode.ts';
-import { ChildRecords } from '../records/child-records.ts';
-import { reapChildren } from '../records/reap.ts';
-import { createDispatcher } from '../rpc/dispatcher.ts';
-import { Pace } from '../sessions/pace.ts';
-import { Sessions, type SessionsOptions } from '../sessions/sessions.ts';
-import { ShellAgent } from '../sessions/shell-agent.ts';
 import { lookUpShellPath } from '../sessions/shell-path.ts';
 import { version } from '../version.ts';
 import { capLog } from './capped-log.ts';
-import { Clients } from './clients.ts';
 import { createCounters } from './counters.ts';
+import { createEngine, type Engine } from './engine.ts';
 import type { Log } from './log.ts';
 import { failedReport, readyReport, takeMarkers } from './markers.ts';
 import type { MetricsServer } from './metrics-server.ts';
+import { Ownership } from './ownership.ts';
 import { type Reachability, watchReachability } from './reachability.ts';
 import { RpcLatency } from './rpc-latency.ts';
-import { lockName, serveRole, takeLock } from './run-lock.ts';
 import { failureLines } from './start-failure.ts';
 import { timings } from './timings.ts';
 import { takeToken } from './token.ts';
 import type { WireLog } from './wire-log.ts';
 
 const tokenFileName = 'daemon.token';
-const pipeFileName = 'rpc.pipe';
 
 /** Serves until something ends it. @returns the exit code */
 export async function runDaemon(context: ModeContext): Promise<number> {
@@ -73,7 +58,7 @@ class Daemon {
   #endRequested: (() => void) | undefined;
   #started = false;
   #directory: RunDirectory | undefined;
-  #lock: RunDirectoryLock | undefined;
+  #ownership: Ownership | undefined;
   #listener: Listener | undefined;
   #tokenFile: OwnedFile | undefined;
   #metrics: MetricsServer | undefined;
@@ -81,8 +66,7 @@ class Daemon {
   readonly #latency: RpcLatency | undefined;
   #wireLog: WireLog | undefined;
   #reachability: Reachability | undefined;
-  #sessions: Sessions | undefined;
-  #clients: Clients | undefined;
+  #engine: Engine | undefined;
 
   constructor(context: ModeContext, platform: Platform) {
     this.#context = context;
@@ -119,67 +103,45 @@ class Daemon {
 
     const directory = this.#platform.runDirectories.open(this.#platform.paths.directoryOf(socketPath));
     this.#directory = directory;
-    if (profile.modes.runDirLock) await this.#claim(directory);
-    const marking = await this.#takeOverChildren();
-
-    const startedAt = Date.now();
-    const pace = new Pace();
-    const sessions = new Sessions({
+    const ownership = new Ownership({
       platform: this.#platform,
-      profile,
+      settings,
+      directory,
+      instanceId: this.#instanceId,
       log: this.#log,
-      counters: this.#counters,
       timings,
-      pace,
-      shellPath,
-      shellAgent: profile.platform.sshAgentHandOff
-        ? new ShellAgent({ platform: this.#platform, log: this.#log, timings, signal: this.#lifetime.signal })
-        : undefined,
-      keepChildren: this.#keepsChildren(),
-      ...marking,
-      onSessionEnd: () => this.#reachability?.check(),
     });
-    this.#sessions = sessions;
-    const services: AllServices = {
+    this.#ownership = ownership;
+    await ownership.claim();
+    const marking = await ownership.takeOverChildren();
+
+    const identity: DaemonIdentity = { version, instanceId: this.#instanceId, startedAt: Date.now() };
+    const engine = createEngine({
       platform: this.#platform,
-      profile,
       settings,
       log: this.#log,
       counters: this.#counters,
       timings,
-      sessions,
-      daemon: { version, instanceId: this.#instanceId, startedAt },
+      token,
+      identity,
+      latency: this.#latency,
+      wireLog: this.#wireLog,
+      lifetime: this.#lifetime.signal,
+      shellPath,
+      keepChildren: this.#keepsChildren(),
+      ...marking,
       requestShutdown: () => {
         if (!this.#willEnd) this.#log.info('ServerHandler', 'server.shutdown received over RPC');
         this.end();
       },
-    };
-    const clients = new Clients({
-      dispatcher: createDispatcher({
-        services,
-        profile,
-        token,
-        methods: allMethods,
-        log: this.#log,
-        observer: this.#latency,
-        errorText: (error) => (error instanceof SystemCallError ? error.message : undefined),
-      }),
-      log: this.#log,
-      counters: this.#counters,
-      timings,
-      pace,
-      sendNow: this.#platform.transport.sendNow,
-      wireLog: this.#wireLog,
-      reattachClosesOld: profile.process.reattachClosesOld,
-      idleCloseMs: profile.wire.idleCloseMs,
-      onClose: () => this.#reachability?.check(),
+      onLessToDo: () => this.#reachability?.check(),
     });
-    this.#clients = clients;
+    this.#engine = engine;
 
     // Bind and token belong together: of many starts at once, the one that is left must find its own token.
     await directory.exclusively(async () => {
       this.#listener = await this.#platform.transport.listen(socketPath, {
-        onConnection: (socket) => clients.accept(socket),
+        onConnection: (socket) => engine.clients.accept(socket),
         onRefused: (reason) => {
           this.#counters.peersRefused++;
           this.#log.warn('Server', `connection refused: ${reason}`);
@@ -187,18 +149,14 @@ class Daemon {
         onError: (error) => this.#log.error('Server', `accept: ${error.message}`),
       });
       failpoint('daemon.listen.after');
-      this.#recordLock({
-        ...this.#lockRecord(),
-        instanceId: this.#instanceId,
-        startedAt,
-      });
-      if (this.#platform.os !== 'windows') directory.removeLeftover(pipeFileName);
+      ownership.record({ instanceId: identity.instanceId, startedAt: identity.startedAt });
+      for (const name of this.#platform.transport.foreignNames) directory.removeLeftover(name);
       this.#publishToken(directory, token);
     });
-    await this.#startMetrics(sessions, clients, startedAt);
+    await this.#startMetrics(engine, identity);
     this.#log.raw(this.#banner());
     if (profile.platform.hostCleaner) await this.#cleanHost();
-    this.#watch(token, directory, sessions, clients);
+    this.#watch(token, directory, engine);
     this.#started = true;
     this.#endRequested?.();
   }
@@ -262,70 +220,12 @@ class Daemon {
     if (wireLogPath === undefined) return;
     const [{ WireLog }, { WireLogFile }] = await Promise.all([import('./wire-log.ts'), import('./wire-log-file.ts')]);
     this.#wireLog = new WireLog({
-      file: new WireLogFile(wireLogPath, wireLogMaxBytes, this.#platform.paths),
+      // A configuration file has no shell that would do it.
+      file: new WireLogFile(this.#platform.paths.expandTilde(wireLogPath), wireLogMaxBytes, this.#platform.paths),
       maxString: wireLogMaxString,
       log: this.#log,
       counters: this.#counters,
     });
-  }
-
-  async #claim(directory: RunDirectory): Promise<void> {
-    const { settings } = this.#context;
-    // On Windows a second daemon takes over the published name and nobody is evicted (spec platform.md §3).
-    const claimed =
-      this.#platform.os !== 'windows' &&
-      (await takeLock({
-        platform: this.#platform,
-        directory,
-        socketPath: settings.socketPath,
-        socketIsDefault: settings.effective.socket.source === 'default',
-        log: this.#log,
-        asker: 'serve',
-        termMs: timings.evictTermMs,
-        killMs: timings.evictKillMs,
-        create: true,
-      }));
-    if (claimed !== false && 'lock' in claimed) {
-      this.#lock = claimed.lock;
-      this.#recordLock(this.#lockRecord());
-      if (this.#lock !== undefined) return;
-    }
-    this.#log.warn(
-      'daemon',
-      "serve: not the run dir's lock holder; leaving any predecessor's children alone and recording none",
-    );
-  }
-
-  /** Ends what a dead daemon has left, and tells how children of this one are to be found by the next. */
-  async #takeOverChildren(): Promise<Pick<SessionsOptions, 'markedFor' | 'records'>> {
-    const { settings } = this.#context;
-    const { childMarkers: markers, processes, paths } = this.#platform;
-    if (!settings.profile.platform.childMarkers || markers === undefined) {
-      return { markedFor: undefined, records: undefined };
-    }
-    const runDirectory = paths.directoryOf(settings.socketPath);
-    const common = { markers, processes, paths, runDirectory, log: this.#log };
-    if (this.#lock === undefined) return { markedFor: runDirectory, records: undefined };
-    await reapChildren({ ...common, timings });
-    return { markedFor: runDirectory, records: new ChildRecords({ ...common, instanceId: this.#instanceId }) };
-  }
-
-  /** A record that cannot be written (full disk) costs us the lock, not the start (spec modes.md §7 "Any failure"). */
-  #recordLock(record: LockRecord): void {
-    try {
-      this.#lock?.write(record);
-    } catch (error) {
-      const reason = this.#platform.paths.reason(error);
-      this.#log.warn('daemon', `serve: WARNING write ${this.#directory?.path}/${lockName}: ${reason}`);
-      // Held without a record it would keep the next start from ending us.
-      this.#lock?.letGo();
-      this.#lock = undefined;
-    }
-  }
-
-  #lockRecord(): { pid: number; role: string; node?: string } {
-    const { pid, node } = this.#platform.processes.self();
-    return { pid, role: serveRole, ...(node === undefined ? {} : { node }) };
   }
 
   #publishToken(directory: RunDirectory, token: Buffer): void {
@@ -341,7 +241,7 @@ class Daemon {
     }
   }
 
-  async #startMetrics(sessions: Sessions, clients: Clients, startedAt: number): Promise<void> {
+  async #startMetrics({ sessions, clients }: Engine, { startedAt }: DaemonIdentity): Promise<void> {
     const { metricsAddress: address, profile } = this.#context.settings;
     if (address === undefined || this.#latency === undefined) return;
     try {
@@ -357,7 +257,7 @@ class Daemon {
           version,
           profile: profile.name,
           startedAt,
-          showsUsage: this.#platform.os === 'linux',
+          showsUsage: this.#platform.host.tellsUsage,
           connections: () => clients.count,
           sessions: () => sessions.all(),
           logLinesLost: () => this.#log.droppedLines,
@@ -388,7 +288,7 @@ class Daemon {
     return `Claustrum remote server listening on ${settings.socketPath}${suffix}`;
   }
 
-  #watch(token: Buffer, directory: RunDirectory, sessions: Sessions, clients: Clients): void {
+  #watch(token: Buffer, directory: RunDirectory, { sessions, clients }: Engine): void {
     const { settings } = this.#context;
     if (this.#listener === undefined) return;
     this.#reachability = watchReachability({
@@ -437,17 +337,17 @@ class Daemon {
     this.#reachability?.stop();
     this.#listener?.close();
     this.#metrics?.close();
-    const closed = this.#clients?.closeAll() ?? 0;
+    const closed = this.#engine?.clients.closeAll() ?? 0;
     this.#lifetime.abort();
     const killed = await this.#leaveChildren();
-    this.#sessions?.removeRecords();
+    this.#engine?.sessions.removeRecords();
     await this.abandon();
     this.#log.info('Server', `cleanup: closed ${closed} connection(s), killed ${killed} child process group(s)`);
   }
 
   /** @returns how many groups were killed */
   async #leaveChildren(): Promise<number> {
-    const sessions = this.#sessions;
+    const sessions = this.#engine?.sessions;
     if (sessions === undefined) return 0;
     await sessions.close();
     if (!this.#keepsChildren()) return sessions.killAll();
@@ -469,7 +369,7 @@ class Daemon {
     });
     this.#wireLog?.close();
     this.#wireLog = undefined;
-    this.#lock?.release();
+    this.#ownership?.release();
     directory?.close();
     this.#directory = undefined;
   }

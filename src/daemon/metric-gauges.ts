@@ -5,6 +5,9 @@ import type { Counters } from './counters.ts';
 import { type Distribution, latencyBuckets, type RpcLatency } from './rpc-latency.ts';
 import type { SessionUsage } from './session-usage.ts';
 
+/** By this name a metrics listener is known as one of ours. */
+export const infoName = 'holdfast_info';
+
 export interface MetricSources {
   readonly counters: Counters;
   readonly latency: RpcLatency;
@@ -45,7 +48,7 @@ export function addGauges(registry: Registry, sources: MetricSources): void {
   };
 
   new Gauge({
-    name: 'holdfast_info',
+    name: infoName,
     help: 'Always 1; the labels name the version and the wire profile.',
     labelNames: ['version', 'profile'],
     registers,
@@ -89,8 +92,8 @@ function addSessionGauges(registry: Registry, sources: MetricSources, gauge: Add
   });
   if (!sources.showsUsage) return;
   /** One look serves both gauges of a scrape. */
-  let look: Promise<SessionUsage> | undefined;
-  const usage = async (): Promise<SessionUsage> => {
+  let look: Promise<SessionUsage[]> | undefined;
+  const usage = async (): Promise<SessionUsage[]> => {
     const { usageOf } = await import('./session-usage.ts');
     const running = [...sources.sessions()].filter(({ state }) => state === 'running');
     look ??= usageOf(running.map(({ pid }) => pid)).finally(() => {
@@ -98,15 +101,29 @@ function addSessionGauges(registry: Registry, sources: MetricSources, gauge: Add
     });
     return look;
   };
-  gauge(
+  const ofEach = (name: string, help: string, value: (usage: SessionUsage) => number): void => {
+    new Gauge({
+      name,
+      help,
+      // The one name of a process that is the system's and no word of a client's; the log tells which process it is.
+      labelNames: ['pid'],
+      registers: [registry],
+      async collect() {
+        const all = await usage();
+        this.reset();
+        for (const each of all) this.set({ pid: String(each.pid) }, value(each));
+      },
+    });
+  };
+  ofEach(
     'holdfast_session_cpu_seconds',
-    'CPU time so far of the running processes together, without what they started; falls when one ends.',
-    async () => (await usage()).cpuSeconds,
+    'CPU time so far of each running process, without what it started.',
+    ({ cpuSeconds }) => cpuSeconds,
   );
-  gauge(
+  ofEach(
     'holdfast_session_memory_bytes',
-    'Resident memory of the running processes together, without what they started.',
-    async () => (await usage()).memoryBytes,
+    'Resident memory of each running process, without what it started.',
+    ({ memoryBytes }) => memoryBytes,
   );
 }
 

@@ -5,12 +5,13 @@
  */
 import { lstatSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Listener, Platform } from '../../platform/platform.ts';
 import type { Counters } from './counters.ts';
 import type { Log } from './log.ts';
-import type { MetricSources } from './metric-gauges.ts';
+import { infoName, type MetricSources } from './metric-gauges.ts';
 import { createRegistry } from './metrics.ts';
+import { timings } from './timings.ts';
 
 export interface MetricsServer {
   close(): void;
@@ -30,8 +31,9 @@ const unixPrefix = 'unix:';
 const defaultHost = '127.0.0.1';
 /** A scraper needs one. */
 const maxConnections = 16;
-const requestMs = 10_000;
-const idleMs = 5_000;
+/** How long whoever accepts where we want to listen may take to say who it is, and how much it may say. */
+const askMs = 500;
+const mostAskedChars = 1 << 20;
 
 /** @throws Error of the bind, or for an address that is none */
 export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
@@ -57,10 +59,10 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
     );
   });
   server.maxConnections = maxConnections;
-  server.requestTimeout = requestMs;
-  server.headersTimeout = requestMs;
-  server.keepAliveTimeout = idleMs;
-  if (address.startsWith(unixPrefix)) {
+  server.requestTimeout = timings.metricsRequestMs;
+  server.headersTimeout = timings.metricsRequestMs;
+  server.keepAliveTimeout = timings.metricsIdleMs;
+  if (address.startsWith(unixPrefix) && address !== unixPrefix) {
     const listener = await listenOnSocket(server, options);
     return {
       close() {
@@ -91,11 +93,15 @@ function refuse(response: ServerResponse, status: number, text: string): void {
 async function listenOnSocket(server: Server, options: MetricsServerOptions): Promise<Listener> {
   const { platform, log, counters } = options;
   const path = platform.paths.expandTilde(options.address.slice(unixPrefix.length));
-  if (platform.name === 'win32')
-    throw new Error(`${unixPrefix}${path}: there are no such sockets on Windows; use 127.0.0.1:<port>`);
-  // The socket is renamed into its place; nothing of the user's may lie there.
+  if (!platform.transport.listensOnAnyPath) {
+    throw new Error(`${unixPrefix}${path}: this system has no such sockets; use 127.0.0.1:<port>`);
+  }
+  // The socket is renamed into its place; nothing of the user's may lie there, nor anybody who answers.
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found !== undefined && !found.isSocket()) throw new Error(`listen unix ${path}: it exists and is no socket`);
+  if (found !== undefined && (await isForeign(path, platform))) {
+    throw new Error(`listen unix ${path}: bind: ${platform.paths.reasonForCode('EADDRINUSE')}`);
+  }
   const listener = await platform.transport.listen(path, {
     onConnection: (socket) => server.emit('connection', socket),
     onRefused(reason) {
@@ -106,6 +112,35 @@ async function listenOnSocket(server: Server, options: MetricsServerOptions): Pr
   });
   log.info('Server', `metrics: listening on ${unixPrefix}${path}`);
   return listener;
+}
+
+/**
+ * Whether somebody accepts at the path who is no metrics listener of a Holdfast: the daemon's own socket, the user's SSH
+ * agent. A listener of a predecessor, which may go on with its sessions, is taken over like its socket.
+ */
+async function isForeign(path: string, { transport }: Platform): Promise<boolean> {
+  let socket: Socket;
+  try {
+    socket = await transport.dial(path, { timeoutMs: askMs });
+  } catch {
+    return false;
+  }
+  const limit = setTimeout(() => socket.destroy(), askMs);
+  let text = '';
+  try {
+    socket.write('GET /metrics HTTP/1.0\r\n\r\n');
+    for await (const chunk of socket) {
+      text += String(chunk);
+      const isHttp = text.startsWith('HTTP/'.slice(0, text.length));
+      if (!isHttp || text.includes(infoName) || text.length > mostAskedChars) break;
+    }
+  } catch {
+    // What it said until then counts.
+  } finally {
+    clearTimeout(limit);
+    socket.destroy();
+  }
+  return !text.includes(infoName);
 }
 
 function listenOnPort(server: Server, { host, port }: { host: string; port: number }): Promise<void> {

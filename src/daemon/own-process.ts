@@ -4,8 +4,9 @@
  */
 
 /**
- * Variables of Node that load code or files, or write diagnostics (threat 8). `bin/holdfast` and `bin/holdfast.cmd`
- * have the same list. `NODE_EXTRA_CA_CERTS` is not on it: hosts behind their own certificate authority need it.
+ * Variables of Node and its OpenSSL that load code or files, or write diagnostics (threat 8). `bin/holdfast` and
+ * `bin/holdfast.cmd` have the same list. The runtime reads `NODE_EXTRA_CA_CERTS` at every start and complains of a bad one
+ * on stderr; only a download wants it, and reads it itself (src/install/certificates.ts).
  */
 export const heldVariables = [
   'NODE_OPTIONS',
@@ -19,6 +20,10 @@ export const heldVariables = [
   'NODE_PRESERVE_SYMLINKS_MAIN',
   'NODE_REDIRECT_WARNINGS',
   'NODE_V8_COVERAGE',
+  'NODE_EXTRA_CA_CERTS',
+  'OPENSSL_CONF',
+  'OPENSSL_MODULES',
+  'OPENSSL_ENGINES',
 ] as const;
 
 const heldPrefix = 'HOLDFAST_HELD_';

@@ -14,6 +14,7 @@ import type {
 } from '../../platform/platform.ts';
 import { parseFlags } from '../modes/flags.ts';
 import type { Log } from './log.ts';
+import { defaultSocketPath } from './settings.ts';
 
 export const lockName = 'daemon.lock';
 /** The role a daemon writes into its record. */
@@ -29,8 +30,6 @@ export interface EvictionOptions {
   readonly platform: Platform;
   readonly directory: RunDirectory;
   readonly socketPath: string;
-  /** A daemon without `-socket` on its command line serves this path too. */
-  readonly socketIsDefault: boolean;
   readonly log: Log;
   /** Who asks: the lines of the log begin with it. */
   readonly asker: 'serve' | 'stop';
@@ -181,10 +180,14 @@ function notOurs({ pid }: LockRecord, { socketPath }: EvictionOptions): string {
 /** What the user knows us by, also where the executable of the process is our runtime. */
 const programName = 'holdfast';
 
-function servesSocket(words: readonly string[], { socketPath, socketIsDefault }: EvictionOptions): boolean {
+/** The same path may be spelled otherwise, and a daemon without `-socket` serves the default one. */
+function servesSocket(words: readonly string[], { socketPath, platform }: EvictionOptions): boolean {
   const daemon = readDaemonWords(words);
   if (daemon === undefined) return false;
-  return daemon.socket === undefined ? socketIsDefault : daemon.socket === socketPath;
+  const { paths, host } = platform;
+  const home = host.home();
+  const served = daemon.socket ?? (home === undefined ? undefined : defaultSocketPath(home));
+  return served !== undefined && paths.clean(served) === paths.clean(socketPath);
 }
 
 /**

@@ -1,7 +1,8 @@
-/** CPU and memory of the held processes together, by pidusage. Linux only: elsewhere it starts programs for each look. */
+/** CPU and memory of each held process, by pidusage. Linux only: elsewhere it starts programs for each look. */
 import pidusage from 'pidusage';
 
 export interface SessionUsage {
+  readonly pid: number;
   /** User and system time so far. */
   readonly cpuSeconds: number;
   readonly memoryBytes: number;
@@ -13,14 +14,13 @@ export interface SessionUsage {
  */
 const keepMs = 1000;
 
-/** A process that has ended meanwhile counts nothing. Never rejects. */
-export async function usageOf(pids: readonly number[]): Promise<SessionUsage> {
-  let [cpuSeconds, memoryBytes] = [0, 0];
-  if (pids.length === 0) return { cpuSeconds, memoryBytes };
+/** Without those that have ended meanwhile. Never rejects. */
+export async function usageOf(pids: readonly number[]): Promise<SessionUsage[]> {
+  if (pids.length === 0) return [];
   const found = await pidusage([...pids], { maxage: keepMs, usePs: false }).catch(() => ({}));
-  for (const usage of Object.values(found)) {
-    cpuSeconds += (usage?.ctime ?? 0) / 1000;
-    memoryBytes += usage?.memory ?? 0;
-  }
-  return { cpuSeconds, memoryBytes };
+  return Object.entries(found).flatMap(([pid, usage]) =>
+    usage === undefined || usage === null
+      ? []
+      : [{ pid: Number(pid), cpuSeconds: (usage.ctime ?? 0) / 1000, memoryBytes: usage.memory ?? 0 }],
+  );
 }

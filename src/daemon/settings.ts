@@ -119,10 +119,14 @@ export function mergeSettings(given: Partial<OptionValues>, files: readonly Conf
   };
 }
 
+export function defaultSocketPath(home: string): string {
+  return join(home, '.claude', 'remote', 'rpc.sock');
+}
+
 /** The same settings with the default socket path filled in, where none was given. */
 export function withHome(settings: Settings, home: string): Settings {
   if (settings.effective.socket.source !== 'default') return settings;
-  const socketPath = join(home, '.claude', 'remote', 'rpc.sock');
+  const socketPath = defaultSocketPath(home);
   return {
     ...settings,
     socketPath,

@@ -50,6 +50,9 @@ export interface Timings {
   readonly hostCleanUnusedMs: number;
   readonly hostCleanAnswerMs: number;
   readonly hostCleanRetireMs: number;
+  /** Connections to the metrics. */
+  readonly metricsRequestMs: number;
+  readonly metricsIdleMs: number;
 }
 
 export const timings: Timings = {
@@ -87,4 +90,6 @@ export const timings: Timings = {
   hostCleanUnusedMs: 30 * 24 * 60 * 60_000,
   hostCleanAnswerMs: 2_000,
   hostCleanRetireMs: 10_000,
+  metricsRequestMs: 10_000,
+  metricsIdleMs: 5_000,
 };

@@ -11,8 +11,8 @@ import type { InstallTimings } from './timings.ts';
 export interface ConnectionOptions {
   readonly paths: Paths;
   readonly timings: InstallTimings;
-  /** Certificate authorities, PEM, asked for only when TLS is spoken; `undefined`: what Node.js trusts by itself. */
-  authorities(): readonly string[] | undefined;
+  /** Certificate authorities, PEM, asked for only when TLS is spoken. */
+  authorities(): readonly string[];
   /** Its reason, an `InstallFailure`, ends whatever is going on. */
   readonly signal: AbortSignal;
 }
@@ -67,12 +67,11 @@ async function dial(url: URL, options: ConnectionOptions): Promise<Socket> {
 async function encrypt(socket: Socket, url: URL, options: ConnectionOptions): Promise<Socket> {
   const host = bareHost(url);
   const ends = endsOf(socket);
-  const authorities = options.authorities();
   const encrypted = connectTls({
     socket,
     host,
     ...(isIP(host) === 0 ? { servername: host } : {}),
-    ...(authorities === undefined ? {} : { ca: [...authorities] }),
+    ca: [...options.authorities()],
     ALPNProtocols: ['http/1.1'],
   });
   await until(encrypted, 'secureConnect', {

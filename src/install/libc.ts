@@ -8,15 +8,20 @@ export interface LibcProbeOptions {
   readonly platform: Platform;
   readonly env: ReadonlyArray<readonly [name: string, value: string]>;
   readonly timings: InstallTimings;
-  /** Where musl keeps its loader; tests have another one. */
-  readonly loaderFolder?: string;
+  /** Tests have another one; `undefined`: there is but one C library. */
+  readonly loaderFolder?: string | undefined;
 }
 
 /** `ldd --version` prints a screenful. */
 const maxOutputBytes = 1 << 20;
 
-export async function probeLibc({ platform, env, timings, loaderFolder = '/lib' }: LibcProbeOptions): Promise<string> {
-  if (platform.os !== 'linux') return '';
+export async function probeLibc({
+  platform,
+  env,
+  timings,
+  loaderFolder = platform.host.muslFolder,
+}: LibcProbeOptions): Promise<string> {
+  if (loaderFolder === undefined) return '';
   // musl's ldd exits with 1 and says its name on stderr.
   const { combined, timedOut } = await runCommand(platform.processes, {
     command: 'ldd',

@@ -66,7 +66,7 @@ async function fetchBlob(
       environment,
       paths: platform.paths,
       timings,
-      authorities: () => trustedAuthorities(warn),
+      authorities: () => trustedAuthorities({ environment, paths: platform.paths, warn }),
       write: (bytes) => file.append(bytes),
       figures,
       progress,

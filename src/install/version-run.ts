@@ -1,11 +1,11 @@
 /** `<cli> --version`, the proof that a CLI runs on this host (spec install.md §6, modes.md §12). */
 import { resolve } from 'node:path';
-import type { Child, ExitStatus, Platform } from '../../platform/platform.ts';
+import type { Child, ExitStatus, Host, Platform } from '../../platform/platform.ts';
 
 export interface VersionRunOptions {
   readonly platform: Platform;
   readonly env: ReadonlyArray<readonly [name: string, value: string]>;
-  /** From just before the start; then everything the run has started is killed (Windows: the one process). */
+  /** From just before the start; then it is killed, with what it has started where that is the rule (`Host.hungRunReach`). */
   readonly boundMs: number;
   /** How long a killed run is waited for. */
   readonly killedMs: number;
@@ -22,7 +22,7 @@ export function runVersion(cli: string, { platform, ...options }: VersionRunOpti
     let patience: NodeJS.Timeout | undefined;
     const bound = setTimeout(() => {
       stopped = true;
-      child?.signal('KILL', platform.os === 'windows' ? 'child' : 'tree');
+      child?.signal('KILL', platform.host.hungRunReach);
       // The kernel may hold it for ever (a stalled network home); then it is left behind.
       patience = setTimeout(() => done('stopped'), options.killedMs);
     }, options.boundMs);
@@ -56,9 +56,10 @@ export function runVersion(cli: string, { platform, ...options }: VersionRunOpti
 export function childEnvironment(
   environment: NodeJS.ProcessEnv,
   stripped: readonly string[],
+  { sameVariable }: Pick<Host, 'sameVariable'>,
 ): [name: string, value: string][] {
-  const withheld = new Set(['CLAUDE_RPC_TOKEN', ...stripped]);
+  const withheld = ['CLAUDE_RPC_TOKEN', ...stripped];
   return Object.entries(environment).flatMap(([name, value]): [string, string][] =>
-    value === undefined || withheld.has(name) ? [] : [[name, value]],
+    value === undefined || withheld.some((other) => sameVariable(name, other)) ? [] : [[name, value]],
   );
 }

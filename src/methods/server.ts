@@ -49,7 +49,7 @@ export const serverMethods: readonly Method<ServerServices>[] = [
         methods,
         instanceId: capabilitiesIdentity ? daemon.instanceId : undefined,
         startedAt: capabilitiesIdentity ? daemon.startedAt : undefined,
-        features: platform.os === 'windows' ? features.filter((f) => !featuresNotOnWindows.includes(f)) : features,
+        features: platform.git.externalRoots ? features : features.filter((f) => !featuresNotOnWindows.includes(f)),
       };
     },
   }),

@@ -29,7 +29,7 @@ export const runInstall: Mode = async (context) => {
     return needsDefaultFolder ? exitNoFolder : exitNoHome;
   }
   const folder = platform.paths.clean(asked.cliDirectory ?? join(home ?? '', '.claude', 'remote', 'ccd-cli'));
-  const suffix = profile.install.nextPaths && platform.os === 'windows' ? '.exe' : '';
+  const suffix = profile.install.nextPaths ? platform.paths.programSuffix : '';
   const cliPath =
     asked.cliVersion === undefined ? '' : cliPathOf(folder, `${asked.cliVersion}${suffix}`, platform.paths);
 
@@ -39,7 +39,9 @@ export const runInstall: Mode = async (context) => {
     facts.print({ cliPath, cliWasPresent: false, cliError: `holdfast: ${error.message}` });
     process.exit(0);
   });
-  const env = childEnvironment(context.environment, profile.process.strippedVariables);
+  const env = childEnvironment(context.environment, profile.process.strippedVariables, platform.host);
+  // The user's programs may do without; whom we download from is verified, and without a warning of the runtime's.
+  delete context.environment.NODE_TLS_REJECT_UNAUTHORIZED;
   facts.libc = await probeLibc({ platform, env, timings: installTimings });
   facts.print(asked.cliVersion === undefined ? { cliPath, cliWasPresent: false } : await outcome(asked.cliVersion));
   return 0;

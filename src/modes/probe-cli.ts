@@ -10,10 +10,11 @@ const words: Record<VersionRunOutcome, string> = { passed: '', failed: '__CLI_BA
  * The environment may ask for a managed launcher; how one is found is not specified, so the CLI is run directly
  * (spec install.md §9).
  */
-export const runProbeCli: Mode = async ({ settings, environment, platform }) => {
+export const runProbeCli: Mode = async ({ settings, environment, platform: load }) => {
+  const platform = await load();
   const outcome = await runVersion(settings.effective['probe-cli'].value ?? '', {
-    platform: await platform(),
-    env: childEnvironment(environment, settings.profile.process.strippedVariables),
+    platform,
+    env: childEnvironment(environment, settings.profile.process.strippedVariables, platform.host),
     boundMs: installTimings.cachedRunMs,
     killedMs: installTimings.killedRunMs,
   });

@@ -9,9 +9,9 @@ import { writeWhole } from './standard-output.ts';
 
 /** Exactly this line: never with a token. */
 const request = '{"jsonrpc":"2.0","id":1,"method":"server.shutdown"}\n';
-const replyMs = 2_000;
-const termMs = 4_000;
-const killMs = 1_500;
+/** In milliseconds. */
+export const stopTimings = { replyMs: 2_000, termMs: 4_000, killMs: 1_500 } as const;
+export type StopTimings = typeof stopTimings;
 
 type StopWord = 'stopped' | 'none' | 'terminated' | 'killed' | 'survivor';
 
@@ -41,7 +41,7 @@ async function ask(platform: Platform, socketPath: string): Promise<boolean> {
     return false;
   }
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, replyMs);
+    const timer = setTimeout(resolve, stopTimings.replyMs);
     const done = (): void => {
       clearTimeout(timer);
       resolve();
@@ -69,11 +69,10 @@ async function endUnreachable(platform: Platform, { settings, log }: ModeContext
       platform,
       directory,
       socketPath: settings.socketPath,
-      socketIsDefault: settings.effective.socket.source === 'default',
       log,
       asker: 'stop',
-      termMs,
-      killMs,
+      termMs: stopTimings.termMs,
+      killMs: stopTimings.killMs,
       create: false,
     });
     if ('lock' in eviction) {

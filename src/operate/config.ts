@@ -7,11 +7,13 @@ import { levelNamed } from '../daemon/log.ts';
 import { type Option, type OptionName, optionNames, options } from '../daemon/options.ts';
 import { printable } from '../daemon/printable.ts';
 import { mergeSettings, type Settings, withHome } from '../daemon/settings.ts';
-import { type Timings, timings } from '../daemon/timings.ts';
+import { timings } from '../daemon/timings.ts';
+import { installTimings } from '../install/timings.ts';
 import { parseFlags } from '../modes/flags.ts';
+import { stopTimings } from '../modes/stop.ts';
 import type { Profile } from '../rpc/profiles.ts';
 import { version } from '../version.ts';
-import { timerTexts } from './timer-texts.ts';
+import { installTimerTexts, stopTimerTexts, timerTexts } from './timer-texts.ts';
 import type { Run, VerbContext } from './verbs.ts';
 
 const exitUsage = 2;
@@ -62,7 +64,7 @@ async function showConfiguration(words: readonly string[], json: boolean, contex
   const merged = mergeSettings(flags.given, files);
   const home = host.home();
   const settings = home === undefined ? merged : withHome(merged, home);
-  const shown = configurationOf(settings, files, context);
+  const shown = configurationOf(settings, files, { ...context, home });
   context.print(json ? `${JSON.stringify(shown, null, 2)}\n` : text(shown));
   return 0;
 }
@@ -71,14 +73,18 @@ async function showConfiguration(words: readonly string[], json: boolean, contex
 export function configurationOf(
   settings: Settings,
   files: readonly ConfigurationFile[],
-  { environment, executableDirectory }: Pick<VerbContext, 'environment' | 'executableDirectory'>,
+  {
+    environment,
+    executableDirectory,
+    home,
+  }: Pick<VerbContext, 'environment' | 'executableDirectory'> & { readonly home: string | undefined },
 ): ShownConfiguration {
   return {
     version,
     profile: settings.profile.name,
     files: files.map((file) => ({ path: join(executableDirectory, file.name), state: stateOf(file) })),
     settings: [
-      ...optionNames.filter((name) => options[name].mode !== 'select').map((name) => settingOf(name, settings)),
+      ...optionNames.filter((name) => options[name].mode !== 'select').map((name) => settingOf(name, settings, home)),
       {
         name: 'log level',
         value: levelNamed(environment.CLAUSTRUM_LOG_LEVEL),
@@ -96,10 +102,13 @@ function stateOf({ isThere, values, refusals }: ConfigurationFile): string {
   return `${Object.keys(values).length} value(s) read, ${refusals.length} refused`;
 }
 
-function settingOf(name: OptionName, settings: Settings): ShownSetting {
+function settingOf(name: OptionName, settings: Settings, home: string | undefined): ShownSetting {
   const { value, source } = settings.effective[name];
   if (name === 'git-timeout' && value === undefined) {
     return { name, value: durationText(settings.gitTimeoutMs), source: `profile ${settings.profile.name}` };
+  }
+  if (name === 'cli-dir' && (value ?? '') === '' && home !== undefined) {
+    return { name, value: join(home, '.claude', 'remote', 'ccd-cli'), source: 'default' };
   }
   return { name, value: valueText(name, value), source };
 }
@@ -120,19 +129,29 @@ function withoutCredentials(value: string): string {
 }
 
 function timersOf({ profile }: Settings): ShownTimer[] {
-  const names = Object.keys(timerTexts) as (keyof Timings)[];
   const ofProfile: Record<string, readonly [milliseconds: number, meaning: string]> = {
     launcherWait: [profile.modes.launcherWaitMs, `-serve waits for the daemon (profile ${profile.name})`],
     idleClose: [profile.wire.idleCloseMs, `an idle connection is closed (profile ${profile.name}; 0: never)`],
   };
   return [
-    ...names.map((name) => ({
-      name: name.replace(/Ms$/, ''),
-      milliseconds: timings[name],
-      meaning: timerTexts[name],
-    })),
+    ...described(timings, timerTexts, ''),
     ...Object.entries(ofProfile).map(([name, [milliseconds, meaning]]) => ({ name, milliseconds, meaning })),
+    ...described(stopTimings, stopTimerTexts, 'stop.'),
+    ...described(installTimings, installTimerTexts, 'install.'),
   ];
+}
+
+/** @param prefix of the names: those of one table are told from another's by it */
+function described<Name extends string>(
+  values: Readonly<Record<Name, number>>,
+  texts: Readonly<Record<Name, string>>,
+  prefix: string,
+): ShownTimer[] {
+  return (Object.keys(texts) as Name[]).map((name) => ({
+    name: `${prefix}${name.replace(/Ms$/, '')}`,
+    milliseconds: values[name],
+    meaning: texts[name],
+  }));
 }
 
 /** As a configuration file takes it. */

@@ -74,12 +74,14 @@ async function install(words: readonly string[], dryRun: boolean, context: VerbC
   const command = [join(context.executableDirectory, 'holdfast'), 'service', 'start', '--', ...flags];
   const definition = manager.definition({ command, keepsChildren: settings.keepChildren || settings.durable });
   const commands = manager.installCommands(path);
+  const before = existsSync(path) ? manager.replaceCommands(path) : [];
   if (dryRun) {
-    context.print(`${path}:\n\n${definition}\n${commands.map(shown).join('')}`);
+    context.print(`${path}:\n\n${definition}\n${[...before, ...commands].map(shown).join('')}`);
     return 0;
   }
   refuseForeign(path, manager);
   await requireManager(place, command);
+  for (const each of before) await runPlain(each, place);
   writeDefinition(path, definition);
   for (const each of commands) await runOrRefuse(each, place);
   context.print(`The daemon runs, and ${manager.name} starts it from now on: ${path}\n`);
@@ -183,7 +185,8 @@ async function start(words: readonly string[], context: VerbContext): Promise<nu
   platform.runDirectories.create(folder);
   const directory = platform.runDirectories.open(folder);
   try {
-    const token = directory.publish(tokenFileName, Buffer.from(randomBytes(tokenBytes).toString('hex')));
+    const secret = Buffer.from(randomBytes(tokenBytes).toString('hex'));
+    const token = await directory.exclusively(() => directory.publish(tokenFileName, secret));
     try {
       const own = ownCommand(['-serve', '-token-file', token.path, ...words], context.environment);
       const { spawnSync } = await import('node:child_process');

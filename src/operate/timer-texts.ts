@@ -1,5 +1,10 @@
-/** What each timer of the daemon is for, as `holdfast config` tells it; the values are src/daemon/timings.ts. */
+/**
+ * What each timer is for, as `holdfast config` tells it; the values are src/daemon/timings.ts, src/install/timings.ts and
+ * those of src/modes/stop.ts.
+ */
 import type { Timings } from '../daemon/timings.ts';
+import type { InstallTimings } from '../install/timings.ts';
+import type { StopTimings } from '../modes/stop.ts';
 
 export const timerTexts: Record<keyof Timings, string> = {
   pipeDrainMs: 'something a process left behind may hold its output open after its end',
@@ -21,7 +26,7 @@ export const timerTexts: Record<keyof Timings, string> = {
   selfProbeMs: 'how often the daemon looks whether its socket path still leads to it',
   orphanGraceMs: 'a daemon its socket path no longer leads to waits for a client',
   selfProbeReplyMs: 'the daemon waits for its own answer',
-  unreachableCheckMs: 'the same look where the folder cannot be watched',
+  unreachableCheckMs: 'the same look of a daemon with no client and no session',
   evictTermMs: 'from SIGTERM to SIGKILL of a daemon that holds the run directory',
   evictKillMs: 'wait after that SIGKILL',
   reapTermMs: 'from SIGTERM to SIGKILL of a dead daemon’s children',
@@ -36,4 +41,26 @@ export const timerTexts: Record<keyof Timings, string> = {
   hostCleanUnusedMs: 'a run directory not used for so long is removed',
   hostCleanAnswerMs: 'a socket in one answers, and a look at it is over',
   hostCleanRetireMs: 'a daemon asked to end for that is waited for',
+  metricsRequestMs: 'a request for the metrics must have come whole',
+  metricsIdleMs: 'a connection to the metrics may be idle',
+};
+
+export const installTimerTexts: Record<keyof InstallTimings, string> = {
+  cachedRunMs: '-install: the version run of a CLI that was there, and -probe-cli',
+  firstRunMs: '-install: the version run of a new CLI',
+  killedRunMs: '-install: a version run that was killed is waited for',
+  libcMs: '-install: ldd --version',
+  libcHolderMs: '-install: whatever ldd left behind may hold its output open',
+  connectMs: '-install: connecting to a server',
+  tlsHandshakeMs: '-install: the TLS handshake with it',
+  responseHeadersMs: '-install: its answer must begin',
+  readIdleMs: '-install: longest silence in a download',
+  progressMs: '-install: from one progress line to the next',
+  leftoverAgeMs: '-install: what an earlier run has left goes when it is older',
+};
+
+export const stopTimerTexts: Record<keyof StopTimings, string> = {
+  replyMs: '-stop: the daemon may answer',
+  termMs: '-stop: from SIGTERM to SIGKILL of a daemon that does not accept',
+  killMs: '-stop: wait after that SIGKILL',
 };

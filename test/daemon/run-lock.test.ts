@@ -1,8 +1,11 @@
 /** One daemon at a time in a run directory, and no signal on the word of a file (spec modes.md §7, design decision 8). */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { createPlatform } from '../../platform/posix/index.ts';
+import type { Log } from '../../src/daemon/log.ts';
+import { takeLock } from '../../src/daemon/run-lock.ts';
 import {
   type HolderOptions,
   holderScript,
@@ -91,7 +94,11 @@ test('a holder whose record has no instance is ended and named without one', asy
   ]);
 });
 
-test('a daemon started without -socket is known to hold the default socket', async () => {
+test.each([
+  ['without -socket too', []],
+  ['with that very path', ['/.claude/remote/rpc.sock']],
+  ['with that path spelled otherwise', ['/.claude//x/../remote/./rpc.sock']],
+])('a daemon started without -socket is known to hold the default socket by a start %s', async (_, below) => {
   await using daemon = await prepareDaemon({ profile: 'current' });
   const folder = join(daemon.home, '.claude', 'remote');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -99,7 +106,8 @@ test('a daemon started without -socket is known to hold the default socket', asy
   const held = await hold(daemon, record, { words: [ownScript(daemon), '-serve'], runDir: folder });
   const token = join(daemon.dir, 'own-token');
   writeFileSync(token, 'token');
-  const result = await daemon.run(['-serve', '-wire-profile', 'current', '-token-file', token]);
+  const socket = below.flatMap((path) => ['-socket', daemon.home + path]);
+  const result = await daemon.run(['-serve', '-wire-profile', 'current', '-token-file', token, ...socket]);
   expect(result.code).toBe(0);
   await untilEnded(held.process);
   expect(held.signals()).toEqual(['SIGTERM']);
@@ -236,6 +244,34 @@ test('a lock that outlives its holder in a child of it is not taken by force: th
     `WARN  [daemon] ${notHolder}`,
   ]);
   expect(daemon.processes().length).toBeGreaterThan(1);
+});
+
+test('a holder that outlives SIGKILL, as one that the kernel holds does, is left with the lock, and that is said', async () => {
+  await using daemon = await prepareDaemon({ profile: 'next' });
+  const words = [ownScript(daemon, basename(process.argv[1] ?? '')), '-serve', '-socket', daemon.socket];
+  const held = await hold(daemon, { pid: '$PID', role: 'serve', node }, { words });
+  const platform = createPlatform();
+  const lines: string[] = [];
+  const tell = (_: string, text: string): void => void lines.push(text);
+  const directory = platform.runDirectories.open(daemon.runDir);
+  const taken = await takeLock({
+    // Nothing reaches a process that waits in the kernel.
+    platform: { ...platform, processes: { ...platform.processes, signalIfSame: () => 'sent' } },
+    directory,
+    socketPath: daemon.socket,
+    log: { info: tell, warn: tell } as unknown as Log,
+    asker: 'stop',
+    termMs: 200,
+    killMs: 100,
+    create: false,
+  });
+  directory.close();
+  expect(taken).toEqual({ outcome: 'survivor' });
+  expect(lines.slice(2)).toEqual([
+    `stop: WARNING previous daemon pid ${held.process.pid} survived SIGKILL (uninterruptible?); proceeding without run-dir ownership`,
+    `stop: previous owner of ${daemon.runDir}: survivor`,
+  ]);
+  expect(isRunning(held.process)).toBe(true);
 });
 
 describe('the lock file', () => {

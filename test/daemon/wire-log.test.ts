@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { showFrame } from '../../src/daemon/wire-frame.ts';
 import { connect } from '../support/client.ts';
-import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
+import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { waitUntil } from '../support/wait.ts';
 
 const fileOf = (daemon: TestDaemon): string => join(daemon.dir, 'wire.jsonl');
@@ -227,6 +227,11 @@ describe('the file', () => {
     await again.call('server.ping');
     await daemon.stop();
     expect(entries(daemon).length).toBeGreaterThan(before);
+  });
+
+  test('may be named from the home folder, as in a configuration file, where no shell does it', async () => {
+    await using daemon = await startDaemon({ flags: ['-wire-log', '~/wire.jsonl'] });
+    expect(statSync(join(daemon.home, 'wire.jsonl')).mode & 0o777).toBe(0o600);
   });
 
   test.each<[what: string, place: (daemon: TestDaemon) => string, reason: string]>([

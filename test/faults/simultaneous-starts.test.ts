@@ -13,6 +13,7 @@ import { findByArguments, type ProcessFacts, signalProcess } from '../support/pr
 import { waitUntil } from '../support/wait.ts';
 import { byLength, limitMs } from './support/length.ts';
 
+const onLinux = existsSync('/proc/net/unix');
 const starts = 20;
 const startsToKill = byLength(8, 20);
 const rounds = byLength(1, 100);
@@ -60,6 +61,34 @@ describe.each(profiles)('profile %s', (profile) => {
     }
   });
 });
+
+/** The smallest race, often. Each one also takes the place of the winner before, which may be starting to end by then. */
+const races = [
+  ['S', 100],
+  ['current', 100],
+  ['next', byLength(25, 100)],
+] as const;
+
+describe.each(races)('profile %s', (profile, count) => {
+  test(`two starts race for one run directory ${count} times: one listener, and the token file is its own`, {
+    timeout: limitMs(180),
+  }, async () => {
+    await using daemon = await prepareDaemon({ profile });
+    for (let race = 0; race < count; race++) {
+      const both = [2 * race, 2 * race + 1].map((index) => new Launcher(daemon, index, profile));
+      await Promise.all(both.map((launcher) => launcher.ended));
+      await expectOneDaemon(daemon, both);
+      if (onLinux) expect(listeners(daemon), `after race ${race}`).toBe(1);
+    }
+  });
+});
+
+/** Sockets bound in the run directory that somebody listens on, as the kernel counts them, whatever their path leads to. */
+function listeners(daemon: TestDaemon): number {
+  const accepts = /^\S+ \S+ \S+ 00010000 /;
+  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
+  return lines.filter((line) => accepts.test(line) && line.includes(` ${daemon.runDir}/`)).length;
+}
 
 /** One `-serve` with a token of its own. */
 class Launcher {

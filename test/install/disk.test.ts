@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
+import { passMatrix } from '../faults/support/matrix.ts';
 import { installed, root, testNeeding } from '../faults/support/needs.ts';
 import { runProgram } from '../modes/run-program.ts';
 import { cleanEnvironment, program } from '../support/holdfast.ts';
@@ -109,6 +110,16 @@ describe.each(profiles)('profile %s', (profile) => {
     expect((await installOnDisk(shop, 'size=1m', words, options)).facts.cliError).toMatch(refused);
   });
 
+  testOnDisk('a folder in the place of the CLI that cannot be cleared is named, and stays', {}, async () => {
+    const shop = new Workshop();
+    const before = 'mkdir -p 1.2.3/busy && mount -t tmpfs none 1.2.3/busy';
+    const blob = shop.blob();
+    const { facts, left } = await installOnDisk(shop, 'size=1m', [...wanted, '-cli-zst', blob], { profile, before });
+    const path = shop.path('1.2.3');
+    expect(facts.cliError).toMatch(new RegExp(`^clearing stale dir at ${path}: .*: device or resource busy$`));
+    expect(left).toEqual(['1.2.3']);
+  });
+
   testOnDisk('a folder of somebody else is named', {}, async () => {
     const shop = new Workshop();
     const nobody = 65_534;
@@ -170,6 +181,8 @@ const failing: readonly Failing[] = [
   { call: 'fchmod', errors: ['EIO'], text: 'chmod' },
   { call: 'rename', errors: everyError, text: 'rename' },
 ];
+
+const matrix = passMatrix();
 
 describe.each([
   ['S', '-cli-zst'],
@@ -235,6 +248,7 @@ describe.each([
             expect(sha256(readFileSync(shop.path('1.2.3'))), what).toBe(sha256(bigCli));
           }
         }
+        matrix.add(`install, ${profile}, ${from}`, call, found.length, errors);
       },
     );
   }

@@ -14,23 +14,21 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runProgram } from '../modes/run-program.ts';
-import { processFacts } from '../support/processes.ts';
-import { waitUntil } from '../support/wait.ts';
-import { badCli, goodCli, hangingCli, modeOf, pack, profiles, sha256, Workshop } from './support.ts';
+import {
+  badCli,
+  expectHangingEnded,
+  goodCli,
+  hangingCli,
+  modeOf,
+  pack,
+  profiles,
+  sha256,
+  unresponsive,
+  Workshop,
+} from './support.ts';
 
 const wanted = ['-cli-version', '1.2.3'];
 const short = { cachedRunMs: 300, firstRunMs: 300, killedRunMs: 5_000 };
-const unresponsive =
-  'cli unresponsive: the installed Claude Code binary started but did not answer --version within 30s (120s for a first run) and was stopped; the host is not letting it run (endpoint security software or a stalled network home are the usual causes)';
-
-/** Every process the hanging CLI has written down has ended. */
-async function expectHangingEnded(shop: Workshop): Promise<void> {
-  const pids = readFileSync(join(shop.home, 'hanging'), 'utf8').split('\n').slice(0, -1).map(Number);
-  expect(pids.length).toBeGreaterThan(0);
-  for (const pid of pids) {
-    await waitUntil(() => (processFacts(pid)?.state ?? 'Z') === 'Z', `process ${pid} to be gone`);
-  }
-}
 
 describe.each(profiles)('profile %s: a CLI that is there already', (profile) => {
   test('is run once and left alone, and so is everything around it', async () => {

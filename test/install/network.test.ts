@@ -36,6 +36,29 @@ describe('a server with a certificate of a private authority', () => {
     }
   });
 
+  test('is refused, too, when the environment tells Node.js programs not to verify anybody', async () => {
+    const url = `https://127.0.0.1:${await serveBlob(createAuthority('127.0.0.1'))}/blob`;
+    const env = { NODE_TLS_REJECT_UNAUTHORIZED: '0' };
+    const { facts, stderr } = await new Workshop().install(wanted(url), { env });
+    expect(facts.cliError).toContain('x509: certificate signed by unknown authority');
+    expect(stderr).toBe('');
+  });
+
+  test('is refused when NODE_EXTRA_CA_CERTS leads nowhere or to something else, which a warning names', async () => {
+    const url = `https://127.0.0.1:${await serveBlob(createAuthority('127.0.0.1'))}/blob`;
+    const shop = new Workshop();
+    for (const [path, reason] of [
+      [join(shop.home, 'missing'), 'open <path>: no such file or directory'],
+      [shop.blob(), 'there is no certificate in <path>'],
+    ] as const) {
+      const { facts, stderr } = await shop.install(wanted(url), { env: { NODE_EXTRA_CA_CERTS: path } });
+      expect(facts.cliError).toContain('x509: certificate signed by unknown authority');
+      const text = `NODE_EXTRA_CA_CERTS is ignored: ${reason.replace('<path>', path)}`;
+      expect(stderr).toMatch(/^\S+ \S+ WARN {2}\[Install\] [^\n]*\n$/);
+      expect(stderr).toContain(text);
+    }
+  });
+
   test('is refused when the certificate is for another name', async () => {
     const authority = createAuthority('other.test');
     const url = `https://127.0.0.1:${await serveBlob(authority)}/blob`;

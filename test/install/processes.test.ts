@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { probeLibc } from '../../src/install/libc.ts';
 import { installTimings } from '../../src/install/timings.ts';
-import { runVersion } from '../../src/install/version-run.ts';
+import { childEnvironment, runVersion } from '../../src/install/version-run.ts';
 import { cleanEnvironment, runHoldfast } from '../support/holdfast.ts';
 import { processFacts, signalProcess } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -43,6 +43,17 @@ describe('the version run', () => {
     const [pid, group] = (lines[3] ?? '').split(' ');
     expect(group).toBe(pid);
     expect(lines.slice(4)).toEqual([shop.home, '<>kept', '']);
+  });
+
+  test('is not given the token under another spelling either, where the system takes both for one variable', () => {
+    const environment = { claude_rpc_token: 'secret', Path: '/bin', GATE: '1', gate: '2' };
+    const folds = { sameVariable: (a: string, b: string) => a.toUpperCase() === b.toUpperCase() };
+    expect(childEnvironment(environment, ['GATE'], folds)).toEqual([['Path', '/bin']]);
+    expect(childEnvironment(environment, ['GATE'], platform.host).map(([name]) => name)).toEqual([
+      'claude_rpc_token',
+      'Path',
+      'gate',
+    ]);
   });
 
   test('is over when the CLI is: what it leaves running delays nothing and lives on', async () => {

@@ -22,6 +22,8 @@ import { childEnvironment } from '../../src/install/version-run.ts';
 import { usualDecoder } from '../../src/install/zstd.ts';
 import { type ProfileName, profileNamed } from '../../src/rpc/profiles.ts';
 import { cleanEnvironment, type Environment, type RunResult, runHoldfast } from '../support/holdfast.ts';
+import { processFacts } from '../support/processes.ts';
+import { waitUntil } from '../support/wait.ts';
 
 export const profiles: readonly ProfileName[] = ['S', 'current', 'next'];
 export const platform = createPlatform();
@@ -31,6 +33,10 @@ export const goodCli = '#!/bin/sh\necho "$0 $*" >> "$HOME/runs"\necho 1.2.3\n';
 export const badCli = '#!/bin/sh\necho "$0 $*" >> "$HOME/runs"\nexit 3\n';
 /** Never answers, and neither does what it has started. */
 export const hangingCli = '#!/bin/sh\necho $$ >> "$HOME/hanging"\nsleep 600 &\necho $! >> "$HOME/hanging"\nwait\n';
+
+/** What is said about it. */
+export const unresponsive =
+  'cli unresponsive: the installed Claude Code binary started but did not answer --version within 30s (120s for a first run) and was stopped; the host is not letting it run (endpoint security software or a stalled network home are the usual causes)';
 
 export function pack(content: string | Buffer): Buffer {
   return zstdCompressSync(content);
@@ -112,7 +118,7 @@ export class Workshop {
       rules: profile.install,
       timings: { ...installTimings, ...options.timings },
       environment,
-      childEnv: childEnvironment(environment, []),
+      childEnv: childEnvironment(environment, [], platform.host),
       decoder: options.decoder ?? usualDecoder,
       print: (line) => lines.push(line),
       warn: (text) => warnings.push(text),
@@ -133,6 +139,15 @@ export class Workshop {
       context,
     );
     return { outcome, lines, warnings };
+  }
+}
+
+/** Every process the hanging CLI has written down has ended. */
+export async function expectHangingEnded(shop: Workshop): Promise<void> {
+  const pids = readFileSync(join(shop.home, 'hanging'), 'utf8').split('\n').slice(0, -1).map(Number);
+  expect(pids.length).toBeGreaterThan(0);
+  for (const pid of pids) {
+    await waitUntil(() => (processFacts(pid)?.state ?? 'Z') === 'Z', `process ${pid} to be gone`);
   }
 }
 

@@ -1,9 +1,23 @@
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { heldVariables, ownCommand, restoreHeldVariables, takeProgramName } from '../../src/daemon/own-process.ts';
 import { version } from '../../src/version.ts';
+import { testNeeding, root as userRoot } from '../faults/support/needs.ts';
 import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { runProgram } from './run-program.ts';
 
@@ -212,11 +226,24 @@ describe('the launch script', () => {
     expect(bare.stdout).toBe(`probe\n${versionText}`);
   });
 
+  test('does not let OPENSSL_CONF or NODE_EXTRA_CA_CERTS stop our runtime, load into it or make it complain', async () => {
+    const broken = join(directory, 'broken.cnf');
+    writeFileSync(broken, 'nodejs_conf = a\n[a]\nproviders = b\n[b]\nc = d\n[d]\nmodule = /missing.so\nactivate = 1\n');
+    const changes = { OPENSSL_CONF: broken, NODE_EXTRA_CA_CERTS: join(directory, 'missing.pem') };
+    // The second line is a complaint from another thread, which the end of the process may overtake.
+    for (let round = 0; round < 5; round++) {
+      expect(await run(['-version'], changes)).toMatchObject({ code: 0, stdout: versionText, stderr: '' });
+    }
+    // It does stop a runtime that sees it.
+    const bare = await runProgram(process.execPath, ['-e', '0'], { env: cleanEnvironment(directory, changes) });
+    expect(bare.code).not.toBe(0);
+  });
+
   test('holds every injecting variable back with its exact value, and leaves the others', async () => {
     const value = ' a "b" $HOME `id` \\ \n\'c\' ';
     const { env } = await seen(mirror({ ownNode: true }), [], {
       ...Object.fromEntries(heldVariables.map((name) => [name, value])),
-      NODE_EXTRA_CA_CERTS: '',
+      NODE_TLS_REJECT_UNAUTHORIZED: '',
       NODE_CHANNEL_FD: '9',
       HOLDFAST_HELD_NODE_PATH: 'stale',
     });
@@ -226,7 +253,7 @@ describe('the launch script', () => {
       expect(env[name]).toEqual(ours);
       expect(env[`HOLDFAST_HELD_${name}`]).toBe(value);
     }
-    expect(env.NODE_EXTRA_CA_CERTS).toBe('');
+    expect(env.NODE_TLS_REJECT_UNAUTHORIZED).toBe('');
     expect(env.NODE_CHANNEL_FD).toBe(undefined);
   });
 
@@ -237,6 +264,29 @@ describe('the launch script', () => {
     });
     expect(env.HOLDFAST_HELD_NODE_OPTIONS).toBe('');
     expect(env.HOLDFAST_HELD_NODE_PATH).toBe(undefined);
+  });
+
+  test('keeps compiled code where nobody else can put any, whatever the umask', async () => {
+    const file = mirror({ ownNode: true });
+    await seen('sh', ['-c', 'umask 0; exec "$0"', file]);
+    const modules = join(directory, 'mirror', 'node_modules');
+    for (const folder of ['.cache', '.cache/holdfast']) {
+      expect(statSync(join(modules, folder)).mode & 0o777, folder).toBe(0o700);
+    }
+  });
+
+  testNeeding(userRoot)('takes no compiled code out of a folder of somebody else, and not by a link', {}, async () => {
+    const file = mirror({ ownNode: true });
+    const cache = join(directory, 'mirror', 'node_modules', '.cache', 'holdfast');
+    mkdirSync(cache, { recursive: true });
+    chownSync(cache, 65_534, 65_534);
+    expect((await seen(file, ['x'])).env.NODE_COMPILE_CACHE).toBe(undefined);
+    rmdirSync(cache);
+    mkdirSync(join(directory, 'elsewhere'));
+    symlinkSync(join(directory, 'elsewhere'), cache);
+    expect((await seen(file, ['x'])).env.NODE_COMPILE_CACHE).toBe(undefined);
+    unlinkSync(cache);
+    expect((await seen(file, ['x'])).env.NODE_COMPILE_CACHE).toContain('/node_modules/.cache/holdfast');
   });
 
   test('passes every word on as it is', async () => {

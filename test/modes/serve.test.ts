@@ -153,6 +153,34 @@ describe('a start', () => {
     await waitUntil(() => !existsSync(daemon.socket) && !existsSync(tokenFile(daemon)), 'the files to be removed');
   });
 
+  test.each(['missing', 'link'])(
+    'with a path that climbs out of a %s serves it where it reads as if it were',
+    async (way) => {
+      await using daemon = await prepareDaemon();
+      mkdirSync(join(daemon.home, 'deep'));
+      symlinkSync(join(daemon.home, 'deep'), join(daemon.dir, 'link'));
+      writeFileSync(join(daemon.dir, 'token-file'), daemon.token);
+      const socket = ['-socket', `${way}/../run/rpc.sock`];
+      const result = await daemon.runIn(daemon.dir, ['-serve', ...socket, '-token-file', 'token-file']);
+      expect(result).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+      await using client = await connect(daemon);
+      expect(await client.call('server.ping')).toEqual({ pong: true });
+      expect(existsSync(join(daemon.dir, 'missing'))).toBe(false);
+      expect((await daemon.runIn(daemon.dir, ['-wire-profile', 'next', '-stop', ...socket])).stdout).toBe('stopped\n');
+      await client.untilClosed();
+    },
+  );
+
+  test('clears the half-published token of a daemon that was killed, and no file that only looks like it', async () => {
+    await using daemon = await prepareDaemon();
+    mkdirSync(daemon.runDir, { mode: 0o700 });
+    const [left, other] = ['daemon.token-0123456789ab', 'daemon.token-of-mine'].map((name) => inRunDir(daemon, name));
+    for (const path of [left, other]) writeFileSync(path as string, 'secret');
+    await daemon.start();
+    expect(existsSync(left as string)).toBe(false);
+    expect(existsSync(other as string)).toBe(true);
+  });
+
   test('clears a pipe name that was left behind', async () => {
     await using daemon = await prepareDaemon();
     mkdirSync(daemon.runDir, { mode: 0o700 });
@@ -160,6 +188,15 @@ describe('a start', () => {
     await daemon.start();
     expect(existsSync(inRunDir(daemon, 'rpc.pipe'))).toBe(false);
   });
+});
+
+test.each([
+  ['S', []],
+  ['current', []],
+  ['next', ['-files-read-regular-only is deprecated and has no effect: only regular files are read']],
+] as const)('profile %s: -files-read-regular-only is answered with %j', async (profile, warnings) => {
+  await using daemon = await startDaemon({ profile, flags: ['-files-read-regular-only'] });
+  expect(Array.from(daemon.log().matchAll(/ WARN {2}\[Server\] (.*)$/gm), ([, text]) => text)).toEqual(warnings);
 });
 
 describe('the token', () => {

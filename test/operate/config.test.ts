@@ -5,6 +5,8 @@ import { expect, test } from 'vitest';
 import { createPlatform } from '../../platform/posix/index.ts';
 import { optionNames, options } from '../../src/daemon/options.ts';
 import { timings } from '../../src/daemon/timings.ts';
+import { installTimings } from '../../src/install/timings.ts';
+import { stopTimings } from '../../src/modes/stop.ts';
 import { runVerb } from '../../src/operate/verbs.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { cleanEnvironment, runHoldfast } from '../support/holdfast.ts';
@@ -59,15 +61,32 @@ test('a default that depends on the profile names the profile', async () => {
   expect(next.timers).toContainEqual(expect.objectContaining({ name: 'launcherWait', milliseconds: 12_000 }));
 });
 
-test('every timer is shown with what it is for', async () => {
+test('every timer is shown with what it is for, those of the daemon, of -stop and of -install', async () => {
   const { timers } = await shown([]);
-  for (const [name, milliseconds] of Object.entries(timings)) {
-    expect(timers).toContainEqual({
-      name: name.replace(/Ms$/, ''),
-      milliseconds,
-      meaning: expect.stringMatching(/.{10}/),
-    });
+  for (const [prefix, table] of [
+    ['', timings],
+    ['stop.', stopTimings],
+    ['install.', installTimings],
+  ] as const) {
+    for (const [name, milliseconds] of Object.entries(table)) {
+      expect(timers).toContainEqual({
+        name: `${prefix}${name.replace(/Ms$/, '')}`,
+        milliseconds,
+        meaning: expect.stringMatching(/.{10}/),
+      });
+    }
   }
+});
+
+test('the default folder of the versions is shown as it is below the home folder', async () => {
+  const home = temporaryFolder();
+  const shownHere = async (...flags: string[]) => {
+    const { stdout } = await runHoldfast(['config', '--json', '--', ...flags], { env: cleanEnvironment(home) });
+    return settingOf(JSON.parse(stdout), 'cli-dir');
+  };
+  const folder = join(home, '.claude', 'remote', 'ccd-cli');
+  expect(await shownHere()).toEqual({ name: 'cli-dir', value: folder, source: 'default' });
+  expect(await shownHere('-cli-dir', '/x')).toEqual({ name: 'cli-dir', value: '/x', source: 'flag' });
 });
 
 test('both files are named with what became of them, and refused values are told', async () => {

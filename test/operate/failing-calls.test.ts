@@ -14,7 +14,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, expect } from 'vitest';
+import { expect } from 'vitest';
+import { passMatrix } from '../faults/support/matrix.ts';
 import { installed, linux, testNeeding } from '../faults/support/needs.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 
@@ -77,11 +78,7 @@ function callsOn(call: string, names: RegExp, trace: string): number[] {
   return lines.flatMap((line, index) => (names.test(line) ? [before + index + 1] : []));
 }
 
-const matrix: string[][] = [];
-afterAll(() => {
-  if (process.env.HOLDFAST_TEST_MATRIX !== '1') return;
-  for (const row of matrix) console.log(`| ${row.join(' | ')} |`);
-});
+const matrix = passMatrix();
 
 interface State {
   readonly what: string;
@@ -220,7 +217,7 @@ for (const { what, names, calls, prepare, check, checkDead } of states) {
           expect(result.outcome).toBeUndefined();
           checkDead(folder);
         }
-        matrix.push([what, call, String(found.length), (errorsOf[call] ?? []).join(', '), 'pass']);
+        matrix.add(what, call, found.length, errorsOf[call] ?? []);
       },
     );
   }

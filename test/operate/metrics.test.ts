@@ -1,11 +1,12 @@
 /** What an operator sees of a daemon with `-metrics-addr` (spec modes.md §14, threat 11 of docs/faults.md). */
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, request } from 'node:http';
+import { createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { connect } from '../support/client.ts';
-import { type DaemonOptions, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { openDescriptors } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 
@@ -46,12 +47,12 @@ function sample(text: string, name: string): number {
 
 const socketOf = (daemon: TestDaemon): Place => ({ socketPath: join(daemon.dir, 'metrics.sock') });
 
-test('sessions are counted by state, and what they keep and use is summed', async () => {
+test('sessions are counted by state; what they keep is summed, what each uses is shown by its pid', async () => {
   const { daemon, port } = await withMetrics();
   await using _ = daemon;
   await using client = await connect(daemon);
   const burn = 'while (process.cpuUsage().user < 150e3); console.log("burnt"); setInterval(() => {}, 1000)';
-  await client.spawn('busy', process.execPath, ['-e', burn]);
+  const busy = await client.spawn('busy', process.execPath, ['-e', burn], { wantPid: true });
   await client.spawn('over', 'sh', ['-c', 'echo done']);
   await client.spawn('held', 'sh', ['-c', 'sleep 1000 & echo held']);
   await client.exitOf('over');
@@ -65,8 +66,9 @@ test('sessions are counted by state, and what they keep and use is summed', asyn
   expect(sample(text, 'holdfast_sessions{state="exited"}')).toBe(1);
   const frames = client.lines.filter((line) => line.includes('"type":"stream"'));
   expect(sample(text, 'holdfast_replay_bytes')).toBe(frames.reduce((sum, line) => sum + line.length + 1, 0));
-  expect(sample(text, 'holdfast_session_cpu_seconds')).toBeGreaterThanOrEqual(0.1);
-  expect(sample(text, 'holdfast_session_memory_bytes')).toBeGreaterThan(10_000_000);
+  expect(sample(text, `holdfast_session_cpu_seconds{pid="${busy.pid}"}`)).toBeGreaterThanOrEqual(0.1);
+  expect(sample(text, `holdfast_session_memory_bytes{pid="${busy.pid}"}`)).toBeGreaterThan(10_000_000);
+  expect(text.match(/^holdfast_session_\w+\{/gm)).toHaveLength(2);
   expect(sample(text, 'holdfast_connections')).toBe(1);
   expect(sample(text, 'holdfast_memory_bytes')).toBeGreaterThan(10_000_000);
   expect(Math.abs(sample(text, 'holdfast_start_time_seconds') - Date.now() / 1000)).toBeLessThan(60);
@@ -115,6 +117,7 @@ test('the contract’s counters have no labels, and no sample carries a word of 
     env: { NAME_OF_A_CLIENT: '1' },
   });
   await client.exitOf('id-of-a-client');
+  await client.spawn('running-of-a-client', 'cat', []);
   await client.request('method.of-a-client');
   const { text } = await get({ port });
   for (const word of ['of-a-client', 'OF_A_CLIENT', daemon.dir, daemon.token, hostname(), String(daemon.pid())]) {
@@ -122,7 +125,8 @@ test('the contract’s counters have no labels, and no sample carries a word of 
   }
   expect(text.match(/^claustrum_\w+\{/gm)).toBeNull();
   const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map(([, label]) => label));
-  expect([...labels].sort()).toEqual(['le', 'method', 'profile', 'state', 'version']);
+  expect([...labels].sort()).toEqual(['le', 'method', 'pid', 'profile', 'state', 'version']);
+  expect(text.match(/pid="[^"]*"/g)).toEqual(expect.arrayContaining([expect.stringMatching(/^pid="\d+"$/)]));
 });
 
 test('refused input and lost lines are counted', async () => {
@@ -221,7 +225,34 @@ test('a socket left by a killed daemon is replaced, anything else at its path is
   rmSync(path);
 });
 
+test('a socket on which somebody else answers is not taken, be it the daemon’s own; a predecessor’s is', async () => {
+  const agent = createServer((socket) => socket.on('error', () => {}));
+  await using daemon = await prepareDaemon();
+  const path = join(daemon.dir, 'agent.sock');
+  await new Promise<void>((resolve) => agent.listen(path, resolve));
+  onTestFinished(() => void agent.close());
+  const { ino } = statSync(path);
+  for (const taken of [path, daemon.socket]) {
+    await daemon.start(['-metrics-addr', `unix:${taken}`]);
+    expect(daemon.log()).toContain(`ERROR [Server] metrics: listen unix ${taken}: bind: address already in use`);
+    await using client = await connect(daemon);
+    await client.call('server.ping');
+    await daemon.stop();
+  }
+  expect(statSync(path).ino).toBe(ino);
+
+  const place = join(daemon.dir, 'metrics.sock');
+  await daemon.start(['-metrics-addr', `unix:${place}`]);
+  await using other = await startDaemon({ flags: ['-metrics-addr', `unix:${place}`] });
+  expect(sample((await get({ socketPath: place })).text, 'claustrum_connections_total')).toBeGreaterThan(0);
+  await daemon.stop();
+  await using client = await connect(other);
+  await client.spawn('of-the-other', 'true', []);
+  expect(sample((await get({ socketPath: place })).text, 'claustrum_process_spawns_total')).toBe(1);
+});
+
 test.each([
+  ['unix:', /metrics: listen tcp: address unix:: want host:port, or unix:<path>/],
   ['nowhere', /metrics: listen tcp: address nowhere: want host:port, or unix:<path>/],
   ['127.0.0.1:99999', /metrics: listen tcp: address 127\.0\.0\.1:99999: want host:port/],
   [
@@ -253,7 +284,7 @@ test('the dashboard and the alert rules ask for nothing that is not there', asyn
   const { daemon, port } = await withMetrics();
   await using _ = daemon;
   await using client = await connect(daemon);
-  await client.call('server.ping');
+  await client.spawn('held', 'cat', []);
   await waitUntil(
     async () => /delay_seconds_count [1-9]/.test((await get({ port })).text) || undefined,
     'every series',
@@ -276,4 +307,8 @@ test('the dashboard and the alert rules ask for nothing that is not there', asyn
     .filter((name) => name?.startsWith('holdfast_'))
     .map((name) => name?.replace(/_(bucket|sum|count)$/, '') ?? '');
   expect(own.filter((name) => !pages.includes(`\`${name}\``))).toEqual([]);
+  // What is of no use on a dashboard: the version, and the share of the whole life beside the rate of it.
+  const left = ['holdfast_info', 'holdfast_event_loop_utilization', 'holdfast_start_time_seconds'];
+  const shown = new Set(named.map((name) => name.replace(/_(bucket|sum|count)$/, '')));
+  expect(own.filter((name) => !shown.has(name) && !left.includes(name))).toEqual([]);
 });

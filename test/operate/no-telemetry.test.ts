@@ -8,6 +8,9 @@ import { get } from 'node:http';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { installed, linux, testNeeding } from '../faults/support/needs.ts';
+import { serveHttp } from '../install/servers.ts';
+import { goodCli, pack, sha256 } from '../install/support.ts';
+import { runProgram } from '../modes/run-program.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { type Client, connect } from '../support/client.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -132,6 +135,23 @@ testTraced(
     ]);
   },
 );
+
+testTraced('a download connects to the server it was given, and to nobody else', { timeout: 120_000 }, async () => {
+  await using daemon = await prepareDaemon();
+  const packed = pack(goodCli);
+  const { port } = new URL(await serveHttp((_, answer) => answer.end(packed)));
+  const trace = temporaryFolder();
+  const words = ['-install', '-wire-profile', 'next', '-cli-dir', join(daemon.dir, 'cli'), '-cli-version', '1'];
+  const source = ['-cli-url', `http://127.0.0.1:${port}/blob`, '-cli-checksum', sha256(packed)];
+  const flags = ['-ff', '-qq', '-s', '200', '-o', join(trace, 't'), '-e', `trace=${watched}`];
+  const { stdout } = await runProgram('strace', [...flags, program, ...words, ...source], { env: daemon.env });
+  expect(stdout).toContain('"cliWasPresent":false');
+  expect(stdout).not.toContain('cliError');
+  const reached = callsIn(trace).filter(({ family }) => family !== 'connected');
+  expect(reached.map(({ name, family, target }) => `${name} ${family} ${target}`)).toEqual([
+    'connect AF_INET 127.0.0.1',
+  ]);
+});
 
 testTraced('the other modes and the verbs connect to the daemon at most', { timeout: 120_000 }, async () => {
   await using daemon = await prepareDaemon();

@@ -12,9 +12,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { createPlatform } from '../../platform/posix/index.ts';
 import { launchd } from '../../platform/posix/launchd.ts';
 import { systemd } from '../../platform/posix/systemd.ts';
+import { runVerb } from '../../src/operate/verbs.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { connect } from '../support/client.ts';
 import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
@@ -220,6 +222,39 @@ test('the property list for launchd carries every word as it is', () => {
   } else {
     expect(process.env.CI, 'python3 reads property lists').not.toBe('true');
   }
+});
+
+test('launchd is told to forget what it has loaded before it is given another definition', async () => {
+  const { bin, home, calls } = account();
+  copyFileSync(join(bin, 'systemctl'), join(bin, 'launchctl'));
+  const path = process.env.PATH;
+  onTestFinished(() => {
+    process.env.PATH = path;
+  });
+  process.env.PATH = `${bin}:${path}`;
+  const platform = createPlatform();
+  const host = { ...platform.host, home: () => home, serviceManager: async () => launchd };
+  const install = (...words: string[]) =>
+    runVerb('service', ['install', ...words], {
+      environment: { PATH: process.env.PATH },
+      programName: 'holdfast',
+      executableDirectory: join(home, 'bin'),
+      platform: async () => ({ ...platform, host }),
+      print: () => {},
+      complain: (text) => expect.unreachable(text),
+    });
+  expect(await install()).toBe(0);
+  expect(await install('--', '-log-max-bytes', '5')).toBe(0);
+  const plist = join(home, 'Library', 'LaunchAgents', 'holdfast.daemon.plist');
+  expect(readFileSync(plist, 'utf8')).toContain('<string>-log-max-bytes</string>');
+  const domain = `gui/${process.getuid?.()}`;
+  expect(calls()).toEqual([
+    `print ${domain}`,
+    `bootstrap ${domain} ${plist}`,
+    `print ${domain}`,
+    `bootout ${domain}/holdfast.daemon`,
+    `bootstrap ${domain} ${plist}`,
+  ]);
 });
 
 onLinux('start runs a daemon with a token that only this user can read, and leaves no other copy of it', async () => {

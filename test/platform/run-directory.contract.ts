@@ -236,6 +236,18 @@ export function runDirectoryContract({ platform }: Machine): void {
       expect(readFileSync(`${path}.old`, 'utf8')).toBe('two');
     });
 
+    test('is there although a folder stands where the old one should go', () => {
+      const { path: folder } = open();
+      const path = join(folder, 'remote-server.log');
+      writeFileSync(path, 'older lines');
+      mkdirSync(join(`${path}.old`, 'inside'), { recursive: true });
+      const fd = openLog(path, 'rename');
+      writeSync(fd, 'new\n');
+      closeSync(fd);
+      expect(readFileSync(path, 'utf8')).toMatch(/new\n$/);
+      expect(readdirSync(`${path}.old`)).toEqual(['inside']);
+    });
+
     test('is declined where a folder stands in its place', () => {
       const { path: folder } = open();
       const path = join(folder, 'remote-server.log');

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { ChildRecord } from '../../src/records/record.ts';
 import { encodeRecord } from '../../src/records/record.ts';
+import { installed, root, testNeeding } from '../faults/support/needs.ts';
 import { RunningChild } from '../platform/running-child.ts';
 import { waitUntil } from '../support/wait.ts';
 import {
@@ -104,6 +105,20 @@ test('a process of another user is left alone', async () => {
   expect(lines[0]).toMatch(`not a child to end (it runs as user ${own}, not as user ${own + 1})`);
   expect(lives(running)).toBe(true);
 });
+
+testNeeding(root, installed('setpriv', 'util-linux'))(
+  'a process that really runs as another user is left alone',
+  {},
+  async () => {
+    const folder = runDirectory();
+    const other = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+    const running = startMarked(folder, 'setpriv', [...other, 'sh', '-c', 'echo ready; exec sleep 1000']);
+    await running.line();
+    writeRecord(folder, recordOf(running, { argv0: 'sleep' }));
+    expect((await reap(folder))[0]).toMatch(/is not a child to end \(it runs as user 65534, not as user 0\)/);
+    expect(lives(running)).toBe(true);
+  },
+);
 
 test('a thread of a marked child is no child', async () => {
   const folder = runDirectory();

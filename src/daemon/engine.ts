@@ -1,0 +1,95 @@
+/** The way of a request through the daemon, put together: clients, dispatcher, methods, sessions (docs/architecture.md). */
+import { SystemCallError } from '../../platform/errors.ts';
+import type { Platform } from '../../platform/platform.ts';
+import { type AllServices, allMethods } from '../methods/all.ts';
+import type { DaemonIdentity } from '../methods/server.ts';
+import { createDispatcher } from '../rpc/dispatcher.ts';
+import { Pace } from '../sessions/pace.ts';
+import { Sessions, type SessionsOptions } from '../sessions/sessions.ts';
+import { ShellAgent } from '../sessions/shell-agent.ts';
+import { Clients } from './clients.ts';
+import type { Counters } from './counters.ts';
+import type { Log } from './log.ts';
+import type { RpcLatency } from './rpc-latency.ts';
+import type { Settings } from './settings.ts';
+import type { Timings } from './timings.ts';
+import type { WireLog } from './wire-log.ts';
+
+export interface EngineOptions extends Pick<SessionsOptions, 'shellPath' | 'keepChildren' | 'markedFor' | 'records'> {
+  readonly platform: Platform;
+  readonly settings: Settings;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly timings: Timings;
+  readonly token: Buffer;
+  readonly identity: DaemonIdentity;
+  /** `undefined` where nobody can ask for it. */
+  readonly latency: RpcLatency | undefined;
+  readonly wireLog: WireLog | undefined;
+  /** Ends look-ups that still run when the daemon ends. */
+  readonly lifetime: AbortSignal;
+  /** A client asks for the end of the daemon. */
+  requestShutdown(): void;
+  /** A session or a connection has ended: the daemon may be of no use any more. */
+  onLessToDo(): void;
+}
+
+export interface Engine {
+  readonly sessions: Sessions;
+  readonly clients: Clients;
+}
+
+export function createEngine(options: EngineOptions): Engine {
+  const { platform, settings, log, counters, timings, token, identity } = options;
+  const { profile } = settings;
+  const pace = new Pace();
+  const sessions = new Sessions({
+    platform,
+    profile,
+    log,
+    counters,
+    timings,
+    pace,
+    shellPath: options.shellPath,
+    shellAgent: profile.platform.sshAgentHandOff
+      ? new ShellAgent({ platform, log, timings, signal: options.lifetime })
+      : undefined,
+    keepChildren: options.keepChildren,
+    markedFor: options.markedFor,
+    records: options.records,
+    onSessionEnd: options.onLessToDo,
+  });
+  const services: AllServices = {
+    platform,
+    profile,
+    settings,
+    log,
+    counters,
+    timings,
+    sessions,
+    daemon: identity,
+    requestShutdown: options.requestShutdown,
+  };
+  const dispatcher = createDispatcher({
+    services,
+    profile,
+    token,
+    methods: allMethods,
+    log,
+    observer: options.latency,
+    errorText: (error) => (error instanceof SystemCallError ? error.message : undefined),
+  });
+  const clients = new Clients({
+    dispatcher,
+    log,
+    counters,
+    timings,
+    pace,
+    sendNow: platform.transport.sendNow,
+    wireLog: options.wireLog,
+    reattachClosesOld: profile.process.reattachClosesOld,
+    idleCloseMs: profile.wire.idleCloseMs,
+    onClose: options.onLessToDo,
+  });
+  return { sessions, clients };
+}
