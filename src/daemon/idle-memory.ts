@@ -2,9 +2,8 @@
 import { flushCompileCache } from 'node:module';
 import { performance } from 'node:perf_hooks';
 import type { Host } from '../../platform/platform.ts';
+import { timings } from './timings.ts';
 
-/** How often the daemon looks at how busy it was. */
-const lookMs = 3_000;
 /** The share of the time that counts as idle: a ping now and then, and our own looks. */
 const idleShare = 0.02;
 
@@ -28,5 +27,5 @@ export function trimWhenIdle(host: Host): void {
       last = performance.eventLoopUtilization();
     }
     trimmed = !busy;
-  }, lookMs).unref();
+  }, timings.idleLookMs).unref();
 }

@@ -50,6 +50,8 @@ export interface Timings {
   readonly hostCleanUnusedMs: number;
   readonly hostCleanAnswerMs: number;
   readonly hostCleanRetireMs: number;
+  /** How often the daemon looks whether it has become idle and may give memory back. */
+  readonly idleLookMs: number;
   /** Connections to the metrics. */
   readonly metricsRequestMs: number;
   readonly metricsIdleMs: number;
@@ -90,6 +92,7 @@ export const timings: Timings = {
   hostCleanUnusedMs: 30 * 24 * 60 * 60_000,
   hostCleanAnswerMs: 2_000,
   hostCleanRetireMs: 10_000,
+  idleLookMs: 3_000,
   metricsRequestMs: 10_000,
   metricsIdleMs: 5_000,
 };

@@ -41,6 +41,7 @@ export const timerTexts: Record<keyof Timings, string> = {
   hostCleanUnusedMs: 'a run directory not used for so long is removed',
   hostCleanAnswerMs: 'a socket in one answers, and a look at it is over',
   hostCleanRetireMs: 'a daemon asked to end for that is waited for',
+  idleLookMs: 'how often the daemon looks whether it is idle and may give memory back',
   metricsRequestMs: 'a request for the metrics must have come whole',
   metricsIdleMs: 'a connection to the metrics may be idle',
 };
