@@ -43,6 +43,7 @@ const amongMs = 5;
 
 /** Since when each start on another thread is on its way, oldest first. */
 const aside = new Set<{ readonly since: number }>();
+/** When the last start was done, or given to another thread. */
 let lastAt = Number.NEGATIVE_INFINITY;
 
 /**
@@ -52,11 +53,18 @@ let lastAt = Number.NEGATIVE_INFINITY;
 export function launchAmongMany(request: LaunchRequest): number | Promise<number> {
   const now = performance.now();
   const oneOfMany = now - lastAt < amongMs;
-  lastAt = now;
   const [oldest] = aside;
   const hangs = oldest !== undefined && now - oldest.since > hangingMs;
   const possible = request.cwd === undefined || libc.posix_spawn_file_actions_addchdir_np !== undefined;
-  if (!oneOfMany || !possible || hangs || aside.size >= mostAside) return launch(request);
+  if (!oneOfMany || !possible || hangs || aside.size >= mostAside) {
+    try {
+      return launch(request);
+    } finally {
+      // Not before: what came meanwhile has waited, however long it took.
+      lastAt = performance.now();
+    }
+  }
+  lastAt = now;
   const call = prepare(request);
   const start = { since: now };
   aside.add(start);
