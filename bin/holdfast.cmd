@@ -33,5 +33,5 @@ echo holdfast: Node.js 22.18 or newer is needed, found on PATH: %found%; run 'np
 exit /b 1
 
 :run
-"%node%" --max-semi-space-size=2 --disable-sigusr1 --disable-warning=ExperimentalWarning --disable-warning=DeprecationWarning "%root%\src\main.ts" %*
+"%node%" --max-semi-space-size=2 --v8-pool-size=1 --disable-sigusr1 --disable-warning=ExperimentalWarning --disable-warning=DeprecationWarning "%root%\src\main.ts" %*
 exit /b %errorlevel%
