@@ -3,6 +3,8 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startDaemon } from '../test/support/daemon.ts';
+import { findByArguments } from '../test/support/processes.ts';
+import { waitUntil } from '../test/support/wait.ts';
 import { ended, memoryOf, roundsOr } from './support/processes.ts';
 import { absolute, report } from './support/report.ts';
 import { needed } from './support/yardsticks.ts';
@@ -18,15 +20,15 @@ for (let round = 0; round < roundsOr(3); round++) {
   const { pid, socket, token } = { pid: daemon.pid(), socket: daemon.socket, token: daemon.token };
   const read = (processId: string, bytes: string, pause: string) =>
     ended(spawn(client, [socket, token, processId, 'spawn', pause, noise, bytes, '65536'], { stdio: 'ignore' }));
-  // The code is compiled and the heap has its usual size before the look at it.
-  await read('warm', '1000000', '0');
+  // Compiling the code takes memory for a moment, and the heap gets its size: both once in the life of a daemon.
+  await read('warm', '300000000', '0');
   const before = memoryOf(pid).private;
-  let ready = false;
   let most = before;
-  const end = read('slow', '1073741824', '800').then(() => {
-    ready = true;
-  });
-  while (!ready) {
+  const words = [noise, '1073741824', '65536'];
+  const end = read('slow', '1073741824', '800');
+  // The reader is dropped long before its child has written everything.
+  await waitUntil(() => findByArguments(words).length > 0 || undefined, 'the child');
+  while (findByArguments(words).length > 0) {
     most = Math.max(most, memoryOf(pid).private);
     await sleep(10);
   }

@@ -6,10 +6,10 @@
  */
 
 /**
- * Largest slab: twelve of the largest frames (32 KiB of output each) with some room for long process ids. In 512 KiB the
- * twelfth would not fit, and a full window would take 1.4 MB more. A session that prints little gets by with small ones.
+ * Largest slab: four of the largest frames (32 KiB of output each), what one turn of the loop brings, with some room for long
+ * process ids. Up to two of them are held beyond the window. A session that prints little gets by with small ones.
  */
-const maxSlabBytes = 260 * 1024;
+const maxSlabBytes = 172 * 1024;
 const minSlabBytes = 1024;
 
 /** A stretch of whole frames. */
