@@ -12,19 +12,21 @@ const maxThoroughBytes = 16 * 1024 * 1024;
 /** Takes some milliseconds, and so does the next work: it is for the moment when nothing is to be done. */
 export function trimMemory(): void {
   // Most of what a start leaves behind is garbage, and the collector waits for more of it.
-  const { heapUsed } = process.memoryUsage();
-  if (heapUsed < maxCollectedBytes) collectGarbage(heapUsed < maxThoroughBytes ? 'last-resort' : 'regular');
+  if (process.memoryUsage().heapUsed < maxCollectedBytes) collectGarbage();
   dropCleanPages();
   // The C library keeps what it was given back, too (glibc).
   libc.malloc_trim?.(0);
 }
 
 /** Node has the collector as a function only behind a flag of V8, which can be set while it runs. */
-function collectGarbage(flavor: 'regular' | 'last-resort'): void {
+function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
   const collect: (options: object) => void = runInNewContext('gc');
   setFlagsFromString('--no-expose-gc');
-  collect({ type: 'major', execution: 'sync', flavor });
+  const how = { type: 'major', execution: 'sync' };
+  collect({ ...how, flavor: 'regular' });
+  // What is left is in use: how much of it there is says how long the thorough way takes.
+  if (process.memoryUsage().heapUsed < maxThoroughBytes) collect({ ...how, flavor: 'last-resort' });
 }
 
 /**
