@@ -82,6 +82,19 @@ export class Connection implements Caller {
   // ---- requests
 
   #serve(): void {
+    this.#outbox.collect();
+    try {
+      this.#handleLines();
+    } finally {
+      this.#outbox.flush();
+    }
+    if (this.#lines.overlong) this.#refuseOverlong();
+    if (this.#inputEnded) this.#closeWhenDone();
+    else if (this.#isBusy()) this.#socket.pause();
+    else if (this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  #handleLines(): void {
     while (!this.#closing && this.#deferred.length > 0 && this.#hasRoomForBulk()) {
       const [line] = this.#deferred.splice(0, 1);
       this.#deferredBytes -= line.length;
@@ -93,11 +106,6 @@ export class Connection implements Caller {
       this.#context.tap?.received(line);
       this.#context.dispatcher.handle(line, this);
     }
-    this.#outbox.flush();
-    if (this.#lines.overlong) this.#refuseOverlong();
-    if (this.#inputEnded) this.#closeWhenDone();
-    else if (this.#isBusy()) this.#socket.pause();
-    else if (this.#socket.isPaused()) this.#socket.resume();
   }
 
   /** Something has left or was answered: there may be room for the next request. */

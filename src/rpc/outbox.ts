@@ -31,6 +31,7 @@ export class Outbox {
   #replies: string[] = [];
   #replyBytes = 0;
   #scheduled = false;
+  #collecting = false;
   #flushing = false;
   #closed = false;
   #bytesSentNow = 0;
@@ -98,12 +99,17 @@ export class Outbox {
     if (this.#closed || !this.#feeds.has(feed)) return;
     this.#ready.add(feed);
     if (feed.promisedBytes > 0) this.#promising.add(feed);
-    if (more || this.#scheduled) this.#schedule();
+    if (more || this.#scheduled || this.#collecting) this.#schedule();
     else this.flush();
   }
 
+  /** Whatever is queued from now on waits for the `flush` that is sure to come in this turn. */
+  collect(): void {
+    this.#collecting = true;
+  }
+
   #schedule(): void {
-    if (this.#scheduled) return;
+    if (this.#scheduled || this.#collecting) return;
     this.#scheduled = true;
     setImmediate(this.#scheduledFlush);
   }
@@ -115,6 +121,7 @@ export class Outbox {
 
   /** Writes as much as the socket takes: the replies of a turn in few writes, the frames of a feed in few writes. */
   flush(): void {
+    this.#collecting = false;
     // What is written may be gone at once, and whoever is told so may come here again.
     if (this.#flushing) return;
     this.#flushing = true;

@@ -89,3 +89,24 @@ test('a frame that many were written before is found without looking through the
   // The reader is at the end all the time, so it goes from slab to slab and is looked up once.
   expect(lookUps.mock.calls.length).toBeLessThanOrEqual(1);
 });
+
+test('the answers of requests that came together leave in one write, without another turn of the loop', async () => {
+  const written: string[] = [];
+  const socket = { writableLength: 0 } as unknown as Socket;
+  const sendNow = (_socket: Socket, bytes: Buffer) => {
+    written.push(bytes.toString());
+    return bytes.length;
+  };
+  const outbox = new Outbox(socket, () => {}, { sendNow });
+  const turns = vi.spyOn(globalThis, 'setImmediate');
+  outbox.collect();
+  for (const reply of ['one\n', 'two\n', 'three\n']) outbox.reply(reply);
+  expect(written).toEqual([]);
+  outbox.flush();
+  expect(written).toEqual(['one\ntwo\nthree\n']);
+  expect(turns).not.toHaveBeenCalled();
+  // An answer that comes later asks for its turn by itself.
+  outbox.reply('late\n');
+  await settled();
+  expect(written).toEqual(['one\ntwo\nthree\n', 'late\n']);
+});
