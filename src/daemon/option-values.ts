@@ -1,5 +1,6 @@
 /** How a value is spelled on the command line and in a configuration file (spec modes.md §1, §3). */
-import { type Profile, profileNamed } from '../rpc/profiles.ts';
+import type { Profile } from '../rpc/profile.ts';
+import { profileNamed } from '../rpc/profiles.ts';
 
 /** One way of writing values. `undefined` from a reader means: refused. */
 export interface ValueKind<T> {

@@ -2,7 +2,8 @@
  * Everything a user can set: one row per flag and configuration key (spec modes.md §3).
  * The command line (src/modes/flags.ts), the configuration files and the usage text are read off this table.
  */
-import { defaultProfile, type Profile } from '../rpc/profiles.ts';
+import type { Profile } from '../rpc/profile.ts';
+import { defaultProfile } from '../rpc/profiles.ts';
 import { address, bool, commit, duration, int, profile, string, type ValueKind } from './option-values.ts';
 
 /** The mode an option belongs to; `select` picks the mode itself. Options of other modes are accepted and ignored. */

@@ -3,7 +3,7 @@
  * (spec modes.md §3 "Precedence").
  */
 import { join } from 'node:path';
-import type { Profile } from '../rpc/profiles.ts';
+import type { Profile } from '../rpc/profile.ts';
 import type { ConfigurationFile, ConfigurationFileName } from './configuration-file.ts';
 import { type Option, type OptionMode, type OptionName, type OptionValues, optionNames, options } from './options.ts';
 

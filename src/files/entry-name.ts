@@ -1,6 +1,6 @@
 /** Where an archive's entry may go (spec files.md §7.2, name rules). Purely lexical: the folders are guarded when opened. */
 import type { FileOperations } from '../../platform/files.ts';
-import type { TarRules } from '../rpc/profiles.ts';
+import type { TarRules } from '../rpc/profile.ts';
 
 /**
  * @param destination the cleaned destination

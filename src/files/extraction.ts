@@ -4,7 +4,7 @@ import type { FolderHandle, WritableFile } from '../../platform/files.ts';
 import type { Paths } from '../../platform/platform.ts';
 import { failpointAsync } from '../failpoints.ts';
 import { decodeBytes } from '../rpc/json-writer.ts';
-import type { TarRules } from '../rpc/profiles.ts';
+import type { TarRules } from '../rpc/profile.ts';
 import { ArchiveError } from './archive-error.ts';
 import { targetOf } from './entry-name.ts';
 import { ExtractionError } from './extraction-error.ts';

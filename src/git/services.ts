@@ -2,7 +2,7 @@
 import type { Platform } from '../../platform/platform.ts';
 import type { Counters } from '../daemon/counters.ts';
 import type { Log } from '../daemon/log.ts';
-import type { Profile } from '../rpc/profiles.ts';
+import type { Profile } from '../rpc/profile.ts';
 
 export interface GitServices {
   readonly platform: Pick<Platform, 'processes' | 'paths' | 'host' | 'files' | 'git'>;

@@ -1,7 +1,7 @@
 /** `server.*` (spec wire.md §7). None of them looks at its params. */
 import type { Platform } from '../../platform/platform.ts';
 import { noParams } from '../rpc/params.ts';
-import type { Profile } from '../rpc/profiles.ts';
+import type { Profile } from '../rpc/profile.ts';
 import { defineMethod, type Method, noReply } from './method.ts';
 
 /** Who this daemon is, stamped once at its start. */

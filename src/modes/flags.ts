@@ -9,7 +9,7 @@ import {
   options,
 } from '../daemon/options.ts';
 import { printable } from '../daemon/printable.ts';
-import type { Profile } from '../rpc/profiles.ts';
+import type { Profile } from '../rpc/profile.ts';
 import { type ModeName, modeNames } from './mode.ts';
 
 export interface ParsedFlags {

@@ -11,7 +11,7 @@ import { timings } from '../daemon/timings.ts';
 import { installTimings } from '../install/timings.ts';
 import { parseFlags } from '../modes/flags.ts';
 import { stopTimings } from '../modes/stop.ts';
-import type { Profile } from '../rpc/profiles.ts';
+import type { Profile } from '../rpc/profile.ts';
 import { version } from '../version.ts';
 import { installTimerTexts, stopTimerTexts, timerTexts } from './timer-texts.ts';
 import type { Run, VerbContext } from './verbs.ts';

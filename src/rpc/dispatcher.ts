@@ -6,7 +6,7 @@ import type { FeedOwner } from '../sessions/feed.ts';
 import { type ErrorKind, errorCodes, RpcError } from './errors.ts';
 import { type Request, readRequest } from './json-reader.ts';
 import { encodeResult, errorFrame, resultFrame } from './json-writer.ts';
-import type { Profile } from './profiles.ts';
+import type { Profile } from './profile.ts';
 
 /** The one method that may need no token. */
 const shutdownMethod = 'server.shutdown';

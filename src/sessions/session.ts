@@ -3,7 +3,7 @@ import type { Child, OutputName, SignalName, SpawnRequest } from '../../platform
 import type { Counters } from '../daemon/counters.ts';
 import type { Log } from '../daemon/log.ts';
 import type { Timings } from '../daemon/timings.ts';
-import type { Profile } from '../rpc/profiles.ts';
+import type { Profile } from '../rpc/profile.ts';
 import { Feed, type FeedOwner } from './feed.ts';
 import { FrameWriter, type KilledBy, maxFrameData, outputEncoder } from './frames.ts';
 import type { Pace } from './pace.ts';

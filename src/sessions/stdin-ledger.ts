@@ -3,7 +3,7 @@
  * (spec process.md §5). `applied` is the promise: every byte below it was accepted exactly once.
  */
 import { RpcError } from '../rpc/errors.ts';
-import type { Profile } from '../rpc/profiles.ts';
+import type { Profile } from '../rpc/profile.ts';
 
 export type StdinReply = {
   readonly success: true;

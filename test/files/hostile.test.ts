@@ -18,7 +18,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip, gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import type { ProfileName } from '../../src/rpc/profiles.ts';
+import type { ProfileName } from '../../src/rpc/profile.ts';
 import { full } from '../faults/support/length.ts';
 import { directory, endOfArchive, entry, gnuLongName, pax, targz } from './archive.ts';
 import { extract, scratchFolder, treeOf } from './support.ts';

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { ProfileName } from '../../src/rpc/profiles.ts';
+import type { ProfileName } from '../../src/rpc/profile.ts';
 import { daemon, git, repository, scratchFolder, withVariables, write } from './support.ts';
 
 /** A repository, and beside it a place for its worktrees that does not exist yet. */

@@ -10,7 +10,8 @@ import { gitMethods } from '../../src/methods/git.ts';
 import type { MethodResult } from '../../src/methods/method.ts';
 import { RpcError } from '../../src/rpc/errors.ts';
 import { encodeResult } from '../../src/rpc/json-writer.ts';
-import { type ProfileName, profileNamed } from '../../src/rpc/profiles.ts';
+import type { ProfileName } from '../../src/rpc/profile.ts';
+import { profileNamed } from '../../src/rpc/profiles.ts';
 
 export const platform = await loadPlatform();
 

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { durationMs } from '../../src/daemon/option-values.ts';
 import { optionNames, options } from '../../src/daemon/options.ts';
 import { noModeText, parseFlags, selectMode, usage } from '../../src/modes/flags.ts';
-import { defaultProfile, type Profile, profileNamed } from '../../src/rpc/profiles.ts';
+import type { Profile } from '../../src/rpc/profile.ts';
+import { defaultProfile, profileNamed } from '../../src/rpc/profiles.ts';
 
 const next = profileNamed('next') as Profile;
 const current = profileNamed('current') as Profile;

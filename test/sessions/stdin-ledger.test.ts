@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { RpcError } from '../../src/rpc/errors.ts';
-import { type Profile, type ProfileName, profileNamed } from '../../src/rpc/profiles.ts';
+import type { Profile, ProfileName } from '../../src/rpc/profile.ts';
+import { profileNamed } from '../../src/rpc/profiles.ts';
 import { StdinLedger, type StdinReply } from '../../src/sessions/stdin-ledger.ts';
 
 const gap = { code: -32003, message: 'stdin offset gap: offset ahead of applied bytes' };
