@@ -2,6 +2,7 @@
  * Where the program starts. Importing this file runs it. A driver asks for the version before every connection, so that
  * is answered with next to nothing loaded; all the rest begins in command-line.ts.
  */
+import { configurationFileNames } from './daemon/configuration-file-names.ts';
 import { printVersion } from './modes/version.ts';
 
 const exitFailed = 1;
@@ -12,7 +13,7 @@ const { lstatSync } = process.getBuiltinModule('node:fs');
 /** `-version` alone, and no configuration file that might set another text (spec modes.md §11). */
 function asksForPlainVersion([word, ...more]: readonly string[]): boolean {
   if ((word !== '-version' && word !== '--version') || more.length > 0) return false;
-  return ['holdfast.conf', 'claustrum.conf'].every(
+  return configurationFileNames.every(
     (name) => lstatSync(`${import.meta.dirname}/../bin/${name}`, { throwIfNoEntry: false }) === undefined,
   );
 }

@@ -1,12 +1,9 @@
 /** `holdfast.conf` and `claustrum.conf` beside the executable (spec modes.md §3 "Precedence"). */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { type ConfigurationFileName, configurationFileNames } from './configuration-file-names.ts';
 import { type OptionName, type OptionValues, optionNamed, options } from './options.ts';
 import { printable } from './printable.ts';
-
-/** The earlier one wins, key by key. */
-export const configurationFileNames = ['holdfast.conf', 'claustrum.conf'] as const;
-export type ConfigurationFileName = (typeof configurationFileNames)[number];
 
 export interface ConfigurationFile {
   readonly name: ConfigurationFileName;

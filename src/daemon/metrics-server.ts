@@ -31,8 +31,7 @@ const unixPrefix = 'unix:';
 const defaultHost = '127.0.0.1';
 /** A scraper needs one. */
 const maxConnections = 16;
-/** How long whoever accepts where we want to listen may take to say who it is, and how much it may say. */
-const askMs = 500;
+/** How much whoever accepts where we want to listen may say about who it is. */
 const mostAskedChars = 1 << 20;
 
 /** @throws Error of the bind, or for an address that is none */
@@ -121,11 +120,11 @@ async function listenOnSocket(server: Server, options: MetricsServerOptions): Pr
 async function isForeign(path: string, { transport }: Platform): Promise<boolean> {
   let socket: Socket;
   try {
-    socket = await transport.dial(path, { timeoutMs: askMs });
+    socket = await transport.dial(path, { timeoutMs: timings.metricsAskMs });
   } catch {
     return false;
   }
-  const limit = setTimeout(() => socket.destroy(), askMs);
+  const limit = setTimeout(() => socket.destroy(), timings.metricsAskMs);
   let text = '';
   try {
     socket.write('GET /metrics HTTP/1.0\r\n\r\n');

@@ -4,7 +4,8 @@
  */
 import { join } from 'node:path';
 import type { Profile } from '../rpc/profile.ts';
-import type { ConfigurationFile, ConfigurationFileName } from './configuration-file.ts';
+import type { ConfigurationFile } from './configuration-file.ts';
+import type { ConfigurationFileName } from './configuration-file-names.ts';
 import { type Option, type OptionMode, type OptionName, type OptionValues, optionNames, options } from './options.ts';
 
 export type Source = 'flag' | ConfigurationFileName | 'default';
@@ -121,6 +122,11 @@ export function mergeSettings(given: Partial<OptionValues>, files: readonly Conf
 
 export function defaultSocketPath(home: string): string {
   return join(home, '.claude', 'remote', 'rpc.sock');
+}
+
+/** Of the versions of the agent CLI (spec install.md §1). */
+export function defaultCliFolder(home: string): string {
+  return join(home, '.claude', 'remote', 'ccd-cli');
 }
 
 /** The same settings with the default socket path filled in, where none was given. */

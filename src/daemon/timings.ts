@@ -55,6 +55,8 @@ export interface Timings {
   /** Connections to the metrics. */
   readonly metricsRequestMs: number;
   readonly metricsIdleMs: number;
+  /** Whoever accepts where the metrics are to be served may take so long to say who it is. */
+  readonly metricsAskMs: number;
 }
 
 export const timings: Timings = {
@@ -95,4 +97,5 @@ export const timings: Timings = {
   idleLookMs: 3_000,
   metricsRequestMs: 10_000,
   metricsIdleMs: 5_000,
+  metricsAskMs: 500,
 };

@@ -1,6 +1,7 @@
 /** `-install`: the CLI is put in place, and one line of facts says how that went (spec install.md). */
-import { join } from 'node:path';
+
 import type { Platform } from '../../platform/platform.ts';
+import { defaultCliFolder } from '../daemon/settings.ts';
 import { armFailpoints, setFailpointDeath } from '../failpoints.ts';
 import { cliPathOf } from '../install/cli-path.ts';
 import { factsLine } from '../install/facts.ts';
@@ -28,7 +29,7 @@ export const runInstall: Mode = async (context) => {
     writeWhole(2, `claustrum: cannot resolve home directory: ${platform.host.homeVariable} is not defined\n`);
     return needsDefaultFolder ? exitNoFolder : exitNoHome;
   }
-  const folder = platform.paths.clean(asked.cliDirectory ?? join(home ?? '', '.claude', 'remote', 'ccd-cli'));
+  const folder = platform.paths.clean(asked.cliDirectory ?? defaultCliFolder(home ?? ''));
   const suffix = profile.install.nextPaths ? platform.paths.programSuffix : '';
   const cliPath =
     asked.cliVersion === undefined ? '' : cliPathOf(folder, `${asked.cliVersion}${suffix}`, platform.paths);

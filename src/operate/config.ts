@@ -6,7 +6,7 @@ import { type ConfigurationFile, readConfigurationFiles } from '../daemon/config
 import { levelNamed } from '../daemon/log.ts';
 import { type Option, type OptionName, optionNames, options } from '../daemon/options.ts';
 import { printable } from '../daemon/printable.ts';
-import { mergeSettings, type Settings, withHome } from '../daemon/settings.ts';
+import { defaultCliFolder, mergeSettings, type Settings, withHome } from '../daemon/settings.ts';
 import { timings } from '../daemon/timings.ts';
 import { installTimings } from '../install/timings.ts';
 import { parseFlags } from '../modes/flags.ts';
@@ -108,7 +108,7 @@ function settingOf(name: OptionName, settings: Settings, home: string | undefine
     return { name, value: durationText(settings.gitTimeoutMs), source: `profile ${settings.profile.name}` };
   }
   if (name === 'cli-dir' && (value ?? '') === '' && home !== undefined) {
-    return { name, value: join(home, '.claude', 'remote', 'ccd-cli'), source: 'default' };
+    return { name, value: defaultCliFolder(home), source: 'default' };
   }
   return { name, value: valueText(name, value), source };
 }

@@ -44,6 +44,7 @@ export const timerTexts: Record<keyof Timings, string> = {
   idleLookMs: 'how often the daemon looks whether it is idle and may give memory back',
   metricsRequestMs: 'a request for the metrics must have come whole',
   metricsIdleMs: 'a connection to the metrics may be idle',
+  metricsAskMs: 'whoever accepts where the metrics are to be served may take to say who it is',
 };
 
 export const installTimerTexts: Record<keyof InstallTimings, string> = {
