@@ -5,6 +5,7 @@ import type { HostCleaning } from '../host-cleaning.ts';
 import type { Paths, Transport } from '../platform.ts';
 import { createAtCalls } from './at-calls.ts';
 import { DirectoryHandle } from './directory-handle.ts';
+import { procStat } from './proc-stat.ts';
 import { PosixRunDirectoryFolder } from './run-directory-folder.ts';
 
 /** Appended by the kernel to the path of a file that was removed. */
@@ -15,7 +16,7 @@ export function createHostCleaning(paths: Paths, transport: Transport): HostClea
   const ticksPerSecond = libc.sysconf(libc._SC_CLK_TCK);
 
   function parentOf(pid: number): number | undefined {
-    const fields = stat(pid);
+    const fields = procStat(pid);
     return fields === undefined || fields.state === 'Z' || fields.state === 'X' ? undefined : fields.parent;
   }
 
@@ -29,13 +30,13 @@ export function createHostCleaning(paths: Paths, transport: Transport): HostClea
     parentOf,
     programOf,
     view(pid) {
-      const fields = stat(pid);
+      const fields = procStat(pid);
       const uptime = Number(read('/proc/uptime')?.split(' ')[0]);
       if (fields === undefined || !(uptime > 0)) return undefined;
       return {
         parent: fields.parent,
         // Both count from the boot of this machine, so a clock that is set changes nothing.
-        ageMs: (uptime - fields.startTicks / ticksPerSecond) * 1000,
+        ageMs: (uptime - Number(fields.startTicks) / ticksPerSecond) * 1000,
         program: programOf(pid),
         hasThreePipes: [0, 1, 2].every((fd) => linkOf(pid, `fd/${fd}`)?.startsWith('pipe:[') === true),
       };
@@ -47,20 +48,6 @@ export function createHostCleaning(paths: Paths, transport: Transport): HostClea
 }
 
 const isNumber = (name: string): boolean => /^\d+$/.test(name);
-
-interface Stat {
-  readonly state: string;
-  readonly parent: number;
-  readonly startTicks: number;
-}
-
-/** Fields 3, 4 and 22 of /proc/<pid>/stat; the name in field 2 may hold anything. */
-function stat(pid: number): Stat | undefined {
-  const text = read(`/proc/${pid}/stat`);
-  if (text === undefined) return undefined;
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return { state: fields[0], parent: Number(fields[1]), startTicks: Number(fields[19]) };
-}
 
 /** A socket accepted on a path bears the name of the one that listens there; one that was dialled out has none. */
 function acceptedConnections(pid: number): number | undefined {

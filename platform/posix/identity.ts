@@ -1,7 +1,8 @@
 /** Who a process is: start time, boot and pid namespace, read from /proc or libproc (spec platform.md §2 "Process identity"). */
-import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import type { Processes, ProcessIdentity, SignalName } from '../platform.ts';
+import { procStat } from './proc-stat.ts';
 
 type Os = 'linux' | 'darwin';
 
@@ -70,34 +71,10 @@ interface Source {
   node(): string | undefined;
 }
 
-/** More than /proc/<pid>/stat ever has. */
-const statBytes = Buffer.alloc(4096);
-
-/** A short file by one read, which `readFileSync` does not leave it at. */
-function readOnce(path: string): string {
-  const fd = openSync(path, 'r');
-  try {
-    return statBytes.latin1Slice(0, readSync(fd, statBytes));
-  } finally {
-    closeSync(fd);
-  }
-}
-
 function linuxSource(): Source {
   const ticksPerSecond = libc.sysconf(libc._SC_CLK_TCK);
   let node: string | undefined;
   let bootSeconds: number | undefined;
-
-  /** Field 3 (state) and 22 (start in clock ticks since boot) of /proc/<pid>/stat; the name in field 2 may hold anything. */
-  function stat(pid: number): { readonly state: string; readonly ticks: string } | undefined {
-    try {
-      const text = readOnce(`/proc/${pid}/stat`);
-      const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-      return { state: fields[0], ticks: fields[19] };
-    } catch {
-      return undefined;
-    }
-  }
 
   /** A thread id answers under /proc too; only a process has itself as thread group. */
   function isProcess(pid: number): boolean {
@@ -110,16 +87,16 @@ function linuxSource(): Source {
 
   return {
     liveStart(pid) {
-      const found = stat(pid);
+      const found = procStat(pid);
       if (found === undefined || found.state === 'Z' || found.state === 'X' || !isProcess(pid)) return undefined;
-      return found.ticks;
+      return found.startTicks;
     },
     startSeconds(pid) {
-      const found = stat(pid);
+      const found = procStat(pid);
       if (found === undefined) return 0;
       bootSeconds ??= Number(/^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'latin1'))?.[1] ?? 0);
       // One division at the end keeps the shortest form at two decimals for 100 ticks a second.
-      return (bootSeconds * ticksPerSecond + Number(found.ticks)) / ticksPerSecond;
+      return (bootSeconds * ticksPerSecond + Number(found.startTicks)) / ticksPerSecond;
     },
     commandLine(pid) {
       try {

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import type { ProcessEvidence } from '../child-markers.ts';
 import { argumentBlock, type Identities } from './identity.ts';
+import { procStat } from './proc-stat.ts';
 
 export interface EvidenceReader {
   /** `undefined` for a zombie, a thread id, a process that is just ending, or nothing. */
@@ -25,20 +26,13 @@ function linuxReader({ identify, commandLine }: Identities): EvidenceReader {
     }
   }
 
-  /** The fields of /proc/<pid>/stat from the third on (state, parent, group, …); the name before them may hold anything. */
-  function stat(pid: number): string[] | undefined {
-    const text = read(pid, 'stat');
-    return text?.slice(text.lastIndexOf(')') + 2).split(' ');
-  }
-  const [stateField, groupField, sizeField] = [0, 2, 20];
-
   return {
     of(pid) {
       const identity = identify(pid);
-      const fields = stat(pid);
+      const fields = procStat(pid);
       const user = /^Uid:\t(\d+)/m.exec(read(pid, 'status') ?? '')?.[1];
       // Without memory it is ending, and nothing it shows can be relied on any more.
-      if (identity === undefined || fields === undefined || user === undefined || fields[sizeField] === '0') {
+      if (identity === undefined || fields === undefined || user === undefined || fields.memory === '0') {
         return undefined;
       }
       let environment: string[] | undefined;
@@ -46,7 +40,7 @@ function linuxReader({ identify, commandLine }: Identities): EvidenceReader {
         identity,
         start: identity.start,
         user: Number(user),
-        leadsGroup: fields[groupField] === String(pid),
+        leadsGroup: fields.group === pid,
         words: commandLine(pid) ?? [],
         variable(name) {
           environment ??= textOf(read(pid, 'environ')).split('\0');
@@ -59,9 +53,8 @@ function linuxReader({ identify, commandLine }: Identities): EvidenceReader {
       const groups = new Set<number>();
       for (const name of readdirSync('/proc')) {
         if (!/^\d+$/.test(name)) continue;
-        const fields = stat(Number(name));
-        if (fields === undefined || fields[stateField] === 'Z' || fields[stateField] === 'X') continue;
-        groups.add(Number(fields[groupField]));
+        const found = procStat(Number(name));
+        if (found !== undefined && found.state !== 'Z' && found.state !== 'X') groups.add(found.group);
       }
       return groups;
     },

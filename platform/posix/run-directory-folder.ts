@@ -9,6 +9,7 @@ import type { Paths, Transport } from '../platform.ts';
 import type { AtCalls } from './at-calls.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { errnoName } from './paths.ts';
+import { peerCredentials } from './peer-credentials.ts';
 import { removeTree } from './remove-tree.ts';
 
 export interface RunDirectoryFolderOptions {
@@ -123,10 +124,10 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
       if (code === 'ENOENT' || code === 'ECONNREFUSED') return { state: 'nobody' };
       return { state: 'unclear', reason: this.#options.paths.reason(error) };
     }
-    const pid = listenerOf(socket);
+    const { pid = 0 } = peerCredentials(socket) ?? {};
     socket.on('error', () => {});
     socket.destroy();
-    return { state: 'listener', pid };
+    return { state: 'listener', pid: pid > 0 ? pid : undefined };
   }
 
   claim(lockName: string): string | undefined {
@@ -200,13 +201,4 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
 /** A change of the name, owner or mode counts as well: whoever made it had a use for the folder. */
 function changed({ mtimeMs, ctimeMs }: Stats): number {
   return Math.max(mtimeMs, ctimeMs);
-}
-
-/** The process that called listen(2), as the kernel remembers it; 0 for one of another pid namespace. */
-function listenerOf(socket: Socket): number | undefined {
-  const fd = (socket as unknown as { _handle?: { fd?: number } })._handle?.fd ?? -1;
-  const credentials = new Int32Array(3);
-  const length = new Int32Array([credentials.byteLength]);
-  if (libc.getsockopt(fd, libc.SOL_SOCKET, libc.SO_PEERCRED, credentials, length) !== 0) return undefined;
-  return credentials[0] > 0 ? credentials[0] : undefined;
 }

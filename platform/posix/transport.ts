@@ -9,6 +9,7 @@ import type { DialOptions, Listener, ListenerEvents, Paths, Transport } from '..
 import { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
 import { trimMemory } from './memory.ts';
+import { peerCredentials } from './peer-credentials.ts';
 import { relayBySplice } from './relay.ts';
 import { socketDescriptor } from './socket-descriptor.ts';
 
@@ -173,17 +174,9 @@ function foreignPeer(socket: Socket, os: 'linux' | 'darwin'): string | undefined
   const fd = socketDescriptor(socket);
   const own = process.geteuid?.();
   if (fd < 0 || own === undefined) return undefined;
-  const uid = os === 'linux' ? peerUidLinux(fd) : peerUidDarwin(fd);
+  const uid = os === 'linux' ? peerCredentials(socket)?.uid : peerUidDarwin(fd);
   if (uid === undefined || uid === own || uid === 0) return undefined;
   return `peer has uid ${uid}, this daemon serves uid ${own} only`;
-}
-
-function peerUidLinux(fd: number): number | undefined {
-  const credentials = new Int32Array(3);
-  const length = new Int32Array([12]);
-  return libc.getsockopt(fd, libc.SOL_SOCKET, libc.SO_PEERCRED, credentials, length) === 0
-    ? credentials[1] >>> 0
-    : undefined;
 }
 
 function peerUidDarwin(fd: number): number | undefined {
