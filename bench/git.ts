@@ -115,7 +115,9 @@ function makeRepository(files: number, branches: number): string {
   for (let index = 0; index < files; index++) {
     stream += `M 100644 :1 d${index % 100}/e${index % 1_000}/f${index}\n`;
   }
-  for (let index = 0; index < branches; index++) stream += `reset refs/heads/b${index}\nfrom :2\n\n`;
+  for (let index = 0; index < branches; index++) {
+    stream += `reset refs/heads/b${index}\nfrom :2\n\n`;
+  }
   execFileSync('git', ['fast-import', '--quiet'], { cwd: path, input: stream });
   execFileSync('git', ['reset', '-q', '--hard', 'main'], { cwd: path });
   execFileSync('git', ['remote', 'add', 'origin', 'https://github.com/o/r.git'], { cwd: path });

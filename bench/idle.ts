@@ -49,7 +49,9 @@ async function watch({ pid }: { readonly pid: number }): Promise<Idle> {
 async function idleDaemon(flags: readonly string[]): Promise<TestDaemon> {
   const daemon = await startDaemon({ profile: 'next', flags });
   await using client = await connect(daemon);
-  for (let n = 0; n < 10; n++) await client.spawn(`idle${n}`, 'cat');
+  for (let n = 0; n < 10; n++) {
+    await client.spawn(`idle${n}`, 'cat');
+  }
   return daemon;
 }
 
@@ -72,10 +74,13 @@ await using busy = await startDaemon({ profile: 'next', timings: { retentionMs: 
 const pid = busy.pid();
 async function reconnect(n: number): Promise<void> {
   await using client = await connect(busy, { keep: 'figures' });
-  if (n % 10 === 0) await client.spawn(`s${n / 10}`, 'sh', ['-c', 'echo out; read line; echo "$line"']);
-  else {
+  if (n % 10 === 0) {
+    await client.spawn(`s${n / 10}`, 'sh', ['-c', 'echo out; read line; echo "$line"']);
+  } else {
     await client.reattach(`s${Math.floor(n / 10)}`, 0);
-    if (n % 10 === 9) await client.stdin(`s${Math.floor(n / 10)}`, 'line\n');
+    if (n % 10 === 9) {
+      await client.stdin(`s${Math.floor(n / 10)}`, 'line\n');
+    }
   }
 }
 const figures = (): { memory: number; descriptors: number } => ({
@@ -83,10 +88,14 @@ const figures = (): { memory: number; descriptors: number } => ({
   descriptors: openDescriptors(pid).size,
 });
 let n = 0;
-for (; n < warmUp; n++) await reconnect(n);
+for (; n < warmUp; n++) {
+  await reconnect(n);
+}
 await sleep(settleMs);
 const early = figures();
-for (; n < reconnects; n++) await reconnect(n);
+for (; n < reconnects; n++) {
+  await reconnect(n);
+}
 await sleep(settleMs);
 const late = figures();
 

@@ -24,7 +24,9 @@ const samples = await interleave(roundsOr(5), {
     for (;;) {
       // A client that stood still for a whole window was dropped: measured again.
       const mbs = await clientRun(`live${++processes}`, ['spawn', 0, ...live]).catch(() => undefined);
-      if (mbs !== undefined) return { mbs };
+      if (mbs !== undefined) {
+        return { mbs };
+      }
     }
   },
   replay: async () => {

@@ -35,5 +35,7 @@ for (const area of wanted.length > 0 ? wanted : areas) {
     process.exitCode = 1;
   }
   // After each area, so that a run that is stopped keeps what it has.
-  if (rows.length > 0) keepResults(area, rows);
+  if (rows.length > 0) {
+    keepResults(area, rows);
+  }
 }

@@ -34,7 +34,9 @@ const sampleOf =
       const words = [socket, token, `s${++streams}`, 'spawn', 0, ...flood];
       // A client that stood still for a whole window was dropped: measured again.
       const figures = await run(client, words).catch(() => undefined);
-      if (figures !== undefined) return { cpu: (cpuSeconds(pid) - begin) / 0.2 };
+      if (figures !== undefined) {
+        return { cpu: (cpuSeconds(pid) - begin) / 0.2 };
+      }
     }
   };
 const samples = await interleave(roundsOr(9), {

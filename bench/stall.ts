@@ -16,7 +16,9 @@ function spawnOne(): Promise<number> {
     let took = 0;
     let left = 3;
     const oneLess = (): void => {
-      if (--left > 0) return;
+      if (--left > 0) {
+        return;
+      }
       child.closeInput();
       child.collect();
       resolve(took);
@@ -38,11 +40,17 @@ function spawnOne(): Promise<number> {
 
 for (let round = 0; round <= roundsOr(5); round++) {
   const took: number[] = [];
-  while (took.length < spawnsPerRound) took.push(await spawnOne());
-  if (round > 0) medians.push(spread(took).median);
+  while (took.length < spawnsPerRound) {
+    took.push(await spawnOne());
+  }
+  if (round > 0) {
+    medians.push(spread(took).median);
+  }
 }
 clearInterval(alive);
-if (heap.length !== 200) throw new Error('the memory was to be in use');
+if (heap.length !== 200) {
+  throw new Error('the memory was to be in use');
+}
 
 report([
   absolute({

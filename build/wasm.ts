@@ -1,12 +1,12 @@
 /**
- * Makes src/sessions/base64/encode-wasm.ts of encode.wat: `npm run build:wasm`. The result is kept in the repository, so
+ * Makes src/wire/base64-encoder/encode-wasm.ts of encode.wat: `npm run build:wasm`. The result is kept in the repository, so
  * that nothing has to be built to run the program; a test makes it again and compares.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import loadWabt from 'wabt';
 
-const place = (name: string): string => fileURLToPath(new URL(`../src/sessions/base64/${name}`, import.meta.url));
+const place = (name: string): string => fileURLToPath(new URL(`../src/wire/base64-encoder/${name}`, import.meta.url));
 export const generatedPath = place('encode-wasm.ts');
 
 /** The text of the generated file. @throws when the source is not valid */
@@ -25,4 +25,6 @@ export const encodeWasm =
   }
 }
 
-if (import.meta.main) writeFileSync(generatedPath, await generate());
+if (import.meta.main) {
+  writeFileSync(generatedPath, await generate());
+}

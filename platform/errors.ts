@@ -1,5 +1,5 @@
 /**
- * Errors for the log and for stderr. The other audience, the client on the wire, gets an `RpcError` (src/rpc/errors.ts).
+ * Errors for the log and for stderr. The other audience, the client on the wire, gets an `RpcError` (src/doors/rpc/errors.ts).
  */
 
 /** Something the host refused: what went wrong with path, number and limit, and what to do about it. */

@@ -18,11 +18,17 @@ export function goQuote(text: string): string {
   for (const character of text) {
     const named = namedEscapes[character];
     const point = character.codePointAt(0) ?? 0;
-    if (named !== undefined) quoted += named;
-    else if (/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u.test(character)) quoted += character;
-    else if (point < 0x80) quoted += `\\x${point.toString(16).padStart(2, '0')}`;
-    else if (point < 0x10000) quoted += `\\u${point.toString(16).padStart(4, '0')}`;
-    else quoted += `\\U${point.toString(16).padStart(8, '0')}`;
+    if (named !== undefined) {
+      quoted += named;
+    } else if (/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u.test(character)) {
+      quoted += character;
+    } else if (point < 0x80) {
+      quoted += `\\x${point.toString(16).padStart(2, '0')}`;
+    } else if (point < 0x10000) {
+      quoted += `\\u${point.toString(16).padStart(4, '0')}`;
+    } else {
+      quoted += `\\U${point.toString(16).padStart(8, '0')}`;
+    }
   }
   return `${quoted}"`;
 }

@@ -8,9 +8,13 @@ export const maxLockRecordBytes = 4_096;
 export function parseLockRecord(text: string): LockRecord | undefined {
   try {
     const value = JSON.parse(text) as Partial<Record<keyof LockRecord, unknown>> | null;
-    if (typeof value !== 'object' || value === null) return undefined;
+    if (typeof value !== 'object' || value === null) {
+      return undefined;
+    }
     const { pid, role, node, instanceId, startedAt } = value;
-    if (typeof pid !== 'number' || !Number.isInteger(pid) || pid <= 0) return undefined;
+    if (typeof pid !== 'number' || !Number.isInteger(pid) || pid <= 0) {
+      return undefined;
+    }
     return {
       pid,
       role: typeof role === 'string' ? role : '',

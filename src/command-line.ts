@@ -1,14 +1,14 @@
 /** Command line to mode, nothing else; each mode is loaded only when it is chosen. */
 import { join } from 'node:path';
 import type { Platform } from '../platform/platform.ts';
-import { readConfigurationFiles } from './daemon/configuration-file.ts';
-import { createLog, levelNamed } from './daemon/log.ts';
-import type { OptionMode } from './daemon/options.ts';
-import { restoreHeldVariables, takeProgramName } from './daemon/own-process.ts';
-import { mergeSettings, type Settings, withHome } from './daemon/settings.ts';
-import { noModeText, parseFlags, selectMode, usage } from './modes/flags.ts';
+import { createLog, levelNamed } from './base/log.ts';
+import { restoreHeldVariables, takeProgramName } from './base/own-process.ts';
+import { writeWhole } from './base/standard-output.ts';
+import { readConfigurationFiles } from './config/configuration-file.ts';
+import { noModeText, parseFlags, selectMode, usage } from './config/flags.ts';
+import type { OptionMode } from './config/options.ts';
+import { mergeSettings, type Settings, withHome } from './config/settings.ts';
 import type { Mode, ModeContext, ModeName } from './modes/mode.ts';
-import { writeWhole } from './modes/standard-output.ts';
 import { isVerb } from './operate/verb-names.ts';
 
 const exitFailed = 1;
@@ -88,7 +88,9 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
 
   const log = createLog({ level: levelNamed(environment.CLAUSTRUM_LOG_LEVEL) });
   for (const { mode, text } of settings.warnings) {
-    if (entry.warnings.includes(mode)) log.warn(mode === 'install' ? 'Install' : 'Server', text);
+    if (entry.warnings.includes(mode)) {
+      log.warn(mode === 'install' ? 'Install' : 'Server', text);
+    }
   }
 
   const complete = entry.mayNeedHome ? await completed(settings, platform) : settings;
@@ -114,7 +116,9 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
 /** The settings with their defaults below the home folder; `undefined` when that folder is needed and unknown. */
 async function completed(settings: Settings, platform: () => Promise<Platform>): Promise<Settings | undefined> {
   const home = (await platform()).host.home();
-  if (home !== undefined) return withHome(settings, home);
+  if (home !== undefined) {
+    return withHome(settings, home);
+  }
   const needed = settings.profile.modes.homeRequired || settings.effective.socket.source === 'default';
   return needed ? undefined : settings;
 }

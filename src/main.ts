@@ -2,7 +2,7 @@
  * Where the program starts. Importing this file runs it. A driver asks for the version before every connection, so that
  * is answered with next to nothing loaded; all the rest begins in command-line.ts.
  */
-import { configurationFileNames } from './daemon/configuration-file-names.ts';
+import { configurationFileNames } from './config/configuration-file-names.ts';
 import { printVersion } from './modes/version.ts';
 
 const exitFailed = 1;
@@ -12,14 +12,18 @@ const { lstatSync } = process.getBuiltinModule('node:fs');
 
 /** `-version` alone, and no configuration file that might set another text (spec modes.md §11). */
 function asksForPlainVersion([word, ...more]: readonly string[]): boolean {
-  if ((word !== '-version' && word !== '--version') || more.length > 0) return false;
+  if ((word !== '-version' && word !== '--version') || more.length > 0) {
+    return false;
+  }
   return configurationFileNames.every(
     (name) => lstatSync(`${import.meta.dirname}/../bin/${name}`, { throwIfNoEntry: false }) === undefined,
   );
 }
 
 async function main(words: readonly string[]): Promise<number> {
-  if (asksForPlainVersion(words)) return printVersion(undefined);
+  if (asksForPlainVersion(words)) {
+    return printVersion(undefined);
+  }
   const { run } = await import('./command-line.ts');
   return run(words, process.env);
 }
@@ -27,8 +31,8 @@ async function main(words: readonly string[]): Promise<number> {
 /** A failure nobody foresaw: one line that can be reported, with the place in the code. */
 async function unexpected(error: unknown): Promise<number> {
   const [{ printable }, { writeWhole }] = await Promise.all([
-    import('./daemon/printable.ts'),
-    import('./modes/standard-output.ts'),
+    import('./base/printable.ts'),
+    import('./base/standard-output.ts'),
   ]);
   const text = error instanceof Error ? error.message : String(error);
   const place = error instanceof Error ? error.stack?.split('\n').find((line) => /^\s+at /.test(line)) : undefined;

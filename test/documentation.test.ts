@@ -1,8 +1,8 @@
 /** The pages name what there is, so that neither can change without the other. */
 import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { createCounters } from '../src/daemon/counters.ts';
-import { optionNames, options } from '../src/daemon/options.ts';
+import { createCounters } from '../src/base/counters.ts';
+import { optionNames, options } from '../src/config/options.ts';
 
 const page = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 const packageOf = (name: string) => JSON.parse(page(name));
@@ -26,7 +26,9 @@ test('the README tells of each flag whether it is a key of the configuration fil
 });
 
 test('the operators can look up every counter', () => {
-  const counters = [...page('src/daemon/metrics.ts').matchAll(/name: '(\w+_total)'/g)].map(([, name]) => name ?? '');
+  const counters = [...page('src/doors/metrics/metrics.ts').matchAll(/name: '(\w+_total)'/g)].map(
+    ([, name]) => name ?? '',
+  );
   expect(counters).toHaveLength(Object.keys(createCounters()).length);
   expect(counters.filter((name) => !page('docs/operators.md').includes(`\`${name}\``))).toEqual([]);
 });

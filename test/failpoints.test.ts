@@ -10,10 +10,10 @@ import {
   failpointAsync,
   failpointsToHandOver,
   setFailpointDeath,
-} from '../src/failpoints.ts';
+} from '../src/base/failpoints.ts';
 import { waitUntil } from './support/wait.ts';
 
-const module = new URL('../src/failpoints.ts', import.meta.url).href;
+const module = new URL('../src/base/failpoints.ts', import.meta.url).href;
 
 function arm(rules: string): NodeJS.ProcessEnv {
   const environment: NodeJS.ProcessEnv = { HOLDFAST_FAILPOINTS: rules, PATH: '/bin' };

@@ -31,7 +31,9 @@ export function keepResults(area: string, rows: readonly Row[]): void {
   mkdirSync(place('bench/results'), { recursive: true });
   writeFileSync(results, `${JSON.stringify(kept, undefined, 2)}\n`);
   writeFileSync(picture, chart(kept.rows));
-  if (existsSync(page)) writeFileSync(page, withTable(readFileSync(page, 'utf8'), kept));
+  if (existsSync(page)) {
+    writeFileSync(page, withTable(readFileSync(page, 'utf8'), kept));
+  }
 }
 
 /** What the figures depend on, without anything that names the machine. */

@@ -15,7 +15,9 @@ export async function run(file: string, words: readonly (string | number)[]): Pr
   const output: Buffer[] = [];
   child.stdout.on('data', (bytes: Buffer) => output.push(bytes));
   const [code] = await ended(child);
-  if (code !== 0) throw new Error(`${file} ${words.join(' ')} ended with ${code}`);
+  if (code !== 0) {
+    throw new Error(`${file} ${words.join(' ')} ended with ${code}`);
+  }
   return JSON.parse(Buffer.concat(output).toString());
 }
 
@@ -38,7 +40,9 @@ export async function startServer(
   words: (place: { readonly socket: string; readonly token: string }) => readonly string[],
   options: { readonly core?: number } = {},
 ): Promise<Server | undefined> {
-  if (file === undefined) return undefined;
+  if (file === undefined) {
+    return undefined;
+  }
   const folder = mkdtempSync('/tmp/hfb-');
   const place = { socket: join(folder, 's'), token: '0123456789abcdef0123456789abcdef' };
   const pinned = options.core === undefined ? [] : ['taskset', '-c', String(options.core)];
@@ -46,7 +50,9 @@ export async function startServer(
   const child = spawn(command, rest, { stdio: ['ignore', 'inherit', 'inherit'] });
   const end = ended(child);
   while (!existsSync(place.socket)) {
-    if (child.exitCode !== null) throw new Error(`${file} ended with ${child.exitCode}`);
+    if (child.exitCode !== null) {
+      throw new Error(`${file} ended with ${child.exitCode}`);
+    }
     await sleep(5);
   }
   return {
@@ -84,10 +90,14 @@ export async function interleave<Name extends string>(
   const samples: Partial<Record<Name, Figures[]>> = {};
   for (let round = 0; round <= rounds; round++) {
     for (const [name, sample] of Object.entries(candidates) as [Name, (() => Promise<Figures>) | undefined][]) {
-      if (sample === undefined) continue;
+      if (sample === undefined) {
+        continue;
+      }
       const figures = await sample();
       // The first round warms caches.
-      if (round > 0) samples[name] = [...(samples[name] ?? []), figures];
+      if (round > 0) {
+        samples[name] = [...(samples[name] ?? []), figures];
+      }
     }
   }
   return samples;

@@ -42,7 +42,9 @@ export function absolute(measured: Measured): Row {
 
 /** A figure against a yardstick of the same run; `[]` where the yardstick could not be built. */
 export function against(yardstick: string, theirs: readonly number[] | undefined, measured: Measured): readonly Row[] {
-  if (theirs === undefined) return [];
+  if (theirs === undefined) {
+    return [];
+  }
   const ratio = spread(measured.ours.map((value, round) => value / (theirs[round] ?? Number.NaN)));
   return [
     {

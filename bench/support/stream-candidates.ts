@@ -42,11 +42,15 @@ export async function streamCandidates({ bytes, writeBytes }: Streaming): Promis
             0,
             ...child,
           ]);
-          if (wireBytes < (bytes * 4) / 3) throw new Error(`only ${wireBytes} bytes came`);
+          if (wireBytes < (bytes * 4) / 3) {
+            throw new Error(`only ${wireBytes} bytes came`);
+          }
           return { mbs: bytes / 1e6 / seconds, cpu: (cpuSeconds(pid) - before) / (bytes / 1e9), wireBytes };
         } catch (error) {
           // A machine so busy that the client stood still for a whole window: the daemon has dropped it, as it should.
-          if (attempt === maxAttempts) throw error;
+          if (attempt === maxAttempts) {
+            throw error;
+          }
           console.error(`measured again: ${(error as Error).message}`);
         }
       }

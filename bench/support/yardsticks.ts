@@ -19,7 +19,9 @@ export function yardstick(name: string): string | undefined {
   const language = existsSync(`${sources}${name}.go`) ? 'go' : 'c';
   const source = `${sources}${name}.${language}`;
   const target = built + name;
-  if (isNewer(target, source) && (language === 'go' || isNewer(target, `${sources}common.h`))) return target;
+  if (isNewer(target, source) && (language === 'go' || isNewer(target, `${sources}common.h`))) {
+    return target;
+  }
   mkdirSync(built, { recursive: true });
   const { command, remedy } = compilers[language];
   const words = language === 'go' ? ['build', '-o', target, source] : ['-O2', '-Wall', '-Wextra', source, '-o', target];
@@ -28,18 +30,24 @@ export function yardstick(name: string): string | undefined {
     env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=mod' },
   });
   if ((result.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') {
-    if (!missing.has(command)) console.error(`SKIPPED: every figure against ${name}: no ${command} here; ${remedy}`);
+    if (!missing.has(command)) {
+      console.error(`SKIPPED: every figure against ${name}: no ${command} here; ${remedy}`);
+    }
     missing.add(command);
     return undefined;
   }
-  if (result.status !== 0) throw new Error(`${command} ${words.join(' ')} failed:\n${result.stderr}`);
+  if (result.status !== 0) {
+    throw new Error(`${command} ${words.join(' ')} failed:\n${result.stderr}`);
+  }
   return target;
 }
 
 /** A yardstick without which the area cannot measure at all: a client or a child. @throws where it cannot be built */
 export function needed(name: string): string {
   const path = yardstick(name);
-  if (path === undefined) throw new Error(`cannot measure without ${name}`);
+  if (path === undefined) {
+    throw new Error(`cannot measure without ${name}`);
+  }
   return path;
 }
 

@@ -40,12 +40,18 @@ export function createAtCalls(paths: Paths): AtCalls {
           const errno = libc.errno();
           running--;
           waiting.shift()?.();
-          if (error === null) resolve([result, errno]);
-          else reject(error);
+          if (error === null) {
+            resolve([result, errno]);
+          } else {
+            reject(error);
+          }
         });
       };
-      if (running < mostAtOnce) start();
-      else waiting.push(start);
+      if (running < mostAtOnce) {
+        start();
+      } else {
+        waiting.push(start);
+      }
     });
   }
 
@@ -57,14 +63,20 @@ export function createAtCalls(paths: Paths): AtCalls {
   ): Promise<number> {
     for (;;) {
       const [result, errno] = await runOnThread(call, args);
-      if (result !== -1) return result;
-      if (errnoName(errno) !== 'EINTR') throw failure(operation, name, errno);
+      if (result !== -1) {
+        return result;
+      }
+      if (errnoName(errno) !== 'EINTR') {
+        throw failure(operation, name, errno);
+      }
     }
   }
 
   function openNow(folder: number, name: Buffer, flags: number, mode: number): number {
     const descriptor = libc.openatVariadic?.(folder, terminated(name), flags, 'uint', mode) ?? -1;
-    if (descriptor === -1) throw failure('openat', name, libc.errno());
+    if (descriptor === -1) {
+      throw failure('openat', name, libc.errno());
+    }
     return descriptor;
   }
 
@@ -94,6 +106,8 @@ const nul = Buffer.alloc(1);
 
 /** The C library's string. A NUL inside would name another file, so it never gets there. */
 function terminated(name: Buffer): Buffer {
-  if (name.includes(0)) throw new SystemCallError(`openat ${name.toString()}: invalid argument`, 'EINVAL');
+  if (name.includes(0)) {
+    throw new SystemCallError(`openat ${name.toString()}: invalid argument`, 'EINVAL');
+  }
   return Buffer.concat([name, nul]);
 }

@@ -61,10 +61,14 @@ class PosixGroup implements HeldGroup {
   signal(name: SignalName, isOurs: (leader: ProcessEvidence) => boolean): 'sent' | 'gone' | 'refused' {
     if (this.#pidfd !== undefined) {
       const flag = libc.PIDFD_SIGNAL_PROCESS_GROUP;
-      if (libc.syscall?.(libc.SYS_pidfd_send_signal, this.#pidfd, signalNumbers[name], 0, flag) === 0) return 'sent';
+      if (libc.syscall?.(libc.SYS_pidfd_send_signal, this.#pidfd, signalNumbers[name], 0, flag) === 0) {
+        return 'sent';
+      }
       const failure = errnoName(libc.errno());
       // EINVAL: the kernel does not know the flag yet.
-      if (failure !== 'EINVAL') return failure === 'ESRCH' ? 'gone' : 'refused';
+      if (failure !== 'EINVAL') {
+        return failure === 'ESRCH' ? 'gone' : 'refused';
+      }
     }
     return this.#signalByNumber(name, isOurs);
   }
@@ -72,8 +76,12 @@ class PosixGroup implements HeldGroup {
   /** Older kernels and macOS. The number of a group stays taken while it has members, so only its leader must be looked at. */
   #signalByNumber(name: SignalName, isOurs: (leader: ProcessEvidence) => boolean): 'sent' | 'gone' | 'refused' {
     const leader = this.leader();
-    if (leader !== undefined && !isOurs(leader)) return 'gone';
-    if (leader === undefined && !this.#evidence.livingGroups().has(this.#pid)) return 'gone';
+    if (leader !== undefined && !isOurs(leader)) {
+      return 'gone';
+    }
+    if (leader === undefined && !this.#evidence.livingGroups().has(this.#pid)) {
+      return 'gone';
+    }
     try {
       process.kill(-this.#pid, `SIG${name}`);
       return 'sent';
@@ -83,7 +91,9 @@ class PosixGroup implements HeldGroup {
   }
 
   release(): void {
-    if (this.#pidfd !== undefined) libc.close(this.#pidfd);
+    if (this.#pidfd !== undefined) {
+      libc.close(this.#pidfd);
+    }
   }
 }
 
@@ -94,12 +104,18 @@ function openRecords(
 ): RecordFolder | 'missing' | 'notADirectory' {
   const parent = DirectoryHandle.openTrusted(runDirectory);
   try {
-    if (create) makeFolder(parent.at(name));
+    if (create) {
+      makeFolder(parent.at(name));
+    }
     return new PosixRecordFolder(DirectoryHandle.openPlain(parent.at(name)));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return 'missing';
-    if (code === 'ENOTDIR' || code === 'ELOOP') return 'notADirectory';
+    if (code === 'ENOENT') {
+      return 'missing';
+    }
+    if (code === 'ENOTDIR' || code === 'ELOOP') {
+      return 'notADirectory';
+    }
     throw error;
   } finally {
     parent.close();
@@ -110,7 +126,9 @@ function makeFolder(path: string): void {
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw error;
+    }
   }
 }
 
@@ -144,7 +162,9 @@ class PosixRecordFolder implements RecordFolder {
   *names(): Iterable<string> {
     const directory = opendirSync(this.#handle.at('.'));
     try {
-      for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) yield entry.name;
+      for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+        yield entry.name;
+      }
     } finally {
       directory.closeSync();
     }
@@ -160,7 +180,9 @@ class PosixRecordFolder implements RecordFolder {
     } catch {
       return undefined;
     } finally {
-      if (fd !== undefined) closeSync(fd);
+      if (fd !== undefined) {
+        closeSync(fd);
+      }
     }
   }
 

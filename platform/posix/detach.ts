@@ -24,7 +24,9 @@ export function detach(request: DetachRequest, paths: Paths): Detached {
     throw detachError(request, error, paths);
   }
   const env: (readonly [string, string])[] = [...request.env, [request.statusVariable, String(statusDescriptor)]];
-  if (secret !== undefined) env.push([request.secretVariable, String(secretDescriptor)]);
+  if (secret !== undefined) {
+    env.push([request.secretVariable, String(secretDescriptor)]);
+  }
   let pid: number;
   try {
     pid = launch({
@@ -42,12 +44,16 @@ export function detach(request: DetachRequest, paths: Paths): Detached {
     });
   } catch (error) {
     closeSync(status.readEnd);
-    if (secret !== undefined) closeSync(secret.writeEnd);
+    if (secret !== undefined) {
+      closeSync(secret.writeEnd);
+    }
     throw detachError(request, error, paths);
   } finally {
     closeSync(nothing);
     closeSync(status.writeEnd);
-    if (secret !== undefined) closeSync(secret.readEnd);
+    if (secret !== undefined) {
+      closeSync(secret.readEnd);
+    }
   }
 
   if (secret !== undefined && request.secret !== undefined) {
@@ -63,8 +69,9 @@ export function detach(request: DetachRequest, paths: Paths): Detached {
     status: reader,
     exitText() {
       const found = exit === undefined ? collectExit(pid) : undefined;
-      if (found !== undefined)
+      if (found !== undefined) {
         exit = found.signal === undefined ? `exit status ${found.code}` : signalText(found.signal);
+      }
       return exit;
     },
     release: () => reader.destroy(),
@@ -78,7 +85,9 @@ export function detach(request: DetachRequest, paths: Paths): Detached {
 function keepFromInheriting(): void {
   for (const name of readdirSync('/dev/fd')) {
     const fd = Number(name);
-    if (fd > 2 && libc.fcntl(fd, libc.F_GETFD, 0) === 0) libc.fcntl(fd, libc.F_SETFD, libc.FD_CLOEXEC);
+    if (fd > 2 && libc.fcntl(fd, libc.F_GETFD, 0) === 0) {
+      libc.fcntl(fd, libc.F_SETFD, libc.FD_CLOEXEC);
+    }
   }
 }
 

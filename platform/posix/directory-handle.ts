@@ -60,7 +60,9 @@ export class DirectoryHandle {
     const handle = DirectoryHandle.open(absolute);
     try {
       const resolved = handle.#resolvedPath();
-      if (resolved !== absolute) assertTrustedChain(resolved);
+      if (resolved !== absolute) {
+        assertTrustedChain(resolved);
+      }
       const opened = fstatSync(handle.fd);
       const named = statSync(absolute);
       if (opened.dev !== named.dev || opened.ino !== named.ino) {
@@ -79,7 +81,9 @@ export class DirectoryHandle {
   }
 
   close(): void {
-    if (!this.#open) return;
+    if (!this.#open) {
+      return;
+    }
     this.#open = false;
     closeSync(this.fd);
   }
@@ -94,7 +98,9 @@ function assertTrustedChain(absolute: string): void {
   for (;;) {
     assertTrusted(path, lstatSync(path));
     const parent = dirname(path);
-    if (parent === path) return;
+    if (parent === path) {
+      return;
+    }
     path = parent;
   }
 }
@@ -108,7 +114,9 @@ function assertTrusted(path: string, found: Stats): void {
     );
   }
   const sticky = (found.mode & 0o1000) !== 0;
-  if (!found.isDirectory() || sticky) return;
+  if (!found.isDirectory() || sticky) {
+    return;
+  }
   if ((found.mode & 0o002) !== 0) {
     throw new HostError(
       `${path} is writable by everyone and has no sticky bit`,
@@ -126,7 +134,9 @@ function assertTrusted(path: string, found: Stats): void {
 
 /** Only in a user namespace that leaves the number out. */
 function isUnknownUser(uid: number): boolean {
-  if (uid !== overflowUid) return false;
+  if (uid !== overflowUid) {
+    return false;
+  }
   try {
     const known = readFileSync('/proc/self/uid_map', 'latin1').trim().split('\n');
     return known.every((line) => {

@@ -12,7 +12,9 @@ let listening = false;
 
 /** Call before the child is started, so that its SIGCHLD cannot be missed. */
 export function listenForExits(): void {
-  if (listening) return;
+  if (listening) {
+    return;
+  }
   listening = true;
   // Does not keep the event loop alive.
   process.on('SIGCHLD', look);
@@ -26,16 +28,22 @@ export function watchExit(pid: number, onEnd: () => void): void {
 }
 
 function look(): void {
-  for (const pid of watched.keys()) lookAt(pid);
+  for (const pid of watched.keys()) {
+    lookAt(pid);
+  }
 }
 
 function lookAt(pid: number): void {
   const onEnd = watched.get(pid);
-  if (onEnd === undefined) return;
+  if (onEnd === undefined) {
+    return;
+  }
   information.writeInt32LE(0, libc.SIGINFO_PID_OFFSET);
   const failed = libc.waitid(libc.P_PID, pid, information, libc.WEXITED | libc.WNOWAIT | libc.WNOHANG) !== 0;
   // A failure can only be ECHILD: somebody else took the status, and nothing will ever come.
-  if (!failed && information.readInt32LE(libc.SIGINFO_PID_OFFSET) === 0) return;
+  if (!failed && information.readInt32LE(libc.SIGINFO_PID_OFFSET) === 0) {
+    return;
+  }
   watched.delete(pid);
   onEnd();
 }
@@ -43,17 +51,23 @@ function lookAt(pid: number): void {
 /** Takes the exit status of an ended child; `undefined` while it runs or when somebody else took it. */
 export function collectExit(pid: number): ExitStatus | undefined {
   const status = new Int32Array(1);
-  if (libc.waitpid(pid, status, libc.WNOHANG) !== pid) return undefined;
+  if (libc.waitpid(pid, status, libc.WNOHANG) !== pid) {
+    return undefined;
+  }
   watched.delete(pid);
   return decodeStatus(status[0]);
 }
 
 const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
 // Where two names share a number, the contract's is the usual one.
-for (const name of ['SIGABRT', 'SIGCHLD', 'SIGIO', 'SIGSYS'] as const) signalNames.set(constants.signals[name], name);
+for (const name of ['SIGABRT', 'SIGCHLD', 'SIGIO', 'SIGSYS'] as const) {
+  signalNames.set(constants.signals[name], name);
+}
 
 function decodeStatus(status: number): ExitStatus {
   const signal = status & 0x7f;
-  if (signal === 0) return { code: (status >> 8) & 0xff, signal: undefined };
+  if (signal === 0) {
+    return { code: (status >> 8) & 0xff, signal: undefined };
+  }
   return { code: -1, signal: signalNames.get(signal) ?? `SIG${signal}` };
 }

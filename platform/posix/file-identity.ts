@@ -24,14 +24,18 @@ export class FileIdentity {
 
   /** Whether `found` is the same file. */
   is(found: Stats): boolean {
-    if (found.dev !== this.#found.dev || found.ino !== this.#found.ino) return false;
+    if (found.dev !== this.#found.dev || found.ino !== this.#found.ino) {
+      return false;
+    }
     return this.#pin !== undefined || found.birthtimeMs === this.#found.birthtimeMs;
   }
 
   /** Removes `path` only while it is still this file, then lets go of it. */
   removeAt(path: string): void {
     try {
-      if (this.is(lstatSync(path))) unlinkSync(path);
+      if (this.is(lstatSync(path))) {
+        unlinkSync(path);
+      }
     } catch {
       // Gone already, or the folder is: nothing of ours is left.
     }
@@ -39,7 +43,9 @@ export class FileIdentity {
   }
 
   release(): void {
-    if (this.#pin === undefined) return;
+    if (this.#pin === undefined) {
+      return;
+    }
     closeSync(this.#pin);
     this.#pin = undefined;
   }

@@ -100,7 +100,9 @@ export function createFiles(os: 'linux' | 'darwin', paths: Paths): FileOperation
   /** Creates the missing ones among a folder and its parents; links in them are followed, as in any path. */
   async function createParents(path: string): Promise<void> {
     const found = await stat(path).catch(() => undefined);
-    if (found?.isDirectory()) return;
+    if (found?.isDirectory()) {
+      return;
+    }
     const parent = posix.dirname(path);
     if (found === undefined && parent !== path) {
       await createParents(parent);
@@ -109,7 +111,9 @@ export function createFiles(os: 'linux' | 'darwin', paths: Paths): FileOperation
         return;
       } catch (error) {
         const meanwhile = await stat(path).catch(() => undefined);
-        if (meanwhile?.isDirectory()) return;
+        if (meanwhile?.isDirectory()) {
+          return;
+        }
         throw error;
       }
     }
@@ -132,7 +136,9 @@ export function createFiles(os: 'linux' | 'darwin', paths: Paths): FileOperation
     try {
       parent = await as('unlinkat', path, () => openDescriptor(posix.dirname(path), searchFolder));
     } catch (error) {
-      if ((error as SystemCallError).code === 'ENOENT') return;
+      if ((error as SystemCallError).code === 'ENOENT') {
+        return;
+      }
       throw error;
     }
     try {
@@ -151,7 +157,9 @@ export function createFiles(os: 'linux' | 'darwin', paths: Paths): FileOperation
         () => true,
         () => false,
       );
-      if (!removed) await as('unlinkat', path, () => Promise.reject(refusal));
+      if (!removed) {
+        await as('unlinkat', path, () => Promise.reject(refusal));
+      }
     }
   }
 
@@ -173,18 +181,32 @@ export function createFiles(os: 'linux' | 'darwin', paths: Paths): FileOperation
 /** Whether the entry, or what the link leads to, is a folder. */
 async function lookAt(base: string, entry: Dirent<Buffer>): Promise<FolderEntry> {
   const { name } = entry;
-  if (!entry.isSymbolicLink()) return { name, isDirectory: entry.isDirectory() };
+  if (!entry.isSymbolicLink()) {
+    return { name, isDirectory: entry.isDirectory() };
+  }
   const target = await stat(Buffer.concat([Buffer.from(base), slash, name])).catch(() => undefined);
   return { name, isDirectory: target?.isDirectory() ?? false };
 }
 
 function kindOf(found: Stats): FileKind {
-  if (found.isFile()) return 'file';
-  if (found.isDirectory()) return 'directory';
-  if (found.isSymbolicLink()) return 'link';
-  if (found.isFIFO()) return 'fifo';
-  if (found.isSocket()) return 'socket';
-  if (found.isBlockDevice()) return 'blockDevice';
+  if (found.isFile()) {
+    return 'file';
+  }
+  if (found.isDirectory()) {
+    return 'directory';
+  }
+  if (found.isSymbolicLink()) {
+    return 'link';
+  }
+  if (found.isFIFO()) {
+    return 'fifo';
+  }
+  if (found.isSocket()) {
+    return 'socket';
+  }
+  if (found.isBlockDevice()) {
+    return 'blockDevice';
+  }
   return found.isCharacterDevice() ? 'characterDevice' : 'other';
 }
 
@@ -200,7 +222,9 @@ function splitEntryName(name: Buffer): Buffer[] {
   for (;;) {
     const end = name.indexOf(slash, start);
     parts.push(name.subarray(start, end === -1 ? name.length : end));
-    if (end === -1) return parts;
+    if (end === -1) {
+      return parts;
+    }
     start = end + 1;
   }
 }

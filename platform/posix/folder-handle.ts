@@ -50,7 +50,9 @@ export class PosixFolderHandle implements FolderHandle {
     try {
       await this.#calls.removeFile(this.#descriptor, name);
     } catch (error) {
-      if ((error as SystemCallError).code !== 'ENOENT') throw error;
+      if ((error as SystemCallError).code !== 'ENOENT') {
+        throw error;
+      }
     }
   }
 
@@ -59,7 +61,9 @@ export class PosixFolderHandle implements FolderHandle {
   }
 
   async close(): Promise<void> {
-    if (!this.#open) return;
+    if (!this.#open) {
+      return;
+    }
     this.#open = false;
     await close(this.#descriptor);
   }
@@ -95,7 +99,9 @@ class PosixWritableFile implements WritableFile {
   }
 
   async close(): Promise<void> {
-    if (!this.#open) return;
+    if (!this.#open) {
+      return;
+    }
     this.#open = false;
     try {
       await close(this.#descriptor);

@@ -19,10 +19,14 @@ export function createGitHost(): GitHost {
  * but that user. Users of a directory service are in no file, so their groups count as shared.
  */
 export function isPrivateGroup(gid: number): boolean {
-  if (gid !== process.getegid?.()) return false;
+  if (gid !== process.getegid?.()) {
+    return false;
+  }
   const users = linesOf('/etc/passwd').filter((fields) => fields[3] === String(gid));
   const [user] = users;
-  if (users.length !== 1 || user === undefined || user[2] !== String(process.geteuid?.())) return false;
+  if (users.length !== 1 || user === undefined || user[2] !== String(process.geteuid?.())) {
+    return false;
+  }
   const name = user[0];
   const groups = linesOf('/etc/group').filter((fields) => fields[2] === String(gid));
   return (

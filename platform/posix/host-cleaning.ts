@@ -32,7 +32,9 @@ export function createHostCleaning(paths: Paths, transport: Transport): HostClea
     view(pid) {
       const fields = procStat(pid);
       const uptime = Number(read('/proc/uptime')?.split(' ')[0]);
-      if (fields === undefined || !(uptime > 0)) return undefined;
+      if (fields === undefined || !(uptime > 0)) {
+        return undefined;
+      }
       return {
         parent: fields.parent,
         // Both count from the boot of this machine, so a clock that is set changes nothing.
@@ -52,16 +54,23 @@ const isNumber = (name: string): boolean => /^\d+$/.test(name);
 /** A socket accepted on a path bears the name of the one that listens there; one that was dialled out has none. */
 function acceptedConnections(pid: number): number | undefined {
   const table = unixSockets();
-  if (table === undefined) return undefined;
+  if (table === undefined) {
+    return undefined;
+  }
   const listening = new Set<string>();
   const connected: string[] = [];
   try {
     for (const fd of readdirSync(`/proc/${pid}/fd`)) {
       const inode = /^socket:\[(\d+)\]$/.exec(linkOf(pid, `fd/${fd}`) ?? '')?.[1];
       const socket = inode === undefined ? undefined : table.get(inode);
-      if (socket?.path === undefined) continue;
-      if (socket.listens) listening.add(socket.path);
-      else connected.push(socket.path);
+      if (socket?.path === undefined) {
+        continue;
+      }
+      if (socket.listens) {
+        listening.add(socket.path);
+      } else {
+        connected.push(socket.path);
+      }
     }
   } catch {
     return undefined;
@@ -81,11 +90,15 @@ const listensFlag = 0x1_0000;
 /** The table of Unix sockets by inode: `Num RefCount Protocol Flags Type St Inode Path`. */
 function unixSockets(): ReadonlyMap<string, UnixSocket> | undefined {
   const text = read('/proc/net/unix');
-  if (text === undefined) return undefined;
+  if (text === undefined) {
+    return undefined;
+  }
   const sockets = new Map<string, UnixSocket>();
   for (const line of text.split('\n').slice(1)) {
     const found = /^\S+ \S+ \S+ ([0-9A-F]+) \S+ \S+ +(\d+)(?: (.*))?$/.exec(line);
-    if (found === null) continue;
+    if (found === null) {
+      continue;
+    }
     sockets.set(found[2], { listens: (Number.parseInt(found[1], 16) & listensFlag) !== 0, path: found[3] });
   }
   return sockets;

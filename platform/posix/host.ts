@@ -45,8 +45,12 @@ export function createHost(os: 'linux' | 'darwin', paths: Paths): Host {
     },
 
     redirectOutput(fd) {
-      if (libc.dup2(fd, 1) < 0 || libc.dup2(fd, 2) < 0) return false;
-      for (const output of [1, 2]) libc.fcntl(output, libc.F_SETFD, libc.FD_CLOEXEC);
+      if (libc.dup2(fd, 1) < 0 || libc.dup2(fd, 2) < 0) {
+        return false;
+      }
+      for (const output of [1, 2]) {
+        libc.fcntl(output, libc.F_SETFD, libc.FD_CLOEXEC);
+      }
       closeSync(fd);
       return true;
     },
@@ -55,7 +59,9 @@ export function createHost(os: 'linux' | 'darwin', paths: Paths): Host {
 
     limitOpenFiles() {
       const limit = new BigUint64Array(2);
-      if (libc.getrlimit(libc.RLIMIT_NOFILE, limit) !== 0) return undefined;
+      if (libc.getrlimit(libc.RLIMIT_NOFILE, limit) !== 0) {
+        return undefined;
+      }
       const [, hard] = limit;
       const soft = hard < openFilesCap ? hard : openFilesCap;
       // The runtime has raised the soft limit to the hard one at its start; children should not inherit millions.
@@ -85,7 +91,9 @@ export function createHost(os: 'linux' | 'darwin', paths: Paths): Host {
         const count = readRetrying(fd, buffer, length, paths);
         const newline = buffer.subarray(length, length + count).indexOf(0x0a);
         length += count;
-        if (count === 0 || newline >= 0) break;
+        if (count === 0 || newline >= 0) {
+          break;
+        }
       }
       return buffer.subarray(0, length);
     },
@@ -109,9 +117,15 @@ function readFailure(fd: number, error: unknown, paths: Paths): SystemCallError 
  */
 function isOurOwn(fd: number): boolean {
   const target = descriptorTarget(fd);
-  if (target === undefined) return false;
-  if (target.startsWith('anon_inode:')) return true;
-  if (!target.startsWith('pipe:')) return false;
+  if (target === undefined) {
+    return false;
+  }
+  if (target.startsWith('anon_inode:')) {
+    return true;
+  }
+  if (!target.startsWith('pipe:')) {
+    return false;
+  }
   return readdirSync('/proc/self/fd').some((other) => descriptorTarget(other) === target && isWritable(Number(other)));
 }
 
@@ -134,8 +148,12 @@ function readRetrying(fd: number, buffer: Buffer, at: number, paths: Paths): num
       return readSync(fd, buffer, at, buffer.length - at, null);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EOF') return 0;
-      if (code !== 'EAGAIN') throw readFailure(fd, error, paths);
+      if (code === 'EOF') {
+        return 0;
+      }
+      if (code !== 'EAGAIN') {
+        throw readFailure(fd, error, paths);
+      }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryReadMs);
     }
   }

@@ -31,11 +31,17 @@ export function createIdentities(os: Os): Identities {
       const pidfd = openPidfd(target.pid);
       try {
         const found = identify(target.pid);
-        if (found === undefined) return 'gone';
-        if (found.start !== target.start || found.node !== target.node) return 'gone';
+        if (found === undefined) {
+          return 'gone';
+        }
+        if (found.start !== target.start || found.node !== target.node) {
+          return 'gone';
+        }
         return pidfd === undefined ? sendByPid(target.pid, name) : sendByPidfd(pidfd, name);
       } finally {
-        if (pidfd !== undefined) libc.close(pidfd);
+        if (pidfd !== undefined) {
+          libc.close(pidfd);
+        }
       }
     },
   };
@@ -88,12 +94,16 @@ function linuxSource(): Source {
   return {
     liveStart(pid) {
       const found = procStat(pid);
-      if (found === undefined || found.state === 'Z' || found.state === 'X' || !isProcess(pid)) return undefined;
+      if (found === undefined || found.state === 'Z' || found.state === 'X' || !isProcess(pid)) {
+        return undefined;
+      }
       return found.startTicks;
     },
     startSeconds(pid) {
       const found = procStat(pid);
-      if (found === undefined) return 0;
+      if (found === undefined) {
+        return 0;
+      }
       bootSeconds ??= Number(/^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'latin1'))?.[1] ?? 0);
       // One division at the end keeps the shortest form at two decimals for 100 ticks a second.
       return (bootSeconds * ticksPerSecond + Number(found.startTicks)) / ticksPerSecond;
@@ -107,7 +117,9 @@ function linuxSource(): Source {
       }
     },
     node() {
-      if (node !== undefined) return node;
+      if (node !== undefined) {
+        return node;
+      }
       try {
         const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
         node = `${boot}/${readlinkSync('/proc/self/ns/pid')}`;
@@ -128,7 +140,9 @@ function darwinSource(): Source {
   ): { readonly status: number; readonly seconds: bigint; readonly micros: bigint } | undefined {
     const size =
       libc.proc_pidinfo?.(pid, libc.PROC_PIDTBSDINFO, libc.PROC_FIND_ZOMBIES, information, information.length) ?? 0;
-    if (size !== information.length) return undefined;
+    if (size !== information.length) {
+      return undefined;
+    }
     return {
       status: information.readUInt32LE(libc.BSDINFO_STATUS_OFFSET),
       seconds: information.readBigUInt64LE(libc.BSDINFO_START_SECONDS_OFFSET),
@@ -168,18 +182,26 @@ function processArguments(pid: number, environment?: string[]): string[] | undef
   const size = new BigUint64Array([1n << 20n]);
   const block = Buffer.alloc(1 << 20);
   const name = new Int32Array([libc.CTL_KERN, libc.KERN_PROCARGS2, pid]);
-  if (libc.sysctl?.(name, 3, block, size, null, 0) !== 0) return undefined;
+  if (libc.sysctl?.(name, 3, block, size, null, 0) !== 0) {
+    return undefined;
+  }
   const count = block.readInt32LE(0);
   let at = block.indexOf(0, 4);
-  while (at < block.length && block[at] === 0) at++;
+  while (at < block.length && block[at] === 0) {
+    at++;
+  }
   const words: string[] = [];
   while (at < Number(size[0])) {
     const end = block.indexOf(0, at);
     const text = block.toString('utf8', at, end);
     at = end + 1;
-    if (words.length < count) words.push(text);
-    else if (environment === undefined || text === '') break;
-    else environment.push(text);
+    if (words.length < count) {
+      words.push(text);
+    } else if (environment === undefined || text === '') {
+      break;
+    } else {
+      environment.push(text);
+    }
   }
   return words;
 }
@@ -187,6 +209,8 @@ function processArguments(pid: number, environment?: string[]): string[] | undef
 function bootSession(): string | undefined {
   const size = new BigUint64Array([64n]);
   const text = Buffer.alloc(64);
-  if (libc.sysctlbyname?.('kern.bootsessionuuid', text, size, null, 0) !== 0) return undefined;
+  if (libc.sysctlbyname?.('kern.bootsessionuuid', text, size, null, 0) !== 0) {
+    return undefined;
+  }
   return text.toString('latin1', 0, Number(size[0])).replace(/\0+$/, '');
 }

@@ -20,18 +20,24 @@ export interface LoginShellOptions {
 /** @throws HostError whose message is the reason for the log */
 export async function loginShellVariable(options: LoginShellOptions): Promise<string | undefined> {
   const shell = userShell();
-  if (shell === undefined) return undefined;
+  if (shell === undefined) {
+    return undefined;
+  }
   const { name } = options;
   let output: string;
   try {
     output = await run(shell, ['-l', '-i', '-c', `printf '%s%s%s' ${mark} "$${name}" ${mark}`], options);
   } catch (error) {
-    if (error instanceof TimeLimit) throw new HostError(`shell ${name} extraction timed out (${shell})`);
+    if (error instanceof TimeLimit) {
+      throw new HostError(`shell ${name} extraction timed out (${shell})`);
+    }
     throw new HostError(`${shell}: ${error instanceof Error ? error.message : String(error)}`);
   }
   const start = output.indexOf(mark);
   const end = output.indexOf(mark, start + mark.length);
-  if (start < 0 || end < 0) throw new HostError(`${shell} did not print its ${name}`);
+  if (start < 0 || end < 0) {
+    throw new HostError(`${shell} did not print its ${name}`);
+  }
   return output.slice(start + mark.length, end);
 }
 
@@ -84,7 +90,9 @@ function run(shell: string, args: readonly string[], { timeoutMs, signal }: Logi
     output.destroy();
     // The zombie is collected last, so the group's number cannot belong to anybody else here.
     killGroup(pid);
-    if (ended) collectExit(pid);
+    if (ended) {
+      collectExit(pid);
+    }
     outcome();
   };
   const timer = setTimeout(() => stop(() => reject(new TimeLimit())), timeoutMs);
@@ -92,12 +100,17 @@ function run(shell: string, args: readonly string[], { timeoutMs, signal }: Logi
   signal.addEventListener('abort', abort, { once: true });
   watchExit(pid, () => {
     ended = true;
-    if (output.destroyed) collectExit(pid);
+    if (output.destroyed) {
+      collectExit(pid);
+    }
   });
   output.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes > maxOutputBytes) stop(() => reject(new Error(`more than ${maxOutputBytes} bytes of output`)));
-    else chunks.push(chunk);
+    if (bytes > maxOutputBytes) {
+      stop(() => reject(new Error(`more than ${maxOutputBytes} bytes of output`)));
+    } else {
+      chunks.push(chunk);
+    }
   });
   output.on('error', () => output.destroy());
   output.on('end', () => stop(() => resolve(Buffer.concat(chunks).toString('utf8'))));

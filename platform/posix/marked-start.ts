@@ -58,7 +58,9 @@ export function planMarkedStart(
       unmarkedBecause: unmarkedBecause ?? `its words are too many for ${shell}`,
     },
   };
-  if (unmarkedBecause !== undefined) return { plain, throughShell: undefined };
+  if (unmarkedBecause !== undefined) {
+    return { plain, throughShell: undefined };
+  }
   const held = own.map(([name, value]): Variable => [heldVariables.includes(name) ? heldPrefix + name : name, value]);
   return {
     plain,
@@ -72,13 +74,25 @@ export function planMarkedStart(
 }
 
 function obstacle(file: string, program: ReturnType<typeof programKind>, env: readonly Variable[]): string | undefined {
-  if (program === 'unknown') return `${file} is not a program that can be told to start`;
-  if (file.startsWith('-') || file.includes('=')) return `${file} reads like an option or a variable`;
+  if (program === 'unknown') {
+    return `${file} is not a program that can be told to start`;
+  }
+  if (file.startsWith('-') || file.includes('=')) {
+    return `${file} reads like an option or a variable`;
+  }
   const odd = env.find(([name]) => !identifier.test(name) || lost.test(name));
-  if (odd !== undefined) return `the variable ${odd[0]} does not pass through ${shell}`;
+  if (odd !== undefined) {
+    return `the variable ${odd[0]} does not pass through ${shell}`;
+  }
   const names = new Set(env.map(([name]) => name));
-  if (names.size !== env.length) return 'a variable is there twice';
-  for (const needed of [shell, setter]) if (!isExecutable(needed)) return `${needed} cannot be executed`;
+  if (names.size !== env.length) {
+    return 'a variable is there twice';
+  }
+  for (const needed of [shell, setter]) {
+    if (!isExecutable(needed)) {
+      return `${needed} cannot be executed`;
+    }
+  }
   return undefined;
 }
 

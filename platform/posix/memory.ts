@@ -12,7 +12,9 @@ const maxThoroughBytes = 16 * 1024 * 1024;
 /** Takes some milliseconds, and so does the next work: it is for the moment when nothing is to be done. */
 export function trimMemory(): void {
   // Most of what a start leaves behind is garbage, and the collector waits for more of it.
-  if (process.memoryUsage().heapUsed < maxCollectedBytes) collectGarbage();
+  if (process.memoryUsage().heapUsed < maxCollectedBytes) {
+    collectGarbage();
+  }
   dropCleanPages();
   // The C library keeps what it was given back, too (glibc).
   libc.malloc_trim?.(0);
@@ -26,7 +28,9 @@ function collectGarbage(): void {
   const how = { type: 'major', execution: 'sync' };
   collect({ ...how, flavor: 'regular' });
   // What is left is in use: how much of it there is says how long the thorough way takes.
-  if (process.memoryUsage().heapUsed < maxThoroughBytes) collect({ ...how, flavor: 'last-resort' });
+  if (process.memoryUsage().heapUsed < maxThoroughBytes) {
+    collect({ ...how, flavor: 'last-resort' });
+  }
 }
 
 /**
@@ -35,7 +39,9 @@ function collectGarbage(): void {
  */
 function dropCleanPages(): void {
   const { madvise } = libc;
-  if (madvise === undefined) return;
+  if (madvise === undefined) {
+    return;
+  }
   for (const { start, end } of cleanFileMappings()) {
     // A failure leaves the pages where they are.
     madvise(start, end - start, libc.MADV_DONTNEED);

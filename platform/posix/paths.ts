@@ -77,18 +77,30 @@ export function createPaths(os: 'linux' | 'darwin'): Paths {
     isWithin: (path, folder) => path === folder || path.startsWith(folder === '/' ? folder : `${folder}/`),
     expandTilde(path) {
       const folder = home();
-      if (folder === undefined) return path;
-      if (path === '~') return folder;
+      if (folder === undefined) {
+        return path;
+      }
+      if (path === '~') {
+        return folder;
+      }
       return path.startsWith('~/') ? clean(`${folder}/${path.slice(2)}`) : path;
     },
     reasonForCode,
     reason(error) {
-      if (error instanceof SystemCallError) return reasonForCode(error.code);
+      if (error instanceof SystemCallError) {
+        return reasonForCode(error.code);
+      }
       const code = (error as NodeJS.ErrnoException | undefined)?.code;
       // Node refuses a NUL byte before the kernel sees it; the contract has the kernel's word for it.
-      if (code === 'ERR_INVALID_ARG_VALUE') return reasonForCode('EINVAL');
-      if (isUnknown(code)) return reasonForCode(errnoName(-((error as NodeJS.ErrnoException).errno ?? 0)));
-      if (code !== undefined) return reasonForCode(code);
+      if (code === 'ERR_INVALID_ARG_VALUE') {
+        return reasonForCode('EINVAL');
+      }
+      if (isUnknown(code)) {
+        return reasonForCode(errnoName(-((error as NodeJS.ErrnoException).errno ?? 0)));
+      }
+      if (code !== undefined) {
+        return reasonForCode(code);
+      }
       return error instanceof Error ? error.message : String(error);
     },
   };
@@ -108,7 +120,9 @@ function isUnknown(code: string | undefined): boolean {
 /** Name of an errno number, e.g. `ENOENT`. */
 export function errnoName(number: number): string {
   const name = number > 0 ? getSystemErrorName(-number) : undefined;
-  if (name !== undefined && !isUnknown(name)) return name;
+  if (name !== undefined && !isUnknown(name)) {
+    return name;
+  }
   const known = Object.entries(constants.errno).find(([, value]) => value === number);
   return known?.[0] ?? `errno ${number}`;
 }

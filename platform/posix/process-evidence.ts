@@ -52,9 +52,13 @@ function linuxReader({ identify, commandLine }: Identities): EvidenceReader {
     livingGroups() {
       const groups = new Set<number>();
       for (const name of readdirSync('/proc')) {
-        if (!/^\d+$/.test(name)) continue;
+        if (!/^\d+$/.test(name)) {
+          continue;
+        }
         const found = procStat(Number(name));
-        if (found !== undefined && found.state !== 'Z' && found.state !== 'X') groups.add(found.group);
+        if (found !== undefined && found.state !== 'Z' && found.state !== 'X') {
+          groups.add(found.group);
+        }
       }
       return groups;
     },
@@ -78,7 +82,9 @@ function darwinReader({ identify, startSeconds }: Identities): EvidenceReader {
     of(pid) {
       const identity = identify(pid);
       const bytes = libc.proc_pidinfo?.(pid, libc.PROC_PIDTBSDINFO, 0, information, information.length);
-      if (identity === undefined || bytes !== information.length) return undefined;
+      if (identity === undefined || bytes !== information.length) {
+        return undefined;
+      }
       const user = information.readUInt32LE(libc.BSDINFO_REAL_USER_OFFSET);
       const leadsGroup = information.readUInt32LE(libc.BSDINFO_GROUP_OFFSET) === pid;
       const block = argumentBlock(pid);
@@ -98,7 +104,9 @@ function darwinReader({ identify, startSeconds }: Identities): EvidenceReader {
       const groups = new Set<number>();
       for (const pid of pids.subarray(0, Math.max(0, bytes))) {
         const size = libc.proc_pidinfo?.(pid, libc.PROC_PIDTBSDINFO, 0, information, information.length);
-        if (size !== information.length || identify(pid) === undefined) continue;
+        if (size !== information.length || identify(pid) === undefined) {
+          continue;
+        }
         groups.add(information.readUInt32LE(libc.BSDINFO_GROUP_OFFSET));
       }
       return groups;

@@ -35,7 +35,9 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
     spawnAmongMany(request) {
       const attempt = new Attempt(request, identities, paths);
       const { file, theirs } = attempt;
-      if (request.markedFor !== undefined) return attempt.finish(() => start(request, file, theirs));
+      if (request.markedFor !== undefined) {
+        return attempt.finish(() => start(request, file, theirs));
+      }
       const { command, args, env, cwd } = request;
       let launched: number | Promise<number>;
       try {
@@ -43,7 +45,9 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
       } catch (error) {
         throw attempt.failed(error);
       }
-      if (typeof launched === 'number') return attempt.succeeded({ pid: launched, marks: undefined });
+      if (typeof launched === 'number') {
+        return attempt.succeeded({ pid: launched, marks: undefined });
+      }
       return launched.then(
         (pid) => attempt.succeeded({ pid, marks: undefined }),
         (error) => {
@@ -99,13 +103,19 @@ class Attempt {
   /** Closes all pipes. @returns what to throw */
   failed(error: unknown): SystemCallError {
     const { ours } = this.#streams;
-    if (ours !== undefined) for (const fd of [ours.input, ours.stdout, ours.stderr]) closeSync(fd);
+    if (ours !== undefined) {
+      for (const fd of [ours.input, ours.stdout, ours.stderr]) {
+        closeSync(fd);
+      }
+    }
     this.#closeTheirs();
     return this.#failure(error);
   }
 
   #closeTheirs(): void {
-    for (const fd of new Set(this.#streams.theirs)) closeSync(fd);
+    for (const fd of new Set(this.#streams.theirs)) {
+      closeSync(fd);
+    }
   }
 
   #failure(error: unknown): SystemCallError {
@@ -257,13 +267,18 @@ class PosixChild implements Child {
       this.#input = openInput(this.#unusedInput);
       this.#unusedInput = undefined;
     }
-    if (this.#input === undefined || this.#input.destroyed) setImmediate(done);
-    else this.#input.write(bytes, () => done());
+    if (this.#input === undefined || this.#input.destroyed) {
+      setImmediate(done);
+    } else {
+      this.#input.write(bytes, () => done());
+    }
   }
 
   closeInput(): void {
     this.#input?.destroy();
-    if (this.#unusedInput === undefined) return;
+    if (this.#unusedInput === undefined) {
+      return;
+    }
     closeSync(this.#unusedInput);
     this.#unusedInput = undefined;
   }
@@ -278,7 +293,9 @@ class PosixChild implements Child {
   }
 
   signal(name: SignalName, reach: SignalReach): string | undefined {
-    if (this.#status !== undefined) return undefined;
+    if (this.#status !== undefined) {
+      return undefined;
+    }
     try {
       process.kill(reach === 'tree' ? -this.pid : this.pid, `SIG${name}`);
       return undefined;

@@ -39,7 +39,9 @@ function kindOf(file: string, depth: number): 'binary' | 'script' | 'unknown' {
 
 function interpreterOf(line: Buffer): string | undefined {
   const end = line.indexOf(0x0a);
-  if (end < 0) return undefined;
+  if (end < 0) {
+    return undefined;
+  }
   return /^[ \t]*([^ \t\0]+)/.exec(line.toString('utf8', 0, end))?.[1];
 }
 
@@ -59,21 +61,31 @@ function own(): Buffer {
 /** Class, byte order and machine as ours (we are 64-bit little-endian wherever we run), and a loader that exists. */
 function isElfForUs(head: Buffer, fd: number): boolean {
   const ours = own();
-  if (head.readUInt32BE(0) !== 0x7f454c46 || head.compare(ours, 0, 6, 0, 6) !== 0) return false;
-  if (head.readUInt16LE(18) !== ours.readUInt16LE(18)) return false;
+  if (head.readUInt32BE(0) !== 0x7f454c46 || head.compare(ours, 0, 6, 0, 6) !== 0) {
+    return false;
+  }
+  if (head.readUInt16LE(18) !== ours.readUInt16LE(18)) {
+    return false;
+  }
   const table = Number(head.readBigUInt64LE(32));
   const [entryBytes, entries] = [head.readUInt16LE(54), head.readUInt16LE(56)];
-  if (entryBytes < 56 || table + entryBytes * entries > headBytes) return false;
+  if (entryBytes < 56 || table + entryBytes * entries > headBytes) {
+    return false;
+  }
   for (let entry = table; entry < table + entryBytes * entries; entry += entryBytes) {
     const isInterpreter = head.readUInt32LE(entry) === 3;
-    if (isInterpreter && !loaderExists(head, entry, fd)) return false;
+    if (isInterpreter && !loaderExists(head, entry, fd)) {
+      return false;
+    }
   }
   return true;
 }
 
 function loaderExists(head: Buffer, entry: number, fd: number): boolean {
   const [offset, bytes] = [Number(head.readBigUInt64LE(entry + 8)), Number(head.readBigUInt64LE(entry + 32))];
-  if (bytes > headBytes) return false;
+  if (bytes > headBytes) {
+    return false;
+  }
   const path = Buffer.alloc(bytes);
   readSync(fd, path, 0, bytes, offset);
   accessSync(path.toString('utf8').replace(/\0.*$/s, ''), constants.X_OK);
@@ -92,10 +104,16 @@ function isMachOForUs(head: Buffer): boolean {
 
 /** Processor types of a Mach-O file; of a fat one all of them. */
 function machineTypes(head: Buffer): number[] {
-  if (head.readUInt32LE(0) === machO) return [head.readUInt32LE(4)];
-  if (head.readUInt32BE(0) !== machOFat) return [];
+  if (head.readUInt32LE(0) === machO) {
+    return [head.readUInt32LE(4)];
+  }
+  if (head.readUInt32BE(0) !== machOFat) {
+    return [];
+  }
   const count = head.readUInt32BE(4);
   // Java class files begin with the same four bytes; theirs is a large number here.
-  if (count > maxArchitectures || 8 + count * 20 > head.length) return [];
+  if (count > maxArchitectures || 8 + count * 20 > head.length) {
+    return [];
+  }
   return Array.from({ length: count }, (_, index) => head.readUInt32BE(8 + index * 20));
 }

@@ -11,7 +11,9 @@ import type { Paths, SpawnRequest } from '../platform.ts';
  * @throws SystemCallError with the contract's text
  */
 export function checkSpawn(request: Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'>, paths: Paths): string {
-  if (request.cwd !== undefined) checkDirectory(request.cwd, paths);
+  if (request.cwd !== undefined) {
+    checkDirectory(request.cwd, paths);
+  }
   const file = request.command.includes('/') ? request.command : search(request.command);
   if (request.env.some(([name, value]) => name.includes('\0') || value.includes('\0'))) {
     throw new SystemCallError('exec: environment variable contains NUL', 'EINVAL');
@@ -48,7 +50,9 @@ function checkDirectory(path: string, paths: Paths): void {
       { cause: error },
     );
   }
-  if (!isDirectory) throw new SystemCallError(`chdir ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
+  if (!isDirectory) {
+    throw new SystemCallError(`chdir ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
+  }
 }
 
 /** Looks a bare name up in the daemon's own PATH, as Go's exec.LookPath does: an empty element is the current folder. */
@@ -56,8 +60,12 @@ function search(name: string): string {
   const folders = process.env.PATH ? process.env.PATH.split(':') : [];
   for (const folder of folders) {
     const file = join(folder === '' ? '.' : folder, name);
-    if (!isExecutable(file)) continue;
-    if (file.startsWith('/')) return file;
+    if (!isExecutable(file)) {
+      continue;
+    }
+    if (file.startsWith('/')) {
+      return file;
+    }
     throw new SystemCallError(
       `exec: ${goQuote(name)}: cannot run executable found relative to current directory`,
       'EACCES',
@@ -68,7 +76,9 @@ function search(name: string): string {
 
 function isExecutable(file: string): boolean {
   try {
-    if (statSync(file).isDirectory()) return false;
+    if (statSync(file).isDirectory()) {
+      return false;
+    }
     accessSync(file, constants.X_OK);
     return true;
   } catch {

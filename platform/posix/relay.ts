@@ -39,22 +39,32 @@ type Outcome = 'waiting' | 'ended' | 'refused' | 'failed' | 'unsupported';
 export function relayBySplice(socket: Socket, onIdle: () => void): boolean {
   const { poll, splice } = libc;
   const connection = socketDescriptor(socket);
-  if (splice === undefined || connection < 0 || !isPipe(standardInput) || !isPipe(standardOutput)) return false;
+  if (splice === undefined || connection < 0 || !isPipe(standardInput) || !isPipe(standardOutput)) {
+    return false;
+  }
 
   /** Moves what there is, once: the other way has its turn then. After EAGAIN the other end is the one to wait for. */
   function move(direction: Direction): Outcome {
     const flags = libc.SPLICE_F_MOVE | libc.SPLICE_F_NONBLOCK;
     const moved = Number(splice?.(direction.from, null, direction.to, null, maxMoveBytes, flags));
-    if (moved === 0) return 'ended';
+    if (moved === 0) {
+      return 'ended';
+    }
     if (moved > 0) {
       movedAnything = true;
       direction.waitsFor = 'readable';
       return 'waiting';
     }
     const errno = libc.errno();
-    if (errno === EINTR) return 'waiting';
-    if (errno === EINVAL && !movedAnything) return 'unsupported';
-    if (errno !== EAGAIN) return errno === EPIPE ? 'refused' : 'failed';
+    if (errno === EINTR) {
+      return 'waiting';
+    }
+    if (errno === EINVAL && !movedAnything) {
+      return 'unsupported';
+    }
+    if (errno !== EAGAIN) {
+      return errno === EPIPE ? 'refused' : 'failed';
+    }
     direction.waitsFor = direction.waitsFor === 'readable' ? 'writable' : 'readable';
     return 'waiting';
   }
@@ -86,18 +96,28 @@ export function relayBySplice(socket: Socket, onIdle: () => void): boolean {
     }
     const looking = looks > 0;
     looks = ready === 0 && looking ? looks - 1 : 0;
-    if (ready <= 0) continue;
+    if (ready <= 0) {
+      continue;
+    }
     if (isReady(0)) {
       const outcome = move(down);
-      if (outcome === 'unsupported') return false;
-      if (outcome !== 'waiting') return true;
+      if (outcome === 'unsupported') {
+        return false;
+      }
+      if (outcome !== 'waiting') {
+        return true;
+      }
       // An answer that came so soon: the client may go on as soon. Once, so that a stream is not looked for.
-      if (looking && asked) looks = looksForNext;
+      if (looking && asked) {
+        looks = looksForNext;
+      }
       asked = false;
     }
     if (up !== undefined && isReady(1)) {
       const outcome = move(up);
-      if (outcome === 'unsupported') return false;
+      if (outcome === 'unsupported') {
+        return false;
+      }
       if (outcome === 'waiting') {
         looks = looksForNext;
         asked = true;
@@ -105,7 +125,9 @@ export function relayBySplice(socket: Socket, onIdle: () => void): boolean {
       }
       up = undefined;
       // What the daemon said before it stopped to listen is still to be had.
-      if (outcome === 'ended' && libc.shutdown(connection, libc.SHUT_WR) !== 0) return true;
+      if (outcome === 'ended' && libc.shutdown(connection, libc.SHUT_WR) !== 0) {
+        return true;
+      }
     }
   }
 }

@@ -45,19 +45,29 @@ export async function removeTree(
 
 async function removeEntry(removal: Removal, parent: number, name: Buffer, path: string, depth: number) {
   const refusal = await attempt(() => removal.calls.removeFile(parent, name));
-  if (refusal === undefined || refusal.code === 'ENOENT') return;
+  if (refusal === undefined || refusal.code === 'ENOENT') {
+    return;
+  }
   // Folders: Linux says EISDIR, macOS EPERM; EACCES may come before either is looked at.
-  if (!['EISDIR', 'EPERM', 'EACCES'].includes(refusal.code)) throw asRemoval(removal, path, refusal);
+  if (!['EISDIR', 'EPERM', 'EACCES'].includes(refusal.code)) {
+    throw asRemoval(removal, path, refusal);
+  }
 
   let folder: number;
   try {
     folder = await removal.calls.open(parent, name, constants.O_RDONLY | constants.O_DIRECTORY);
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return;
+    if (codeOf(error) === 'ENOENT') {
+      return;
+    }
     // No folder after all: then the first answer counts.
-    if (['ENOTDIR', 'ELOOP'].includes(codeOf(error))) throw asRemoval(removal, path, refusal);
+    if (['ENOTDIR', 'ELOOP'].includes(codeOf(error))) {
+      throw asRemoval(removal, path, refusal);
+    }
     // A folder that we may not read can still go when it is empty.
-    if ((await attempt(() => removal.calls.removeFolder(parent, name))) === undefined) return;
+    if ((await attempt(() => removal.calls.removeFolder(parent, name))) === undefined) {
+      return;
+    }
     throw asRemoval(removal, path, error);
   }
   await removeFolder(removal, parent, name, folder, path, depth);
@@ -79,7 +89,9 @@ async function removeFolder(
       throw new SystemCallError('another file system', 'EBUSY');
     }
     if (depth >= deepest && removal.top !== undefined) {
-      if ((await attempt(() => calls.removeFolder(parent, name))) === undefined) return;
+      if ((await attempt(() => calls.removeFolder(parent, name))) === undefined) {
+        return;
+      }
       await calls.rename(parent, name, removal.top, Buffer.from(`.removed-${randomBytes(8).toString('hex')}`));
       removal.moved = true;
       return;
@@ -87,13 +99,21 @@ async function removeFolder(
     removal.top ??= folder;
     let rounds = 0;
     for (;;) {
-      if (folder === removal.top) removal.moved = false;
+      if (folder === removal.top) {
+        removal.moved = false;
+      }
       await empty(removal, folder, path, depth);
       // What was moved here is 48 levels nearer to its end each time.
-      if (folder === removal.top && removal.moved) continue;
+      if (folder === removal.top && removal.moved) {
+        continue;
+      }
       const refusal = await attempt(() => calls.removeFolder(parent, name));
-      if (refusal === undefined || refusal.code === 'ENOENT') return;
-      if (!['ENOTEMPTY', 'EEXIST'].includes(refusal.code) || ++rounds === mostRounds) throw refusal;
+      if (refusal === undefined || refusal.code === 'ENOENT') {
+        return;
+      }
+      if (!['ENOTEMPTY', 'EEXIST'].includes(refusal.code) || ++rounds === mostRounds) {
+        throw refusal;
+      }
     }
   } catch (error) {
     throw asRemoval(removal, path, error);
@@ -108,7 +128,9 @@ async function empty(removal: Removal, folder: number, path: string, depth: numb
   // By descriptor where the OS can. By path it might be another folder's list; then the names are missing here, no more.
   const names = await readdir(hasProc ? `/proc/self/fd/${folder}` : path, { encoding: 'buffer' }).catch((error) => {
     // Somebody else has removed it meanwhile.
-    if (codeOf(error) === 'ENOENT') return [];
+    if (codeOf(error) === 'ENOENT') {
+      return [];
+    }
     throw error;
   });
   for (const name of names) {
@@ -118,14 +140,18 @@ async function empty(removal: Removal, folder: number, path: string, depth: numb
       first ??= error;
     }
   }
-  if (first !== undefined) throw first;
+  if (first !== undefined) {
+    throw first;
+  }
 }
 
 /** Names the file system: Linux tells bind mounts apart, which share their device number. */
 function mountOf(descriptor: number): string {
   if (hasProc) {
     const mount = /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1'))?.[1];
-    if (mount !== undefined) return mount;
+    if (mount !== undefined) {
+      return mount;
+    }
   }
   return String(fstatSync(descriptor).dev);
 }
@@ -135,7 +161,9 @@ class EntryStayed extends SystemCallError {}
 
 /** Puts a failure into the contract's words; that of an entry further inside keeps its own path. */
 function asRemoval(removal: Removal, path: string, error: unknown): SystemCallError {
-  if (error instanceof EntryStayed) return error;
+  if (error instanceof EntryStayed) {
+    return error;
+  }
   return new EntryStayed(`unlinkat ${path}: ${removal.paths.reason(error)}`, codeOf(error), { cause: error });
 }
 
@@ -145,7 +173,9 @@ async function attempt(work: () => Promise<void>): Promise<SystemCallError | und
     await work();
     return undefined;
   } catch (error) {
-    if (error instanceof SystemCallError) return error;
+    if (error instanceof SystemCallError) {
+      return error;
+    }
     throw error;
   }
 }

@@ -37,7 +37,9 @@ export class PosixRunDirectoryFolder implements RunDirectoryFolder {
       held = DirectoryHandle.openPlain(this.#handle.at(name));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT') return undefined;
+      if (code === 'ENOENT') {
+        return undefined;
+      }
       return code === 'ENOTDIR' || code === 'ELOOP' ? 'it is no folder' : this.#options.paths.reason(error);
     }
     const { uid } = fstatSync(held.fd);
@@ -62,8 +64,9 @@ type Entry = HeldRunDirectory['entries'][number];
 
 async function entriesOf(handle: DirectoryHandle): Promise<Entry[]> {
   const entries: Entry[] = [];
-  for await (const entry of await opendir(handle.at('.')))
+  for await (const entry of await opendir(handle.at('.'))) {
     entries.push({ name: entry.name, isSocket: entry.isSocket() });
+  }
   return entries;
 }
 
@@ -98,7 +101,9 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
         latest = Math.max(latest, changed(await lstat(this.#handle.at(name))));
       } catch (error) {
         // It went meanwhile, so somebody is there.
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Date.now();
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+          return Date.now();
+        }
         throw error;
       }
     }
@@ -121,7 +126,9 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
     } catch (error) {
       const { code } = error as SystemCallError;
       // A file that is no socket refuses as well.
-      if (code === 'ENOENT' || code === 'ECONNREFUSED') return { state: 'nobody' };
+      if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+        return { state: 'nobody' };
+      }
       return { state: 'unclear', reason: this.#options.paths.reason(error) };
     }
     const { pid = 0 } = peerCredentials(socket) ?? {};
@@ -132,19 +139,25 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
 
   claim(lockName: string): string | undefined {
     const refusal = this.#claim(lockName);
-    if (refusal !== undefined) this.letGo();
+    if (refusal !== undefined) {
+      this.letGo();
+    }
     return refusal;
   }
 
   letGo(): void {
     libc.flock(this.#handle.fd, libc.LOCK_UN);
-    if (this.#lockFd !== undefined) libc.close(this.#lockFd);
+    if (this.#lockFd !== undefined) {
+      libc.close(this.#lockFd);
+    }
     this.#lockFd = undefined;
   }
 
   #claim(lockName: string): string | undefined {
     // What `exclusively` of run-directory.ts holds at the start and the end of a daemon.
-    if (libc.flock(this.#handle.fd, libc.LOCK_EX | libc.LOCK_NB) !== 0) return 'a daemon is starting or ending in it';
+    if (libc.flock(this.#handle.fd, libc.LOCK_EX | libc.LOCK_NB) !== 0) {
+      return 'a daemon is starting or ending in it';
+    }
     try {
       const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
       this.#lockFd = openSync(this.#handle.at(lockName), flags);
@@ -152,8 +165,12 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
       const { code } = error as NodeJS.ErrnoException;
       return code === 'ENOENT' ? undefined : `its ${lockName} cannot be read (${this.#options.paths.reason(error)})`;
     }
-    if (!fstatSync(this.#lockFd).isFile()) return `its ${lockName} is not a regular file`;
-    if (libc.flock(this.#lockFd, libc.LOCK_EX | libc.LOCK_NB) === 0) return undefined;
+    if (!fstatSync(this.#lockFd).isFile()) {
+      return `its ${lockName} is not a regular file`;
+    }
+    if (libc.flock(this.#lockFd, libc.LOCK_EX | libc.LOCK_NB) === 0) {
+      return undefined;
+    }
     const failure = errnoName(libc.errno());
     return failure === 'EAGAIN' || failure === 'EWOULDBLOCK'
       ? 'its lock is held'
@@ -167,7 +184,9 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
     await calls.rename(this.#parent.fd, from, this.#parent.fd, target);
     this.#name = to;
     // Whoever changed the name between the look and the call gets back what is theirs.
-    if (!this.#leadsHere(to)) await calls.rename(this.#parent.fd, target, this.#parent.fd, from);
+    if (!this.#leadsHere(to)) {
+      await calls.rename(this.#parent.fd, target, this.#parent.fd, from);
+    }
     this.#requireSame(to);
   }
 
@@ -183,7 +202,9 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
   }
 
   #requireSame(name: string): void {
-    if (this.#leadsHere(name)) return;
+    if (this.#leadsHere(name)) {
+      return;
+    }
     throw new SystemCallError(`${this.#parent.path}/${name} is another folder by now`, 'ESTALE');
   }
 

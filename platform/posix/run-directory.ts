@@ -46,7 +46,9 @@ export function createRunDirectories(paths: Paths): RunDirectories {
       try {
         createFolders(resolve(path));
       } catch (error) {
-        if (error instanceof HostError) throw error;
+        if (error instanceof HostError) {
+          throw error;
+        }
         throw new HostError(`mkdir ${path}: ${paths.reason(error)}`, '', { cause: error });
       }
     },
@@ -55,7 +57,9 @@ export function createRunDirectories(paths: Paths): RunDirectories {
       try {
         return new PosixRunDirectory(DirectoryHandle.openTrusted(path));
       } catch (error) {
-        if (error instanceof HostError) throw error;
+        if (error instanceof HostError) {
+          throw error;
+        }
         throw new HostError(`open ${path}: ${paths.reason(error)}`, '', { cause: error });
       }
     },
@@ -85,16 +89,24 @@ export function createRunDirectories(paths: Paths): RunDirectories {
  * @throws HostError for a parent that others can redirect or write, or Node's error
  */
 function createFolders(path: string): void {
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+    return;
+  }
   const parent = dirname(path);
-  if (parent !== path) createFolders(parent);
+  if (parent !== path) {
+    createFolders(parent);
+  }
   const above = DirectoryHandle.openTrusted(parent);
   try {
     mkdirSync(above.at(basename(path)), 0o700);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw error;
+    }
     // Another start was faster, or something else stands there.
-    if (statSync(path).isDirectory()) return;
+    if (statSync(path).isDirectory()) {
+      return;
+    }
     // What a bind in it would say, and mkdir with parents elsewhere.
     throw Object.assign(new Error(`${path} is not a folder`, { cause: error }), { code: 'ENOTDIR' });
   } finally {
@@ -170,12 +182,16 @@ class PosixRunDirectory implements RunDirectory {
     try {
       // Non-blocking, because a FIFO planted under the name would otherwise hold us up for ever.
       fd = openSync(this.#handle.at(name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-      if (!fstatSync(fd).isFile()) return undefined;
+      if (!fstatSync(fd).isFile()) {
+        return undefined;
+      }
       return readUpTo(fd, maxBytes);
     } catch {
       return undefined;
     } finally {
-      if (fd !== undefined) closeSync(fd);
+      if (fd !== undefined) {
+        closeSync(fd);
+      }
     }
   }
 
@@ -184,7 +200,9 @@ class PosixRunDirectory implements RunDirectory {
     const fd = openSync(this.#handle.at('.'), constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       for (let waited = 0; waited < exclusiveWaitMs; waited += exclusivePollMs) {
-        if (libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB) === 0) break;
+        if (libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB) === 0) {
+          break;
+        }
         await delay(exclusivePollMs);
       }
       return await work();
@@ -209,15 +227,18 @@ class PosixRunDirectory implements RunDirectory {
       return { state: 'unreadable', reason: `${shown} is not a regular file` };
     }
     if (libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB) === 0) {
-      if (options.create) fchmodSync(fd, 0o600);
+      if (options.create) {
+        fchmodSync(fd, 0o600);
+      }
       return { state: 'taken', lock: new PosixLock(fd) };
     }
     const failure = errnoName(libc.errno());
     const record =
       failure === 'EAGAIN' || failure === 'EWOULDBLOCK' ? parseLockRecord(readUpTo(fd, maxLockRecordBytes)) : undefined;
     closeSync(fd);
-    if (failure !== 'EAGAIN' && failure !== 'EWOULDBLOCK')
+    if (failure !== 'EAGAIN' && failure !== 'EWOULDBLOCK') {
       return { state: 'unsupported', reason: `flock ${shown}: ${failure}` };
+    }
     return { state: 'held', record };
   }
 
@@ -248,7 +269,9 @@ class PosixLock implements RunDirectoryLock {
   }
 
   release(): void {
-    if (!this.#held) return;
+    if (!this.#held) {
+      return;
+    }
     try {
       ftruncateSync(this.#fd, 0);
     } finally {
@@ -257,7 +280,9 @@ class PosixLock implements RunDirectoryLock {
   }
 
   letGo(): void {
-    if (!this.#held) return;
+    if (!this.#held) {
+      return;
+    }
     this.#held = false;
     closeSync(this.#fd);
   }
@@ -268,13 +293,17 @@ export function writeNew(path: string, content: Buffer): void {
   let fd: number | undefined = openSync(path, constants.O_WRONLY | exclusiveCreate, 0o600);
   try {
     fchmodSync(fd, 0o600);
-    for (let at = 0; at < content.length; ) at += writeSync(fd, content, at);
+    for (let at = 0; at < content.length; ) {
+      at += writeSync(fd, content, at);
+    }
     const written = fd;
     fd = undefined;
     closeSync(written);
   } catch (error) {
     unlinkQuietly(path);
-    if (fd !== undefined) closeQuietly(fd);
+    if (fd !== undefined) {
+      closeQuietly(fd);
+    }
     throw error;
   }
 }
@@ -293,7 +322,9 @@ export function readUpTo(fd: number, maxBytes: number): string {
   for (;;) {
     const count = readSync(fd, buffer, length, maxBytes - length, length);
     length += count;
-    if (count === 0 || length === maxBytes) return buffer.toString('utf8', 0, length);
+    if (count === 0 || length === maxBytes) {
+      return buffer.toString('utf8', 0, length);
+    }
   }
 }
 

@@ -73,7 +73,9 @@ export function launchAmongMany(request: LaunchRequest): number | Promise<number
       aside.delete(start);
       libc.posix_spawn_file_actions_destroy(call[actionsAt]);
       try {
-        if (error !== null) throw error;
+        if (error !== null) {
+          throw error;
+        }
         resolve(outcome(request, call, failure));
       } catch (problem) {
         reject(problem);
@@ -90,7 +92,9 @@ function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCal
   const actions = Buffer.alloc(libc.FILE_ACTIONS_BYTES);
   libc.posix_spawn_file_actions_init(actions);
   // The directory first: a relative program path is meant from there (spec process.md §3.3).
-  if (cwd !== undefined) libc.posix_spawn_file_actions_addchdir_np?.(actions, cwd);
+  if (cwd !== undefined) {
+    libc.posix_spawn_file_actions_addchdir_np?.(actions, cwd);
+  }
   descriptors.forEach((ours, theirs) => {
     libc.posix_spawn_file_actions_adddup2(actions, ours, theirs);
   });
@@ -100,14 +104,18 @@ function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCal
 
 /** @param failure an errno, 0 for success */
 function outcome({ file }: LaunchRequest, call: SpawnCall, failure: number): number {
-  if (failure === 0) return call[pidAt][0];
+  if (failure === 0) {
+    return call[pidAt][0];
+  }
   const code = errnoName(failure);
   throw Object.assign(new Error(`posix_spawn ${file}: ${code}`), { code });
 }
 
 /** What this system's `posix_spawn` lacks and what we do instead, for the log; `undefined`: nothing. */
 export function spawnShortcoming(): string | undefined {
-  if (libc.posix_spawn_file_actions_addchdir_np !== undefined) return undefined;
+  if (libc.posix_spawn_file_actions_addchdir_np !== undefined) {
+    return undefined;
+  }
   return 'this C library has no posix_spawn_file_actions_addchdir_np; the daemon enters the directory of a child for the moment of its start';
 }
 
@@ -126,7 +134,9 @@ let attributes: Buffer | undefined;
 
 /** Immutable once made, so one set serves every spawn. */
 function sharedAttributes(): Buffer {
-  if (attributes !== undefined) return attributes;
+  if (attributes !== undefined) {
+    return attributes;
+  }
   attributes = Buffer.alloc(libc.SPAWN_ATTRIBUTES_BYTES);
   libc.posix_spawnattr_init(attributes);
   libc.posix_spawnattr_setflags(
@@ -138,7 +148,9 @@ function sharedAttributes(): Buffer {
   );
   const defaults = Buffer.alloc(libc.SIGSET_BYTES);
   libc.sigemptyset(defaults);
-  for (const signal of libc.SIGNALS_SOMEBODY_MAY_IGNORE) libc.sigaddset(defaults, signal);
+  for (const signal of libc.SIGNALS_SOMEBODY_MAY_IGNORE) {
+    libc.sigaddset(defaults, signal);
+  }
   libc.posix_spawnattr_setsigdefault(attributes, defaults);
   const none = Buffer.alloc(libc.SIGSET_BYTES);
   libc.sigemptyset(none);
@@ -159,7 +171,11 @@ export function openPipe(): Pipe {
     const code = errnoName(libc.errno());
     throw Object.assign(new Error(`pipe: ${code}`), { code });
   }
-  if (libc.pipe2 === undefined) for (const end of ends) libc.fcntl(end, libc.F_SETFD, libc.FD_CLOEXEC);
+  if (libc.pipe2 === undefined) {
+    for (const end of ends) {
+      libc.fcntl(end, libc.F_SETFD, libc.FD_CLOEXEC);
+    }
+  }
   return { readEnd: ends[0], writeEnd: ends[1] };
 }
 
@@ -167,7 +183,9 @@ export function openPipe(): Pipe {
 export function openPipes(count: number): Pipe[] {
   const pipes: Pipe[] = [];
   try {
-    while (pipes.length < count) pipes.push(openPipe());
+    while (pipes.length < count) {
+      pipes.push(openPipe());
+    }
     return pipes;
   } catch (error) {
     for (const { readEnd, writeEnd } of pipes) {

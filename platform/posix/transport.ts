@@ -95,7 +95,9 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
       // Cleaned, because the folder we serve in is the cleaned one: `link/../x` is another file to the system.
       const socket = connectSocket({ path: paths.clean(socketPath), allowHalfOpen: true });
       // Before the connection stands: a first read is begun with it otherwise.
-      if (options.paused) socket.pause();
+      if (options.paused) {
+        socket.pause();
+      }
       const timer =
         options.timeoutMs === undefined
           ? undefined
@@ -161,7 +163,9 @@ function renameOver(from: string, to: string): void {
     renameSync(from, to);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EISDIR' && code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+    if (code !== 'EISDIR' && code !== 'ENOTEMPTY' && code !== 'EEXIST') {
+      throw error;
+    }
     throw Object.assign(new Error('a folder is in the way', { cause: error }), { code: 'EADDRINUSE' });
   }
 }
@@ -173,9 +177,13 @@ function renameOver(from: string, to: string): void {
 function foreignPeer(socket: Socket, os: 'linux' | 'darwin'): string | undefined {
   const fd = socketDescriptor(socket);
   const own = process.geteuid?.();
-  if (fd < 0 || own === undefined) return undefined;
+  if (fd < 0 || own === undefined) {
+    return undefined;
+  }
   const uid = os === 'linux' ? peerCredentials(socket)?.uid : peerUidDarwin(fd);
-  if (uid === undefined || uid === own || uid === 0) return undefined;
+  if (uid === undefined || uid === own || uid === 0) {
+    return undefined;
+  }
   return `peer has uid ${uid}, this daemon serves uid ${own} only`;
 }
 
@@ -217,7 +225,9 @@ class UnixListener implements Listener {
   }
 
   close(): void {
-    if (this.#closed) return;
+    if (this.#closed) {
+      return;
+    }
     this.#closed = true;
     this.#server.close();
   }

@@ -41,9 +41,15 @@ export class ChildStreams {
       }
     } catch (error) {
       // toSocket has closed the handle it failed on; the sockets made before own theirs.
-      for (const socket of sockets) socket.removeAllListeners('close').destroy();
-      for (const pipe of pipes.slice(sockets.length + 1)) kernel32.CloseHandle(pipe.ours);
-      for (const pipe of pipes) kernel32.CloseHandle(pipe.theirs);
+      for (const socket of sockets) {
+        socket.removeAllListeners('close').destroy();
+      }
+      for (const pipe of pipes.slice(sockets.length + 1)) {
+        kernel32.CloseHandle(pipe.ours);
+      }
+      for (const pipe of pipes) {
+        kernel32.CloseHandle(pipe.theirs);
+      }
       throw error;
     }
     const [input, stdout, stderr] = sockets;
@@ -60,8 +66,11 @@ export class ChildStreams {
 
   /** See `Child.writeInput`. */
   writeInput(bytes: Buffer, done: () => void): void {
-    if (this.#input.destroyed) setImmediate(done);
-    else this.#input.write(bytes, () => done());
+    if (this.#input.destroyed) {
+      setImmediate(done);
+    } else {
+      this.#input.write(bytes, () => done());
+    }
   }
 
   closeInput(): void {

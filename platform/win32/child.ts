@@ -59,7 +59,9 @@ export class WindowsChild implements Child {
    * are no help: they go to a console and not to a process, and the child's console is not ours.
    */
   signal(name: SignalName, reach: SignalReach): string | undefined {
-    if (this.#status !== undefined) return undefined;
+    if (this.#status !== undefined) {
+      return undefined;
+    }
     const scope = name === 'KILL' ? reach : (this.#gentleScope ?? reach);
     if (scope === 'tree' && this.#job !== undefined) {
       return kernel32.TerminateJobObject(this.#job, killedExitCode)
@@ -67,18 +69,24 @@ export class WindowsChild implements Child {
         : lastError('TerminateJobObject').message;
     }
     // Asked of a process that has ended, TerminateProcess reports a missing right.
-    if (kernel32.WaitForSingleObject(this.#process, 0) === kernel32.WAIT_OBJECT_0) return undefined;
+    if (kernel32.WaitForSingleObject(this.#process, 0) === kernel32.WAIT_OBJECT_0) {
+      return undefined;
+    }
     return kernel32.TerminateProcess(this.#process, killedExitCode) ? undefined : lastError('TerminateProcess').message;
   }
 
   collect(): ExitStatus {
-    if (this.#status !== undefined) return this.#status;
+    if (this.#status !== undefined) {
+      return this.#status;
+    }
     const code = [0];
     kernel32.GetExitCodeProcess(this.#process, code);
     this.#status = { code: code[0], signal: undefined };
     kernel32.CloseHandle(this.#process);
     // Lets go of processes the child has left behind; they stay in our own job and so end with us.
-    if (this.#job !== undefined) kernel32.CloseHandle(this.#job);
+    if (this.#job !== undefined) {
+      kernel32.CloseHandle(this.#job);
+    }
     return this.#status;
   }
 }

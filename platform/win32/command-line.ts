@@ -6,7 +6,9 @@
  */
 export function quoteWord(word: string): string {
   const escaped = word.replace(/(\\*)"/g, '$1$1\\"');
-  if (word !== '' && !/[ \t]/.test(word)) return escaped;
+  if (word !== '' && !/[ \t]/.test(word)) {
+    return escaped;
+  }
   return `"${escaped.replace(/(\\+)$/, '$1$1')}"`;
 }
 
@@ -21,22 +23,32 @@ export function splitWords(line: string): string[] {
   const words = [program?.[1] ?? program?.[2] ?? ''];
   let at = program?.[0].length ?? 0;
   for (;;) {
-    while (isBlank(line[at])) at++;
-    if (at >= line.length) return words;
+    while (isBlank(line[at])) {
+      at++;
+    }
+    if (at >= line.length) {
+      return words;
+    }
     let word = '';
     let quoted = false;
     while (at < line.length && (quoted || !isBlank(line[at]))) {
       const start = at;
-      while (line[at] === '\\') at++;
+      while (line[at] === '\\') {
+        at++;
+      }
       const backslashes = at - start;
       if (line[at] === '"') {
         // Backslashes mean themselves except in front of a quote, where each pair is one and an odd one escapes it.
         word += '\\'.repeat(backslashes >> 1);
         const literal = backslashes % 2 === 1;
         const doubled = !literal && quoted && line[at + 1] === '"';
-        if (literal || doubled) word += '"';
+        if (literal || doubled) {
+          word += '"';
+        }
         // A doubled quote inside a quoted part is a quote and the end of that part.
-        if (!literal) quoted = !quoted;
+        if (!literal) {
+          quoted = !quoted;
+        }
         at += doubled ? 2 : 1;
       } else if (backslashes > 0) {
         word += '\\'.repeat(backslashes);
@@ -65,14 +77,18 @@ export function isBatchFile(file: string): boolean {
  * @returns `undefined` when a word has a line break, which no quoting can carry
  */
 export function batchCommandLine(interpreter: string, file: string, args: readonly string[]): string | undefined {
-  if (/["\r\n%]/.test(file) || args.some((word) => /[\r\n]/.test(word))) return undefined;
+  if (/["\r\n%]/.test(file) || args.some((word) => /[\r\n]/.test(word))) {
+    return undefined;
+  }
   const words = [`"${file}"`, ...args.map(quoteForBatch)];
   return `${quoteWord(interpreter)} /e:ON /v:OFF /d /s /c "${words.join(' ')}"`;
 }
 
 function quoteForBatch(word: string): string {
   const harmless = /^[\w#$*+\-./:?@\\]*[\w#$*+\-./:?@]$/.test(word);
-  if (harmless) return word;
+  if (harmless) {
+    return word;
+  }
   const doubled = word.replace(/(\\*)"/g, '$1$1""').replace(/(\\+)$/, '$1$1');
   return `"${doubled.replaceAll('%', '%%cd:~,%')}"`;
 }

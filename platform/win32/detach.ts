@@ -60,10 +60,14 @@ export function detach(request: DetachRequest, paths: Paths): Detached {
     );
     return new DetachedProcess(started, reader);
   } catch (error) {
-    for (const socket of ours) socket.destroy();
+    for (const socket of ours) {
+      socket.destroy();
+    }
     throw failure(error);
   } finally {
-    for (const handle of theirs) kernel32.CloseHandle(handle);
+    for (const handle of theirs) {
+      kernel32.CloseHandle(handle);
+    }
   }
 }
 
@@ -96,7 +100,9 @@ function launchAway(request: Omit<LaunchRequest, 'flags'>, describe: (error: unk
   try {
     return { ...launch({ ...request, flags: flags | kernel32.CREATE_BREAKAWAY_FROM_JOB }), notes: [] };
   } catch (error) {
-    if (!(error instanceof WindowsError) || error.number !== kernel32.ERROR_ACCESS_DENIED) throw error;
+    if (!(error instanceof WindowsError) || error.number !== kernel32.ERROR_ACCESS_DENIED) {
+      throw error;
+    }
     const note = `[daemon] detached spawn failed (${describe(error)}); retrying without breakaway`;
     return { ...launch({ ...request, flags }), notes: [note] };
   }
@@ -132,7 +138,9 @@ class DetachedProcess implements Detached {
   }
 
   #closeProcess(): void {
-    if (this.#process !== undefined) kernel32.CloseHandle(this.#process);
+    if (this.#process !== undefined) {
+      kernel32.CloseHandle(this.#process);
+    }
     this.#process = undefined;
   }
 }

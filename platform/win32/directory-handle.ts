@@ -50,7 +50,9 @@ export class DirectoryHandle {
   }
 
   close(): void {
-    if (!this.#open) return;
+    if (!this.#open) {
+      return;
+    }
     this.#open = false;
     kernel32.CloseHandle(this.#handle);
   }
@@ -73,7 +75,9 @@ function openFolder(absolute: string, flags: number): Handle {
   );
   try {
     const kind = attributesOf(handle) & (kernel32.FILE_ATTRIBUTE_DIRECTORY | kernel32.FILE_ATTRIBUTE_REPARSE_POINT);
-    if (kind === kernel32.FILE_ATTRIBUTE_DIRECTORY) return handle;
+    if (kind === kernel32.FILE_ATTRIBUTE_DIRECTORY) {
+      return handle;
+    }
     throw new WindowsError('CreateFile', errorNoDirectory);
   } catch (error) {
     kernel32.CloseHandle(handle);
@@ -84,7 +88,9 @@ function openFolder(absolute: string, flags: number): Handle {
 function assertTrusted(path: string, handle: Handle): void {
   const user = currentUser();
   const owner = ownerOf(handle, 'file');
-  if (owner === user || trustedOwners.includes(owner)) return;
+  if (owner === user || trustedOwners.includes(owner)) {
+    return;
+  }
   throw new HostError(
     `${path} belongs to user ${owner}, not to user ${user}`,
     'choose a -socket path below a folder of your own',

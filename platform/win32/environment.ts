@@ -21,7 +21,9 @@ export function environmentBlock(entries: ReadonlyArray<readonly [name: string, 
     byName.set(folded, `${folded === 'PATH' ? 'PATH' : name}=${value}`);
   }
   const { SYSTEMROOT: systemRoot } = process.env;
-  if (!byName.has('SYSTEMROOT') && systemRoot !== undefined) byName.set('SYSTEMROOT', `SYSTEMROOT=${systemRoot}`);
+  if (!byName.has('SYSTEMROOT') && systemRoot !== undefined) {
+    byName.set('SYSTEMROOT', `SYSTEMROOT=${systemRoot}`);
+  }
   const sorted = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => `${entry}\0`);
   return Buffer.from(`${sorted.join('') || '\0'}\0`, 'utf16le');
 }

@@ -77,7 +77,9 @@ export function createFiles(paths: Paths): FileOperations {
     assertSpelling('open', path);
     const handle = await as(paths, 'open', path, () => open(path, 'r'));
     try {
-      if (/[\\/]$/.test(path)) assertFolderBeforeSeparator('open', path, await handle.stat());
+      if (/[\\/]$/.test(path)) {
+        assertFolderBeforeSeparator('open', path, await handle.stat());
+      }
     } catch (error) {
       await handle.close();
       throw error;
@@ -104,7 +106,9 @@ export function createFiles(paths: Paths): FileOperations {
   /** Creates the missing ones among a folder and its parents; links in them are followed, as in any path. */
   async function createParents(path: string): Promise<void> {
     const found = await stat(path).catch(() => undefined);
-    if (found?.isDirectory()) return;
+    if (found?.isDirectory()) {
+      return;
+    }
     const parent = win32.dirname(path);
     if (found === undefined && parent !== path) {
       await createParents(parent);
@@ -113,7 +117,9 @@ export function createFiles(paths: Paths): FileOperations {
         return;
       } catch (error) {
         const meanwhile = await stat(path).catch(() => undefined);
-        if (meanwhile?.isDirectory()) return;
+        if (meanwhile?.isDirectory()) {
+          return;
+        }
         throw error;
       }
     }
@@ -145,7 +151,9 @@ export function createFiles(paths: Paths): FileOperations {
         () => true,
         () => false,
       );
-      if (!removed) await as(paths, 'unlinkat', path, () => Promise.reject(refusal));
+      if (!removed) {
+        await as(paths, 'unlinkat', path, () => Promise.reject(refusal));
+      }
     }
   }
 
@@ -167,7 +175,9 @@ export function createFiles(paths: Paths): FileOperations {
 /** Whether the entry, or what the link leads to, is a folder. */
 async function lookAt(folder: string, entry: Dirent): Promise<FolderEntry> {
   const name = Buffer.from(entry.name);
-  if (!entry.isSymbolicLink()) return { name, isDirectory: entry.isDirectory() };
+  if (!entry.isSymbolicLink()) {
+    return { name, isDirectory: entry.isDirectory() };
+  }
   const target = await stat(win32.join(folder, entry.name)).catch(() => undefined);
   return { name, isDirectory: target?.isDirectory() ?? false };
 }
@@ -184,10 +194,18 @@ function toStatus(found: Stats): FileStatus {
 }
 
 function kindOf(found: Stats): FileKind {
-  if (found.isFile()) return 'file';
-  if (found.isDirectory()) return 'directory';
-  if (found.isSymbolicLink()) return 'link';
-  if (found.isFIFO()) return 'fifo';
+  if (found.isFile()) {
+    return 'file';
+  }
+  if (found.isDirectory()) {
+    return 'directory';
+  }
+  if (found.isSymbolicLink()) {
+    return 'link';
+  }
+  if (found.isFIFO()) {
+    return 'fifo';
+  }
   return found.isCharacterDevice() ? 'characterDevice' : 'other';
 }
 
@@ -197,7 +215,9 @@ function splitEntryName(name: Buffer): Buffer[] {
   const parts: Buffer[] = [];
   let start = 0;
   for (let at = 0; at <= name.length; at++) {
-    if (at < name.length && !separators.includes(name[at])) continue;
+    if (at < name.length && !separators.includes(name[at])) {
+      continue;
+    }
     parts.push(name.subarray(start, at));
     start = at + 1;
   }

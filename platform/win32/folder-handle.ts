@@ -50,7 +50,9 @@ export class WindowsFolderHandle implements FolderHandle {
     try {
       await as(this.#paths, 'unlinkat', name.toString(), () => unlink(path));
     } catch (error) {
-      if ((error as SystemCallError).code !== 'ENOENT') throw error;
+      if ((error as SystemCallError).code !== 'ENOENT') {
+        throw error;
+      }
     }
   }
 
@@ -84,7 +86,9 @@ function openForWriting(path: string, how: 'empty' | 'new'): PlainFile {
     throw isFolder(path, error) ? Object.assign(new Error('is a directory'), { code: 'EISDIR' }) : error;
   }
   try {
-    if (how === 'empty') ftruncateSync(file.fd, 0);
+    if (how === 'empty') {
+      ftruncateSync(file.fd, 0);
+    }
     return file;
   } catch (error) {
     closeSync(file.fd);
@@ -94,7 +98,9 @@ function openForWriting(path: string, how: 'empty' | 'new'): PlainFile {
 
 /** Windows says "access is denied" when a folder stands in the way. */
 function isFolder(path: string, error: unknown): boolean {
-  if (!(error instanceof WindowsError) || error.number !== kernel32.ERROR_ACCESS_DENIED) return false;
+  if (!(error instanceof WindowsError) || error.number !== kernel32.ERROR_ACCESS_DENIED) {
+    return false;
+  }
   try {
     DirectoryHandle.open(path).close();
     return true;
@@ -126,7 +132,9 @@ class WindowsWritableFile implements WritableFile {
   }
 
   async close(): Promise<void> {
-    if (!this.#open) return;
+    if (!this.#open) {
+      return;
+    }
     this.#open = false;
     await as(this.#paths, 'close', this.#path, () => close(this.#descriptor));
   }

@@ -8,7 +8,9 @@ import { lastError, WindowsError } from './system-errors.ts';
 
 /** @throws WindowsError when a call that reports failure as NULL or INVALID_HANDLE_VALUE gave none */
 export function opened(handle: Handle | null, call: string): Handle {
-  if (handle === null || handle === kernel32.INVALID_HANDLE_VALUE) throw lastError(call);
+  if (handle === null || handle === kernel32.INVALID_HANDLE_VALUE) {
+    throw lastError(call);
+  }
   return handle;
 }
 
@@ -36,7 +38,9 @@ const errorTooManyOpenFiles = 4;
  */
 export function toDescriptor(handle: Handle): number {
   const fd = node.uv_open_osfhandle(handle);
-  if (fd >= 0) return fd;
+  if (fd >= 0) {
+    return fd;
+  }
   kernel32.CloseHandle(handle);
   throw new WindowsError('uv_open_osfhandle', errorTooManyOpenFiles);
 }
@@ -63,6 +67,8 @@ export function handleAt(structure: Buffer, offset: number): Handle {
 /** FILE_ATTRIBUTE_… of an opened file or folder. @throws WindowsError */
 export function attributesOf(handle: Handle): number {
   const information = Buffer.alloc(kernel32.BY_HANDLE_FILE_INFORMATION_BYTES);
-  if (!kernel32.GetFileInformationByHandle(handle, information)) throw lastError('GetFileInformationByHandle');
+  if (!kernel32.GetFileInformationByHandle(handle, information)) {
+    throw lastError('GetFileInformationByHandle');
+  }
   return information.readUInt32LE(0);
 }

@@ -41,7 +41,9 @@ export function createHost(paths: Paths): Host {
 
     reportStatus(descriptor, report) {
       const handle = parseHandle(descriptor);
-      if (handle === undefined) return;
+      if (handle === undefined) {
+        return;
+      }
       try {
         writeAndClose(handle, Buffer.from(report));
       } catch {
@@ -59,7 +61,9 @@ export function createHost(paths: Paths): Host {
           const count = handle === undefined ? readDescriptorOnce(Number(descriptor), rest) : readSome(handle, rest);
           const newline = rest.subarray(0, count).includes(0x0a);
           length += count;
-          if (count === 0 || newline) break;
+          if (count === 0 || newline) {
+            break;
+          }
         }
         return buffer.subarray(0, length);
       } catch (error) {
@@ -68,7 +72,9 @@ export function createHost(paths: Paths): Host {
           cause: error,
         });
       } finally {
-        if (handle !== undefined) kernel32.CloseHandle(handle);
+        if (handle !== undefined) {
+          kernel32.CloseHandle(handle);
+        }
       }
     },
 
@@ -86,7 +92,9 @@ function readDescriptorOnce(fd: number, bytes: Buffer): number {
     return readSync(fd, bytes, 0, bytes.length, null);
   } catch (error) {
     // What Node makes of the end of a pipe.
-    if ((error as NodeJS.ErrnoException).code === 'EOF') return 0;
+    if ((error as NodeJS.ErrnoException).code === 'EOF') {
+      return 0;
+    }
     throw error;
   }
 }

@@ -33,10 +33,14 @@ export function createIdentities(): Identities {
 
     signalIfSame(target) {
       const found = withProcess(target.pid, 0, creationTime);
-      if (found === undefined || String(found) !== target.start) return 'gone';
+      if (found === undefined || String(found) !== target.start) {
+        return 'gone';
+      }
       // Windows knows one way to end a process of somebody else's console; every signal name means it.
       const outcome = withProcess(target.pid, kernel32.PROCESS_TERMINATE, (process) => {
-        if (String(creationTime(process)) !== target.start) return 'gone';
+        if (String(creationTime(process)) !== target.start) {
+          return 'gone';
+        }
         return kernel32.TerminateProcess(process, killedExitCode) ? 'sent' : 'refused';
       });
       return outcome ?? 'refused';
@@ -48,15 +52,23 @@ export function createIdentities(): Identities {
  * Runs `use` on a live process; `undefined` when there is none, or when we may not open it so.
  */
 function withProcess<T>(pid: number, access: number, use: (process: Handle) => T | undefined): T | undefined {
-  if (!Number.isInteger(pid) || pid <= 0) return undefined;
+  if (!Number.isInteger(pid) || pid <= 0) {
+    return undefined;
+  }
   const rights = access | kernel32.PROCESS_QUERY_LIMITED_INFORMATION | kernel32.SYNCHRONIZE;
   const process = kernel32.OpenProcess(rights, false, pid);
-  if (process === null) return undefined;
+  if (process === null) {
+    return undefined;
+  }
   try {
     // OpenProcess rounds down to a multiple of four, so it answers for numbers that are no pid.
-    if (kernel32.GetProcessId(process) !== pid) return undefined;
+    if (kernel32.GetProcessId(process) !== pid) {
+      return undefined;
+    }
     // An ended process can be opened for as long as somebody holds a handle of it.
-    if (kernel32.WaitForSingleObject(process, 0) === kernel32.WAIT_OBJECT_0) return undefined;
+    if (kernel32.WaitForSingleObject(process, 0) === kernel32.WAIT_OBJECT_0) {
+      return undefined;
+    }
     return use(process);
   } finally {
     kernel32.CloseHandle(process);
@@ -67,7 +79,9 @@ function withProcess<T>(pid: number, access: number, use: (process: Handle) => T
 export function creationTime(process: Handle): bigint | undefined {
   const creation = Buffer.alloc(8);
   const unused = Buffer.alloc(8);
-  if (!kernel32.GetProcessTimes(process, creation, unused, unused, unused)) return undefined;
+  if (!kernel32.GetProcessTimes(process, creation, unused, unused, unused)) {
+    return undefined;
+  }
   return creation.readBigUInt64LE(0);
 }
 
@@ -83,7 +97,9 @@ function commandLineOf(process: Handle): string | undefined {
   const returned = [0];
   const probe = Buffer.alloc(16);
   ntdll.NtQueryInformationProcess(process, ntdll.ProcessCommandLineInformation, probe, probe.length, returned);
-  if (returned[0] <= probe.length) return undefined;
+  if (returned[0] <= probe.length) {
+    return undefined;
+  }
   const text = Buffer.alloc(returned[0]);
   if (
     ntdll.NtQueryInformationProcess(process, ntdll.ProcessCommandLineInformation, text, text.length, returned) !== 0
@@ -108,7 +124,9 @@ function commandLineFromMemory(process: Handle): string | undefined {
   const peb: Address = handleAt(information, 8);
   const parameters = readMemory(process, peb + parametersInPeb, 8)?.readBigUInt64LE(0);
   const text = parameters === undefined ? undefined : readMemory(process, parameters + commandLineInParameters, 16);
-  if (text === undefined) return undefined;
+  if (text === undefined) {
+    return undefined;
+  }
   return readMemory(process, text.readBigUInt64LE(8), text.readUInt16LE(0))?.toString('utf16le');
 }
 

@@ -22,7 +22,9 @@ export function writeAndClose(handle: Handle, bytes: Buffer): void {
     for (let at = 0; at < bytes.length; ) {
       const written = [0];
       const rest = bytes.subarray(at);
-      if (!kernel32.WriteFile(handle, rest, rest.length, written, null)) throw lastError('WriteFile');
+      if (!kernel32.WriteFile(handle, rest, rest.length, written, null)) {
+        throw lastError('WriteFile');
+      }
       at += written[0];
     }
   } finally {
@@ -33,9 +35,13 @@ export function writeAndClose(handle: Handle, bytes: Buffer): void {
 /** Up to `bytes.length` bytes; 0 at the end. @throws WindowsError */
 export function readSome(handle: Handle, bytes: Buffer): number {
   const count = [0];
-  if (kernel32.ReadFile(handle, bytes, bytes.length, count, null)) return count[0];
+  if (kernel32.ReadFile(handle, bytes, bytes.length, count, null)) {
+    return count[0];
+  }
   const failure = lastError('ReadFile');
-  if (isEndOfPipe(failure)) return 0;
+  if (isEndOfPipe(failure)) {
+    return 0;
+  }
   throw failure;
 }
 

@@ -11,7 +11,9 @@ export const killedExitCode = 1;
 /** @param killOnClose the end of the last handle, so also our own end, ends every process in it. @throws WindowsError */
 export function createJob(options: { readonly killOnClose: boolean }): Handle {
   const job = opened(kernel32.CreateJobObjectW(null, null), 'CreateJobObject');
-  if (!options.killOnClose) return job;
+  if (!options.killOnClose) {
+    return job;
+  }
   const limits = Buffer.alloc(kernel32.JOB_LIMITS_BYTES);
   limits.writeUInt32LE(kernel32.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, kernel32.JOB_LIMITS_FLAGS);
   if (

@@ -37,7 +37,9 @@ export function launchInJob(
     return { ...launch({ ...request, jobs }), job, warning: undefined };
   } catch (error) {
     kernel32.CloseHandle(job);
-    if (!mayBeTheJob(error)) throw error;
+    if (!mayBeTheJob(error)) {
+      throw error;
+    }
     // A program that cannot be started fails here again, with its own reason.
     return { ...launch({ ...request, jobs: [] }), job: undefined, warning: describe(error) };
   }

@@ -37,7 +37,9 @@ const errorNameTooLong = 206;
  * @throws WindowsError; no process is left behind
  */
 export function launch(request: LaunchRequest): Launched {
-  if (request.commandLine.length >= maxCommandLineUnits) throw new WindowsError('CreateProcess', errorNameTooLong);
+  if (request.commandLine.length >= maxCommandLineUnits) {
+    throw new WindowsError('CreateProcess', errorNameTooLong);
+  }
   const standard = [request.input, request.output, request.errors];
   const inherited = [...new Set([...standard, ...request.inherited])];
   const handleList = handleArray(inherited);
@@ -45,9 +47,13 @@ export function launch(request: LaunchRequest): Launched {
   const attributes = createAttributeList(request.jobs.length > 0 ? 2 : 1);
   const information = Buffer.alloc(kernel32.PROCESS_INFORMATION_BYTES);
   try {
-    for (const handle of inherited) makeInheritable(handle, true);
+    for (const handle of inherited) {
+      makeInheritable(handle, true);
+    }
     setAttribute(attributes, kernel32.PROC_THREAD_ATTRIBUTE_HANDLE_LIST, handleList);
-    if (request.jobs.length > 0) setAttribute(attributes, kernel32.PROC_THREAD_ATTRIBUTE_JOB_LIST, jobList);
+    if (request.jobs.length > 0) {
+      setAttribute(attributes, kernel32.PROC_THREAD_ATTRIBUTE_JOB_LIST, jobList);
+    }
     const startup = Buffer.alloc(kernel32.STARTUPINFOEX_BYTES);
     startup.writeUInt32LE(startup.length, 0);
     startup.writeUInt32LE(kernel32.STARTF_USESTDHANDLES, kernel32.STARTUPINFO_FLAGS);
@@ -70,10 +76,14 @@ export function launch(request: LaunchRequest): Launched {
       startup,
       information,
     );
-    if (!created) throw lastError('CreateProcess');
+    if (!created) {
+      throw lastError('CreateProcess');
+    }
   } finally {
     // Node's own children inherit whatever is inheritable at that moment, so nothing stays so.
-    for (const handle of inherited) makeInheritable(handle, false);
+    for (const handle of inherited) {
+      makeInheritable(handle, false);
+    }
     kernel32.DeleteProcThreadAttributeList(attributes);
     // The attribute list holds their addresses only: they must not have been collected before this line.
     handleList.fill(0);
@@ -87,7 +97,9 @@ function start(process: Handle, thread: Handle, pid: number): Launched {
   const resumed = kernel32.ResumeThread(thread) !== 0xffff_ffff;
   const failure = resumed ? undefined : lastError('ResumeThread');
   kernel32.CloseHandle(thread);
-  if (failure === undefined) return { process, pid };
+  if (failure === undefined) {
+    return { process, pid };
+  }
   kernel32.TerminateProcess(process, 1);
   kernel32.CloseHandle(process);
   throw failure;

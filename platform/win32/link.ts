@@ -15,7 +15,9 @@ export function isLink(path: string): boolean {
     kernel32.FILE_FLAG_BACKUP_SEMANTICS | kernel32.FILE_FLAG_OPEN_REPARSE_POINT,
     null,
   );
-  if (handle === kernel32.INVALID_HANDLE_VALUE) return false;
+  if (handle === kernel32.INVALID_HANDLE_VALUE) {
+    return false;
+  }
   try {
     return (attributesOf(handle) & kernel32.FILE_ATTRIBUTE_REPARSE_POINT) !== 0;
   } catch {

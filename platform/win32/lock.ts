@@ -55,7 +55,9 @@ class WindowsLock implements RunDirectoryLock {
   }
 
   release(): void {
-    if (!this.#held) return;
+    if (!this.#held) {
+      return;
+    }
     try {
       ftruncateSync(this.#fd, 0);
     } finally {
@@ -64,7 +66,9 @@ class WindowsLock implements RunDirectoryLock {
   }
 
   letGo(): void {
-    if (!this.#held) return;
+    if (!this.#held) {
+      return;
+    }
     this.#held = false;
     closeSync(this.#fd);
   }

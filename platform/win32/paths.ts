@@ -16,8 +16,12 @@ export function createPaths(): Paths {
     directoryOf: (path) => clean(win32.dirname(path)),
     expandTilde(path) {
       const folder = home();
-      if (folder === undefined) return path;
-      if (path === '~') return folder;
+      if (folder === undefined) {
+        return path;
+      }
+      if (path === '~') {
+        return folder;
+      }
       return path.startsWith('~/') ? clean(`${folder}\\${path.slice(2)}`) : path;
     },
     // `win32.isAbsolute` takes `\\dir` too, which counts from the drive of the moment.
@@ -44,15 +48,23 @@ function clean(path: string): string {
 }
 
 function reason(error: unknown): string {
-  if (error instanceof WindowsError) return sentenceOf(error.number);
+  if (error instanceof WindowsError) {
+    return sentenceOf(error.number);
+  }
   if (error instanceof SystemCallError) {
     return error.cause instanceof WindowsError ? sentenceOf(error.cause.number) : reasonForErrno(error.code);
   }
   const { code, path } = (error ?? {}) as NodeJS.ErrnoException;
   // Node refuses a NUL byte before Windows sees it; the contract's daemon has its own word for it.
-  if (code === 'ERR_INVALID_ARG_VALUE') return reasonForErrno('EINVAL');
-  if (code === 'ENOENT' && path !== undefined) return missing(path);
-  if (code !== undefined) return reasonForErrno(code);
+  if (code === 'ERR_INVALID_ARG_VALUE') {
+    return reasonForErrno('EINVAL');
+  }
+  if (code === 'ENOENT' && path !== undefined) {
+    return missing(path);
+  }
+  if (code !== undefined) {
+    return reasonForErrno(code);
+  }
   return error instanceof Error ? error.message : String(error);
 }
 

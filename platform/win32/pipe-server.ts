@@ -41,7 +41,9 @@ export class PipeServer {
 
   /** @throws WindowsError */
   accept(): void {
-    if (this.#first === undefined) return;
+    if (this.#first === undefined) {
+      return;
+    }
     const first = this.#first;
     this.#first = undefined;
     this.#await(first);
@@ -50,18 +52,28 @@ export class PipeServer {
 
   /** Stops accepting; connections that were handed out live on. */
   close(): void {
-    if (this.#closed) return;
+    if (this.#closed) {
+      return;
+    }
     this.#closed = true;
     clearTimeout(this.#retry);
-    if (this.#first !== undefined) kernel32.CloseHandle(this.#first);
+    if (this.#first !== undefined) {
+      kernel32.CloseHandle(this.#first);
+    }
     // Signals the event, so each instance is closed where it would have been accepted.
-    for (const { pipe, overlapped } of this.#waiting) kernel32.CancelIoEx(pipe, koffi.address(overlapped));
+    for (const { pipe, overlapped } of this.#waiting) {
+      kernel32.CancelIoEx(pipe, koffi.address(overlapped));
+    }
   }
 
   #replenish(): void {
-    if (this.#closed) return;
+    if (this.#closed) {
+      return;
+    }
     try {
-      while (this.#waiting.size < waitingInstances) this.#await(createInstance(this.#name, 0));
+      while (this.#waiting.size < waitingInstances) {
+        this.#await(createInstance(this.#name, 0));
+      }
     } catch (error) {
       this.#events.onError(error as Error);
       this.#retry ??= setTimeout(() => {
@@ -82,19 +94,27 @@ export class PipeServer {
       this.#waiting.add(waiting);
       this.#connect(waiting);
     } catch (error) {
-      if (event !== undefined) kernel32.CloseHandle(event);
+      if (event !== undefined) {
+        kernel32.CloseHandle(event);
+      }
       kernel32.CloseHandle(pipe);
       throw error;
     }
   }
 
   #connect({ pipe, event, overlapped }: Waiting): void {
-    if (kernel32.ConnectNamedPipe(pipe, koffi.address(overlapped))) return;
+    if (kernel32.ConnectNamedPipe(pipe, koffi.address(overlapped))) {
+      return;
+    }
     const failure = lastError('ConnectNamedPipe');
-    if (failure.number === kernel32.ERROR_IO_PENDING) return;
+    if (failure.number === kernel32.ERROR_IO_PENDING) {
+      return;
+    }
     // A client was faster (or has come and gone): the system leaves the event alone then.
     overlapped.fill(0, 0, 16);
-    if (failure.number !== kernel32.ERROR_PIPE_CONNECTED) overlapped.writeUInt32LE(statusUnsuccessful, 0);
+    if (failure.number !== kernel32.ERROR_PIPE_CONNECTED) {
+      overlapped.writeUInt32LE(statusUnsuccessful, 0);
+    }
     kernel32.SetEvent(event);
   }
 
@@ -129,7 +149,9 @@ function createFirstInstance(name: string): Handle {
   const pipe = createInstance(name, kernel32.FILE_FLAG_FIRST_PIPE_INSTANCE);
   const instances = [0];
   const asked = kernel32.GetNamedPipeHandleStateW(pipe, null, instances, null, null, null, 0);
-  if (asked && instances[0] === 1) return pipe;
+  if (asked && instances[0] === 1) {
+    return pipe;
+  }
   // Looked at once more, because not every system heeds the flag (Wine 8 does not).
   const failure = asked ? new WindowsError(call, kernel32.ERROR_ACCESS_DENIED) : lastError(call);
   kernel32.CloseHandle(pipe);

@@ -64,7 +64,9 @@ export function openPipe(direction: PipeDirection): Pipe {
 export function openPipes<const D extends readonly PipeDirection[]>(...directions: D): { [K in keyof D]: Pipe } {
   const pipes: Pipe[] = [];
   try {
-    for (const direction of directions) pipes.push(openPipe(direction));
+    for (const direction of directions) {
+      pipes.push(openPipe(direction));
+    }
     return pipes as { [K in keyof D]: Pipe };
   } catch (error) {
     closePipes(pipes);

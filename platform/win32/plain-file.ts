@@ -45,7 +45,9 @@ export function openPlainFile(path: string, options: PlainFileOptions): PlainFil
   );
   try {
     const unusual = kernel32.FILE_ATTRIBUTE_DIRECTORY | kernel32.FILE_ATTRIBUTE_REPARSE_POINT;
-    if ((attributesOf(handle) & unusual) !== 0) throw new WindowsError('CreateFile', errorCannotResolve);
+    if ((attributesOf(handle) & unusual) !== 0) {
+      throw new WindowsError('CreateFile', errorCannotResolve);
+    }
   } catch (error) {
     kernel32.CloseHandle(handle);
     throw error;
@@ -60,7 +62,9 @@ export function readFirst(fd: number, maxBytes: number): Buffer {
   for (;;) {
     const count = readSync(fd, buffer, length, maxBytes - length, length);
     length += count;
-    if (count === 0 || length === maxBytes) return buffer.subarray(0, length);
+    if (count === 0 || length === maxBytes) {
+      return buffer.subarray(0, length);
+    }
   }
 }
 
@@ -91,7 +95,9 @@ export class FileIdentity {
       return;
     }
     try {
-      if (this.#is(file.fd)) markForRemoval(file.handle);
+      if (this.#is(file.fd)) {
+        markForRemoval(file.handle);
+      }
     } finally {
       closeSync(file.fd);
     }

@@ -64,11 +64,15 @@ function startChild(program: Program, request: SpawnRequest): Child {
 }
 
 function openStreams(request: SpawnRequest): { readonly streams: Streams; readonly theirs: ChildEnds } {
-  if (request.streams !== 'nullDevice') return ChildStreams.open(request);
+  if (request.streams !== 'nullDevice') {
+    return ChildStreams.open(request);
+  }
   const nothing = openNullDevice();
   return { streams: noStreams, theirs: [nothing, nothing, nothing] };
 }
 
 function closeAll(handles: readonly Handle[]): void {
-  for (const handle of new Set(handles)) kernel32.CloseHandle(handle);
+  for (const handle of new Set(handles)) {
+    kernel32.CloseHandle(handle);
+  }
 }

@@ -19,17 +19,25 @@ export interface Program {
  * @throws SystemCallError with the contract's text
  */
 export function checkSpawn(request: ProgramRequest, paths: Paths): Program {
-  if (request.cwd !== undefined) checkDirectory(request.cwd, paths);
+  if (request.cwd !== undefined) {
+    checkDirectory(request.cwd, paths);
+  }
   const file = findFile(request);
   if (request.env.some(([name, value]) => name.includes('\0') || value.includes('\0'))) {
     throw new SystemCallError('exec: environment variable contains NUL', 'EINVAL');
   }
   const invalid = () => new SystemCallError(`fork/exec ${file}: ${paths.reasonForCode('EINVAL')}`, 'EINVAL');
-  if (file.includes('\0') || request.args.some((word) => word.includes('\0'))) throw invalid();
-  if (!isBatchFile(file)) return { file, commandLine: joinWords([request.command, ...request.args]) };
+  if (file.includes('\0') || request.args.some((word) => word.includes('\0'))) {
+    throw invalid();
+  }
+  if (!isBatchFile(file)) {
+    return { file, commandLine: joinWords([request.command, ...request.args]) };
+  }
   const interpreter = commandInterpreter();
   const commandLine = batchCommandLine(interpreter, file, request.args);
-  if (commandLine === undefined) throw invalid();
+  if (commandLine === undefined) {
+    throw invalid();
+  }
   return { file: interpreter, commandLine };
 }
 
@@ -45,7 +53,9 @@ function checkDirectory(path: string, paths: Paths): void {
     );
   }
   // This one is not the system's sentence: the test is the daemon's own, as on POSIX.
-  if (!isDirectory) throw new SystemCallError(`chdir ${path}: not a directory`, 'ENOTDIR');
+  if (!isDirectory) {
+    throw new SystemCallError(`chdir ${path}: not a directory`, 'ENOTDIR');
+  }
 }
 
 /** By its full path: a `cmd.exe` that lies in a repository must not be the one that is run. */
@@ -67,16 +77,22 @@ function findFile(request: ProgramRequest): string {
   for (const folder of (process.env.PATH ?? '').split(';')) {
     const unquoted = folder.replace(/^"(.*)"$/, '$1');
     // Relative folders would make the answer depend on where the daemon was started.
-    if (!win32.isAbsolute(unquoted)) continue;
+    if (!win32.isAbsolute(unquoted)) {
+      continue;
+    }
     const found = withKnownEnding(win32.join(unquoted, command));
-    if (found !== undefined) return found;
+    if (found !== undefined) {
+      return found;
+    }
   }
   throw new SystemCallError(`exec: ${goQuote(command)}: executable file not found in %PATH%`, 'ENOENT');
 }
 
 /** The file itself when it has an ending, else with the first of PATHEXT that exists. */
 function withKnownEnding(file: string): string | undefined {
-  if (file.includes('\0')) return undefined;
+  if (file.includes('\0')) {
+    return undefined;
+  }
   const endings = knownEndings();
   const hasEnding = win32.basename(file).includes('.');
   const candidates = [...(hasEnding ? [file] : []), ...endings.map((ending) => file + ending)];
@@ -85,7 +101,9 @@ function withKnownEnding(file: string): string | undefined {
 
 function knownEndings(): string[] {
   const endings = (process.env.PATHEXT ?? '').toLowerCase().split(';').filter(Boolean);
-  if (endings.length === 0) return ['.com', '.exe', '.bat', '.cmd'];
+  if (endings.length === 0) {
+    return ['.com', '.exe', '.bat', '.cmd'];
+  }
   return endings.map((ending) => (ending.startsWith('.') ? ending : `.${ending}`));
 }
 

@@ -18,13 +18,21 @@ const mostRounds = 8;
 export async function removeTree(paths: Paths, path: string): Promise<void> {
   try {
     const found = await lstat(path);
-    if (found.isSymbolicLink() || isLink(path)) await removeLink(path);
-    else if (found.isDirectory()) await removeFolder(paths, path);
-    else await unlink(path);
+    if (found.isSymbolicLink() || isLink(path)) {
+      await removeLink(path);
+    } else if (found.isDirectory()) {
+      await removeFolder(paths, path);
+    } else {
+      await unlink(path);
+    }
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'ENOENT') return;
-    if (error instanceof EntryStayed) throw error;
+    if (code === 'ENOENT') {
+      return;
+    }
+    if (error instanceof EntryStayed) {
+      throw error;
+    }
     throw new EntryStayed(`unlinkat ${path}: ${paths.reason(error)}`, code, { cause: error });
   }
 }
@@ -34,7 +42,9 @@ class EntryStayed extends SystemCallError {}
 
 /** A link goes, what it leads to stays; a mounted volume is not ours to unmount. */
 async function removeLink(path: string): Promise<void> {
-  if (isMountPoint(path)) throw Object.assign(new Error('another file system'), { code: 'EBUSY' });
+  if (isMountPoint(path)) {
+    throw Object.assign(new Error('another file system'), { code: 'EBUSY' });
+  }
   try {
     await unlink(path);
   } catch (error) {
@@ -43,7 +53,9 @@ async function removeLink(path: string): Promise<void> {
       () => true,
       () => false,
     );
-    if (!removed) throw error;
+    if (!removed) {
+      throw error;
+    }
   }
 }
 
@@ -55,7 +67,9 @@ async function removeFolder(paths: Paths, path: string): Promise<void> {
       await rmdir(path);
       return;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' || round === mostRounds) throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' || round === mostRounds) {
+        throw error;
+      }
     }
   }
 }
@@ -75,5 +89,7 @@ async function empty(paths: Paths, path: string): Promise<void> {
   } finally {
     folder.close();
   }
-  if (first !== undefined) throw first;
+  if (first !== undefined) {
+    throw first;
+  }
 }

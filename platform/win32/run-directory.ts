@@ -39,7 +39,9 @@ export function createRunDirectories(paths: Paths): RunDirectories {
       try {
         return new WindowsRunDirectory(DirectoryHandle.openTrusted(path));
       } catch (error) {
-        if (error instanceof HostError) throw error;
+        if (error instanceof HostError) {
+          throw error;
+        }
         throw new HostError(`open ${path}: ${paths.reason(error)}`, '', { cause: error });
       }
     },
@@ -62,13 +64,19 @@ function createFolders(path: string): void {
   if (failure?.number === kernel32.ERROR_PATH_NOT_FOUND && parent !== path) {
     createFolders(parent);
     const again = createFolder(path);
-    if (again !== undefined) throw again;
-  } else if (failure !== undefined) throw failure;
+    if (again !== undefined) {
+      throw again;
+    }
+  } else if (failure !== undefined) {
+    throw failure;
+  }
 }
 
 /** @returns why there is no such folder now, `undefined` when there is one */
 function createFolder(path: string): WindowsError | undefined {
-  if (kernel32.CreateDirectoryW(win32.toNamespacedPath(path), ownerOnly('folder'))) return undefined;
+  if (kernel32.CreateDirectoryW(win32.toNamespacedPath(path), ownerOnly('folder'))) {
+    return undefined;
+  }
   const failure = lastError('CreateDirectory');
   // A drive's root is "access denied" and not "exists already".
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? undefined : failure;
@@ -78,9 +86,14 @@ function createFolder(path: string): WindowsError | undefined {
 function setAside(log: string, rotate: 'unlink' | 'rename'): void {
   try {
     // Not through `openForAppend`: a folder or a link is left as it is, and refused there.
-    if (!lstatSync(log).isFile()) return;
-    if (rotate === 'rename') renameSync(log, `${log}.old`);
-    else unlinkSync(log);
+    if (!lstatSync(log).isFile()) {
+      return;
+    }
+    if (rotate === 'rename') {
+      renameSync(log, `${log}.old`);
+    } else {
+      unlinkSync(log);
+    }
   } catch {
     // Missing, or open in another daemon.
   }
@@ -95,7 +108,9 @@ function openForAppend(path: string): number {
   try {
     return openPlainFile(path, { ...options, disposition: kernel32.CREATE_NEW }).fd;
   } catch (error) {
-    if (!(error instanceof WindowsError) || error.number !== kernel32.ERROR_FILE_EXISTS) throw error;
+    if (!(error instanceof WindowsError) || error.number !== kernel32.ERROR_FILE_EXISTS) {
+      throw error;
+    }
     return openPlainFile(path, { ...options, disposition: kernel32.OPEN_EXISTING }).fd;
   }
 }
@@ -164,7 +179,9 @@ class WindowsRunDirectory implements RunDirectory {
     try {
       return await work();
     } finally {
-      if (turn !== undefined) kernel32.CloseHandle(turn);
+      if (turn !== undefined) {
+        kernel32.CloseHandle(turn);
+      }
     }
   }
 
@@ -206,14 +223,18 @@ function replace(from: string, to: string): void {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       const transient = code === 'EPERM' || code === 'EACCES' || code === 'EBUSY';
-      if (!transient || attempt === replaceAttempts) throw error;
+      if (!transient || attempt === replaceAttempts) {
+        throw error;
+      }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, replaceRetryMs);
     }
   }
 }
 
 function writeWhole(fd: number, content: Buffer): void {
-  for (let at = 0; at < content.length; ) at += writeSync(fd, content, at);
+  for (let at = 0; at < content.length; ) {
+    at += writeSync(fd, content, at);
+  }
 }
 
 function unlinkQuietly(path: string): void {

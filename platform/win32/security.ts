@@ -33,13 +33,17 @@ export function userOf(process: Handle): string {
 
 function sidText(sid: Address): string {
   const text: (Address | null)[] = [null];
-  if (!advapi32.ConvertSidToStringSidW(sid, text)) throw lastError('ConvertSidToStringSid');
+  if (!advapi32.ConvertSidToStringSidW(sid, text)) {
+    throw lastError('ConvertSidToStringSid');
+  }
   return takeText(text[0]);
 }
 
 /** Copies a string Windows has allocated for us, and frees it. */
 function takeText(address: Address | null): string {
-  if (address === null) return '';
+  if (address === null) {
+    return '';
+  }
   try {
     return koffi.decode.string16(address);
   } finally {
@@ -121,7 +125,9 @@ function withSecurity<T>(
   const owner: (Address | null)[] = [null];
   const descriptor: (Address | null)[] = [null];
   const failure = advapi32.GetSecurityInfo(handle, objectKinds[kind], parts, owner, null, null, null, descriptor);
-  if (failure !== 0 || descriptor[0] === null) throw new WindowsError('GetSecurityInfo', failure);
+  if (failure !== 0 || descriptor[0] === null) {
+    throw new WindowsError('GetSecurityInfo', failure);
+  }
   try {
     return use(owner[0], descriptor[0]);
   } finally {

@@ -75,7 +75,9 @@ function systemSentence(number: number): string {
   // English where it is installed, else the language of the host.
   for (const language of [english, 0]) {
     const units = kernel32.FormatMessageW(flags, null, number, language, text, text.length / 2, null);
-    if (units > 0) return text.toString('utf16le', 0, units * 2).trimEnd();
+    if (units > 0) {
+      return text.toString('utf16le', 0, units * 2).trimEnd();
+    }
   }
   return `winapi error #${number}`;
 }

@@ -88,7 +88,9 @@ function randomName(): string {
 function readPublished(file: string): string {
   const text = readFileSync(file, { encoding: 'latin1' }).slice(0, maxPublishedBytes);
   // Anything else could lead to a pipe of another machine.
-  if (!pipeName.test(text)) throw new Error(`${file} does not name a pipe of ours`);
+  if (!pipeName.test(text)) {
+    throw new Error(`${file} does not name a pipe of ours`);
+  }
   return text;
 }
 
@@ -108,10 +110,14 @@ async function openClient(name: string, timeoutMs: number): Promise<Handle> {
       kernel32.FILE_FLAG_OVERLAPPED | kernel32.SECURITY_SQOS_PRESENT | kernel32.SECURITY_IDENTIFICATION,
       null,
     );
-    if (handle !== kernel32.INVALID_HANDLE_VALUE) return handle;
+    if (handle !== kernel32.INVALID_HANDLE_VALUE) {
+      return handle;
+    }
     const failure = lastError('CreateFile');
     // More clients at once than instances: the server makes another within one turn of its loop.
-    if (failure.number !== kernel32.ERROR_PIPE_BUSY || performance.now() >= deadline) throw failure;
+    if (failure.number !== kernel32.ERROR_PIPE_BUSY || performance.now() >= deadline) {
+      throw failure;
+    }
     await delay(busyRetryMs);
   }
 }
@@ -126,7 +132,9 @@ function assertServerIs(user: string, handle: Handle): void {
   try {
     const owners = [ownerOf(handle, 'kernel object'), serverUser(handle)];
     const stranger = owners.find((owner) => owner !== undefined && owner !== user);
-    if (stranger !== undefined) throw new ForeignPipeError(stranger, user);
+    if (stranger !== undefined) {
+      throw new ForeignPipeError(stranger, user);
+    }
   } catch (error) {
     kernel32.CloseHandle(handle);
     throw error;
@@ -135,9 +143,13 @@ function assertServerIs(user: string, handle: Handle): void {
 
 function serverUser(handle: Handle): string | undefined {
   const pid = [0];
-  if (!kernel32.GetNamedPipeServerProcessId(handle, pid)) return undefined;
+  if (!kernel32.GetNamedPipeServerProcessId(handle, pid)) {
+    return undefined;
+  }
   const process = kernel32.OpenProcess(kernel32.PROCESS_QUERY_LIMITED_INFORMATION, false, pid[0]);
-  if (process === null) return undefined;
+  if (process === null) {
+    return undefined;
+  }
   try {
     return userOf(process);
   } catch {

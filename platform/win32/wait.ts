@@ -50,6 +50,8 @@ function closeWhenSignalled(object: Handle, end: Handle): Handle {
     kernel32.INFINITE,
     kernel32.WT_EXECUTEINWAITTHREAD | kernel32.WT_EXECUTEONLYONCE,
   );
-  if (!registered || wait[0] === null) throw lastError('RegisterWaitForSingleObject');
+  if (!registered || wait[0] === null) {
+    throw lastError('RegisterWaitForSingleObject');
+  }
   return wait[0];
 }

@@ -2,25 +2,25 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Listener, OwnedFile, Platform, RunDirectory } from '../../platform/platform.ts';
-import { armFailpoints, failpoint, setFailpointDeath } from '../failpoints.ts';
-import type { DaemonIdentity } from '../methods/server.ts';
+import { createCounters } from '../base/counters.ts';
+import { armFailpoints, failpoint, setFailpointDeath } from '../base/failpoints.ts';
+import type { Log } from '../base/log.ts';
+import { failedReport, readyReport, takeMarkers } from '../base/start-markers.ts';
+import { timings } from '../base/timings.ts';
+import { version } from '../base/version.ts';
+import type { MetricsServer } from '../doors/metrics/metrics-server.ts';
+import { RpcLatency } from '../doors/metrics/rpc-latency.ts';
+import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
+import type { WireLog } from '../doors/rpc/wire-log/wire-log.ts';
+import { lookUpShellPath } from '../engine/local/shell-path.ts';
 import { logName } from '../modes/launch.ts';
 import type { ModeContext } from '../modes/mode.ts';
-import { lookUpShellPath } from '../sessions/shell-path.ts';
-import { version } from '../version.ts';
-import { capLog } from './capped-log.ts';
-import { createCounters } from './counters.ts';
+import { capLog } from '../run-directory/capped-log.ts';
+import { Ownership } from '../run-directory/ownership.ts';
+import { type Reachability, watchReachability } from '../run-directory/reachability.ts';
+import { failureLines } from '../run-directory/start-failure.ts';
+import { takeToken } from '../run-directory/token.ts';
 import { createEngine, type Engine } from './engine.ts';
-import type { Log } from './log.ts';
-import { failedReport, readyReport, takeMarkers } from './markers.ts';
-import type { MetricsServer } from './metrics-server.ts';
-import { Ownership } from './ownership.ts';
-import { type Reachability, watchReachability } from './reachability.ts';
-import { RpcLatency } from './rpc-latency.ts';
-import { failureLines } from './start-failure.ts';
-import { timings } from './timings.ts';
-import { takeToken } from './token.ts';
-import type { WireLog } from './wire-log.ts';
 
 const tokenFileName = 'daemon.token';
 
@@ -33,14 +33,18 @@ export async function runDaemon(context: ModeContext): Promise<number> {
     await daemon.start(inherited.tokenDescriptor);
   } catch (error) {
     const reasons = failureLines(error);
-    for (const line of reasons) context.log.raw(line);
+    for (const line of reasons) {
+      context.log.raw(line);
+    }
     await daemon.abandon();
     if (inherited.statusDescriptor !== undefined) {
       platform.host.reportStatus(inherited.statusDescriptor, [failedReport, ...reasons].join('\n'));
     }
     return 1;
   }
-  if (inherited.statusDescriptor !== undefined) platform.host.reportStatus(inherited.statusDescriptor, readyReport);
+  if (inherited.statusDescriptor !== undefined) {
+    platform.host.reportStatus(inherited.statusDescriptor, readyReport);
+  }
   return daemon.ended;
 }
 
@@ -131,7 +135,9 @@ class Daemon {
       keepChildren: this.#keepsChildren(),
       ...marking,
       requestShutdown: () => {
-        if (!this.#willEnd) this.#log.info('ServerHandler', 'server.shutdown received over RPC');
+        if (!this.#willEnd) {
+          this.#log.info('ServerHandler', 'server.shutdown received over RPC');
+        }
         this.end();
       },
       onLessToDo: () => this.#reachability?.check(),
@@ -150,12 +156,16 @@ class Daemon {
       });
       failpoint('daemon.listen.after');
       ownership.record({ instanceId: identity.instanceId, startedAt: identity.startedAt });
-      for (const name of this.#platform.transport.foreignNames) directory.removeLeftover(name);
+      for (const name of this.#platform.transport.foreignNames) {
+        directory.removeLeftover(name);
+      }
       this.#publishToken(directory, token);
     });
     await this.#startMetrics(engine, identity);
     this.#log.raw(this.#banner());
-    if (profile.platform.hostCleaner) await this.#cleanHost();
+    if (profile.platform.hostCleaner) {
+      await this.#cleanHost();
+    }
     this.#watch(token, directory, engine);
     this.#started = true;
     this.#endRequested?.();
@@ -163,7 +173,9 @@ class Daemon {
 
   #takeSignals(): void {
     this.#platform.host.onEndRequest((reason) => {
-      if (this.#willEnd) return;
+      if (this.#willEnd) {
+        return;
+      }
       const children = this.#keepsChildren() ? 'kept' : 'killed';
       this.#log.info('daemon', `received ${reason}; shutting down (children will be ${children})`);
       this.end();
@@ -172,7 +184,9 @@ class Daemon {
 
   #capLog(): void {
     const { settings } = this.#context;
-    if (settings.logMaxBytes === 0) return;
+    if (settings.logMaxBytes === 0) {
+      return;
+    }
     const { paths, runDirectories, host } = this.#platform;
     const write = capLog({
       path: join(paths.directoryOf(settings.socketPath), logName),
@@ -198,7 +212,9 @@ class Daemon {
   #warnAboutSettings(): void {
     const { settings } = this.#context;
     for (const { mode, text } of settings.warnings) {
-      if (mode === 'all' || mode === 'serve') this.#log.warn('Server', text);
+      if (mode === 'all' || mode === 'serve') {
+        this.#log.warn('Server', text);
+      }
     }
     const { listenPipe, keepChildren, profile, filesReadRegularOnly } = settings;
     if (filesReadRegularOnly && profile.files.readNonRegular === 'refuse' && !profile.files.readRegularOnlyFlag) {
@@ -217,8 +233,13 @@ class Daemon {
 
   async #openWireLog(): Promise<void> {
     const { wireLogPath, wireLogMaxString, wireLogMaxBytes } = this.#context.settings;
-    if (wireLogPath === undefined) return;
-    const [{ WireLog }, { WireLogFile }] = await Promise.all([import('./wire-log.ts'), import('./wire-log-file.ts')]);
+    if (wireLogPath === undefined) {
+      return;
+    }
+    const [{ WireLog }, { WireLogFile }] = await Promise.all([
+      import('../doors/rpc/wire-log/wire-log.ts'),
+      import('../doors/rpc/wire-log/wire-log-file.ts'),
+    ]);
     this.#wireLog = new WireLog({
       // A configuration file has no shell that would do it.
       file: new WireLogFile(this.#platform.paths.expandTilde(wireLogPath), wireLogMaxBytes, this.#platform.paths),
@@ -243,9 +264,11 @@ class Daemon {
 
   async #startMetrics({ sessions, clients }: Engine, { startedAt }: DaemonIdentity): Promise<void> {
     const { metricsAddress: address, profile } = this.#context.settings;
-    if (address === undefined || this.#latency === undefined) return;
+    if (address === undefined || this.#latency === undefined) {
+      return;
+    }
     try {
-      const { serveMetrics } = await import('./metrics-server.ts');
+      const { serveMetrics } = await import('../doors/metrics/metrics-server.ts');
       this.#metrics = await serveMetrics({
         address,
         platform: this.#platform,
@@ -269,7 +292,7 @@ class Daemon {
   }
 
   async #cleanHost(): Promise<void> {
-    const { startHostCleaner } = await import('../host-cleaner/schedule.ts');
+    const { startHostCleaner } = await import('../run-directory/cleaner/schedule.ts');
     const { executableDirectory, settings } = this.#context;
     startHostCleaner({
       platform: this.#platform,
@@ -290,7 +313,9 @@ class Daemon {
 
   #watch(token: Buffer, directory: RunDirectory, { sessions, clients }: Engine): void {
     const { settings } = this.#context;
-    if (this.#listener === undefined) return;
+    if (this.#listener === undefined) {
+      return;
+    }
     this.#reachability = watchReachability({
       platform: this.#platform,
       directory,
@@ -321,7 +346,9 @@ class Daemon {
       this.#endRequested = () => this.end();
       return;
     }
-    if (this.#ending) return;
+    if (this.#ending) {
+      return;
+    }
     this.#ending = true;
     this.#log.info('Server', 'shutdown requested');
     void this.#tearDown().then(
@@ -348,9 +375,13 @@ class Daemon {
   /** @returns how many groups were killed */
   async #leaveChildren(): Promise<number> {
     const sessions = this.#engine?.sessions;
-    if (sessions === undefined) return 0;
+    if (sessions === undefined) {
+      return 0;
+    }
     await sessions.close();
-    if (!this.#keepsChildren()) return sessions.killAll();
+    if (!this.#keepsChildren()) {
+      return sessions.killAll();
+    }
     this.#log.info(
       'Server',
       `-keep-children: leaving ${sessions.runningCount} running child process(es) alive across shutdown`,

@@ -1,19 +1,18 @@
 /** The way of a request through the daemon, put together: clients, dispatcher, methods, sessions (docs/architecture.md). */
-import { SystemCallError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
-import { type AllServices, allMethods } from '../methods/all.ts';
-import type { DaemonIdentity } from '../methods/server.ts';
-import { createDispatcher } from '../rpc/dispatcher.ts';
-import { Pace } from '../sessions/pace.ts';
-import { Sessions, type SessionsOptions } from '../sessions/sessions.ts';
-import { ShellAgent } from '../sessions/shell-agent.ts';
-import { Clients } from './clients.ts';
-import type { Counters } from './counters.ts';
-import type { Log } from './log.ts';
-import type { RpcLatency } from './rpc-latency.ts';
-import type { Settings } from './settings.ts';
-import type { Timings } from './timings.ts';
-import type { WireLog } from './wire-log.ts';
+import type { Counters } from '../base/counters.ts';
+import type { Log } from '../base/log.ts';
+import type { Timings } from '../base/timings.ts';
+import type { Settings } from '../config/settings.ts';
+import type { RpcLatency } from '../doors/metrics/rpc-latency.ts';
+import { Clients } from '../doors/rpc/clients.ts';
+import { createDispatcher } from '../doors/rpc/dispatcher.ts';
+import { type AllServices, allMethods } from '../doors/rpc/methods/all.ts';
+import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
+import type { WireLog } from '../doors/rpc/wire-log/wire-log.ts';
+import { Pace } from '../engine/local/pace.ts';
+import { Sessions, type SessionsOptions } from '../engine/local/sessions.ts';
+import { ShellAgent } from '../engine/local/shell-agent.ts';
 
 export interface EngineOptions extends Pick<SessionsOptions, 'shellPath' | 'keepChildren' | 'markedFor' | 'records'> {
   readonly platform: Platform;
@@ -77,7 +76,6 @@ export function createEngine(options: EngineOptions): Engine {
     methods: allMethods,
     log,
     observer: options.latency,
-    errorText: (error) => (error instanceof SystemCallError ? error.message : undefined),
   });
   const clients = new Clients({
     dispatcher,

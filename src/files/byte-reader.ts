@@ -12,7 +12,9 @@ export class ByteReader {
   async some(most: number): Promise<Buffer | undefined> {
     while (this.#piece.length === 0) {
       const piece = await this.#next();
-      if (piece === undefined) return undefined;
+      if (piece === undefined) {
+        return undefined;
+      }
       this.#piece = piece;
     }
     const taken = this.#piece.subarray(0, most);
@@ -26,7 +28,9 @@ export class ByteReader {
     let filled = 0;
     while (filled < length) {
       const some = await this.some(length - filled);
-      if (some === undefined) break;
+      if (some === undefined) {
+        break;
+      }
       filled += some.copy(bytes, filled);
     }
     return bytes.subarray(0, filled);
@@ -37,7 +41,9 @@ export class ByteReader {
     let skipped = 0;
     while (skipped < length) {
       const some = await this.some(length - skipped);
-      if (some === undefined) break;
+      if (some === undefined) {
+        break;
+      }
       skipped += some.length;
     }
     return skipped;

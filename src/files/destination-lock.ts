@@ -12,6 +12,8 @@ export async function exclusivelyAt<T>(cleanedPath: string, work: () => Promise<
     return await work();
   } finally {
     finish();
-    if (tails.get(cleanedPath) === done) tails.delete(cleanedPath);
+    if (tails.get(cleanedPath) === done) {
+      tails.delete(cleanedPath);
+    }
   }
 }

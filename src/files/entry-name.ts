@@ -1,6 +1,6 @@
 /** Where an archive's entry may go (spec files.md §7.2, name rules). Purely lexical: the folders are guarded when opened. */
 import type { FileOperations } from '../../platform/files.ts';
-import type { TarRules } from '../rpc/profile.ts';
+import type { TarRules } from '../wire/profile.ts';
 
 /**
  * @param destination the cleaned destination
@@ -28,9 +28,14 @@ function resolve(parts: readonly Buffer[], climbing: 'refused' | 'ignored'): Buf
   const resolved: Buffer[] = [];
   for (const part of parts) {
     const text = part.length <= 2 ? part.toString('latin1') : '';
-    if (part.length === 0 || text === '.') continue;
-    if (text !== '..') resolved.push(part);
-    else if (resolved.pop() === undefined && climbing === 'refused') return undefined;
+    if (part.length === 0 || text === '.') {
+      continue;
+    }
+    if (text !== '..') {
+      resolved.push(part);
+    } else if (resolved.pop() === undefined && climbing === 'refused') {
+      return undefined;
+    }
   }
   return resolved;
 }

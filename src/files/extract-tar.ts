@@ -2,9 +2,9 @@
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle, ReadableFile } from '../../platform/files.ts';
 import { goQuote } from '../../platform/go-quote.ts';
-import { failpointAsync } from '../failpoints.ts';
-import { RpcError } from '../rpc/errors.ts';
-import type { ResultObject } from '../rpc/json.ts';
+import { failpointAsync } from '../base/failpoints.ts';
+import { RpcError } from '../doors/rpc/errors.ts';
+import type { ResultObject } from '../wire/json.ts';
 import { ArchiveError } from './archive-error.ts';
 import { ByteReader } from './byte-reader.ts';
 import { exclusivelyAt } from './destination-lock.ts';
@@ -35,7 +35,9 @@ export async function extractTar(
     const fileCount = await exclusivelyAt(cleaned, () => openAndExtract(archivePath, cleaned, services));
     return { success: true, fileCount };
   } catch (error) {
-    if (error instanceof ExtractionError) return { success: false, fileCount: 0, error: error.message };
+    if (error instanceof ExtractionError) {
+      return { success: false, fileCount: 0, error: error.message };
+    }
     throw error;
   }
 }
@@ -66,7 +68,9 @@ async function openAndExtract(archivePath: string, destination: string, services
 
 async function consume(archivePath: string, { platform }: FilesServices): Promise<void> {
   await failpointAsync('files.extract.consume.before');
-  if (!(await isDevice(archivePath, platform))) await platform.files.remove(archivePath);
+  if (!(await isDevice(archivePath, platform))) {
+    await platform.files.remove(archivePath);
+  }
 }
 
 /**
@@ -106,7 +110,9 @@ async function clean(destination: string, { platform }: FilesServices): Promise<
 
 /** A umask can make a folder that not even its owner may use; style `at` says so before the first entry. */
 async function refuseUnsearchable(folder: FolderHandle, destination: string, services: FilesServices): Promise<void> {
-  if (services.profile.files.tar.textStyle !== 'at') return;
+  if (services.profile.files.tar.textStyle !== 'at') {
+    return;
+  }
   try {
     await (await folder.openFolder(Buffer.from('.'))).close();
   } catch (error) {
@@ -130,7 +136,9 @@ async function step<T>(prefix: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof SystemCallError || error instanceof ArchiveError)) throw error;
+    if (!(error instanceof SystemCallError || error instanceof ArchiveError)) {
+      throw error;
+    }
     throw new ExtractionError(prefix + error.message, { cause: error });
   }
 }

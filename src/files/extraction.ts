@@ -2,9 +2,9 @@
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle, WritableFile } from '../../platform/files.ts';
 import type { Paths } from '../../platform/platform.ts';
-import { failpointAsync } from '../failpoints.ts';
-import { decodeBytes } from '../rpc/json-writer.ts';
-import type { TarRules } from '../rpc/profile.ts';
+import { failpointAsync } from '../base/failpoints.ts';
+import { decodeBytes } from '../wire/json-writer.ts';
+import type { TarRules } from '../wire/profile.ts';
 import { ArchiveError } from './archive-error.ts';
 import { targetOf } from './entry-name.ts';
 import { ExtractionError } from './extraction-error.ts';
@@ -72,13 +72,17 @@ class Extraction {
     let files = 0;
     for (;;) {
       const entry = await this.#nextEntry();
-      if (entry === undefined) return files;
+      if (entry === undefined) {
+        return files;
+      }
       const shown = decodeBytes(entry.name);
       if (entry.type === 'other') {
         throw new ExtractionError(`unsupported tar entry type ${entry.typeLetter}: ${shown}`);
       }
       const target = targetOf(entry.name, this.#destination.path, this.#rules.nameRule, this.#services.platform.files);
-      if (target === undefined) throw new ExtractionError(`unsafe path in archive: ${shown}`);
+      if (target === undefined) {
+        throw new ExtractionError(`unsafe path in archive: ${shown}`);
+      }
       if (entry.type === 'directory') {
         await this.#makeDirectory(shown, target);
       } else {
@@ -92,7 +96,9 @@ class Extraction {
     const { folder } = this.#destination;
     try {
       await failpointAsync('files.extract.marker.before');
-      if (this.#rules.replaceEntry) await folder.removeTree(markerName);
+      if (this.#rules.replaceEntry) {
+        await folder.removeTree(markerName);
+      }
       await (await folder.createFile(markerName, fileMode, 'empty')).close();
     } catch (error) {
       throw this.#failure('write .synced: ', 'open', [markerName], error);
@@ -117,7 +123,9 @@ class Extraction {
 
   async #writeFile(entry: TarEntry, shown: string, target: readonly Buffer[]): Promise<void> {
     const name = target.at(-1);
-    if (name === undefined) throw this.#occupiedByDestination(shown);
+    if (name === undefined) {
+      throw this.#occupiedByDestination(shown);
+    }
     const folder = await this.#folderAt(`mkdir parent ${shown}: `, target.slice(0, -1));
     const file = await this.#createFile(entry, shown, folder, name, target);
     try {
@@ -142,11 +150,15 @@ class Extraction {
     const mode = this.#rules.execBit && entry.mode & executeBit ? programMode : fileMode;
     try {
       this.#refuseLongPath(target);
-      if (!this.#rules.replaceEntry) return await folder.createFile(name, mode, 'empty');
+      if (!this.#rules.replaceEntry) {
+        return await folder.createFile(name, mode, 'empty');
+      }
       try {
         return await folder.createFile(name, mode, 'new');
       } catch (error) {
-        if ((error as { code?: string }).code !== 'EEXIST') throw error;
+        if ((error as { code?: string }).code !== 'EEXIST') {
+          throw error;
+        }
         // A folder in its place stays, and is what the second attempt meets.
         await folder.removeFile(name).catch(() => undefined);
         return await folder.createFile(name, mode, 'new');
@@ -160,7 +172,9 @@ class Extraction {
     for await (const piece of this.#archive.content()) {
       if (this.#limited) {
         this.#left -= BigInt(piece.length);
-        if (this.#left < 0n) throw new ExtractionError('extraction size limit exceeded');
+        if (this.#left < 0n) {
+          throw new ExtractionError('extraction size limit exceeded');
+        }
       }
       await file.write(piece);
     }
@@ -172,11 +186,17 @@ class Extraction {
       this.#refuseLongPath(parts);
       return await this.#cursor.folderAt(parts);
     } catch (error) {
-      if (!(error instanceof FolderFailure)) throw this.#failure(prefix, 'mkdir', parts, error);
+      if (!(error instanceof FolderFailure)) {
+        throw this.#failure(prefix, 'mkdir', parts, error);
+      }
       const failed = parts.slice(0, error.depth + 1);
-      if (!error.occupied) throw this.#failure(prefix, 'mkdir', failed, error.cause);
+      if (!error.occupied) {
+        throw this.#failure(prefix, 'mkdir', failed, error.cause);
+      }
       // Each style has its own view of a file that stands in the way (spec files.md §7.2).
-      if (this.#rules.textStyle === 'path') throw this.#failure(prefix, 'mkdir', failed, undefined, 'ENOTDIR');
+      if (this.#rules.textStyle === 'path') {
+        throw this.#failure(prefix, 'mkdir', failed, undefined, 'ENOTDIR');
+      }
       const last = failed.length === parts.length;
       throw this.#failure(prefix, last ? 'mkdir' : 'open', failed, undefined, last ? 'EEXIST' : 'ENOTDIR');
     }
@@ -190,7 +210,9 @@ class Extraction {
   /** Through open folders a path could get longer than any program could use afterwards. */
   #refuseLongPath(target: readonly Buffer[]): void {
     const length = target.reduce((sum, part) => sum + 1 + part.length, Buffer.byteLength(this.#destination.path));
-    if (length > this.#services.platform.files.longestPath) throw new LongPath();
+    if (length > this.#services.platform.files.longestPath) {
+      throw new LongPath();
+    }
   }
 
   /** `<prefix><operation> <place>: <reason>` in the style of the profile. */

@@ -40,8 +40,12 @@ export class FolderCursor {
   /** The folder at `parts`, valid until the next call. @throws FolderFailure */
   async folderAt(parts: readonly Buffer[]): Promise<FolderHandle> {
     let common = 0;
-    while (common < parts.length && this.#steps[common]?.name.equals(parts[common] as Buffer)) common++;
-    if (common > 0 && this.#steps[common - 1]?.folder === undefined) common = 0;
+    while (common < parts.length && this.#steps[common]?.name.equals(parts[common] as Buffer)) {
+      common++;
+    }
+    if (common > 0 && this.#steps[common - 1]?.folder === undefined) {
+      common = 0;
+    }
     await this.#leave(common);
     let folder = this.#steps.at(-1)?.folder ?? this.#root;
     for (const name of parts.slice(common)) {
@@ -49,7 +53,9 @@ export class FolderCursor {
       this.#steps.push({ name, folder });
       const surplus = this.#steps.at(-1 - mostOpen);
       await surplus?.folder?.close();
-      if (surplus !== undefined) surplus.folder = undefined;
+      if (surplus !== undefined) {
+        surplus.folder = undefined;
+      }
     }
     return folder;
   }
@@ -59,7 +65,9 @@ export class FolderCursor {
   }
 
   async #leave(depth: number): Promise<void> {
-    for (const { folder } of this.#steps.splice(depth)) await folder?.close();
+    for (const { folder } of this.#steps.splice(depth)) {
+      await folder?.close();
+    }
   }
 
   async #enter(folder: FolderHandle, name: Buffer): Promise<FolderHandle> {
@@ -68,7 +76,9 @@ export class FolderCursor {
     try {
       await folder.createFolder(name);
     } catch (error) {
-      if (codeOf(error) !== 'EEXIST') throw new FolderFailure(depth, false, error);
+      if (codeOf(error) !== 'EEXIST') {
+        throw new FolderFailure(depth, false, error);
+      }
       created = false;
     }
     try {

@@ -33,7 +33,9 @@ export class GzipReader {
    * @throws ArchiveError `EOF`, `unexpected EOF`, `gzip: invalid header`; failures of the input
    */
   static async open(input: ByteReader): Promise<GzipReader> {
-    if (!(await readHeader(input))) throw new ArchiveError('EOF');
+    if (!(await readHeader(input))) {
+      throw new ArchiveError('EOF');
+    }
     return new GzipReader(input);
   }
 
@@ -51,7 +53,9 @@ export class GzipReader {
         yield piece;
       }
       const trailer = await this.#input.exactly(trailerBytes);
-      if (trailer.length < trailerBytes) throw unexpectedEnd();
+      if (trailer.length < trailerBytes) {
+        throw unexpectedEnd();
+      }
       if (trailer.readUInt32LE(0) !== sum || trailer.readUInt32LE(4) !== length) {
         throw new ArchiveError('gzip: invalid checksum');
       }
@@ -62,30 +66,48 @@ export class GzipReader {
 /** @returns whether there is a member */
 async function readHeader(input: ByteReader): Promise<boolean> {
   const start = await input.exactly(headerBytes);
-  if (start.length === 0) return false;
-  if (start.length < headerBytes) throw unexpectedEnd();
-  if (start[0] !== 0x1f || start[1] !== 0x8b || start[2] !== 8) throw invalidHeader();
+  if (start.length === 0) {
+    return false;
+  }
+  if (start.length < headerBytes) {
+    throw unexpectedEnd();
+  }
+  if (start[0] !== 0x1f || start[1] !== 0x8b || start[2] !== 8) {
+    throw invalidHeader();
+  }
   const flags = start[3] ?? 0;
   let sum = crc32(start);
 
   async function take(length: number): Promise<Buffer> {
     const bytes = await input.exactly(length);
-    if (bytes.length < length) throw unexpectedEnd();
+    if (bytes.length < length) {
+      throw unexpectedEnd();
+    }
     sum = crc32(bytes, sum);
     return bytes;
   }
   async function skipText(): Promise<void> {
     for (let length = 1; (await take(1))[0] !== 0; length++) {
-      if (length === longestText) throw invalidHeader();
+      if (length === longestText) {
+        throw invalidHeader();
+      }
     }
   }
 
-  if (flags & flag.extra) await take((await take(2)).readUInt16LE(0));
-  if (flags & flag.name) await skipText();
-  if (flags & flag.comment) await skipText();
+  if (flags & flag.extra) {
+    await take((await take(2)).readUInt16LE(0));
+  }
+  if (flags & flag.name) {
+    await skipText();
+  }
+  if (flags & flag.comment) {
+    await skipText();
+  }
   if (flags & flag.headerChecksum) {
     const expected = sum & 0xffff;
-    if ((await take(2)).readUInt16LE(0) !== expected) throw invalidHeader();
+    if ((await take(2)).readUInt16LE(0) !== expected) {
+      throw invalidHeader();
+    }
   }
   return true;
 }
@@ -127,7 +149,9 @@ async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefin
     let fed = 0;
     for (;;) {
       const piece = await input.some(pieceBytes);
-      if (stream.destroyed) return;
+      if (stream.destroyed) {
+        return;
+      }
       if (piece === undefined) {
         stream.end();
         return;
@@ -136,7 +160,9 @@ async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefin
         endWrite = resolve;
         stream.write(piece, (error) => (error ? reject(error) : resolve()));
       });
-      if (stream.destroyed) return;
+      if (stream.destroyed) {
+        return;
+      }
       fed += piece.length;
       const rest = fed - stream.bytesWritten;
       if (rest > 0) {
@@ -173,7 +199,11 @@ async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefin
 
 function asArchiveError(error: unknown, offset: number): unknown {
   const code = (error as NodeJS.ErrnoException).code;
-  if (code === 'Z_BUF_ERROR') return unexpectedEnd();
-  if (code === 'Z_DATA_ERROR') return new ArchiveError(`flate: corrupt input before offset ${offset}`);
+  if (code === 'Z_BUF_ERROR') {
+    return unexpectedEnd();
+  }
+  if (code === 'Z_DATA_ERROR') {
+    return new ArchiveError(`flate: corrupt input before offset ${offset}`);
+  }
   return error;
 }

@@ -1,8 +1,8 @@
 /** `files.list` (spec files.md §4). */
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FolderEntry } from '../../platform/files.ts';
-import type { ResultObject } from '../rpc/json.ts';
-import { decodeBytes } from '../rpc/json-writer.ts';
+import type { ResultObject } from '../wire/json.ts';
+import { decodeBytes } from '../wire/json-writer.ts';
 import type { FilesServices } from './services.ts';
 import { systemError } from './stat.ts';
 
@@ -36,7 +36,9 @@ export async function listFolder(path: string, { platform, profile }: FilesServi
 
   /** The current folder gives plain names, a root has its separator already. */
   function joinPrefix(cleaned: string): string {
-    if (cleaned === '.') return '';
+    if (cleaned === '.') {
+      return '';
+    }
     return cleaned.endsWith(paths.separator) ? cleaned : cleaned + paths.separator;
   }
 }

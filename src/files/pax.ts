@@ -29,11 +29,15 @@ export function readPax(bytes: Buffer): PaxRecords {
     const length = readDecimal(bytes.toString('latin1', at, lengthEnd === -1 ? at : lengthEnd));
     const end = at + length;
     const split = bytes.indexOf(equals, lengthEnd);
-    if (end > bytes.length || bytes[end - 1] !== lineEnd || split <= lengthEnd + 1 || split >= end) throw invalid();
+    if (end > bytes.length || bytes[end - 1] !== lineEnd || split <= lengthEnd + 1 || split >= end) {
+      throw invalid();
+    }
     const key = bytes.toString('latin1', lengthEnd + 1, split);
     const value = bytes.subarray(split + 1, end - 1);
     if (key === 'path') {
-      if (value.includes(0)) throw invalid();
+      if (value.includes(0)) {
+        throw invalid();
+      }
       path = value.length === 0 ? undefined : value;
     } else if (key === 'size') {
       size = value.length === 0 ? undefined : readDecimal(value.toString('latin1'), Number.MAX_SAFE_INTEGER);
@@ -47,7 +51,9 @@ export function readPax(bytes: Buffer): PaxRecords {
 
 function readDecimal(text: string, most = 10 ** longestLength): number {
   const value = /^\d{1,19}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value <= most)) throw invalid();
+  if (!(value <= most)) {
+    throw invalid();
+  }
   return value;
 }
 

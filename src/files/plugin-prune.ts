@@ -1,6 +1,6 @@
 /** `plugins.prune`: removes unpacked plug-ins that nobody uses any more (spec files.md §8). */
 import type { Platform } from '../../platform/platform.ts';
-import type { ResultObject } from '../rpc/json.ts';
+import type { ResultObject } from '../wire/json.ts';
 import { exclusivelyAt } from './destination-lock.ts';
 import { findSibling } from './plugin-siblings.ts';
 import { isMissing } from './stat.ts';
@@ -36,8 +36,9 @@ interface Tally {
 export async function prunePlugins(minAgeDays: bigint | undefined, services: PluginServices): Promise<ResultObject> {
   const { platform } = services;
   const install = installOf(services);
-  if (install === undefined)
+  if (install === undefined) {
     return report({ root: '', legacy: `skipped: ${noRoots}`, skipped: noRoots, minAgeDays: 0 });
+  }
 
   const days = clamp(minAgeDays ?? 0n);
   const tally: Tally = { live: 0, young: 0, errors: [] };
@@ -69,7 +70,9 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
     for (const name of names) {
       const path = join(folder, name);
       // An extraction into the same folder comes first or starts after it.
-      if (await exclusivelyAt(path, () => sweepOne(path, name))) gone.push(name);
+      if (await exclusivelyAt(path, () => sweepOne(path, name))) {
+        gone.push(name);
+      }
     }
     return gone;
   }
@@ -77,7 +80,9 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
   async function sweepOne(path: string, name: string): Promise<boolean> {
     try {
       const found = await platform.files.statusOfEntry(path);
-      if (found.kind !== 'directory') return false;
+      if (found.kind !== 'directory') {
+        return false;
+      }
       if (isLive(name)) {
         tally.live++;
         return false;
@@ -91,14 +96,18 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
       await platform.files.removeTree(path);
       return true;
     } catch (error) {
-      if (!isMissing(error)) tally.errors.push(`${path}: ${messageOf(error)}`);
+      if (!isMissing(error)) {
+        tally.errors.push(`${path}: ${messageOf(error)}`);
+      }
       return false;
     }
   }
 
   function isLive(name: string): boolean {
     for (const argv of services.sessions.runningArguments()) {
-      if (argv.some((argument) => argument.match(hashInText)?.includes(name))) return true;
+      if (argv.some((argument) => argument.match(hashInText)?.includes(name))) {
+        return true;
+      }
     }
     return false;
   }
@@ -108,7 +117,9 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
     try {
       return (await platform.files.list(folder, 'folderOnly')).map(({ name }) => name.toString());
     } catch (error) {
-      if (!isMissing(error)) errors?.push(`${folder}: ${messageOf(error)}`);
+      if (!isMissing(error)) {
+        errors?.push(`${folder}: ${messageOf(error)}`);
+      }
       return [];
     }
   }
@@ -122,7 +133,9 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
 function installOf({ platform: { paths }, settings }: PluginServices): { folder: string; id: string } | undefined {
   const parts = paths.clean(settings.socketPath).split(paths.separator);
   const [run, id, name] = parts.slice(-3);
-  if (run !== 'run' || id === undefined || name !== 'rpc.sock') return undefined;
+  if (run !== 'run' || id === undefined || name !== 'rpc.sock') {
+    return undefined;
+  }
   const above = parts.slice(0, -3).join(paths.separator);
   const absolute = parts.length > 3;
   return { folder: absolute ? above || paths.separator : '.', id };
@@ -157,7 +170,9 @@ function report(found: {
 }
 
 function clamp(days: bigint): number {
-  if (days < leastDays) return Number(leastDays);
+  if (days < leastDays) {
+    return Number(leastDays);
+  }
   return Number(days > mostDays ? mostDays : days);
 }
 

@@ -1,7 +1,7 @@
 /** Whether another install's daemon may be using the shared plugin folders (spec files.md §8 step 7). */
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
-import { decodeBytes } from '../rpc/json-writer.ts';
+import { decodeBytes } from '../wire/json-writer.ts';
 import { isMissing } from './stat.ts';
 
 const connectMs = 300;
@@ -28,7 +28,9 @@ export async function findSibling(
   }
   for (const id of ids) {
     const found = id === ownId ? undefined : await look(id);
-    if (found !== undefined) return found;
+    if (found !== undefined) {
+      return found;
+    }
   }
   return undefined;
 
@@ -37,7 +39,9 @@ export async function findSibling(
     const socketPath = `${folder}rpc.sock`;
     try {
       // Where clients go by a file that names a pipe, there is no socket to look at (spec platform.md §3).
-      if (!((await exists(socketPath)) || (await exists(`${folder}rpc.pipe`)))) return undefined;
+      if (!((await exists(socketPath)) || (await exists(`${folder}rpc.pipe`)))) {
+        return undefined;
+      }
     } catch (error) {
       return `cannot inspect ${socketPath}: ${messageOf(error)}`;
     }
@@ -46,7 +50,9 @@ export async function findSibling(
       socket.destroy();
       return `run/${id}/rpc.sock answers`;
     } catch (error) {
-      if (error instanceof SystemCallError && nobody.includes(error.code)) return undefined;
+      if (error instanceof SystemCallError && nobody.includes(error.code)) {
+        return undefined;
+      }
       return `cannot rule out run/${id}/rpc.sock: ${messageOf(error)}`;
     }
   }
@@ -56,7 +62,9 @@ export async function findSibling(
       await files.statusOfEntry(path);
       return true;
     } catch (error) {
-      if (isMissing(error)) return false;
+      if (isMissing(error)) {
+        return false;
+      }
       throw error;
     }
   }

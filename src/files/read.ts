@@ -2,9 +2,9 @@
 import { constants } from 'node:buffer';
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FileStatus, ReadableFile } from '../../platform/files.ts';
-import { RpcError } from '../rpc/errors.ts';
-import { JsonText, type ResultObject } from '../rpc/json.ts';
-import { encodeBytes } from '../rpc/json-writer.ts';
+import { RpcError } from '../doors/rpc/errors.ts';
+import { JsonText, type ResultObject } from '../wire/json.ts';
+import { encodeBytes } from '../wire/json-writer.ts';
 import type { FilesServices } from './services.ts';
 import { isMissing, systemError } from './stat.ts';
 
@@ -50,14 +50,20 @@ async function readAllowed(
 
   if (readFirst === 'stat') {
     const found = await orMissing(files.status(path));
-    if (found === undefined) return undefined;
+    if (found === undefined) {
+      return undefined;
+    }
     refuseFolder(found);
-    if (refuseAll) refuseSpecial(found, refuseAll);
+    if (refuseAll) {
+      refuseSpecial(found, refuseAll);
+    }
     refuseSize(found, limit);
   }
   const opening = files.openForReading(path);
   const file = await (readFirst === 'open' ? orMissing(opening) : opening);
-  if (file === undefined) return undefined;
+  if (file === undefined) {
+    return undefined;
+  }
   try {
     // What was opened counts: since the first look the path may have come to lead elsewhere.
     const opened = await file.status();
@@ -74,40 +80,56 @@ async function orMissing<T>(work: Promise<T>): Promise<T | undefined> {
   try {
     return await work;
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (isMissing(error)) {
+      return undefined;
+    }
     throw error;
   }
 }
 
 function refuseFolder({ kind }: FileStatus): void {
-  if (kind === 'directory') throw new RpcError('invalidParams', 'files.read: path is a directory');
+  if (kind === 'directory') {
+    throw new RpcError('invalidParams', 'files.read: path is a directory');
+  }
 }
 
 /** @param all the null device too, which otherwise reads as empty */
 function refuseSpecial({ kind, isNullDevice }: FileStatus, all: boolean): void {
-  if (kind === 'file' || (isNullDevice && !all)) return;
+  if (kind === 'file' || (isNullDevice && !all)) {
+    return;
+  }
   throw new RpcError('invalidParams', 'files.read: not a regular file');
 }
 
 function refuseSize({ size }: Pick<FileStatus, 'size'>, limit: bigint): void {
-  if (BigInt(size) > limit) throw new RpcError('invalidParams', 'files.read: file exceeds maxBytes');
+  if (BigInt(size) > limit) {
+    throw new RpcError('invalidParams', 'files.read: file exceeds maxBytes');
+  }
 }
 
 async function readContent(file: ReadableFile, path: string, size: number, limit: bigint): Promise<JsonText> {
   const most = size === 0 ? mostWithoutSize : constants.MAX_STRING_LENGTH;
-  if (size > most) throw tooLarge(path, most);
+  if (size > most) {
+    throw tooLarge(path, most);
+  }
   const pieces: Buffer[] = [];
   let total = 0;
   for (;;) {
     // One byte more than expected, so that a file of the size it tells needs no second buffer to find its end.
     const piece = Buffer.allocUnsafe(Math.min(largestPiece, Math.max(leastPiece, size + 1 - total)));
     const got = await file.read(piece);
-    if (got === 0) break;
+    if (got === 0) {
+      break;
+    }
     pieces.push(piece.subarray(0, got));
     total += got;
     // A file that tells its size and grew: it fits or the request fails (spec files.md §5).
-    if (size > 0) refuseSize({ size: total }, limit);
-    if (total > most) throw tooLarge(path, most);
+    if (size > 0) {
+      refuseSize({ size: total }, limit);
+    }
+    if (total > most) {
+      throw tooLarge(path, most);
+    }
   }
   try {
     return new JsonText(encodeBytes(Buffer.concat(pieces, total)));

@@ -1,6 +1,6 @@
 /** What `files.*` uses of the daemon. */
 import type { Platform } from '../../platform/platform.ts';
-import type { Profile } from '../rpc/profile.ts';
+import type { Profile } from '../wire/profile.ts';
 
 export interface FilesServices {
   readonly platform: Pick<Platform, 'files' | 'host' | 'paths'>;

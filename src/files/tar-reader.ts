@@ -47,7 +47,9 @@ export class TarReader {
     let longName: Buffer | undefined;
     for (;;) {
       const block = (await this.#toNextBlock()) ? await this.#readHeaderBlock() : undefined;
-      if (block === undefined) return undefined;
+      if (block === undefined) {
+        return undefined;
+      }
       const letter = String.fromCharCode(block[156] ?? 0);
       if (letter === 'x') {
         pax = readPax(await this.#readSpecial(block));
@@ -67,7 +69,9 @@ export class TarReader {
   async *content(): AsyncGenerator<Buffer, void, undefined> {
     while (this.#contentLeft > 0) {
       const piece = await this.#input.some(this.#contentLeft);
-      if (piece === undefined) throw unexpectedEnd();
+      if (piece === undefined) {
+        throw unexpectedEnd();
+      }
       this.#contentLeft -= piece.length;
       yield piece;
     }
@@ -76,10 +80,15 @@ export class TarReader {
   #startEntry(block: Buffer, letter: string, pax: PaxRecords, givenName: Buffer | undefined): TarEntry {
     const name = givenName ?? nameInBlock(block);
     const header = decode(block, pax.size);
-    if (pax.sparse) return { name, type: 'other', typeLetter: 'S', mode: 0 };
+    if (pax.sparse) {
+      return { name, type: 'other', typeLetter: 'S', mode: 0 };
+    }
     let type: TarEntry['type'] = 'other';
-    if (letter === '5' || (letter === '\0' && name.at(-1) === 0x2f)) type = 'directory';
-    else if (letter === '0' || letter === '\0') type = 'file';
+    if (letter === '5' || (letter === '\0' && name.at(-1) === 0x2f)) {
+      type = 'directory';
+    } else if (letter === '0' || letter === '\0') {
+      type = 'file';
+    }
     // Some programs write the size of the directory itself; there is no content behind it.
     this.#setContent(type === 'directory' ? 0 : header.size);
     return { name, type, typeLetter: letter, mode: header.mode };
@@ -95,31 +104,45 @@ export class TarReader {
     const left = this.#contentLeft;
     const padding = this.#padding;
     this.#setContent(0);
-    if ((await this.#input.skip(left)) < left) throw unexpectedEnd();
+    if ((await this.#input.skip(left)) < left) {
+      throw unexpectedEnd();
+    }
     return (await this.#input.skip(padding)) === padding;
   }
 
   async #readHeaderBlock(): Promise<Buffer | undefined> {
     const block = await this.#readBlock();
-    if (block === undefined || !isZero(block)) return block;
+    if (block === undefined || !isZero(block)) {
+      return block;
+    }
     const second = await this.#readBlock();
-    if (second !== undefined && !isZero(second)) throw invalidHeader();
+    if (second !== undefined && !isZero(second)) {
+      throw invalidHeader();
+    }
     return undefined;
   }
 
   async #readBlock(): Promise<Buffer | undefined> {
     const block = await this.#input.exactly(blockBytes);
-    if (block.length === 0) return undefined;
-    if (block.length < blockBytes) throw unexpectedEnd();
+    if (block.length === 0) {
+      return undefined;
+    }
+    if (block.length < blockBytes) {
+      throw unexpectedEnd();
+    }
     return block;
   }
 
   /** Content of a header that belongs to the entry behind it. */
   async #readSpecial(block: Buffer): Promise<Buffer> {
     const { size } = decode(block, undefined);
-    if (size > longestSpecial) throw new ArchiveError('archive/tar: header field too long');
+    if (size > longestSpecial) {
+      throw new ArchiveError('archive/tar: header field too long');
+    }
     const bytes = await this.#input.exactly(size);
-    if (bytes.length < size) throw unexpectedEnd();
+    if (bytes.length < size) {
+      throw unexpectedEnd();
+    }
     this.#setContent(size);
     this.#contentLeft = 0;
     return bytes;
@@ -136,15 +159,21 @@ function decode(block: Buffer, paxSize: number | undefined): { readonly size: nu
     throw invalidHeader();
   }
   const { cksumValid, size, mode } = header;
-  if (!cksumValid || (size === undefined && !isBlank(block, 124, 136))) throw invalidHeader();
-  if (mode === undefined && !isBlank(block, 100, 108)) throw invalidHeader();
+  if (!cksumValid || (size === undefined && !isBlank(block, 124, 136))) {
+    throw invalidHeader();
+  }
+  if (mode === undefined && !isBlank(block, 100, 108)) {
+    throw invalidHeader();
+  }
   return { size: size ?? 0, mode: (mode ?? 0) & 0o7777 };
 }
 
 /** Name of v7, with the prefix of ustar (131 bytes in the dialect of star). */
 function nameInBlock(block: Buffer): Buffer {
   const name = untilNul(block.subarray(0, 100));
-  if (block.toString('latin1', 257, 263) !== 'ustar\0') return name;
+  if (block.toString('latin1', 257, 263) !== 'ustar\0') {
+    return name;
+  }
   const star = block.toString('latin1', 508, 512) === 'tar\0';
   const prefix = untilNul(block.subarray(345, star ? 476 : 500));
   return prefix.length === 0 ? name : Buffer.concat([prefix, Buffer.from('/'), name]);

@@ -1,6 +1,6 @@
 /** `git worktree add` without the files (spec git.md §6.4.3). */
 import { lstat, rmdir } from 'node:fs/promises';
-import type { CommandResult } from '../command.ts';
+import type { CommandResult } from '../base/run-command.ts';
 import type { Deadline } from './deadline.ts';
 import type { Repository } from './repository.ts';
 import type { Start } from './start-commit.ts';
@@ -37,10 +37,14 @@ export async function addWithoutFiles(repository: Repository, request: AddReques
     repository.run(['worktree', 'add', ...args], { mayRunPrograms: true, timeoutMs });
 
   const refusal = await attach(repository, request, run);
-  if (refusal === 'attached') return { branch: existingBranch, attached: true, timedOut: false };
+  if (refusal === 'attached') {
+    return { branch: existingBranch, attached: true, timedOut: false };
+  }
   const commit = start.commit === undefined ? [] : [start.commit];
   const added = await run(['--no-track', '--no-checkout', '-b', branchName, '--', worktreePath, ...commit]);
-  if (added.failure === undefined) return { branch: branchName, attached: false, timedOut: false };
+  if (added.failure === undefined) {
+    return { branch: branchName, attached: false, timedOut: false };
+  }
   if (rows.timeoutEndsAdd && added.timedOut && deadline.hasPassed) {
     return { branch: branchName, attached: false, timedOut: true };
   }
@@ -59,15 +63,23 @@ async function attach(
   const { existingBranch, worktreePath, worktree } = request;
   // A name with a leading dash is no branch git would make, and `-` means another one.
   const isName = existingBranch !== '' && !existingBranch.startsWith('-');
-  if (!repository.program.services.profile.git.create.existingBranch || !isName) return undefined;
-  if (!(await repository.test(['show-ref', '--verify', `refs/heads/${existingBranch}`]))) return undefined;
+  if (!repository.program.services.profile.git.create.existingBranch || !isName) {
+    return undefined;
+  }
+  if (!(await repository.test(['show-ref', '--verify', `refs/heads/${existingBranch}`]))) {
+    return undefined;
+  }
   const before = await lstat(worktree);
   const attached = await run(['--no-checkout', '--', worktreePath, existingBranch]);
-  if (attached.failure === undefined) return 'attached';
+  if (attached.failure === undefined) {
+    return 'attached';
+  }
   const text = shownText(repository, attached);
   const after = await lstat(worktree).catch(() => undefined);
   // Somebody else's folder is not ours to add to.
-  if (after?.dev !== before.dev || after.ino !== before.ino) throw addFailed(text);
+  if (after?.dev !== before.dev || after.ino !== before.ino) {
+    throw addFailed(text);
+  }
   return `(attaching to the existing branch ${existingBranch} was refused first: ${text})`;
 }
 

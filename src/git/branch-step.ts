@@ -19,7 +19,9 @@ const deleteGraceMs = 5_000;
 
 /** Deletes the branch when another local branch or a remote-tracking ref reaches its tip. Tags do not count. */
 export function branchStep(repository: Repository, commonDirectory: string, branch: string): Promise<BranchOutcome> {
-  if (branch === '' || /^[-+]/.test(branch)) return Promise.resolve({ state: 'gone' });
+  if (branch === '' || /^[-+]/.test(branch)) {
+    return Promise.resolve({ state: 'gone' });
+  }
   return repository.program.branchTurns.take(commonDirectory, () => deleteIfReached(repository, branch));
 }
 
@@ -32,14 +34,18 @@ async function deleteIfReached(repository: Repository, branch: string): Promise<
     ['for-each-ref', `--count=${mostBranches + 1}`, '--format=%(objectname)%00%(refname)%00%(symref)', 'refs/heads/'],
     limit(),
   );
-  if (listed.failure !== undefined) return { state: 'unchecked', failure: listed.failure };
+  if (listed.failure !== undefined) {
+    return { state: 'unchecked', failure: listed.failure };
+  }
   const branches = linesOf(listed.stdout).map((line) => {
     const [tip = '', name = '', target = ''] = line.split('\0');
     return { tip, name, isSymbolic: target !== '' };
   });
   const sameButForCase = branches.some(({ name }) => name !== ref && name.toLowerCase() === ref.toLowerCase());
   // More than could be looked at, or names that one file system may hold for the same.
-  if (branches.length > mostBranches || sameButForCase) return { state: 'unchecked', failure: undefined };
+  if (branches.length > mostBranches || sameButForCase) {
+    return { state: 'unchecked', failure: undefined };
+  }
 
   const found = branches.find(({ name }) => name === ref);
   if (found === undefined) {
@@ -56,8 +62,12 @@ async function deleteIfReached(repository: Repository, branch: string): Promise<
       input: Buffer.from(others.map(({ name }) => `^${name}\n`).join('')),
     },
   );
-  if (unreached.failure !== undefined) return { state: 'unchecked', failure: unreached.failure };
-  if (unreached.stdout.length > 0) return { state: 'unique' };
+  if (unreached.failure !== undefined) {
+    return { state: 'unchecked', failure: unreached.failure };
+  }
+  if (unreached.stdout.length > 0) {
+    return { state: 'unique' };
+  }
 
   const deleted = await repository.run(['update-ref', '--no-deref', '-d', ref, found.tip], {
     mayRunPrograms: true,

@@ -1,6 +1,6 @@
 /** `git.list_branches` (spec git.md §5). */
-import { RpcError } from '../rpc/errors.ts';
-import type { ResultObject } from '../rpc/json.ts';
+import { RpcError } from '../doors/rpc/errors.ts';
+import type { ResultObject } from '../wire/json.ts';
 import { NoRepository } from './failures.ts';
 import type { GitProgram } from './git-program.ts';
 import { placeOf } from './managed.ts';
@@ -23,7 +23,9 @@ export async function listBranches(program: GitProgram, path: string): Promise<R
   try {
     ({ repository } = await openRepository(program, path));
   } catch (error) {
-    if (error instanceof NoRepository) return noRepository;
+    if (error instanceof NoRepository) {
+      return noRepository;
+    }
     throw error;
   }
   const [isRepository, names] = await Promise.all([
@@ -31,7 +33,11 @@ export async function listBranches(program: GitProgram, path: string): Promise<R
     // Not %(refname:short): that says `heads/main` where a tag `main` exists.
     repository.run(['for-each-ref', '--format=%(refname:lstrip=2)', 'refs/heads/']),
   ]);
-  if (!isRepository) return noRepository;
-  if (names.failure !== undefined) throw new RpcError('internal', names.failure);
+  if (!isRepository) {
+    return noRepository;
+  }
+  if (names.failure !== undefined) {
+    throw new RpcError('internal', names.failure);
+  }
   return { isRepo: true, branches: linesOf(names.stdout) };
 }

@@ -2,7 +2,7 @@
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { CommandResult } from '../command.ts';
+import type { CommandResult } from '../base/run-command.ts';
 import type { Repository } from './repository.ts';
 
 /** How long something that git started may keep git's output open after git's own end. */
@@ -40,7 +40,9 @@ export async function checkOut(repository: Repository, request: CheckoutRequest)
       timeoutMs: request.timeoutMs,
       outputGraceMs,
     });
-    if (result.failure !== undefined) return result;
+    if (result.failure !== undefined) {
+      return result;
+    }
     const index = await open(join(request.entry, 'index'), 'wx', 0o666);
     try {
       await index.writeFile(await readFile(indexFile));

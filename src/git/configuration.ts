@@ -54,12 +54,20 @@ function endOf(output: Buffer, byte: number, from: number): number {
 export function hookNamePins(entries: readonly ConfigEntry[]): ConfigPin[] {
   const names = new Names();
   for (const { key } of entries) {
-    if (key.length > limits.keyBytes) throw new CannotPin('a configuration key is longer than the listing reads');
+    if (key.length > limits.keyBytes) {
+      throw new CannotPin('a configuration key is longer than the listing reads');
+    }
     const name = middlePart(key, 'hook');
-    if (name !== undefined) names.add(name);
+    if (name !== undefined) {
+      names.add(name);
+    }
   }
-  if (names.count > limits.names) throw new CannotPin('too many configured hooks to pin');
-  if (names.bytes > limits.nameBytes) throw new CannotPin('configured hook names exceed the aggregate pin byte bound');
+  if (names.count > limits.names) {
+    throw new CannotPin('too many configured hooks to pin');
+  }
+  if (names.bytes > limits.nameBytes) {
+    throw new CannotPin('configured hook names exceed the aggregate pin byte bound');
+  }
   return names.list('hook').flatMap((name): ConfigPin[] => [
     [`hook.${name}.enabled`, 'false'],
     [`hook.${name}.event`, ''],
@@ -84,11 +92,17 @@ export function repositoryProgramPins(entries: readonly ConfigEntry[]): ConfigPi
   const filters = new Names();
   const pinned = new Set<string>();
   for (const { scope, key } of entries) {
-    if (!isOfRepository(scope)) continue;
+    if (!isOfRepository(scope)) {
+      continue;
+    }
     const text = key.toString('latin1');
-    if (singlePrograms.has(text)) pinned.add(text);
+    if (singlePrograms.has(text)) {
+      pinned.add(text);
+    }
     const name = middlePart(key, 'filter');
-    if (name !== undefined && filterPrograms.includes(lastPart(text))) filters.add(name);
+    if (name !== undefined && filterPrograms.includes(lastPart(text))) {
+      filters.add(name);
+    }
   }
   if (filters.count > limits.names || filters.bytes > limits.nameBytes) {
     throw new CannotPin('the repository configures more filters than can be switched off');
@@ -104,7 +118,9 @@ export function repositoryProgramPins(entries: readonly ConfigEntry[]): ConfigPi
       pins.push([`filter.${name}.${program}`, value ?? '']);
     }
     // Without a program a required filter would be an error instead of no filter.
-    if (!usersOwn) pins.push([`filter.${name}.required`, 'false']);
+    if (!usersOwn) {
+      pins.push([`filter.${name}.required`, 'false']);
+    }
   }
   return pins;
 }
@@ -118,7 +134,9 @@ function isOfRepository(scope: string | undefined): boolean {
 function middlePart(key: Buffer, section: string): Buffer | undefined {
   const first = key.indexOf(0x2e);
   const last = key.lastIndexOf(0x2e);
-  if (first < 0 || first === last || key.toString('latin1', 0, first) !== section) return undefined;
+  if (first < 0 || first === last || key.toString('latin1', 0, first) !== section) {
+    return undefined;
+  }
   return key.subarray(first + 1, last);
 }
 
@@ -137,7 +155,9 @@ class Names {
 
   add(name: Buffer): void {
     const key = name.toString('latin1');
-    if (this.#names.has(key)) return;
+    if (this.#names.has(key)) {
+      return;
+    }
     this.#names.set(key, name);
     this.bytes += name.length;
   }
@@ -145,7 +165,9 @@ class Names {
   /** @throws CannotPin for a name that no environment variable of ours can carry as it is */
   list(section: string): string[] {
     return [...this.#names.values()].map((name) => {
-      if (!isUtf8(name)) throw new CannotPin(`the name of a configured ${section} is not UTF-8`);
+      if (!isUtf8(name)) {
+        throw new CannotPin(`the name of a configured ${section} is not UTF-8`);
+      }
       return name.toString();
     });
   }

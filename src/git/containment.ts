@@ -19,7 +19,9 @@ export function checkSpelling(
   host: GitHost,
   remedy: string = byAbsolutePath,
 ): void {
-  if (!paths.isAbsolute(path)) throw refusing(verb, `${path} is a relative path; ${remedy}`);
+  if (!paths.isAbsolute(path)) {
+    throw refusing(verb, `${path} is a relative path; ${remedy}`);
+  }
   if (componentsOf(path).includes('..')) {
     throw refusing(verb, `${path} contains a ".." component; ${remedy}`);
   }
@@ -51,8 +53,12 @@ export async function checkContained(verb: Verb, path: string, baseRepo: string,
   for (let at = base; above.length > 0; ) {
     at = join(at, above.shift() ?? '');
     const found = await entryAt(at);
-    if (found === undefined) return;
-    if (found.isSymbolicLink()) throw symlinked(verb, at);
+    if (found === undefined) {
+      return;
+    }
+    if (found.isSymbolicLink()) {
+      throw symlinked(verb, at);
+    }
   }
 }
 
@@ -87,7 +93,9 @@ export async function createContained(path: string, baseRepo: string, services: 
 /** A new worktree never goes where something is. @throws WorktreeFailure */
 export async function refuseExisting(path: string, services: GitServices): Promise<void> {
   const found = await entryAt(services.platform.paths.clean(path));
-  if (found !== undefined) throw await exists(path, services);
+  if (found !== undefined) {
+    throw await exists(path, services);
+  }
 }
 
 /** Makes the worktree's own folder. @throws WorktreeFailure */
@@ -100,7 +108,9 @@ export async function createLeaf(
   try {
     await folder.createFolder(Buffer.from(name), 0o777);
   } catch (error) {
-    if ((error as SystemCallError).code === 'EEXIST') throw await exists(path, services);
+    if ((error as SystemCallError).code === 'EEXIST') {
+      throw await exists(path, services);
+    }
     throw noParent((error as Error).message);
   }
 }
@@ -123,14 +133,20 @@ async function openOrCreate(folder: FolderHandle, name: string, path: string): P
       return await folder.openFolder(bytes);
     } catch (error) {
       const { code, message } = error as SystemCallError;
-      if (code === 'ENOTDIR' || code === 'ELOOP') throw await inTheWay(path);
-      if (code !== 'ENOENT') throw noParent(message);
+      if (code === 'ENOTDIR' || code === 'ELOOP') {
+        throw await inTheWay(path);
+      }
+      if (code !== 'ENOENT') {
+        throw noParent(message);
+      }
     }
     try {
       await folder.createFolder(bytes, 0o755);
     } catch (error) {
       // Somebody else was faster: look at what they made.
-      if ((error as SystemCallError).code !== 'EEXIST') throw noParent((error as Error).message);
+      if ((error as SystemCallError).code !== 'EEXIST') {
+        throw noParent((error as Error).message);
+      }
     }
   }
 }

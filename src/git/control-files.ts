@@ -33,9 +33,13 @@ export async function openRegular(
     file = await open(path, withoutWaiting | (options.followLinks ? 0 : withoutFollowing));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'ENOENT' || code === 'ENOTDIR') return { state: 'missing' };
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      return { state: 'missing' };
+    }
     // A link where none is followed (ELOOP, on some systems EMLINK), a socket (ENXIO), a folder (Windows).
-    if (['ELOOP', 'EMLINK', 'ENXIO', 'EISDIR'].includes(code)) return { state: 'notRegular' };
+    if (['ELOOP', 'EMLINK', 'ENXIO', 'EISDIR'].includes(code)) {
+      return { state: 'notRegular' };
+    }
     return { state: 'failed', reason: paths.reason(error) };
   }
   const status = await file.stat();
@@ -52,7 +56,9 @@ export async function openRegular(
 
 export async function readSmallFile(path: string, paths: Paths, options: ReadOptions = {}): Promise<SmallFile> {
   const opened = await openRegular(path, paths, options);
-  if (opened.state !== 'open') return opened;
+  if (opened.state !== 'open') {
+    return opened;
+  }
   const { file } = opened;
   try {
     const most = options.maxBytes ?? smallFileBytes;
@@ -60,11 +66,15 @@ export async function readSmallFile(path: string, paths: Paths, options: ReadOpt
     let length = 0;
     while (length < buffer.length) {
       const { bytesRead } = await file.read(buffer, length, buffer.length - length, length);
-      if (bytesRead === 0) break;
+      if (bytesRead === 0) {
+        break;
+      }
       length += bytesRead;
     }
     // It grew while it was read: nothing git wrote.
-    if (length > most) return { state: 'tooLarge' };
+    if (length > most) {
+      return { state: 'tooLarge' };
+    }
     return { state: 'read', bytes: buffer.subarray(0, length) };
   } catch (error) {
     return { state: 'failed', reason: paths.reason(error) };

@@ -35,20 +35,30 @@ export class Copies implements AsyncDisposable {
   async copy(path: Buffer, existing: 'keep' | 'replace'): Promise<void> {
     const names = split(path);
     // Nothing git or a folder listing names so; but nothing may ever be written elsewhere.
-    if (names.some((name) => name.length === 0 || name.equals(dot) || name.equals(dotDot))) return;
+    if (names.some((name) => name.length === 0 || name.equals(dot) || name.equals(dotDot))) {
+      return;
+    }
     const name = names.pop();
-    if (name === undefined) return;
+    if (name === undefined) {
+      return;
+    }
     const source = await openRegular(Buffer.concat([this.#source, path]), this.#services.platform.paths, {
       maxBytes: Number.MAX_SAFE_INTEGER,
     });
-    if (source.state !== 'open') return;
+    if (source.state !== 'open') {
+      return;
+    }
     try {
       const folder = await this.#folder(names);
-      if (existing === 'replace') await folder.removeFile(name);
+      if (existing === 'replace') {
+        await folder.removeFile(name);
+      }
       const target = await folder.createFile(name, 0o666, 'new');
       const complete = await this.#fill(target, source.file);
       // A file that looks whole and is not would be worse than none.
-      if (!complete) await folder.removeFile(name);
+      if (!complete) {
+        await folder.removeFile(name);
+      }
     } catch {
       // This one stays out.
     } finally {
@@ -60,7 +70,9 @@ export class Copies implements AsyncDisposable {
     try {
       for (;;) {
         const { bytesRead } = await source.read(this.#piece, 0, this.#piece.length, null);
-        if (bytesRead === 0) break;
+        if (bytesRead === 0) {
+          break;
+        }
         await target.write(this.#piece.subarray(0, bytesRead));
       }
       await target.close();
@@ -78,7 +90,9 @@ export class Copies implements AsyncDisposable {
 
   async #folder(names: readonly Buffer[]): Promise<FolderHandle> {
     let common = 0;
-    while (common < names.length && names[common]?.equals(this.#open[common]?.name ?? nothing)) common++;
+    while (common < names.length && names[common]?.equals(this.#open[common]?.name ?? nothing)) {
+      common++;
+    }
     await this.#closeTo(common);
     let at = this.#open[common - 1]?.folder ?? this.#target;
     for (const name of names.slice(common)) {
@@ -89,7 +103,9 @@ export class Copies implements AsyncDisposable {
   }
 
   async #closeTo(depth: number): Promise<void> {
-    for (const { folder } of this.#open.splice(depth)) await folder.close();
+    for (const { folder } of this.#open.splice(depth)) {
+      await folder.close();
+    }
   }
 }
 
@@ -101,7 +117,9 @@ async function openOrCreate(folder: FolderHandle, name: Buffer): Promise<FolderH
   try {
     return await folder.openFolder(name);
   } catch (error) {
-    if ((error as { code?: string }).code !== 'ENOENT') throw error;
+    if ((error as { code?: string }).code !== 'ENOENT') {
+      throw error;
+    }
     await folder.createFolder(name, 0o777);
     return folder.openFolder(name);
   }
@@ -112,7 +130,9 @@ function split(path: Buffer): Buffer[] {
   for (let at = 0; ; ) {
     const end = path.indexOf(slash, at);
     names.push(path.subarray(at, end < 0 ? path.length : end));
-    if (end < 0) return names;
+    if (end < 0) {
+      return names;
+    }
     at = end + 1;
   }
 }

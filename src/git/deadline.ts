@@ -15,7 +15,9 @@ export class Deadline {
   }
 
   start(): void {
-    if (this.isSet) this.#at = performance.now() + Number(this.#timeoutMs);
+    if (this.isSet) {
+      this.#at = performance.now() + Number(this.#timeoutMs);
+    }
   }
 
   /** `undefined`: no limit. At least 1, because 0 means none to the runner. */

@@ -20,7 +20,9 @@ export async function entryNames(commonDirectory: string): Promise<string[] | un
  */
 export async function recordOf(entry: string, paths: Paths): Promise<string | undefined> {
   const record = (await readSmallText(join(entry, 'gitdir'), paths))?.trim();
-  if (record === undefined || record === '') return undefined;
+  if (record === undefined || record === '') {
+    return undefined;
+  }
   return isAbsolute(record) ? normalize(record) : join(entry, record);
 }
 
@@ -55,12 +57,20 @@ export type DotGit =
 export async function dotGitOf(worktree: string, paths: Paths): Promise<DotGit> {
   const file = join(worktree, '.git');
   const found = await entryAt(file);
-  if (found === undefined) return { state: 'missing' };
-  if (!found.isFile()) return { state: 'notRegular' };
+  if (found === undefined) {
+    return { state: 'missing' };
+  }
+  if (!found.isFile()) {
+    return { state: 'notRegular' };
+  }
   const named = /^gitdir:(.*)$/s.exec((await readSmallText(file, paths)) ?? '')?.[1]?.trim();
-  if (named === undefined || named === '') return { state: 'noGitDirectory' };
+  if (named === undefined || named === '') {
+    return { state: 'noGitDirectory' };
+  }
   const gitDirectory = isAbsolute(named) ? normalize(named) : join(worktree, named);
   const parent = dirname(gitDirectory);
-  if (basename(parent) !== 'worktrees') return { state: 'elsewhere', gitDirectory };
+  if (basename(parent) !== 'worktrees') {
+    return { state: 'elsewhere', gitDirectory };
+  }
   return { state: 'entry', gitDirectory, common: dirname(parent), name: gitDirectory.slice(parent.length + 1) };
 }

@@ -37,7 +37,9 @@ export function checkExternalSpelling(verb: Verb, external: ExternalPath, servic
   }
   checkSpelling(verb, root, paths, host, 'choose the worktree location by its absolute path, without ".."');
   checkSpelling(verb, path, paths, host);
-  if (testsAll(services)) checkSpelling(verb, baseRepo, paths, host);
+  if (testsAll(services)) {
+    checkSpelling(verb, baseRepo, paths, host);
+  }
   if (levels(external, services) === undefined) {
     throw refusing(verb, `${path} is not <worktree location>/<directory>/<name> beneath ${root}`);
   }
@@ -52,7 +54,9 @@ export function checkExternalSpelling(verb: Verb, external: ExternalPath, servic
 /** Test 4: not in the repository, by the spelling. @throws WorktreeFailure */
 export function checkOutsideRepository(verb: Verb, external: ExternalPath, services: GitServices): void {
   const { paths } = services.platform;
-  if (!testsAll(services)) return;
+  if (!testsAll(services)) {
+    return;
+  }
   const { root, baseRepo } = external;
   if (paths.isWithin(paths.clean(root), resolve(baseRepo))) {
     throw refusing(
@@ -64,14 +68,18 @@ export function checkOutsideRepository(verb: Verb, external: ExternalPath, servi
 
 /** Test 5: who could change the folders above the root. @throws WorktreeFailure */
 export async function checkWayToRoot(external: ExternalPath, services: GitServices): Promise<void> {
-  if (!testsAll(services)) return;
+  if (!testsAll(services)) {
+    return;
+  }
   const { root } = external;
   const { paths, git: host } = services.platform;
   const spelled = paths.clean(root);
   const ways = [spelled, await realWay(spelled)];
   for (const directory of new Set(ways.flatMap(ancestors))) {
     const found = await targetOf(directory);
-    if (found === undefined) continue;
+    if (found === undefined) {
+      continue;
+    }
     if (found.uid !== host.userId() && found.uid !== 0) {
       throw refusing(
         'create',
@@ -91,7 +99,9 @@ export async function checkWayToRoot(external: ExternalPath, services: GitServic
 /** Test 6: not in the repository nor in one of its worktrees, by where the root really leads. @throws WorktreeFailure */
 export async function checkLeadsOutside(verb: Verb, external: ExternalPath, repository: Repository): Promise<void> {
   const { services } = repository.program;
-  if (!testsAll(services)) return;
+  if (!testsAll(services)) {
+    return;
+  }
   const { root, baseRepo } = external;
   const { paths } = services.platform;
   const at = await realWay(paths.clean(root));
@@ -103,10 +113,14 @@ export async function checkLeadsOutside(verb: Verb, external: ExternalPath, repo
     );
   }
   const listed = await repository.run(['worktree', 'list', '--porcelain', '-z']);
-  if (listed.failure !== undefined) return;
+  if (listed.failure !== undefined) {
+    return;
+  }
   for (const line of listed.stdout.toString().split('\0')) {
     const worktree = /^worktree (.*)$/s.exec(line)?.[1];
-    if (worktree === undefined) continue;
+    if (worktree === undefined) {
+      continue;
+    }
     const place = await realpath(worktree).catch(() => worktree);
     if (paths.isWithin(at, place)) {
       throw refusing(
@@ -119,11 +133,15 @@ export async function checkLeadsOutside(verb: Verb, external: ExternalPath, repo
 
 /** Test 7: in no checkout at all. @throws WorktreeFailure */
 export async function checkOutsideCheckouts(external: ExternalPath, services: GitServices): Promise<void> {
-  if (!testsAll(services)) return;
+  if (!testsAll(services)) {
+    return;
+  }
   const { root } = external;
   const { paths } = services.platform;
   const spelled = paths.clean(root);
-  if (await loops(spelled)) throw refusing('create', `${root} passes through too many symbolic links (a loop?)`);
+  if (await loops(spelled)) {
+    throw refusing('create', `${root} passes through too many symbolic links (a loop?)`);
+  }
   const real = await realWay(spelled);
   for (const directory of new Set([...ancestors(spelled), spelled, ...ancestors(real), real])) {
     if ((await entryAt(join(directory, '.git'))) !== undefined) {
@@ -141,7 +159,9 @@ export async function checkRootItself(external: ExternalPath, services: GitServi
   const { git: host, paths } = services.platform;
   const found = await targetOf(paths.clean(root));
   if (found !== undefined) {
-    if (!found.isDirectory()) throw noParent(`${root} is not a directory`);
+    if (!found.isDirectory()) {
+      throw noParent(`${root} is not a directory`);
+    }
     if (found.uid !== host.userId()) {
       throw refusing(
         'create',
@@ -160,7 +180,9 @@ export async function checkRootItself(external: ExternalPath, services: GitServi
   await checkDirectoryLink('create', directory);
   const inner = await entryAt(directory);
   if (inner !== undefined) {
-    if (!inner.isDirectory()) throw noParent(`${directory} is not a directory`);
+    if (!inner.isDirectory()) {
+      throw noParent(`${directory} is not a directory`);
+    }
     if (testsAll(services) && (await entryAt(join(directory, '.git'))) !== undefined) {
       throw refusing(
         'create',
@@ -193,12 +215,15 @@ export async function createExternal(external: ExternalPath, services: GitServic
   const { files, paths } = services.platform;
   const root = paths.clean(external.root);
   const names = levels(external, services);
-  if (names === undefined) throw new Error('createExternal before checkExternalSpelling');
+  if (names === undefined) {
+    throw new Error('createExternal before checkExternalSpelling');
+  }
   try {
     await (await files.createFolders(root)).close();
   } catch (error) {
-    if ((error as SystemCallError).code !== 'EEXIST')
+    if ((error as SystemCallError).code !== 'EEXIST') {
       throw noParent(`mkdirat ${basename(root)}: ${paths.reason(error)}`);
+    }
   }
   const top = await files.openFolder(await realpath(root)).catch((error: Error) => {
     throw noParent(error.message);
@@ -207,7 +232,9 @@ export async function createExternal(external: ExternalPath, services: GitServic
     const [directory, leaf] = names;
     const path = join(root, directory);
     await top.createFolder(Buffer.from(directory)).catch((error: SystemCallError) => {
-      if (error.code !== 'EEXIST') throw noParent(error.message);
+      if (error.code !== 'EEXIST') {
+        throw noParent(error.message);
+      }
     });
     const folder = await top.openFolder(Buffer.from(directory)).catch(async (error: SystemCallError) => {
       await checkDirectoryLink('create', path);
@@ -234,7 +261,9 @@ async function mark(folder: FolderHandle, path: string): Promise<void> {
     }
   } catch (error) {
     const { code, message } = error as SystemCallError;
-    if (code === 'EEXIST') return;
+    if (code === 'EEXIST') {
+      return;
+    }
     const reason = message.replace(/^.*?: /s, '');
     throw new WorktreeFailure(
       `failed to create parent directory: cannot mark ${path} as a worktree location: openat ${markerName}: ${reason}`,
@@ -252,7 +281,9 @@ function levels(external: ExternalPath, services: GitServices): [directory: stri
   const { paths } = services.platform;
   const root = paths.clean(external.root);
   const path = paths.clean(external.path);
-  if (!paths.isWithin(path, root)) return undefined;
+  if (!paths.isWithin(path, root)) {
+    return undefined;
+  }
   const [directory, name, ...more] = componentsOf(relative(root, path));
   return directory !== undefined && name !== undefined && more.length === 0 ? [directory, name] : undefined;
 }
@@ -278,8 +309,12 @@ async function loops(path: string): Promise<boolean> {
 function writers(mode: number, gid: number, services: GitServices): string | undefined {
   const group = (mode & 0o020) !== 0 && !services.platform.git.isPrivateGroup(gid);
   const others = (mode & 0o002) !== 0;
-  if (group && others) return 'its group and every user on this host';
-  if (others) return 'every user on this host';
+  if (group && others) {
+    return 'its group and every user on this host';
+  }
+  if (others) {
+    return 'every user on this host';
+  }
   return group ? 'its group' : undefined;
 }
 

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CommandResult, runCommand } from '../command.ts';
+import { type CommandResult, runCommand } from '../base/run-command.ts';
 import {
   type ConfigPin,
   type HardeningSet,

@@ -42,7 +42,9 @@ export function hardenedOptions(request: OptionsRequest, host: GitHost): string[
     // GIT_GRAFT_FILE makes git print eight lines of advice, which would fill the texts clients get to see.
     'advice.graftFileDeprecated=false',
   ];
-  if (request.set === 'heavy') settings.push('core.attributesFile=/dev/null');
+  if (request.set === 'heavy') {
+    settings.push('core.attributesFile=/dev/null');
+  }
   return settings.flatMap((setting) => ['-c', setting]);
 }
 
@@ -78,16 +80,26 @@ export function hardenedEnvironment(
     ['GIT_NO_REPLACE_OBJECTS', '1'],
     ['GIT_GRAFT_FILE', nullDevice],
   ];
-  if (request.set === 'heavy') added.push(['GIT_NO_LAZY_FETCH', '1'], ['GIT_ASKPASS', '']);
-  if (request.commonDirectory !== undefined) added.push(['GIT_COMMON_DIR', request.commonDirectory]);
+  if (request.set === 'heavy') {
+    added.push(['GIT_NO_LAZY_FETCH', '1'], ['GIT_ASKPASS', '']);
+  }
+  if (request.commonDirectory !== undefined) {
+    added.push(['GIT_COMMON_DIR', request.commonDirectory]);
+  }
   if (request.pins !== undefined) {
     added.push(...configCount([...(request.inheritedPairs ?? []), ...hookPins, ...request.pins]));
   } else if (keepsPairs) {
     added.push(...configCount(request.inheritedPairs ?? []));
   }
-  if (request.statusLike) added.push(['GIT_OPTIONAL_LOCKS', '0']);
-  if (request.indexFile !== undefined) added.push(['GIT_INDEX_FILE', request.indexFile]);
-  if (request.untranslated) added.push(['LC_ALL', 'C'], ['LANGUAGE', 'C']);
+  if (request.statusLike) {
+    added.push(['GIT_OPTIONAL_LOCKS', '0']);
+  }
+  if (request.indexFile !== undefined) {
+    added.push(['GIT_INDEX_FILE', request.indexFile]);
+  }
+  if (request.untranslated) {
+    added.push(['LC_ALL', 'C'], ['LANGUAGE', 'C']);
+  }
 
   const dropped = [...redirectingVariables, ...(keepsPairs ? configVariables : []), ...added.map(([name]) => name)];
   return [...inherited.filter(([name]) => !dropped.some((other) => host.sameVariable(name, other))), ...added];
@@ -110,9 +122,13 @@ function configCount(pairs: readonly ConfigPin[]): Variable[] {
 }
 
 function allowedProtocols(inherited: readonly Variable[], set: HardeningSet, narrowsInherited: boolean): string {
-  if (set === 'heavy') return noProtocol;
+  if (set === 'heavy') {
+    return noProtocol;
+  }
   const own = inherited.find(([name]) => name === 'GIT_ALLOW_PROTOCOL');
-  if (!narrowsInherited || own === undefined) return 'https:ssh';
+  if (!narrowsInherited || own === undefined) {
+    return 'https:ssh';
+  }
   return own[1]
     .split(':')
     .filter((name) => name === 'https' || name === 'ssh')

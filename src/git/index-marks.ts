@@ -12,16 +12,22 @@ const overlap = 4;
  */
 export async function mayNameSubmodules(index: string, paths: Paths): Promise<boolean> {
   const opened = await openRegular(index, paths, { maxBytes: Number.MAX_SAFE_INTEGER, followLinks: true });
-  if (opened.state !== 'open') return opened.state !== 'missing';
+  if (opened.state !== 'open') {
+    return opened.state !== 'missing';
+  }
   const { file } = opened;
   try {
     const piece = Buffer.alloc(1_048_576 + overlap);
     let kept = 0;
     for (;;) {
       const { bytesRead } = await file.read(piece, kept, piece.length - kept, null);
-      if (bytesRead === 0) return false;
+      if (bytesRead === 0) {
+        return false;
+      }
       const seen = piece.subarray(0, kept + bytesRead);
-      if (hasSubmoduleMode(seen) || extensions.some((mark) => seen.includes(mark))) return true;
+      if (hasSubmoduleMode(seen) || extensions.some((mark) => seen.includes(mark))) {
+        return true;
+      }
       kept = Math.min(overlap, seen.length);
       seen.copy(piece, 0, seen.length - kept);
     }
@@ -33,7 +39,9 @@ export async function mayNameSubmodules(index: string, paths: Paths): Promise<bo
 /** The mode of a submodule, 0o160000, as an index writes it. Looked for by its third byte: an index is full of zeros. */
 function hasSubmoduleMode(bytes: Buffer): boolean {
   for (let at = bytes.indexOf(0xe0, 2); at >= 0; at = bytes.indexOf(0xe0, at + 1)) {
-    if (bytes[at - 2] === 0 && bytes[at - 1] === 0 && bytes[at + 1] === 0) return true;
+    if (bytes[at - 2] === 0 && bytes[at - 1] === 0 && bytes[at + 1] === 0) {
+      return true;
+    }
   }
   return false;
 }

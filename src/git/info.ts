@@ -1,5 +1,5 @@
 /** `git.info` (spec git.md §3). */
-import type { ResultObject } from '../rpc/json.ts';
+import type { ResultObject } from '../wire/json.ts';
 import { NoRepository } from './failures.ts';
 import type { GitProgram } from './git-program.ts';
 import { openRepository, type Trusted } from './open.ts';
@@ -18,14 +18,18 @@ export async function info(program: GitProgram, path: string): Promise<ResultObj
   try {
     trusted = await openRepository(program, path);
   } catch (error) {
-    if (error instanceof NoRepository) return noRepository;
+    if (error instanceof NoRepository) {
+      return noRepository;
+    }
     throw error;
   }
   const { repository, discovery } = trusted;
   const rows = program.services.profile.git.info;
   const walks = rows.root === 'discovery';
   // A bare repository has no work tree to be found.
-  if (walks && discovery?.workTree === undefined) return noRepository;
+  if (walks && discovery?.workTree === undefined) {
+    return noRepository;
+  }
   // None of these needs another's answer, the test for a repository included.
   const [isRepository, root, branch, slug, defaultBranch] = await Promise.all([
     walks ? repository.test(['rev-parse', '--git-dir']) : isInWorkTree(repository),
@@ -34,7 +38,9 @@ export async function info(program: GitProgram, path: string): Promise<ResultObj
     repoSlug(repository, walks ? ['remote', 'get-url', 'origin'] : ['config', '--get', 'remote.origin.url']),
     defaultBranchOf(repository, rows.verifyDefault),
   ]);
-  if (!isRepository) return noRepository;
+  if (!isRepository) {
+    return noRepository;
+  }
   return { isRepo: true, repo: repoName(root, walks), branch, root, repoSlug: slug, defaultBranch };
 }
 
@@ -48,7 +54,9 @@ async function topLevel(repository: Repository): Promise<string | undefined> {
 }
 
 function repoName(root: string | undefined, dropsOptionLike: boolean): string | undefined {
-  if (root === undefined) return undefined;
+  if (root === undefined) {
+    return undefined;
+  }
   const name = lastComponent(root);
   return dropsOptionLike && /^[-+]/.test(name) ? undefined : name;
 }
@@ -60,7 +68,9 @@ async function symbolicBranch(repository: Repository): Promise<string | undefine
 
 async function shownBranch(repository: Repository): Promise<string | undefined> {
   const name = await repository.run(['branch', '--show-current']);
-  if (name.failure !== undefined) return undefined;
+  if (name.failure !== undefined) {
+    return undefined;
+  }
   return lineOf(name) === '' ? detached(repository) : lineOf(name);
 }
 
@@ -76,10 +86,16 @@ async function repoSlug(repository: Repository, question: readonly string[]): Pr
 
 async function defaultBranchOf(repository: Repository, verifies: boolean): Promise<string> {
   const head = await repository.run(['symbolic-ref', '--short', 'refs/remotes/origin/HEAD']);
-  if (head.failure !== undefined) return '';
+  if (head.failure !== undefined) {
+    return '';
+  }
   const name = lineOf(head).replace(/^origin\//, '');
-  if (!verifies) return name;
-  if (name.startsWith('-')) return '';
+  if (!verifies) {
+    return name;
+  }
+  if (name.startsWith('-')) {
+    return '';
+  }
   const commit = `refs/remotes/origin/${name}^{commit}`;
   return (await repository.test(['rev-parse', '--verify', '--quiet', commit])) ? name : '';
 }

@@ -10,7 +10,9 @@ import type { ConfigPin, Variable } from './hardening.ts';
 export function inheritedConfigPairs(inherited: readonly Variable[]): ConfigPin[] {
   const values = new Map(inherited);
   const count = values.get('GIT_CONFIG_COUNT') ?? '';
-  if (count === '') return [];
+  if (count === '') {
+    return [];
+  }
   if (!/^[ \t\n\v\f\r]*\+?[0-9]+$/.test(count)) {
     throw new GitRefusal(notPinned(`inherited GIT_CONFIG_COUNT ${goQuote(count)} is not a count`));
   }

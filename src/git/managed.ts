@@ -30,11 +30,15 @@ export async function placeOf(path: string, host: GitHost): Promise<Place> {
   try {
     realPath = await realpath(absolute);
   } catch {
-    if (isBelowWorktrees(absolute, host)) return { state: 'managed' };
+    if (isBelowWorktrees(absolute, host)) {
+      return { state: 'managed' };
+    }
     return { state: (await isThere(absolute)) ? 'unresolved' : 'missing' };
   }
   for (const spelling of new Set([absolute, realPath])) {
-    if (isBelowWorktrees(spelling, host) || (await isBelowMarker(spelling))) return { state: 'managed' };
+    if (isBelowWorktrees(spelling, host) || (await isBelowMarker(spelling))) {
+      return { state: 'managed' };
+    }
   }
   return { state: 'outside', realPath };
 }
@@ -49,8 +53,12 @@ function isBelowWorktrees(path: string, host: GitHost): boolean {
 async function isBelowMarker(path: string): Promise<boolean> {
   for (let above = dirname(path); ; above = dirname(above)) {
     const marked = await entryAt(join(above, markerName));
-    if (marked !== undefined && (await entryAt(join(above, '.git'))) === undefined) return true;
-    if (dirname(above) === above) return false;
+    if (marked !== undefined && (await entryAt(join(above, '.git'))) === undefined) {
+      return true;
+    }
+    if (dirname(above) === above) {
+      return false;
+    }
   }
 }
 

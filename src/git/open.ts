@@ -17,7 +17,9 @@ export interface Trusted {
 export async function trust(program: GitProgram, directory: string): Promise<Trusted> {
   const { platform, profile } = program.services;
   const discovery = profile.git.trustCheck ? await discover(directory, platform.paths) : undefined;
-  if (profile.git.listing === 'required') inheritedConfigPairs(Object.entries(process.env) as [string, string][]);
+  if (profile.git.listing === 'required') {
+    inheritedConfigPairs(Object.entries(process.env) as [string, string][]);
+  }
   return { repository: new Repository(program, directory, discovery?.commonDirectory), discovery };
 }
 

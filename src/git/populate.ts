@@ -48,7 +48,9 @@ export async function populate(repository: Repository, population: Population): 
         return;
       case 'manifestAndIgnored': {
         const matches = await manifestMatches(repository, source, []);
-        if (matches.length === 0) return;
+        if (matches.length === 0) {
+          return;
+        }
         const ignored = new Set(
           plainLines(await output(repository, source, ['ls-files', ...ignoredFiles, '--exclude-standard'])),
         );
@@ -75,7 +77,9 @@ export async function populate(repository: Repository, population: Population): 
 async function copyAll(copies: Copies, paths: readonly string[]): Promise<void> {
   for (const path of paths) {
     // With a slash at its end: a nested repository, which is not copied.
-    if (!path.endsWith('/')) await copies.copy(Buffer.from(path, 'latin1'), 'keep');
+    if (!path.endsWith('/')) {
+      await copies.copy(Buffer.from(path, 'latin1'), 'keep');
+    }
   }
 }
 
@@ -89,7 +93,9 @@ async function manifestMatches(repository: Repository, source: string, more: rea
     maxBytes: maxManifestBytes,
     followLinks: profile.git.create.populate !== 'bothPasses',
   });
-  if (manifest.state !== 'read') return [];
+  if (manifest.state !== 'read') {
+    return [];
+  }
   // A copy: between this look and git's the file could become a FIFO.
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-git-'));
   try {
@@ -104,7 +110,9 @@ async function manifestMatches(repository: Repository, source: string, more: rea
 
 /** Of these paths the ones that git ignores. */
 async function onlyIgnored(repository: Repository, source: string, paths: readonly string[]): Promise<string[]> {
-  if (paths.length === 0) return [];
+  if (paths.length === 0) {
+    return [];
+  }
   const asked = await repository.run(['check-ignore', '--stdin', '-z'], {
     directory: source,
     statusLike: true,
@@ -117,14 +125,18 @@ async function onlyIgnored(repository: Repository, source: string, paths: readon
 /** The ignored files below `.claude/`, which need no manifest. */
 async function ignoredClaudeFiles(repository: Repository, source: string): Promise<string[]> {
   const folder = join(source, '.claude');
-  if (!(await entryAt(folder))?.isDirectory()) return [];
+  if (!(await entryAt(folder))?.isDirectory()) {
+    return [];
+  }
   const { separator } = repository.program.services.platform.paths;
   const limit = argumentBytes[separator === '\\' ? '\\' : '/'];
   const found: string[] = [];
   let batch: string[] = [];
   let bytes = 0;
   const ask = async () => {
-    if (batch.length === 0) return;
+    if (batch.length === 0) {
+      return;
+    }
     const command = ['ls-files', ...ignoredFiles, '--exclude-standard', '-z', '--', ...batch];
     found.push(...parts(await output(repository, source, command, ['--literal-pathspecs'])));
     batch = [];
@@ -132,8 +144,12 @@ async function ignoredClaudeFiles(repository: Repository, source: string): Promi
   };
   for (const child of await readdir(folder, { encoding: 'buffer' })) {
     // An argument is text.
-    if (!isUtf8(child) || child.toString().toLowerCase() === 'worktrees') continue;
-    if (bytes + child.length > limit) await ask();
+    if (!isUtf8(child) || child.toString().toLowerCase() === 'worktrees') {
+      continue;
+    }
+    if (bytes + child.length > limit) {
+      await ask();
+    }
     batch.push(`.claude/${child.toString()}`);
     bytes += child.length + '.claude/'.length + 1;
   }
@@ -143,7 +159,9 @@ async function ignoredClaudeFiles(repository: Repository, source: string): Promi
 
 function mayBeCopied(path: string): boolean {
   const lower = path.toLowerCase();
-  if (!lower.startsWith('.claude/')) return true;
+  if (!lower.startsWith('.claude/')) {
+    return true;
+  }
   const inside = lower.slice('.claude/'.length);
   return !keptOut.some((name) => inside === name || inside.startsWith(`${name}/`));
 }
@@ -155,14 +173,23 @@ async function copyClaudeFolder(copies: Copies, source: string, worktree: string
   for (let path = pending.shift(); path !== undefined; path = pending.shift()) {
     const folder = Buffer.concat([Buffer.from(`${source}/`), Buffer.from(path, 'latin1')]);
     const status = await entryAt(folder);
-    if (!status?.isDirectory()) continue;
+    if (!status?.isDirectory()) {
+      continue;
+    }
     // The new worktree may be in there: then it must not be copied into itself.
-    if (own !== undefined && status.dev === own.dev && status.ino === own.ino) continue;
+    if (own !== undefined && status.dev === own.dev && status.ino === own.ino) {
+      continue;
+    }
     for (const entry of await readdir(folder, { encoding: 'buffer', withFileTypes: true })) {
       const inner = `${path}/${entry.name.toString('latin1')}`;
-      if (inner === '.claude/worktrees') continue;
-      if (entry.isDirectory()) pending.push(inner);
-      else if (entry.isFile()) await copies.copy(Buffer.from(inner, 'latin1'), 'replace');
+      if (inner === '.claude/worktrees') {
+        continue;
+      }
+      if (entry.isDirectory()) {
+        pending.push(inner);
+      } else if (entry.isFile()) {
+        await copies.copy(Buffer.from(inner, 'latin1'), 'replace');
+      }
     }
   }
 }

@@ -33,7 +33,9 @@ export async function copyGitDirectory(
     }
     // A split index has most of its entries in another file beside it.
     for (const name of await readdir(entry)) {
-      if (/^sharedindex\.[0-9a-f]+$/.test(name)) await copyFile(join(entry, name), join(path, name), paths);
+      if (/^sharedindex\.[0-9a-f]+$/.test(name)) {
+        await copyFile(join(entry, name), join(path, name), paths);
+      }
     }
     return { path, [Symbol.asyncDispose]: remove };
   } catch (error) {
@@ -44,7 +46,9 @@ export async function copyGitDirectory(
 
 async function copyFile(from: string, to: string, paths: Paths): Promise<'copied' | 'missing' | 'refused'> {
   const source = await openRegular(from, paths, { maxBytes: maxIndexBytes });
-  if (source.state !== 'open') return source.state === 'missing' ? 'missing' : 'refused';
+  if (source.state !== 'open') {
+    return source.state === 'missing' ? 'missing' : 'refused';
+  }
   try {
     const target = await open(to, 'wx', 0o600);
     try {
@@ -66,7 +70,9 @@ async function copyBytes(from: FileHandle, to: FileHandle): Promise<void> {
   const piece = Buffer.allocUnsafe(pieceBytes);
   for (let at = 0; ; ) {
     const { bytesRead } = await from.read(piece, 0, piece.length, at);
-    if (bytesRead === 0) return;
+    if (bytesRead === 0) {
+      return;
+    }
     await to.write(piece, 0, bytesRead, at);
     at += bytesRead;
   }

@@ -26,7 +26,9 @@ export async function removeStaleRegistration(
 ): Promise<void> {
   const { paths, files } = services.platform;
   const [entry, ...more] = await entriesNaming(commonDirectory, [join(await realWay(worktree), '.git')], paths);
-  if (entry === undefined || more.length > 0 || (await isLocked(entry))) return;
+  if (entry === undefined || more.length > 0 || (await isLocked(entry))) {
+    return;
+  }
   await files.removeTree(entry).catch(() => {});
 }
 
@@ -43,14 +45,18 @@ export async function registrationOf(worktree: string, commonDirectory: string, 
     return { state: 'doubtful', reason: 'was not populated by git worktree add' };
   }
   const dotGit = await dotGitOf(worktree, paths);
-  if (dotGit.state !== 'entry') return { state: 'doubtful', reason: notAdmin };
+  if (dotGit.state !== 'entry') {
+    return { state: 'doubtful', reason: notAdmin };
+  }
   const entry = join(commonDirectory, 'worktrees', dotGit.name);
   const common = await realpath(dotGit.common).catch(() => dotGit.common);
   const isOurs =
     common === commonDirectory &&
     (await entryAt(entry))?.isDirectory() === true &&
     (await leadsBack(entry, commonDirectory, paths));
-  if (!isOurs) return { state: 'doubtful', reason: notAdmin };
+  if (!isOurs) {
+    return { state: 'doubtful', reason: notAdmin };
+  }
   if ((await recordOf(entry, paths)) !== join(await realWay(worktree), '.git')) {
     return {
       state: 'doubtful',
@@ -67,6 +73,8 @@ export async function checkRegistration(
   paths: Paths,
 ): Promise<Extract<Registration, { state: 'found' }>> {
   const registration = await registrationOf(worktree, commonDirectory, paths);
-  if (registration.state === 'doubtful') throw refusing('create', `${worktree} ${registration.reason}`);
+  if (registration.state === 'doubtful') {
+    throw refusing('create', `${worktree} ${registration.reason}`);
+  }
   return registration;
 }

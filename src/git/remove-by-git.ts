@@ -35,7 +35,9 @@ export async function removeByGit(repository: Repository, path: string): Promise
   const removed = await repository.run(['worktree', 'remove', '--force', '--', path], { untranslated: guarded });
   const output = combinedText(removed);
   if (removed.failure === undefined) {
-    if (aside === undefined) return;
+    if (aside === undefined) {
+      return;
+    }
     try {
       await platform.files.removeTree(aside);
     } catch (error) {
@@ -46,15 +48,21 @@ export async function removeByGit(repository: Repository, path: string): Promise
     }
     return;
   }
-  if (aside !== undefined) await moveBack(aside, gitTarget);
+  if (aside !== undefined) {
+    await moveBack(aside, gitTarget);
+  }
   if (removed.timedOut) {
     throw new WorktreeFailure(
       `git worktree remove timed out after ${goDuration(settings.gitTimeoutMs)}; no cleanup was attempted, and git may have partially removed the worktree`,
       'timeout',
     );
   }
-  if (guarded && output.includes('cannot remove a locked working tree')) throw lockedRefusal(path);
-  if (path === '') return;
+  if (guarded && output.includes('cannot remove a locked working tree')) {
+    throw lockedRefusal(path);
+  }
+  if (path === '') {
+    return;
+  }
   if (path === '.' || /[\\/]\.$/.test(path)) {
     throw notRemoved(output, `RemoveAll ${path}: ${platform.paths.reasonForCode('EINVAL')}`);
   }
@@ -87,7 +95,9 @@ function notRemoved(output: string, reason: string): WorktreeFailure {
 async function registrationBefore(repository: Repository, target: string): Promise<string | undefined> {
   const { paths } = repository.program.services.platform;
   const where = await repository.run(['rev-parse', '--absolute-git-dir'], { set: 'heavy' });
-  if (where.failure !== undefined) return undefined;
+  if (where.failure !== undefined) {
+    return undefined;
+  }
   const registration = await registrationOf(target, await commonDirectoryOf(lineOf(where), paths), paths);
   return registration.state === 'found' ? registration.entry : undefined;
 }
@@ -95,9 +105,13 @@ async function registrationBefore(repository: Repository, target: string): Promi
 /** @returns where it is now; `undefined`: it is not there, not a folder, or cannot be moved, and then git does what it can */
 async function moveAside(target: string, repository: Repository): Promise<string | undefined> {
   const { paths } = repository.program.services.platform;
-  if (!(await entryAt(target))?.isDirectory()) return undefined;
+  if (!(await entryAt(target))?.isDirectory()) {
+    return undefined;
+  }
   // git works in there.
-  if (paths.isWithin(resolve(repository.directory), target)) return undefined;
+  if (paths.isWithin(resolve(repository.directory), target)) {
+    return undefined;
+  }
   const aside = join(dirname(target), `.${basename(target)}.removing-${randomBytes(6).toString('hex')}`);
   try {
     await rename(target, aside);
@@ -110,7 +124,9 @@ async function moveAside(target: string, repository: Repository): Promise<string
 /** @throws WorktreeFailure when somebody made something new in the place */
 async function moveBack(aside: string, target: string): Promise<void> {
   try {
-    if ((await entryAt(aside)) !== undefined) await rename(aside, target);
+    if ((await entryAt(aside)) !== undefined) {
+      await rename(aside, target);
+    }
   } catch (error) {
     throw new WorktreeFailure(
       `failed to remove worktree: ${target} was moved to ${aside} and could not be moved back`,

@@ -29,7 +29,9 @@ export async function removeOwn(program: GitProgram, removal: OwnRemoval): Promi
   const worktree = platform.paths.clean(path);
   const exists = (await entryAt(worktree)) !== undefined;
   const found = await locate(program, removal.baseRepo, path, exists);
-  if (found === undefined) return false;
+  if (found === undefined) {
+    return false;
+  }
   const { repository, commonDirectory } = found;
 
   const registration = exists
@@ -40,14 +42,18 @@ export async function removeOwn(program: GitProgram, removal: OwnRemoval): Promi
   const verified = registration.state === 'found' ? registration.entry : undefined;
   const lockable = verified === undefined ? naming : [verified];
   if ((await Promise.all(lockable.map(isLocked))).includes(true)) {
-    if (exists) throw lockedRefusal(path);
+    if (exists) {
+      throw lockedRefusal(path);
+    }
     throw refusing(
       'remove',
       `${path} is gone but its registration is locked (git worktree lock); unlock it to remove the registration and branch`,
     );
   }
 
-  if (exists) await removeFolder(worktree, program);
+  if (exists) {
+    await removeFolder(worktree, program);
+  }
   const entry = verified ?? (naming.length === 1 ? naming[0] : undefined);
   if (entry !== undefined) {
     try {
@@ -75,14 +81,24 @@ async function locate(
   try {
     const { repository } = await openRepository(program, baseRepo);
     const where = await repository.run(['rev-parse', '--absolute-git-dir'], { set: 'heavy' });
-    if (where.exit?.code === 128) throw new NoRepository();
-    if (where.failure !== undefined) throw new GitRefusal(where.failure);
+    if (where.exit?.code === 128) {
+      throw new NoRepository();
+    }
+    if (where.failure !== undefined) {
+      throw new GitRefusal(where.failure);
+    }
     return { repository, commonDirectory: await commonDirectoryOf(lineOf(where), program.services.platform.paths) };
   } catch (error) {
     const isRefusal = error instanceof GitRefusal;
-    if (!isRefusal && !(error instanceof NoRepository)) throw error;
-    if (exists) throw notExamined('its registrations could not be examined');
-    if (isRefusal) throw notExamined(error.message);
+    if (!isRefusal && !(error instanceof NoRepository)) {
+      throw error;
+    }
+    if (exists) {
+      throw notExamined('its registrations could not be examined');
+    }
+    if (isRefusal) {
+      throw notExamined(error.message);
+    }
     return undefined;
   }
 }
@@ -94,8 +110,12 @@ async function removeFolder(worktree: string, program: GitProgram): Promise<void
   let stuck = found?.isDirectory() ? await emptyFolder(worktree, platform, '.git') : undefined;
   if (stuck === undefined && found?.isDirectory()) {
     await rmdir(worktree).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') stuck = removeAllText(basename(worktree), error, platform.paths);
+      if (error.code !== 'ENOENT') {
+        stuck = removeAllText(basename(worktree), error, platform.paths);
+      }
     });
   }
-  if (stuck !== undefined) throw new WorktreeFailure(`failed to remove worktree: ${stuck}`, 'unsafe_path');
+  if (stuck !== undefined) {
+    throw new WorktreeFailure(`failed to remove worktree: ${stuck}`, 'unsafe_path');
+  }
 }

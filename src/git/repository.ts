@@ -1,5 +1,5 @@
 /** A repository as one request sees it: where git works, what is pinned, what was found out about it already. */
-import type { CommandResult } from '../command.ts';
+import type { CommandResult } from '../base/run-command.ts';
 import { CannotPin, type ConfigEntry, hookNamePins, parseConfigList, repositoryProgramPins } from './configuration.ts';
 import { GitRefusal, NoRepository } from './failures.ts';
 import type { GitCall, GitProgram } from './git-program.ts';
@@ -50,7 +50,9 @@ export class Repository {
       const pins = await this.#pins(place, gitDirectory, mayRunPrograms);
       return await this.program.run({ ...place, args, pins });
     } catch (error) {
-      if (error instanceof CannotPin || error instanceof GitRefusal) return notRun(error.message);
+      if (error instanceof CannotPin || error instanceof GitRefusal) {
+        return notRun(error.message);
+      }
       throw error;
     }
   }
@@ -66,7 +68,9 @@ export class Repository {
    * @throws NoRepository, GitRefusal
    */
   async checkHooks(): Promise<void> {
-    if (this.program.services.profile.git.listing !== 'required') return;
+    if (this.program.services.profile.git.listing !== 'required') {
+      return;
+    }
     const listing = await this.#list({ directory: this.directory, commonDirectory: this.pinnedCommonDirectory });
     if ('entries' in listing) {
       this.#hooksCheck = requiredPins(listing.entries);
@@ -74,7 +78,9 @@ export class Repository {
     }
     const { failed } = listing;
     // No git, or no such directory: nothing there could be a repository.
-    if (failed.startFailure === 'ENOENT' || failed.failure?.startsWith('chdir ')) throw new NoRepository();
+    if (failed.startFailure === 'ENOENT' || failed.failure?.startsWith('chdir ')) {
+      throw new NoRepository();
+    }
     if (failed.exit?.code === 128 && /^\s*fatal: not a git repository/i.test(failed.stderr.toString('latin1'))) {
       throw new NoRepository();
     }
@@ -91,7 +97,9 @@ export class Repository {
 
   /** Starts to find out which programs the repository configures, so that a later call need not wait for it. */
   prepareForPrograms(): void {
-    if (this.program.services.profile.git.listing !== 'required') this.#oncePerRequest();
+    if (this.program.services.profile.git.listing !== 'required') {
+      this.#oncePerRequest();
+    }
   }
 
   /** More pins for the calls that may run programs, e.g. those of submodules. */
@@ -117,7 +125,9 @@ export class Repository {
   ): Promise<readonly ConfigPin[]> {
     const more = mayRunPrograms ? ((await this.#mayHaveMorePrograms) ?? []) : [];
     const { listing: policy } = this.program.services.profile.git;
-    if (policy !== 'required') return mayRunPrograms ? [...(await this.#oncePerRequest()), ...more] : [];
+    if (policy !== 'required') {
+      return mayRunPrograms ? [...(await this.#oncePerRequest()), ...more] : [];
+    }
     return [...(await this.#pinsRightNow(place, gitDirectory)), ...more];
   }
 
@@ -128,7 +138,9 @@ export class Repository {
   ): Promise<readonly ConfigPin[]> {
     const where = [place.directory, place.commonDirectory, gitDirectory].join('\0');
     const underWay = this.#underWay.get(where);
-    if (underWay !== undefined) return underWay;
+    if (underWay !== undefined) {
+      return underWay;
+    }
     const pins = (async () => {
       const isFirst = gitDirectory === undefined && place.directory === this.directory;
       const checked = isFirst ? this.#hooksCheck : undefined;
@@ -138,7 +150,9 @@ export class Repository {
         return checked;
       }
       const listing = await this.#list(place, gitDirectory);
-      if ('entries' in listing) return requiredPins(listing.entries);
+      if ('entries' in listing) {
+        return requiredPins(listing.entries);
+      }
       throw new GitRefusal(notPinned(`listing the configuration in force: ${listing.failed.failure}`));
     })();
     this.#underWay.set(where, pins);
@@ -169,9 +183,13 @@ export class Repository {
         untranslated: true,
       });
     const withScopes = await call(['--show-scope']);
-    if (withScopes.failure === undefined) return { entries: parseConfigList(withScopes.stdout, true) };
+    if (withScopes.failure === undefined) {
+      return { entries: parseConfigList(withScopes.stdout, true) };
+    }
     // Before 2.26 git knows no scopes and says so with its usage.
-    if (withScopes.exit?.code !== 129) return { failed: withScopes };
+    if (withScopes.exit?.code !== 129) {
+      return { failed: withScopes };
+    }
     const plain = await call([]);
     return plain.failure === undefined ? { entries: parseConfigList(plain.stdout, false) } : { failed: plain };
   }

@@ -1,8 +1,8 @@
-/** What `git.*` needs of the daemon; `Services` (src/methods/method.ts) has all of it. */
+/** What `git.*` needs of the daemon; `Services` (src/doors/rpc/methods/method.ts) has all of it. */
 import type { Platform } from '../../platform/platform.ts';
-import type { Counters } from '../daemon/counters.ts';
-import type { Log } from '../daemon/log.ts';
-import type { Profile } from '../rpc/profile.ts';
+import type { Counters } from '../base/counters.ts';
+import type { Log } from '../base/log.ts';
+import type { Profile } from '../wire/profile.ts';
 
 export interface GitServices {
   readonly platform: Pick<Platform, 'processes' | 'paths' | 'host' | 'files' | 'git'>;

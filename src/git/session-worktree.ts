@@ -24,21 +24,31 @@ export async function sessionEntry(
   commonDirectory: string,
 ): Promise<string | undefined> {
   const { paths, git: host } = repository.program.services.platform;
-  if (!(await isPlainFolder(path, repository.directory, paths, host))) return undefined;
+  if (!(await isPlainFolder(path, repository.directory, paths, host))) {
+    return undefined;
+  }
   const entry = await onlyEntryFor(path, commonDirectory, paths, host);
   return entry !== undefined && (await isIntact(entry, commonDirectory, repository)) ? entry : undefined;
 }
 
 /** An existing folder; and inside the repository one that is reached without links and without `..`. */
 async function isPlainFolder(path: string, baseRepo: string, paths: Paths, host: GitHost): Promise<boolean> {
-  if (host.isMisread(path) || !(await targetOf(path))?.isDirectory()) return false;
+  if (host.isMisread(path) || !(await targetOf(path))?.isDirectory()) {
+    return false;
+  }
   const base = resolve(baseRepo);
-  if (!paths.isWithin(resolve(path), base)) return true;
-  if (componentsOf(path).includes('..')) return false;
+  if (!paths.isWithin(resolve(path), base)) {
+    return true;
+  }
+  if (componentsOf(path).includes('..')) {
+    return false;
+  }
   let at = base;
   for (const name of componentsOf(relative(base, resolve(path)))) {
     at = join(at, name);
-    if (!(await entryAt(at))?.isDirectory()) return false;
+    if (!(await entryAt(at))?.isDirectory()) {
+      return false;
+    }
   }
   return true;
 }
@@ -56,7 +66,9 @@ async function onlyEntryFor(
   for (const name of (await entryNames(commonDirectory)) ?? []) {
     const entry = join(commonDirectory, 'worktrees', name);
     const record = await recordOf(entry, paths);
-    if (record !== undefined && spellings.includes(host.comparable(record))) matching.push(entry);
+    if (record !== undefined && spellings.includes(host.comparable(record))) {
+      matching.push(entry);
+    }
   }
   // Two entries for one folder: nothing tells which one is its.
   return matching.length === 1 ? matching[0] : undefined;
@@ -66,17 +78,25 @@ async function onlyEntryFor(
 async function isIntact(entry: string, commonDirectory: string, repository: Repository): Promise<boolean> {
   const { paths } = repository.program.services.platform;
   const common = await commonDirText(entry, paths);
-  if (common === undefined || join(entry, common.trim()) !== commonDirectory) return false;
+  if (common === undefined || join(entry, common.trim()) !== commonDirectory) {
+    return false;
+  }
   const head = await readSmallText(join(entry, 'HEAD'), paths);
-  if (head === undefined || !/^(?:[0-9a-f]{40}|[0-9a-f]{64}|ref: refs\/[^\n]+)\n?$/.test(head)) return false;
+  if (head === undefined || !/^(?:[0-9a-f]{40}|[0-9a-f]{64}|ref: refs\/[^\n]+)\n?$/.test(head)) {
+    return false;
+  }
   const index = await entryAt(join(entry, 'index'));
-  if (index !== undefined && !index.isFile()) return false;
+  if (index !== undefined && !index.isFile()) {
+    return false;
+  }
   return hasHarmlessSettings(entry, repository);
 }
 
 async function commonDirText(entry: string, paths: Paths): Promise<string | undefined> {
   const file = join(entry, 'commondir');
-  if (!(await entryAt(file))?.isSymbolicLink()) return readSmallText(file, paths);
+  if (!(await entryAt(file))?.isSymbolicLink()) {
+    return readSmallText(file, paths);
+  }
   const target = await readlink(file).catch(() => '');
   const stays = target !== '' && !isAbsolute(target) && !componentsOf(target).includes('..');
   return stays ? readSmallText(join(entry, target), paths) : undefined;
@@ -84,13 +104,19 @@ async function commonDirText(entry: string, paths: Paths): Promise<string | unde
 
 async function hasHarmlessSettings(entry: string, repository: Repository): Promise<boolean> {
   const file = join(entry, 'config.worktree');
-  if ((await entryAt(file)) === undefined) return true;
+  if ((await entryAt(file)) === undefined) {
+    return true;
+  }
   const content = await readSmallText(file, repository.program.services.platform.paths);
-  if (content === undefined) return false;
+  if (content === undefined) {
+    return false;
+  }
   const listed = await repository.run(['config', '--file', '-', '-z', '--list', '--name-only'], {
     input: Buffer.from(content),
   });
-  if (listed.failure !== undefined) return false;
+  if (listed.failure !== undefined) {
+    return false;
+  }
   const keys = listed.stdout.toString().split('\0');
   return keys.every((key) => key === '' || harmlessSettings.includes(key));
 }

@@ -3,15 +3,23 @@
 /** @returns `''` for every address that is not a canonical one */
 export function githubSlug(address: string): string {
   const path = pathOnGithub(address);
-  if (path === undefined) return '';
+  if (path === undefined) {
+    return '';
+  }
   const segments = path
     .replace(/\/$/, '')
     .replace(/\.git$/, '')
     .split('/');
   const [owner = '', repository = ''] = segments;
-  if (segments.length !== 2 || !/^[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*$/.test(owner)) return '';
-  if (!/^[A-Za-z0-9._][A-Za-z0-9._-]*$/.test(repository)) return '';
-  if (repository === '.' || repository === '..' || repository.endsWith('.wiki')) return '';
+  if (segments.length !== 2 || !/^[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*$/.test(owner)) {
+    return '';
+  }
+  if (!/^[A-Za-z0-9._][A-Za-z0-9._-]*$/.test(repository)) {
+    return '';
+  }
+  if (repository === '.' || repository === '..' || repository.endsWith('.wiki')) {
+    return '';
+  }
   return `${owner}/${repository}`;
 }
 
@@ -21,7 +29,9 @@ function pathOnGithub(address: string): string | undefined {
     const [, scheme = '', host = '', path] = url;
     return ['https', 'http', 'ssh', 'git'].includes(scheme.toLowerCase()) && isGithub(host) ? path : undefined;
   }
-  if (address.includes('://')) return undefined;
+  if (address.includes('://')) {
+    return undefined;
+  }
   const scp = /^(?:[^@/:]*@)?([^/:@]+):(.*)$/s.exec(address);
   return scp !== null && isGithub(scp[1] ?? '') ? scp[2] : undefined;
 }

@@ -41,10 +41,16 @@ async function localOrOriginCommit(repository: Repository, wanted: string): Prom
     commitOf(repository, `refs/heads/${wanted}`),
     commitOf(repository, `refs/remotes/origin/${wanted}`),
   ]);
-  if (local === undefined || remote === undefined) return local ?? remote;
-  if (await repository.test(['merge-base', '--is-ancestor', local, remote])) return remote;
+  if (local === undefined || remote === undefined) {
+    return local ?? remote;
+  }
+  if (await repository.test(['merge-base', '--is-ancestor', local, remote])) {
+    return remote;
+  }
   const base = await repository.run(['merge-base', remote, local]);
-  if (base.failure !== undefined) return remote;
+  if (base.failure !== undefined) {
+    return remote;
+  }
   // They have parted. A local branch that changed the agent's own settings on the way is not what sessions start from.
   const same = await repository.test([
     'diff',

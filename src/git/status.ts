@@ -1,9 +1,9 @@
 /** `git.status` (spec git.md §4). */
 import { join, resolve } from 'node:path';
-import type { CommandResult } from '../command.ts';
-import { RpcError } from '../rpc/errors.ts';
-import type { ResultObject } from '../rpc/json.ts';
-import { decodeBytes } from '../rpc/json-writer.ts';
+import type { CommandResult } from '../base/run-command.ts';
+import { RpcError } from '../doors/rpc/errors.ts';
+import type { ResultObject } from '../wire/json.ts';
+import { decodeBytes } from '../wire/json-writer.ts';
 import { entryAt } from './control-files.ts';
 import { NoRepository } from './failures.ts';
 import type { GitProgram } from './git-program.ts';
@@ -31,7 +31,9 @@ export async function repositoryStatus(program: GitProgram, path: string): Promi
   const repository = new Repository(program, path);
   repository.prepareForPrograms();
   const gitDirectory = await repository.run(['rev-parse', '--git-dir']);
-  if (gitDirectory.failure !== undefined) return noRepository;
+  if (gitDirectory.failure !== undefined) {
+    return noRepository;
+  }
   const folder = resolve(path);
   repository.pinAlso(submoduleProgramPins(repository, folder, resolve(folder, lineOf(gitDirectory))));
   const status = await repository.run(['status', '--porcelain'], {
@@ -57,12 +59,16 @@ export async function sessionWorktreeStatus(
   baseRepo: string,
 ): Promise<ResultObject> {
   const { platform } = program.services;
-  if ((await placeOf(baseRepo, platform.git)).state !== 'outside') return noRepository;
+  if ((await placeOf(baseRepo, platform.git)).state !== 'outside') {
+    return noRepository;
+  }
   let repository: Repository;
   try {
     ({ repository } = await openRepository(program, baseRepo));
   } catch (error) {
-    if (error instanceof NoRepository) return noRepository;
+    if (error instanceof NoRepository) {
+      return noRepository;
+    }
     throw error;
   }
   repository.prepareForPrograms();
@@ -72,9 +78,13 @@ export async function sessionWorktreeStatus(
     return noRepository;
   }
   const entry = await sessionEntry(repository, path, commonDirectory);
-  if (entry === undefined) return noRepository;
+  if (entry === undefined) {
+    return noRepository;
+  }
   const copy = await copyGitDirectory(entry, commonDirectory, platform.paths);
-  if (copy === undefined) return noRepository;
+  if (copy === undefined) {
+    return noRepository;
+  }
   try {
     return await statusThrough(copy, repository, path, commonDirectory);
   } finally {
@@ -111,8 +121,12 @@ async function statusThrough(
     listsSubmodules ? submoduleEntries(worktree, join(copy.path, 'index'), program.services.platform.paths, ask) : [],
   ]);
   const { stdout } = succeeded(status);
-  if (!listsSubmodules) return answer(linesOf(stdout));
-  if ('failure' in submodules) throw new RpcError('internal', submodules.failure);
+  if (!listsSubmodules) {
+    return answer(linesOf(stdout));
+  }
+  if ('failure' in submodules) {
+    throw new RpcError('internal', submodules.failure);
+  }
   return answer([...boundedLines(stdout), ...submodules]);
 }
 
@@ -133,6 +147,8 @@ function boundedLines(output: Buffer): string[] {
 }
 
 function succeeded(result: CommandResult): CommandResult {
-  if (result.failure !== undefined) throw new RpcError('internal', result.failure);
+  if (result.failure !== undefined) {
+    throw new RpcError('internal', result.failure);
+  }
   return result;
 }

@@ -39,8 +39,9 @@ async function pinsBelow(
   if (
     depth === deepest ||
     !(await mayNameSubmodules(join(gitDirectory, 'index'), repository.program.services.platform.paths))
-  )
+  ) {
     return [];
+  }
   const top = await repository.run(['rev-parse', '--show-toplevel'], { directory: worktree });
   const index = await repository.run(['ls-files', '-s', '-z', '--full-name', '--', ':(top)'], {
     directory: worktree,
@@ -49,11 +50,15 @@ async function pinsBelow(
   if (index.timedOut || index.overflowed) {
     throw new CannotPin(`the submodules could not be listed: ${index.failure}`);
   }
-  if (top.failure !== undefined || index.failure !== undefined) return [];
+  if (top.failure !== undefined || index.failure !== undefined) {
+    return [];
+  }
   const populated: string[] = [];
   for (const name of submodulesInIndex(index.stdout)) {
     const path = join(lineOf(top), name.toString());
-    if ((await entryAt(join(path, '.git'))) !== undefined) populated.push(path);
+    if ((await entryAt(join(path, '.git'))) !== undefined) {
+      populated.push(path);
+    }
   }
   const pins: ConfigPin[] = [];
   for (let at = 0; at < populated.length; at += atOnce) {
@@ -65,6 +70,8 @@ async function pinsBelow(
 
 async function pinsOf(repository: Repository, path: string, depth: number): Promise<ConfigPin[]> {
   const where = await repository.run(['rev-parse', '--absolute-git-dir'], { directory: path, set: 'heavy' });
-  if (where.failure !== undefined) return [];
+  if (where.failure !== undefined) {
+    return [];
+  }
   return [...(await repository.programPinsOf(path)), ...(await pinsBelow(repository, path, lineOf(where), depth))];
 }

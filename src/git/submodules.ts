@@ -3,8 +3,8 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { goQuote } from '../../platform/go-quote.ts';
 import type { Paths } from '../../platform/platform.ts';
-import type { CommandResult } from '../command.ts';
-import { decodeBytes } from '../rpc/json-writer.ts';
+import type { CommandResult } from '../base/run-command.ts';
+import { decodeBytes } from '../wire/json-writer.ts';
 import { emptyTree, maxIndexListBytes } from './git-program.ts';
 import { mayNameSubmodules } from './index-marks.ts';
 import type { CallOptions } from './repository.ts';
@@ -32,7 +32,9 @@ export async function submoduleEntries(
   let indexed: Buffer[] = [];
   if (await mayNameSubmodules(indexFile, paths)) {
     const index = await ask(['ls-files', '-s', '-z'], { maxOutputBytes: maxIndexListBytes });
-    if (index.failure !== undefined) return { failure: index.failure };
+    if (index.failure !== undefined) {
+      return { failure: index.failure };
+    }
     indexed = submodulesInIndex(index.stdout);
   }
   const head = await ask(['rev-parse', '--verify', '-q', 'HEAD^{commit}']);
@@ -45,17 +47,23 @@ export async function submoduleEntries(
     head.failure === undefined ? 'HEAD' : emptyTree,
     '--',
   ]);
-  if (staged.failure !== undefined) return { failure: staged.failure };
+  if (staged.failure !== undefined) {
+    return { failure: staged.failure };
+  }
 
   const entries: string[] = [];
   for (const name of indexed) {
     const state = await presence(join(worktree, name.toString()));
-    if (state !== 'absent') entries.push(` S ${shown(name)} (${state})`);
+    if (state !== 'absent') {
+      entries.push(` S ${shown(name)} (${state})`);
+    }
   }
   for (const name of changedSubmodules(staged.stdout)) {
     entries.push(` S ${shown(name)} (submodule change staged; contents not inspected)`);
   }
-  if (entries.length <= mostEntries) return entries;
+  if (entries.length <= mostEntries) {
+    return entries;
+  }
   return [...entries.slice(0, mostEntries), ` S … (+${entries.length - mostEntries} more submodule entries)`];
 }
 
@@ -64,7 +72,9 @@ export function submodulesInIndex(output: Buffer): Buffer[] {
   const names: Buffer[] = [];
   for (const record of records(output)) {
     const tab = record.indexOf(0x09);
-    if (tab > 0 && record.toString('latin1', 0, 6) === submoduleMode) names.push(record.subarray(tab + 1));
+    if (tab > 0 && record.toString('latin1', 0, 6) === submoduleMode) {
+      names.push(record.subarray(tab + 1));
+    }
   }
   return names;
 }
@@ -77,7 +87,9 @@ function changedSubmodules(output: Buffer): Buffer[] {
   for (let at = 0; at + 1 < parts.length; at += 2) {
     const [before, after] = parts[at]?.toString('latin1').slice(1).split(' ') ?? [];
     const name = parts[at + 1];
-    if (name !== undefined && (before === submoduleMode || after === submoduleMode)) names.push(name);
+    if (name !== undefined && (before === submoduleMode || after === submoduleMode)) {
+      names.push(name);
+    }
   }
   return names;
 }
@@ -85,7 +97,9 @@ function changedSubmodules(output: Buffer): Buffer[] {
 function* records(output: Buffer): Generator<Buffer> {
   for (let at = 0; at < output.length; ) {
     const end = output.indexOf(0, at);
-    if (end < 0) return;
+    if (end < 0) {
+      return;
+    }
     yield output.subarray(at, end);
     at = end + 1;
   }

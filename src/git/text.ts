@@ -1,6 +1,6 @@
 /** Texts of git's output (spec git.md §2.1, §2.3). */
-import type { CommandResult } from '../command.ts';
-import { decodeBytes } from '../rpc/json-writer.ts';
+import type { CommandResult } from '../base/run-command.ts';
+import { decodeBytes } from '../wire/json-writer.ts';
 
 /** White space as the contract trims it. */
 const spaceAtEnds =
@@ -18,7 +18,9 @@ export function lineOf(result: CommandResult): string {
 /** Standard output as lines; what follows the last newline counts if there is anything. */
 export function linesOf(output: Buffer): string[] {
   const lines = decodeBytes(output).split('\n');
-  if (lines.at(-1) === '') lines.pop();
+  if (lines.at(-1) === '') {
+    lines.pop();
+  }
   return lines;
 }
 
@@ -49,9 +51,13 @@ export function lastComponent(path: string): string {
 
 /** At most `most` bytes, less a character that the cut went through. */
 export function cutBytes(bytes: Buffer, most: number): Buffer {
-  if (bytes.length <= most) return bytes;
+  if (bytes.length <= most) {
+    return bytes;
+  }
   let end = most;
   // A continuation byte right behind the cut means that its character began before it.
-  while (end > most - 3 && end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  while (end > most - 3 && end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) {
+    end--;
+  }
   return bytes.subarray(0, ((bytes[end] ?? 0) & 0xc0) === 0x80 ? most : end);
 }

@@ -29,7 +29,9 @@ export async function discover(directory: string, paths: Paths): Promise<Discove
     return undefined;
   }
   const found = await walk(start, paths);
-  if (found === undefined) throw new NoRepository();
+  if (found === undefined) {
+    throw new NoRepository();
+  }
   return { ...found, commonDirectory: await judge(found.gitDirectory, paths) };
 }
 
@@ -41,7 +43,9 @@ async function walk(start: string, paths: Paths): Promise<Found | undefined> {
     const dotGit = join(directory, '.git');
     const status = await targetOf(dotGit);
     if (status?.isDirectory()) {
-      if (await isGitDirectory(dotGit, paths)) return { gitDirectory: dotGit, workTree: directory };
+      if (await isGitDirectory(dotGit, paths)) {
+        return { gitDirectory: dotGit, workTree: directory };
+      }
       return (await entryAt(join(dotGit, 'commondir'))) === undefined
         ? undefined
         : { gitDirectory: dotGit, workTree: directory };
@@ -53,9 +57,13 @@ async function walk(start: string, paths: Paths): Promise<Found | undefined> {
         ? undefined
         : { gitDirectory: resolve(directory, named), workTree: directory };
     }
-    if (await isGitDirectory(directory, paths)) return { gitDirectory: directory, workTree: undefined };
+    if (await isGitDirectory(directory, paths)) {
+      return { gitDirectory: directory, workTree: undefined };
+    }
     const parent = dirname(directory);
-    if (parent === directory) return undefined;
+    if (parent === directory) {
+      return undefined;
+    }
     directory = parent;
   }
 }
@@ -63,11 +71,17 @@ async function walk(start: string, paths: Paths): Promise<Found | undefined> {
 /** Test T: what git itself takes for a git directory. */
 export async function isGitDirectory(path: string, paths: Paths): Promise<boolean> {
   const [objects, refs] = await Promise.all([targetOf(join(path, 'objects')), targetOf(join(path, 'refs'))]);
-  if (objects === undefined || refs === undefined) return false;
+  if (objects === undefined || refs === undefined) {
+    return false;
+  }
   const head = join(path, 'HEAD');
   const entry = await entryAt(head);
-  if (entry?.isSymbolicLink()) return (await readlink(head).catch(() => '')).startsWith('refs/');
-  if (!entry?.isFile()) return false;
+  if (entry?.isSymbolicLink()) {
+    return (await readlink(head).catch(() => '')).startsWith('refs/');
+  }
+  if (!entry?.isFile()) {
+    return false;
+  }
   const content = await readSmallFile(head, paths);
   return content.state === 'read' && /^(?:ref:[ \t]*refs\/|[0-9a-fA-F]{40})/.test(content.bytes.toString('latin1'));
 }
@@ -106,7 +120,9 @@ async function judge(gitDirectory: string, paths: Paths): Promise<string> {
     }
     return common;
   }
-  if (content.state === 'missing') return gitDirectory;
+  if (content.state === 'missing') {
+    return gitDirectory;
+  }
   const tampering = 'treat it as tampering: delete it, and if you did not create it, find out what did';
   if (content.state !== 'read') {
     throw refusal(
@@ -134,7 +150,9 @@ function refusal(text: string): GitRefusal {
 }
 
 function reasonOf(file: SmallFile): string {
-  if (file.state === 'tooLarge') return `commondir is larger than ${smallFileBytes} bytes`;
+  if (file.state === 'tooLarge') {
+    return `commondir is larger than ${smallFileBytes} bytes`;
+  }
   return file.state === 'failed' ? `openat commondir: ${file.reason}` : 'commondir is not a regular file';
 }
 

@@ -13,7 +13,9 @@ export class Turns {
     try {
       return await turn;
     } finally {
-      if (this.#last.get(key) === turn) this.#last.delete(key);
+      if (this.#last.get(key) === turn) {
+        this.#last.delete(key);
+      }
     }
   }
 }

@@ -1,8 +1,8 @@
 /** `git.worktree_create` (spec git.md §6). */
 import { join, resolve } from 'node:path';
-import type { CommandResult } from '../command.ts';
-import { RpcError } from '../rpc/errors.ts';
-import type { ResultObject } from '../rpc/json.ts';
+import type { CommandResult } from '../base/run-command.ts';
+import { RpcError } from '../doors/rpc/errors.ts';
+import type { ResultObject } from '../wire/json.ts';
 import { addFailed, addWithoutFiles, shownText } from './add.ts';
 import { checkOut } from './checkout.ts';
 import { checkContained, createContained, refuseExisting } from './containment.ts';
@@ -44,7 +44,9 @@ export interface CreateParams {
 
 /** @throws RpcError for a missing branch name; every other failure is in the result */
 export async function createWorktree(program: GitProgram, params: CreateParams): Promise<ResultObject> {
-  if (params.branchName === '') throw new RpcError('invalidParams', 'branchName is required');
+  if (params.branchName === '') {
+    throw new RpcError('invalidParams', 'branchName is required');
+  }
   try {
     const { sourceBranch, branch } = await new Creation(program, params).run();
     return {
@@ -65,9 +67,15 @@ export async function createWorktree(program: GitProgram, params: CreateParams):
 }
 
 function asFailure(error: unknown): WorktreeFailure {
-  if (error instanceof WorktreeFailure) return error;
-  if (error instanceof NoRepository) return notARepository();
-  if (error instanceof GitRefusal) return new WorktreeFailure(error.message, 'worktree_add_failed', { cause: error });
+  if (error instanceof WorktreeFailure) {
+    return error;
+  }
+  if (error instanceof NoRepository) {
+    return notARepository();
+  }
+  if (error instanceof GitRefusal) {
+    return new WorktreeFailure(error.message, 'worktree_add_failed', { cause: error });
+  }
   throw error;
 }
 
@@ -109,7 +117,9 @@ class Creation {
       checkExternalSpelling('create', this.#external, services);
     }
     await repository.checkHooks();
-    if (!saysTrue(await repository.run(['rev-parse', '--is-inside-work-tree']))) throw notARepository();
+    if (!saysTrue(await repository.run(['rev-parse', '--is-inside-work-tree']))) {
+      throw notARepository();
+    }
     repository.prepareForPrograms();
     return this.#rows.checkout === 'byAdd' ? this.#addWhole(repository) : this.#addInSteps(repository);
   }
@@ -117,7 +127,9 @@ class Creation {
   /** git hands the name to `git branch` in a place where a leading dash makes it an option, `-D` for one. */
   async #refuseOptionAsName(repository: Repository): Promise<void> {
     const { branchName } = this.#params;
-    if (!branchName.startsWith('-')) return;
+    if (!branchName.startsWith('-')) {
+      return;
+    }
     const checked = await repository.run(['check-ref-format', '--branch', branchName]);
     throw addFailed(
       checked.failure === undefined ? `'${branchName}' is not a valid branch name` : shownText(repository, checked),
@@ -139,7 +151,9 @@ class Creation {
       ['worktree', 'add', '-b', branchName, '--', worktreePath, ...(start.branch === undefined ? [] : [start.branch])],
       { mayRunPrograms: true },
     );
-    if (added.failure !== undefined) throw addFailed(shownText(repository, added));
+    if (added.failure !== undefined) {
+      throw addFailed(shownText(repository, added));
+    }
     await this.#populate(repository, resolve(baseRepo, worktreePath));
     return { sourceBranch: start.shown, branch: branchName };
   }
@@ -153,14 +167,18 @@ class Creation {
     await this.#checkPath(repository);
     await this.#refuseOptionAsName(repository);
     const where = await repository.run(['rev-parse', '--absolute-git-dir'], { set: 'heavy' });
-    if (where.failure !== undefined) throw addFailed(shownText(repository, where));
+    if (where.failure !== undefined) {
+      throw addFailed(shownText(repository, where));
+    }
     const gitDirectory = lineOf(where);
     const commonDirectory = await commonDirectoryOf(gitDirectory, paths);
     const start = await findStart(repository, this.#params.sourceBranch);
 
     await this.#createFolders();
     // Only now, with a folder that is new, is a registration of the place known to be stale.
-    if (this.#rows.registrationTests) await removeStaleRegistration(worktree, commonDirectory, services);
+    if (this.#rows.registrationTests) {
+      await removeStaleRegistration(worktree, commonDirectory, services);
+    }
     const deadline = new Deadline(this.#rows.timeoutMs ? this.#params.timeoutMs : 0n);
     const existed =
       this.#rows.timeoutEndsAdd && deadline.isSet
@@ -176,15 +194,25 @@ class Creation {
       const rollback = { shownPath: this.#params.worktreePath, worktree, entry, commonDirectory, createdBranch };
       return rollBack(repository, rollback, failure);
     };
-    if (added.timedOut) throw await undo(deadline.failure('before the checkout started'));
+    if (added.timedOut) {
+      throw await undo(deadline.failure('before the checkout started'));
+    }
     const entry = await this.#entryOf(worktree, commonDirectory);
-    if (deadline.hasPassed) throw await undo(deadline.failure('before the checkout started'));
+    if (deadline.hasPassed) {
+      throw await undo(deadline.failure('before the checkout started'));
+    }
     const revision = !added.attached && start.commit !== undefined ? start.commit : `refs/heads/${added.branch}`;
     const failed = await this.#checkOut(repository, { worktree, gitDirectory, entry, revision, deadline });
-    if (failed !== undefined) throw await undo(failed);
-    if (deadline.hasPassed) throw await undo(deadline.failure('after the checkout finished'));
+    if (failed !== undefined) {
+      throw await undo(failed);
+    }
+    if (deadline.hasPassed) {
+      throw await undo(deadline.failure('after the checkout finished'));
+    }
     await this.#populate(repository, worktree);
-    if (deadline.hasPassed) throw await undo(deadline.failure('after the checkout finished'));
+    if (deadline.hasPassed) {
+      throw await undo(deadline.failure('after the checkout finished'));
+    }
     return { sourceBranch: start.shown, branch: added.branch };
   }
 
@@ -192,7 +220,9 @@ class Creation {
     const { services } = this.#program;
     const { worktreePath, worktreeRoot, baseRepo } = this.#params;
     if (worktreeRoot === '') {
-      if (worktreePath === '') throw noParent('"" does not name a directory');
+      if (worktreePath === '') {
+        throw noParent('"" does not name a directory');
+      }
       await checkContained('create', worktreePath, baseRepo, services);
       await refuseExisting(worktreePath, services);
       return;
@@ -207,8 +237,11 @@ class Creation {
 
   async #createFolders(): Promise<void> {
     const { worktreePath, worktreeRoot, baseRepo } = this.#params;
-    if (worktreeRoot === '') await createContained(worktreePath, baseRepo, this.#program.services);
-    else await createExternal(this.#external, this.#program.services);
+    if (worktreeRoot === '') {
+      await createContained(worktreePath, baseRepo, this.#program.services);
+    } else {
+      await createExternal(this.#external, this.#program.services);
+    }
   }
 
   async #entryOf(worktree: string, commonDirectory: string): Promise<string> {
@@ -244,7 +277,9 @@ class Creation {
       const reason = this.#program.services.platform.paths.reason(error);
       return new WorktreeFailure(`git worktree add failed (checkout): ${reason}`, 'worktree_add_failed');
     }
-    if (failed === undefined) return undefined;
+    if (failed === undefined) {
+      return undefined;
+    }
     const text = shownText(repository, failed);
     return failed.timedOut && deadline.hasPassed
       ? deadline.failure('during the checkout', text === '' ? failed.failure : text)
@@ -253,6 +288,8 @@ class Creation {
 
   async #populate(repository: Repository, worktree: string): Promise<void> {
     const top = await repository.run(['rev-parse', '--show-toplevel']);
-    if (top.failure === undefined) await populate(repository, { source: lineOf(top), worktree });
+    if (top.failure === undefined) {
+      await populate(repository, { source: lineOf(top), worktree });
+    }
   }
 }

@@ -1,7 +1,7 @@
 /** `git.worktree_remove` (spec git.md §8). */
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { ResultObject } from '../rpc/json.ts';
+import type { ResultObject } from '../wire/json.ts';
 import { checkContained, withRealParent } from './containment.ts';
 import { entryAt, targetOf } from './control-files.ts';
 import { dotGitOf, entriesNaming } from './entries.ts';
@@ -38,7 +38,9 @@ export async function removeWorktree(program: GitProgram, params: RemoveParams):
     const branchKept = await remove(program, params);
     return { success: true, branchKept: branchKept ? true : undefined };
   } catch (error) {
-    if (error instanceof WorktreeFailure) return { success: false, error: error.message };
+    if (error instanceof WorktreeFailure) {
+      return { success: false, error: error.message };
+    }
     throw error;
   }
 }
@@ -48,14 +50,22 @@ async function remove(program: GitProgram, params: RemoveParams): Promise<boolea
   const { services } = program;
   const { remove: rows } = services.profile.git;
   const { baseRepo, worktreePath, branchName } = params;
-  if (rows.containment) await checkPath(program, params);
-  if (worktreePath !== '') await guardHome(worktreePath, baseRepo, services);
-  if (rows.engine === 'own') return removeOwn(program, { baseRepo, path: worktreePath, branchName });
+  if (rows.containment) {
+    await checkPath(program, params);
+  }
+  if (worktreePath !== '') {
+    await guardHome(worktreePath, baseRepo, services);
+  }
+  if (rows.engine === 'own') {
+    return removeOwn(program, { baseRepo, path: worktreePath, branchName });
+  }
 
   const repository = new Repository(program, baseRepo);
   await removeByGit(repository, worktreePath);
   // Unmerged or unknown, checked out elsewhere: whatever becomes of it, the worktree is gone.
-  if (branchName !== '') await repository.run(['branch', '-D', '--', branchName], { mayRunPrograms: true });
+  if (branchName !== '') {
+    await repository.run(['branch', '-D', '--', branchName], { mayRunPrograms: true });
+  }
   return false;
 }
 
@@ -74,14 +84,17 @@ async function checkPath(program: GitProgram, params: RemoveParams): Promise<voi
     throw new WorktreeFailure('failed to remove worktree: "" does not name a directory', 'unsafe_path');
   }
   await checkContained('remove', worktreePath, baseRepo, services);
-  if (services.profile.git.remove.engine === 'own')
+  if (services.profile.git.remove.engine === 'own') {
     await checkLeaf(worktreePath, services.platform.paths.clean(worktreePath));
+  }
 }
 
 /** The worktree itself is a real folder, or nothing. @throws WorktreeFailure */
 async function checkLeaf(shownPath: string, worktree: string): Promise<void> {
   const found = await entryAt(worktree);
-  if (found === undefined || found.isDirectory()) return;
+  if (found === undefined || found.isDirectory()) {
+    return;
+  }
   const shown = await withRealParent(shownPath);
   throw refusing(
     'remove',
@@ -108,11 +121,17 @@ async function checkExternal(program: GitProgram, params: RemoveParams): Promise
   const worktree = paths.clean(worktreePath);
   await checkDirectoryLink('remove', dirname(worktree));
   await checkLeaf(worktreePath, worktree);
-  if ((await entryAt(worktree)) === undefined) return;
+  if ((await entryAt(worktree)) === undefined) {
+    return;
+  }
   const doubt = await doubtAbout(worktree, worktreePath, commonDirectory, program);
-  if (doubt === undefined) return;
+  if (doubt === undefined) {
+    return;
+  }
   const isStale = (await entriesNaming(commonDirectory, [join(await realWay(worktree), '.git')], paths)).length === 1;
-  if (isStale) return;
+  if (isStale) {
+    return;
+  }
   let names: string[];
   try {
     names = await readdir(worktree);
@@ -122,7 +141,9 @@ async function checkExternal(program: GitProgram, params: RemoveParams): Promise
       'unsafe_path',
     );
   }
-  if (names.length === 0) return;
+  if (names.length === 0) {
+    return;
+  }
   throw refusing(
     'remove',
     `${worktreePath} is not a worktree of ${baseRepo} (${doubt}), so it is left in place; remove it by hand if it is a leftover`,
@@ -162,13 +183,21 @@ async function workTreeOf(
   try {
     const { repository } = await openRepository(program, baseRepo);
     const top = await repository.run(['rev-parse', '--show-toplevel']);
-    if (top.failure !== undefined) throw unknown(top.failure);
+    if (top.failure !== undefined) {
+      throw unknown(top.failure);
+    }
     const where = await repository.run(['rev-parse', '--absolute-git-dir'], { set: 'heavy' });
-    if (where.failure !== undefined) throw unknown(where.failure);
+    if (where.failure !== undefined) {
+      throw unknown(where.failure);
+    }
     return { repository, commonDirectory: await commonDirectoryOf(lineOf(where), program.services.platform.paths) };
   } catch (error) {
-    if (error instanceof NoRepository) throw unknown('exit status 128');
-    if (error instanceof GitRefusal) throw unknown(error.message);
+    if (error instanceof NoRepository) {
+      throw unknown('exit status 128');
+    }
+    if (error instanceof GitRefusal) {
+      throw unknown(error.message);
+    }
     throw error;
   }
 }

@@ -40,7 +40,9 @@ export class Blob {
       const { bytesRead } = await named(this.#paths, 'read', this.path, () =>
         this.#handle.read(buffer, 0, buffer.length, position),
       );
-      if (bytesRead === 0) return;
+      if (bytesRead === 0) {
+        return;
+      }
       position += bytesRead;
       yield buffer.subarray(0, bytesRead);
     }
@@ -50,7 +52,9 @@ export class Blob {
   async digest(): Promise<string> {
     const hash = createHash('sha256');
     try {
-      for await (const bytes of this.read()) hash.update(bytes);
+      for await (const bytes of this.read()) {
+        hash.update(bytes);
+      }
     } catch (error) {
       throw new InstallFailure(`opening input: ${(error as Error).message}`, { cause: error });
     }
@@ -72,7 +76,9 @@ export class Blob {
       stat(this.path, { bigint: true }).catch(() => undefined),
     ]);
     await this.close();
-    if (now?.dev !== ours.dev || now.ino !== ours.ino) return undefined;
+    if (now?.dev !== ours.dev || now.ino !== ours.ino) {
+      return undefined;
+    }
     try {
       await named(this.#paths, 'remove', this.path, () => unlink(this.path));
       return undefined;
@@ -84,5 +90,7 @@ export class Blob {
 
 /** @throws InstallFailure. The comparison is one of texts: a checksum in upper case does not match (spec install.md §1). */
 export function verify(expected: string, actual: string): void {
-  if (expected !== actual) throw new InstallFailure(`checksum mismatch: expected=${expected}, actual=${actual}`);
+  if (expected !== actual) {
+    throw new InstallFailure(`checksum mismatch: expected=${expected}, actual=${actual}`);
+  }
 }

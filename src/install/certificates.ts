@@ -35,13 +35,17 @@ function ownAndSystem({ warn }: AuthorityOptions): readonly string[] {
   }
 }
 
-/** Our runtime does not see the variable (src/daemon/own-process.ts), and would not load it any more. */
+/** Our runtime does not see the variable (src/base/own-process.ts), and would not load it any more. */
 function extraAuthorities({ environment, paths, warn }: AuthorityOptions): string[] {
   const path = environment.NODE_EXTRA_CA_CERTS ?? '';
-  if (path === '') return [];
+  if (path === '') {
+    return [];
+  }
   try {
     const text = readFileSync(path, 'latin1');
-    if (/-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----/.test(text)) return [text];
+    if (/-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----/.test(text)) {
+      return [text];
+    }
     warn(`NODE_EXTRA_CA_CERTS is ignored: there is no certificate in ${path}`);
   } catch (error) {
     warn(`NODE_EXTRA_CA_CERTS is ignored: open ${path}: ${paths.reason(error)}`);

@@ -85,9 +85,13 @@ async function encrypt(socket: Socket, url: URL, options: ConnectionOptions): Pr
 
 function handshakeReason(error: Error, ends: Ends, paths: Paths): string {
   const { code, syscall, message } = error as NodeJS.ErrnoException;
-  if (syscall !== undefined) return readReason(error, ends, paths);
+  if (syscall !== undefined) {
+    return readReason(error, ends, paths);
+  }
   // Node's sign of a peer that went away in the middle.
-  if (code === 'ECONNRESET') return 'EOF';
+  if (code === 'ECONNRESET') {
+    return 'EOF';
+  }
   // Node's text sends the reader after its own option for the system's store, which is in use here anyway.
   if (code !== undefined && unknownAuthority.includes(code)) {
     return 'tls: failed to verify certificate: x509: certificate signed by unknown authority';
@@ -122,15 +126,21 @@ function openTunnel(socket: Socket, target: URL, proxy: URL, ends: Ends, options
     const settle = (work: () => void, keep = false): void => {
       clearTimeout(timer);
       options.signal.removeEventListener('abort', onAbort);
-      if (!keep) socket.destroy();
+      if (!keep) {
+        socket.destroy();
+      }
       work();
     };
     options.signal.addEventListener('abort', onAbort);
     const refused = ({ statusCode, statusMessage }: IncomingMessage): void =>
       fail(`proxyconnect tcp: the proxy answered CONNECT with status ${statusCode} ${statusMessage ?? ''}`.trimEnd());
     request.on('connect', (answer, _socket, rest) => {
-      if (answer.statusCode !== 200) return refused(answer);
-      if (rest.length > 0) socket.unshift(rest);
+      if (answer.statusCode !== 200) {
+        return refused(answer);
+      }
+      if (rest.length > 0) {
+        socket.unshift(rest);
+      }
       settle(resolve, true);
     });
     request.on('response', refused);
@@ -152,7 +162,9 @@ export function proxyAuthorization(proxy: URL): Record<string, string> {
 }
 
 export function basicCredentials(url: URL): string | undefined {
-  if (url.username === '' && url.password === '') return undefined;
+  if (url.username === '' && url.password === '') {
+    return undefined;
+  }
   const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
   return `Basic ${Buffer.from(pair).toString('base64')}`;
 }
@@ -187,6 +199,8 @@ function until(socket: Socket, event: string, { ms, late, reason, signal }: Step
     socket.on('error', onError).on('error', () => {});
     socket.on(event, onEvent).on('close', onClose);
     signal.addEventListener('abort', onAbort);
-    if (signal.aborted) onAbort();
+    if (signal.aborted) {
+      onAbort();
+    }
   });
 }

@@ -1,7 +1,7 @@
 /** What an installation works with. */
 import type { Platform } from '../../platform/platform.ts';
-import type { InstallSettings } from '../daemon/settings.ts';
-import type { InstallRules } from '../rpc/profile.ts';
+import type { InstallSettings } from '../config/settings.ts';
+import type { InstallRules } from '../wire/profile.ts';
 import type { InstallTimings } from './timings.ts';
 import type { FrameDecoder } from './zstd.ts';
 

@@ -42,7 +42,9 @@ export async function download(request: DownloadRequest): Promise<string> {
   try {
     const answer = await failing(get(request.url, { ...request, signal: lifetime.signal }));
     body = answer.body;
-    if (answer.status !== 200) throw new InstallFailure(`download failed with status ${answer.status}`);
+    if (answer.status !== 200) {
+      throw new InstallFailure(`download failed with status ${answer.status}`);
+    }
     request.progress.start(answer.length);
     return await receive(answer, request, lifetime.signal);
   } finally {
@@ -74,7 +76,9 @@ async function receive(answer: Answer, request: DownloadRequest, signal: AbortSi
     } finally {
       figures.longestPauseMs = Math.max(figures.longestPauseMs, Math.floor(performance.now() - asked));
     }
-    if (step.done === true) return hash.digest('hex');
+    if (step.done === true) {
+      return hash.digest('hex');
+    }
     const bytes = step.value;
     figures.bytes += bytes.length;
     request.progress.count(figures.bytes);
@@ -98,7 +102,9 @@ async function nextPiece(
   let waiting = true;
   let failure: InstallFailure | undefined;
   const end = (reason: InstallFailure): void => {
-    if (!waiting) return;
+    if (!waiting) {
+      return;
+    }
     failure = reason;
     answer.body.destroy(reason);
   };
@@ -108,13 +114,19 @@ async function nextPiece(
   const timer = setTimeout(() => setImmediate(stalled), readIdleMs);
   const onAbort = (): void => end(new InstallFailure(`download failed: ${signal.reason.message}`));
   signal.addEventListener('abort', onAbort);
-  if (signal.aborted) onAbort();
+  if (signal.aborted) {
+    onAbort();
+  }
   try {
     const step = await reader.next();
-    if (step.done === true && answer.endsWithConnection) throwIfAny(answer.brokenBy());
+    if (step.done === true && answer.endsWithConnection) {
+      throwIfAny(answer.brokenBy());
+    }
     return step;
   } catch (error) {
-    if (failure !== undefined) throw failure;
+    if (failure !== undefined) {
+      throw failure;
+    }
     const reason = bodyReason(answer, request.paths);
     throw new InstallFailure(
       request.namesInterruption ? `download interrupted after ${got}: ${reason}` : `download failed: ${reason}`,
@@ -128,7 +140,9 @@ async function nextPiece(
 }
 
 function throwIfAny(error: Error | undefined): void {
-  if (error !== undefined) throw error;
+  if (error !== undefined) {
+    throw error;
+  }
 }
 
 function bodyReason(answer: Answer, paths: Paths): string {

@@ -1,7 +1,7 @@
 /** The one line `-install` ends with (spec install.md §2). */
 import type { Platform } from '../../platform/platform.ts';
-import { encodeResult } from '../rpc/json-writer.ts';
-import { version } from '../version.ts';
+import { version } from '../base/version.ts';
+import { encodeResult } from '../wire/json-writer.ts';
 
 export const factsMark = '__INSTALL_RESULT__';
 

@@ -9,15 +9,23 @@ import type { Paths } from '../../platform/platform.ts';
  * @param home `undefined`: there is nothing to guard
  */
 export async function holdsHome(path: string, home: string | undefined, paths: Paths): Promise<boolean> {
-  if (home === undefined) return false;
+  if (home === undefined) {
+    return false;
+  }
   const given = resolve(home);
-  if (paths.isWithin(given, resolve(path))) return true;
+  if (paths.isWithin(given, resolve(path))) {
+    return true;
+  }
   const entry = await lstat(path, { bigint: true }).catch(() => undefined);
-  if (entry === undefined || !entry.isDirectory()) return false;
+  if (entry === undefined || !entry.isDirectory()) {
+    return false;
+  }
   const resolved = await realpath(given).catch(() => given);
   for (const folder of new Set([...upwards(given, paths), ...upwards(resolved, paths)])) {
     const found = await stat(folder, { bigint: true }).catch(() => undefined);
-    if (found !== undefined && found.dev === entry.dev && found.ino === entry.ino) return true;
+    if (found !== undefined && found.dev === entry.dev && found.ino === entry.ino) {
+      return true;
+    }
   }
   return false;
 }

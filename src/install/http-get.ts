@@ -45,10 +45,14 @@ export async function get(address: string, options: GetOptions): Promise<Answer>
     for (let followed = 0; ; followed++) {
       const answer = await ask(url, options);
       const { location } = answer.body.headers;
-      if (!redirects.includes(answer.status) || location === undefined) return answer;
+      if (!redirects.includes(answer.status) || location === undefined) {
+        return answer;
+      }
       answer.body.destroy();
       const next = URL.canParse(location, url.href) ? new URL(location, url.href).href : location;
-      if (followed === mostRedirects) throw new InstallFailure(`stopped after ${mostRedirects} redirects`);
+      if (followed === mostRedirects) {
+        throw new InstallFailure(`stopped after ${mostRedirects} redirects`);
+      }
       shown = next;
       url = parse(next);
       shown = withoutPassword(next, url);
@@ -63,13 +67,17 @@ function parse(address: string): URL {
   if (scheme !== 'http' && scheme !== 'https') {
     throw new InstallFailure(`unsupported protocol scheme ${goQuote(scheme)}`);
   }
-  if (!URL.canParse(address)) throw new InstallFailure('invalid URL');
+  if (!URL.canParse(address)) {
+    throw new InstallFailure('invalid URL');
+  }
   return new URL(address);
 }
 
 /** The address as it was given, unless that would show a password. */
 function withoutPassword(address: string, url: URL): string {
-  if (url.password === '') return address;
+  if (url.password === '') {
+    return address;
+  }
   const shown = new URL(url.href);
   shown.password = '***';
   return shown.href;

@@ -1,6 +1,6 @@
 /** The way from "is it there" to "it is there and runs" (spec install.md §3), with one set of facts at its end. */
 import { lstat, stat, unlink } from 'node:fs/promises';
-import { failpointAsync } from '../failpoints.ts';
+import { failpointAsync } from '../base/failpoints.ts';
 import { checkVersionName } from './cli-path.ts';
 import type { InstallContext, InstallRequest } from './context.ts';
 import type { Facts, FetchFigures } from './facts.ts';
@@ -28,7 +28,9 @@ export type InstallOutcome = Omit<Facts, 'libc' | 'launcherStatus'>;
 export async function install(request: InstallRequest, context: InstallContext): Promise<InstallOutcome> {
   const { cliPath } = request;
   const present = await runPresent(cliPath, context);
-  if (present === 'passed') return { cliPath, cliWasPresent: true };
+  if (present === 'passed') {
+    return { cliPath, cliWasPresent: true };
+  }
   if (present === 'stopped' && context.rules.unresponsive) {
     await sweepFolder(request, context);
     return failed(cliPath, new Unresponsive());
@@ -85,7 +87,9 @@ class Attempt {
     await this.#tidy();
     await this.#consume();
     await failpointAsync('install.consumed');
-    if (outcome.cliError === undefined) await this.#prune();
+    if (outcome.cliError === undefined) {
+      await this.#prune();
+    }
     return { ...outcome, fetch: rules.progress && this.#triedDownload ? this.#figures : undefined };
   }
 
@@ -99,8 +103,12 @@ class Attempt {
     }
     this.#triedDownload = needsDownload(this.#request);
     this.#source = await openSource(this.#request, this.#context, this.#figures);
-    if (!rules.nextPaths) await makeFolder(folder, paths);
-    if (decoder.shortcoming !== undefined) this.#context.warn(decoder.shortcoming);
+    if (!rules.nextPaths) {
+      await makeFolder(folder, paths);
+    }
+    if (decoder.shortcoming !== undefined) {
+      this.#context.warn(decoder.shortcoming);
+    }
 
     const runsFirst = rules.order === 'runThenRename';
     const installed = await place({
@@ -115,14 +123,20 @@ class Attempt {
         this.#decompressed = true;
       },
       approve: async (staged) => {
-        if (runsFirst) await this.#approve(staged);
+        if (runsFirst) {
+          await this.#approve(staged);
+        }
       },
     }).catch((error: unknown) => {
-      if (error instanceof HomeGuardFailure) this.#decompressed = false;
+      if (error instanceof HomeGuardFailure) {
+        this.#decompressed = false;
+      }
       throw error;
     });
     await failpointAsync('install.renamed');
-    if (runsFirst) return;
+    if (runsFirst) {
+      return;
+    }
     await this.#tidy();
     await this.#approve(cliPath, installed);
   }
@@ -132,29 +146,43 @@ class Attempt {
     const { rules, timings } = this.#context;
     const outcome = await run(path, timings.firstRunMs, this.#context);
     await failpointAsync('install.ran');
-    if (outcome === 'passed') return;
-    if (outcome === 'stopped' && rules.unresponsive) throw new Unresponsive();
-    if (installed !== undefined) await removeSame(path, installed);
+    if (outcome === 'passed') {
+      return;
+    }
+    if (outcome === 'stopped' && rules.unresponsive) {
+      throw new Unresponsive();
+    }
+    if (installed !== undefined) {
+      await removeSame(path, installed);
+    }
     throw new InstallFailure(`installed cli at ${this.#request.cliPath} is not runnable`);
   }
 
   /** The download goes, and what earlier attempts left. Once. */
   async #tidy(): Promise<void> {
-    if (this.#tidied) return;
+    if (this.#tidied) {
+      return;
+    }
     this.#tidied = true;
     await sweepFolder(this.#request, this.#context);
-    if (this.#source?.isLocal === false) await this.#source.release();
+    if (this.#source?.isLocal === false) {
+      await this.#source.release();
+    }
   }
 
   /** A local blob that could be decompressed has served its purpose, whatever came of it. */
   async #consume(): Promise<void> {
-    if (this.#source?.isLocal !== true) return;
+    if (this.#source?.isLocal !== true) {
+      return;
+    }
     if (!this.#decompressed) {
       await this.#source.release();
       return;
     }
     const reason = await this.#source.blob.remove();
-    if (reason !== undefined) this.#context.warn(`-cli-zst stays: ${reason}`);
+    if (reason !== undefined) {
+      this.#context.warn(`-cli-zst stays: ${reason}`);
+    }
   }
 
   async #prune(): Promise<void> {
@@ -186,5 +214,7 @@ async function sweepFolder({ folder, cliZst }: InstallRequest, context: InstallC
 /** Another install may have put its own file there meanwhile. */
 async function removeSame(path: string, { dev, ino }: FileIdentity): Promise<void> {
   const now = await lstat(path, { bigint: true }).catch(() => undefined);
-  if (now?.dev === dev && now.ino === ino) await unlink(path).catch(() => {});
+  if (now?.dev === dev && now.ino === ino) {
+    await unlink(path).catch(() => {});
+  }
 }

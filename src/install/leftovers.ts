@@ -32,8 +32,12 @@ export async function sweep(
 ): Promise<void> {
   const newest = BigInt(Date.now() - options.ageMs) * 1_000_000n;
   for (const entry of await entriesOf(folder)) {
-    if (!isLeftover(entry.name, options) || entry.modifiedNs >= newest) continue;
-    if (options.spared !== undefined && isSame(entry, options.spared)) continue;
+    if (!isLeftover(entry.name, options) || entry.modifiedNs >= newest) {
+      continue;
+    }
+    if (options.spared !== undefined && isSame(entry, options.spared)) {
+      continue;
+    }
     await removePlainly(entry, options);
   }
 }
@@ -48,14 +52,18 @@ export async function prune(
   keep: number,
   options: HousekeepingOptions & { readonly foldersToo: boolean; readonly installed: string },
 ): Promise<void> {
-  if (keep < 0 || (keep === 0 && !options.foldersToo)) return;
+  if (keep < 0 || (keep === 0 && !options.foldersToo)) {
+    return;
+  }
   const installed = await lstat(options.installed, { bigint: true }).catch(() => undefined);
   const versions = (await entriesOf(folder))
     .filter(({ name }) => !name.startsWith(blobPrefix) && !isLeftover(name, options))
     .filter(({ isDirectory }) => options.foldersToo || !isDirectory)
     .sort((a, b) => (a.modifiedNs < b.modifiedNs ? 1 : a.modifiedNs > b.modifiedNs ? -1 : 0));
   for (const entry of versions.slice(keep)) {
-    if (installed !== undefined && isSame(entry, installed)) continue;
+    if (installed !== undefined && isSame(entry, installed)) {
+      continue;
+    }
     await removePlainly(entry, options);
   }
 }
@@ -75,7 +83,9 @@ async function entriesOf(folder: string): Promise<Entry[]> {
     const path = join(folder, name);
     // Gone meanwhile, or not to be looked at: not ours to clear.
     const found = await lstat(path, { bigint: true }).catch(() => undefined);
-    if (found === undefined) continue;
+    if (found === undefined) {
+      continue;
+    }
     entries.push({
       name,
       path,
@@ -90,6 +100,8 @@ async function entriesOf(folder: string): Promise<Entry[]> {
 
 /** Never a tree: a folder with something in it stays. */
 async function removePlainly({ path, isDirectory }: Entry, { home, paths }: HousekeepingOptions): Promise<void> {
-  if (await holdsHome(path, home, paths)) return;
+  if (await holdsHome(path, home, paths)) {
+    return;
+  }
   await (isDirectory ? rmdir(path) : unlink(path)).catch(() => {});
 }

@@ -1,7 +1,7 @@
 /** Which C library this host has: `glibc`, `musl`, or empty off Linux (spec install.md §7). */
 import { readdir } from 'node:fs/promises';
 import type { Platform } from '../../platform/platform.ts';
-import { runCommand } from '../command.ts';
+import { runCommand } from '../base/run-command.ts';
 import type { InstallTimings } from './timings.ts';
 
 export interface LibcProbeOptions {
@@ -21,7 +21,9 @@ export async function probeLibc({
   timings,
   loaderFolder = platform.host.muslFolder,
 }: LibcProbeOptions): Promise<string> {
-  if (loaderFolder === undefined) return '';
+  if (loaderFolder === undefined) {
+    return '';
+  }
   // musl's ldd exits with 1 and says its name on stderr.
   const { combined, timedOut } = await runCommand(platform.processes, {
     command: 'ldd',
@@ -34,7 +36,9 @@ export async function probeLibc({
     maxOutputBytes,
   });
   const output = timedOut ? '' : combined.toString('latin1');
-  if (output !== '') return /musl/i.test(output) ? 'musl' : 'glibc';
+  if (output !== '') {
+    return /musl/i.test(output) ? 'musl' : 'glibc';
+  }
   const names = await readdir(loaderFolder).catch(() => []);
   return names.some((name) => /^ld-musl-.*\.so\..*$/s.test(name)) ? 'musl' : 'glibc';
 }

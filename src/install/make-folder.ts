@@ -25,17 +25,23 @@ export async function makeFolder(path: string, paths: Paths): Promise<void> {
 async function makeChain(path: string, paths: Paths): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found !== undefined) {
-    if (found.isDirectory()) return;
+    if (found.isDirectory()) {
+      return;
+    }
     throw new SystemCallError(`mkdir ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
   }
   const parent = paths.directoryOf(path);
-  if (parent !== path && !paths.isRoot(parent)) await makeChain(parent, paths);
+  if (parent !== path && !paths.isRoot(parent)) {
+    await makeChain(parent, paths);
+  }
   try {
     await named(paths, 'mkdir', path, () => mkdir(path, 0o700));
   } catch (error) {
     // Somebody else made it meanwhile. A link that leads nowhere stays what it is.
     const now = await lstat(path).catch(() => undefined);
-    if (now?.isDirectory() !== true) throw error;
+    if (now?.isDirectory() !== true) {
+      throw error;
+    }
   }
 }
 
@@ -44,20 +50,30 @@ async function makeChain(path: string, paths: Paths): Promise<void> {
  * Other things, and links to folders, are left alone.
  */
 export async function clearFolderPlace(path: string, paths: Paths): Promise<void> {
-  if (!(await isFileInPlace(path))) return;
+  if (!(await isFileInPlace(path))) {
+    return;
+  }
   try {
     await unlink(path);
   } catch (error) {
-    if (!isMissing(error)) return;
+    if (!isMissing(error)) {
+      return;
+    }
   }
   const record = join(paths.directoryOf(path), versionRecord);
   const found = await lstat(record).catch(() => undefined);
-  if (found?.isFile() === true) await unlink(record).catch(() => {});
+  if (found?.isFile() === true) {
+    await unlink(record).catch(() => {});
+  }
 }
 
 async function isFileInPlace(path: string): Promise<boolean> {
   const entry = await lstat(path).catch(() => undefined);
-  if (entry === undefined) return false;
-  if (entry.isSymbolicLink()) return (await stat(path).catch(() => undefined))?.isFile() === true;
+  if (entry === undefined) {
+    return false;
+  }
+  if (entry.isSymbolicLink()) {
+    return (await stat(path).catch(() => undefined))?.isFile() === true;
+  }
   return entry.isFile() || entry.isFIFO();
 }

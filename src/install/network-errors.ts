@@ -44,8 +44,12 @@ export function endsOf(socket: Socket): Ends {
 /** `read tcp 127.0.0.1:1000->127.0.0.1:80: read: connection reset by peer`. */
 export function readReason(error: unknown, ends: Ends, paths: Paths): string {
   const { code, syscall } = error as NodeJS.ErrnoException;
-  if (code?.startsWith('HPE_') === true) return `malformed HTTP response: ${(error as Error).message}`;
+  if (code?.startsWith('HPE_') === true) {
+    return `malformed HTTP response: ${(error as Error).message}`;
+  }
   // TLS alerts and the like have words of their own.
-  if (syscall === undefined) return (error as Error).message;
+  if (syscall === undefined) {
+    return (error as Error).message;
+  }
   return `read tcp ${ends.local}->${ends.remote}: ${syscall}: ${paths.reason(error)}`;
 }

@@ -1,5 +1,5 @@
 /** Progress lines of a download (spec install.md §4). */
-import { encodeResult } from '../rpc/json-writer.ts';
+import { encodeResult } from '../wire/json-writer.ts';
 
 const progressMark = '__INSTALL_PROGRESS__';
 
@@ -32,7 +32,9 @@ export function createProgress(tickMs: number, print: (line: string) => void): P
       total = length;
       line();
       ticks = setInterval(() => {
-        if (bytes !== printed) line();
+        if (bytes !== printed) {
+          line();
+        }
       }, tickMs);
     },
     count(now) {

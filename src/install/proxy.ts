@@ -10,13 +10,19 @@ import { InstallFailure } from './failure.ts';
 export function proxyFor(target: URL, environment: NodeJS.ProcessEnv): URL | undefined {
   const host = bareHost(target);
   const port = portOf(target);
-  if (isLocal(host) || isExcepted(host, port, either(environment, 'NO_PROXY'))) return undefined;
+  if (isLocal(host) || isExcepted(host, port, either(environment, 'NO_PROXY'))) {
+    return undefined;
+  }
 
   const address = either(environment, target.protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY');
-  if (address === '') return undefined;
+  if (address === '') {
+    return undefined;
+  }
   const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(address) ? address : `http://${address}`;
   const proxy = URL.canParse(withScheme) ? new URL(withScheme) : undefined;
-  if (proxy === undefined) throw new InstallFailure('invalid proxy address');
+  if (proxy === undefined) {
+    throw new InstallFailure('invalid proxy address');
+  }
   if (proxy.protocol !== 'http:' && proxy.protocol !== 'https:') {
     throw new InstallFailure(`unsupported proxy scheme "${proxy.protocol.slice(0, -1)}": want http or https`);
   }
@@ -29,7 +35,9 @@ export function bareHost(url: URL): string {
 }
 
 export function portOf(url: URL): number {
-  if (url.port !== '') return Number(url.port);
+  if (url.port !== '') {
+    return Number(url.port);
+  }
   return url.protocol === 'https:' ? 443 : 80;
 }
 
@@ -58,21 +66,33 @@ function isExcepted(host: string, port: number, exceptions: string): boolean {
 }
 
 function matches(entry: string, host: string, port: number): boolean {
-  if (entry === '*') return true;
+  if (entry === '*') {
+    return true;
+  }
   const [, network, prefix] = /^(.+)\/(\d{1,3})$/.exec(entry) ?? [];
-  if (network !== undefined && isIP(network) !== 0) return isInNetwork(host, network, Number(prefix));
+  if (network !== undefined && isIP(network) !== 0) {
+    return isInNetwork(host, network, Number(prefix));
+  }
 
   const [, name = entry, onlyPort] = isIP(entry) === 0 ? (/^(.*?):(\d+)$/.exec(entry) ?? []) : [];
-  if (onlyPort !== undefined && Number(onlyPort) !== port) return false;
+  if (onlyPort !== undefined && Number(onlyPort) !== port) {
+    return false;
+  }
   const bare = name.replace(/^\[(.*)\]$/, '$1');
-  if (isIP(bare) !== 0) return host === bare;
-  if (bare.startsWith('*.') || bare.startsWith('.')) return host.endsWith(bare.replace(/^\*/, ''));
+  if (isIP(bare) !== 0) {
+    return host === bare;
+  }
+  if (bare.startsWith('*.') || bare.startsWith('.')) {
+    return host.endsWith(bare.replace(/^\*/, ''));
+  }
   return host === bare || host.endsWith(`.${bare}`);
 }
 
 function isInNetwork(host: string, network: string, prefix: number): boolean {
   const family = isIPv6(network) ? 'ipv6' : 'ipv4';
-  if (prefix > (family === 'ipv6' ? 128 : 32)) return false;
+  if (prefix > (family === 'ipv6' ? 128 : 32)) {
+    return false;
+  }
   const list = new BlockList();
   list.addSubnet(network, prefix, family);
   return isIn(list, host);

@@ -1,6 +1,6 @@
 /** Where the compressed CLI comes from: `-cli-zst`, else `-cli-url`, checked before anything is made of it (spec install.md §3 steps 5–7). */
 import { tmpdir } from 'node:os';
-import { failpointAsync } from '../failpoints.ts';
+import { failpointAsync } from '../base/failpoints.ts';
 import { Blob, verify } from './blob.ts';
 import { trustedAuthorities } from './certificates.ts';
 import { blobPrefix } from './cli-path.ts';
@@ -29,8 +29,12 @@ export async function openSource(
   context: InstallContext,
   figures: FetchFigures,
 ): Promise<Source> {
-  if (request.cliZst !== undefined) return openLocal(request.cliZst, request.cliChecksum, context);
-  if (request.cliUrl !== undefined) return fetchBlob(request.cliUrl, request, context, figures);
+  if (request.cliZst !== undefined) {
+    return openLocal(request.cliZst, request.cliChecksum, context);
+  }
+  if (request.cliUrl !== undefined) {
+    return fetchBlob(request.cliUrl, request, context, figures);
+  }
   throw new InstallFailure(`cli ${request.version} missing and no --cli-url or --cli-zst provided`);
 }
 
@@ -42,7 +46,9 @@ export function needsDownload({ cliZst, cliUrl }: InstallRequest): boolean {
 async function openLocal(path: string, checksum: string | undefined, { platform }: InstallContext): Promise<Source> {
   const blob = await Blob.open(path, platform.paths);
   try {
-    if (checksum !== undefined) verify(checksum, await blob.digest());
+    if (checksum !== undefined) {
+      verify(checksum, await blob.digest());
+    }
   } catch (error) {
     await blob.close();
     throw error;

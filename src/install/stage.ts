@@ -3,7 +3,7 @@ import { lstat, rename, unlink } from 'node:fs/promises';
 import { SystemCallError } from '../../platform/errors.ts';
 import { goQuote } from '../../platform/go-quote.ts';
 import type { Paths, Platform } from '../../platform/platform.ts';
-import { failpointAsync } from '../failpoints.ts';
+import { failpointAsync } from '../base/failpoints.ts';
 import type { Blob } from './blob.ts';
 import { InstallFailure } from './failure.ts';
 import { holdsHome } from './home-guard.ts';
@@ -37,12 +37,16 @@ export async function place(request: PlaceRequest): Promise<FileIdentity> {
   try {
     return await placeOnce(request);
   } catch (error) {
-    if (!(error instanceof Vanished)) throw error;
+    if (!(error instanceof Vanished)) {
+      throw error;
+    }
   }
   try {
     return await placeOnce(request);
   } catch (error) {
-    if (!(error instanceof Vanished)) throw error;
+    if (!(error instanceof Vanished)) {
+      throw error;
+    }
     throw new InstallFailure(`staging file vanished before install: ${error.message}`, { cause: error });
   }
 }
@@ -66,7 +70,9 @@ async function placeOnce(request: PlaceRequest): Promise<FileIdentity> {
   } catch (error) {
     const isGone = await lstat(staged.path).then(() => false, isMissing);
     await unlink(staged.path).catch(() => {});
-    if (!isGone || error instanceof HomeGuardFailure) throw error;
+    if (!isGone || error instanceof HomeGuardFailure) {
+      throw error;
+    }
     throw new Vanished((error as Error).message, { cause: error });
   }
 }
@@ -114,7 +120,9 @@ async function prefixing<T>(prefix: string, work: Promise<T>): Promise<T> {
 
 async function clearFolder(path: string, { files }: Platform): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
-  if (found?.isDirectory() === true) await prefixing(`clearing stale dir at ${path}`, files.removeTree(path));
+  if (found?.isDirectory() === true) {
+    await prefixing(`clearing stale dir at ${path}`, files.removeTree(path));
+  }
 }
 
 async function moveOver(from: string, to: string, paths: Paths): Promise<void> {

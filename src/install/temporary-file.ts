@@ -61,7 +61,9 @@ export class TemporaryFile {
 
   /** A second call does nothing. @throws SystemCallError `close <path>: …` */
   async close(): Promise<void> {
-    if (this.#isClosed) return;
+    if (this.#isClosed) {
+      return;
+    }
     this.#isClosed = true;
     await named(this.#paths, 'close', this.path, () => this.#handle.close());
   }

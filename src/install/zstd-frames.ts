@@ -39,13 +39,19 @@ export class FrameSplitter {
       const taken = chunk.subarray(at, at + this.#missing);
       at += taken.length;
       this.#missing -= taken.length;
-      if (isField(this.#state)) this.#head = Buffer.concat([this.#head, taken]);
-      if (this.#missing > 0) break;
+      if (isField(this.#state)) {
+        this.#head = Buffer.concat([this.#head, taken]);
+      }
+      if (this.#missing > 0) {
+        break;
+      }
 
       const before = this.#state;
       this.#advance();
       // A block or a checksum may be empty; the loop above wants at least one byte.
-      while (this.#missing === 0) this.#advance();
+      while (this.#missing === 0) {
+        this.#advance();
+      }
 
       if (before === 'header' || (before === 'descriptor' && this.#state === 'blockHeader')) {
         yield { kind: 'start', windowBytes: windowOf(this.#head) };
@@ -57,7 +63,9 @@ export class FrameSplitter {
         yield { kind: 'end' };
       }
     }
-    if (isInsideBlocks(this.#state) && from < chunk.length) yield { kind: 'bytes', bytes: chunk.subarray(from) };
+    if (isInsideBlocks(this.#state) && from < chunk.length) {
+      yield { kind: 'bytes', bytes: chunk.subarray(from) };
+    }
   }
 
   /** @throws InstallFailure when what was pushed ends inside a frame, or holds none */
@@ -72,9 +80,13 @@ export class FrameSplitter {
     switch (this.#state) {
       case 'magic': {
         const magic = this.#head.readUInt32LE(0);
-        if (magic === frameMagic) this.#expect('descriptor', 1);
-        else if ((magic & 0xffff_fff0) >>> 0 === skippableMagic) this.#expect('skipLength', 4, 'fresh');
-        else throw new InstallFailure('invalid input: magic number mismatch');
+        if (magic === frameMagic) {
+          this.#expect('descriptor', 1);
+        } else if ((magic & 0xffff_fff0) >>> 0 === skippableMagic) {
+          this.#expect('skipLength', 4, 'fresh');
+        } else {
+          throw new InstallFailure('invalid input: magic number mismatch');
+        }
         return;
       }
       case 'descriptor': {
@@ -89,15 +101,21 @@ export class FrameSplitter {
       case 'blockHeader': {
         const header = this.#head.readUIntLE(0, 3);
         const type = (header >> 1) & 3;
-        if (type === reservedBlockType) throw new InstallFailure('invalid input: reserved block type encountered');
+        if (type === reservedBlockType) {
+          throw new InstallFailure('invalid input: reserved block type encountered');
+        }
         this.#lastBlock = (header & 1) === 1;
         this.#expect('blockBody', type === runLengthBlockType ? 1 : header >> 3, 'fresh');
         return;
       }
       case 'blockBody':
-        if (!this.#lastBlock) this.#expect('blockHeader', 3);
-        else if (this.#hasChecksum) this.#expect('checksum', 4);
-        else this.#endFrame();
+        if (!this.#lastBlock) {
+          this.#expect('blockHeader', 3);
+        } else if (this.#hasChecksum) {
+          this.#expect('checksum', 4);
+        } else {
+          this.#endFrame();
+        }
         return;
       case 'checksum':
         this.#endFrame();
@@ -120,7 +138,9 @@ export class FrameSplitter {
   #expect(state: State, bytes: number, head?: 'fresh'): void {
     this.#state = state;
     this.#missing = bytes;
-    if (head === 'fresh') this.#head = Buffer.alloc(0);
+    if (head === 'fresh') {
+      this.#head = Buffer.alloc(0);
+    }
   }
 }
 
@@ -154,6 +174,8 @@ function windowOf(head: Buffer): number {
   // A single segment is remembered whole.
   const bytes = contentSizeBytes(descriptor);
   const at = head.length - bytes;
-  if (bytes === 8) return Number(head.readBigUInt64LE(at));
+  if (bytes === 8) {
+    return Number(head.readBigUInt64LE(at));
+  }
   return head.readUIntLE(at, bytes) + (bytes === 2 ? 256 : 0);
 }

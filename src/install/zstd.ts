@@ -55,7 +55,9 @@ export const fallbackDecoder: FrameDecoder = {
     const { Decompress } = await import('fzstd');
     const ready: Buffer[] = [];
     const decoder = new Decompress((bytes) => {
-      if (bytes.length > 0) ready.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      if (bytes.length > 0) {
+        ready.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      }
     });
     for await (const piece of frame) {
       decoder.push(piece);
@@ -77,7 +79,9 @@ export async function* decompress(source: AsyncIterable<Buffer>, decoder: FrameD
   const pieces = split(source);
   try {
     for (let step = await pieces.next(); step.done !== true; step = await pieces.next()) {
-      if (step.value.kind !== 'start') continue;
+      if (step.value.kind !== 'start') {
+        continue;
+      }
       const { windowBytes } = step.value;
       if (windowBytes > decoder.maxWindowBytes) {
         throw new InstallFailure(`window of ${windowBytes} bytes exceeds ${decoder.windowLimit}`);
@@ -91,7 +95,9 @@ export async function* decompress(source: AsyncIterable<Buffer>, decoder: FrameD
 
 async function* split(source: AsyncIterable<Buffer>): AsyncGenerator<FramePiece> {
   const splitter = new FrameSplitter();
-  for await (const chunk of source) yield* splitter.push(chunk);
+  for await (const chunk of source) {
+    yield* splitter.push(chunk);
+  }
   splitter.finish();
 }
 
@@ -99,8 +105,12 @@ async function* split(source: AsyncIterable<Buffer>): AsyncGenerator<FramePiece>
 async function* bytesOfFrame(pieces: AsyncGenerator<FramePiece>): AsyncGenerator<Buffer> {
   for (;;) {
     const { done, value } = await pieces.next();
-    if (done === true || value.kind === 'end') return;
-    if (value.kind === 'bytes') yield value.bytes;
+    if (done === true || value.kind === 'end') {
+      return;
+    }
+    if (value.kind === 'bytes') {
+      yield value.bytes;
+    }
   }
 }
 

@@ -2,8 +2,8 @@
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { writeWhole } from '../base/standard-output.ts';
 import type { ModeContext } from './mode.ts';
-import { writeWhole } from './standard-output.ts';
 
 /** How long a daemon may still answer after our end of input, where that end cannot be told to it. */
 const noHalfClosePatienceMs = 10_000;
@@ -17,7 +17,9 @@ export async function runBridge(context: ModeContext): Promise<number> {
     writeWhole(2, `claustrum: dial server: ${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   }
-  if (transport.relay?.(socket)) return 0;
+  if (transport.relay?.(socket)) {
+    return 0;
+  }
   socket.resume();
   await relay(process.stdin, process.stdout, socket, { halfClose: transport.halfClose });
   return 0;
@@ -39,7 +41,9 @@ export async function relay(
   const down = copyDown(socket, output);
   const up = copyUp(input, socket).then(async (outcome) => {
     if (options.halfClose) {
-      if (outcome === 'ended') socket.end();
+      if (outcome === 'ended') {
+        socket.end();
+      }
       return down;
     }
     await Promise.race([down, sleep(noHalfClosePatienceMs, undefined, { ref: false })]);
@@ -55,8 +59,11 @@ function copyUp(input: Readable, socket: Socket): Promise<'ended' | 'refused'> {
       input.pause();
       // Not `write`: that destroys the socket at the first EPIPE, and with it what the daemon said before it closed.
       socket._write(chunk, 'buffer' as BufferEncoding, (error) => {
-        if (error) resolve('refused');
-        else input.resume();
+        if (error) {
+          resolve('refused');
+        } else {
+          input.resume();
+        }
       });
     });
     input.once('end', () => resolve('ended'));
@@ -75,7 +82,9 @@ function copyDown(socket: Socket, output: Writable): Promise<void> {
     };
     const finish = () => {
       // A reset can arrive while chunks wait in the stream's buffer for `output` to drain.
-      for (let rest = socket.read(); rest !== null; rest = socket.read()) output.write(rest);
+      for (let rest = socket.read(); rest !== null; rest = socket.read()) {
+        output.write(rest);
+      }
       // The callback of the last write comes after those before it.
       output.write('', () => resolve());
     };

@@ -1,8 +1,9 @@
 /** `-install`: the CLI is put in place, and one line of facts says how that went (spec install.md). */
 
 import type { Platform } from '../../platform/platform.ts';
-import { defaultCliFolder } from '../daemon/settings.ts';
-import { armFailpoints, setFailpointDeath } from '../failpoints.ts';
+import { armFailpoints, setFailpointDeath } from '../base/failpoints.ts';
+import { writeWhole } from '../base/standard-output.ts';
+import { defaultCliFolder } from '../config/settings.ts';
 import { cliPathOf } from '../install/cli-path.ts';
 import { factsLine } from '../install/facts.ts';
 import { type InstallOutcome, install } from '../install/install.ts';
@@ -11,7 +12,6 @@ import { installTimings } from '../install/timings.ts';
 import { childEnvironment } from '../install/version-run.ts';
 import { usualDecoder } from '../install/zstd.ts';
 import type { Mode, ModeContext } from './mode.ts';
-import { writeWhole } from './standard-output.ts';
 
 const exitNoHome = 1;
 const exitNoFolder = 2;
@@ -77,7 +77,9 @@ class FactsPrinter {
   }
 
   print(outcome: InstallOutcome): void {
-    if (this.#isPrinted) return;
+    if (this.#isPrinted) {
+      return;
+    }
     this.#isPrinted = true;
     const { settings, environment } = this.#context;
     // How a launcher is found is not specified, so none is (spec install.md §9).

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HostError } from '../../platform/errors.ts';
 import type { Detached, Platform } from '../../platform/platform.ts';
-import { daemonChildVariable, readyReport, statusPipeVariable, tokenPipeVariable } from '../daemon/markers.ts';
-import { ownCommand } from '../daemon/own-process.ts';
-import { remedyLine } from '../daemon/start-failure.ts';
-import { readTokenDescriptor, TokenError } from '../daemon/token.ts';
+import { ownCommand } from '../base/own-process.ts';
+import { daemonChildVariable, readyReport, statusPipeVariable, tokenPipeVariable } from '../base/start-markers.ts';
+import { remedyLine } from '../run-directory/start-failure.ts';
+import { readTokenDescriptor, TokenError } from '../run-directory/token.ts';
 import type { ModeContext } from './mode.ts';
 
 export const logName = 'remote-server.log';
@@ -25,7 +25,11 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
   const platform = await context.platform();
   const deadline = performance.now() + profile.modes.launcherWaitMs;
   const fail = (...lines: readonly string[]): number => {
-    for (const line of lines) if (line !== '') log.raw(line);
+    for (const line of lines) {
+      if (line !== '') {
+        log.raw(line);
+      }
+    }
     return 1;
   };
 
@@ -33,7 +37,9 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
   try {
     secret = settings.tokenFd === undefined ? undefined : readTokenDescriptor(String(settings.tokenFd), platform);
   } catch (error) {
-    if (error instanceof TokenError) return fail(error.message);
+    if (error instanceof TokenError) {
+      return fail(error.message);
+    }
     throw error;
   }
   const directory = platform.paths.directoryOf(socketPath);
@@ -41,7 +47,9 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
     platform.runDirectories.create(directory);
     platform.runDirectories.open(directory).close();
   } catch (error) {
-    if (!(error instanceof HostError)) throw error;
+    if (!(error instanceof HostError)) {
+      throw error;
+    }
     // Without a failed call behind it, it is a folder we do not trust.
     const reason =
       error.cause === undefined ? platform.paths.reasonForCode('EACCES') : platform.paths.reason(error.cause);
@@ -64,9 +72,13 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
   } catch (error) {
     return fail(`claustrum: ${(error as Error).message}`);
   } finally {
-    if (logFd !== undefined) closeSync(logFd);
+    if (logFd !== undefined) {
+      closeSync(logFd);
+    }
   }
-  for (const note of daemon.notes) log.raw(note);
+  for (const note of daemon.notes) {
+    log.raw(note);
+  }
 
   try {
     const report = await reportOf(daemon, deadline);
@@ -97,7 +109,9 @@ function timeoutText(socketPath: string): string {
 async function reportOf(daemon: Detached, deadline: number): Promise<string | 'late'> {
   const read = async (): Promise<string> => {
     let text = '';
-    for await (const chunk of daemon.status) text += chunk.toString('utf8');
+    for await (const chunk of daemon.status) {
+      text += chunk.toString('utf8');
+    }
     return text.trimEnd();
   };
   const limit = new AbortController();
@@ -111,7 +125,9 @@ async function reportOf(daemon: Detached, deadline: number): Promise<string | 'l
 }
 
 async function deathOf(daemon: Detached, logPath: string | undefined): Promise<string[]> {
-  for (let waited = 0; waited < exitTextMs && daemon.exitText() === undefined; waited += pollMs) await delay(pollMs);
+  for (let waited = 0; waited < exitTextMs && daemon.exitText() === undefined; waited += pollMs) {
+    await delay(pollMs);
+  }
   const lines = [`claustrum: daemon exited during start: ${daemon.exitText() ?? 'it closed its status pipe'}`];
   return logPath === undefined ? lines : [...lines, ...lastLines(logPath)];
 }
@@ -128,8 +144,12 @@ function lastLines(path: string): string[] {
 async function acceptsBefore(platform: Platform, socketPath: string, deadline: number): Promise<boolean> {
   for (;;) {
     const left = deadline - performance.now();
-    if (await accepts(platform, socketPath, Math.max(pollMs, left))) return true;
-    if (left <= 0) return false;
+    if (await accepts(platform, socketPath, Math.max(pollMs, left))) {
+      return true;
+    }
+    if (left <= 0) {
+      return false;
+    }
     await delay(pollMs);
   }
 }

@@ -1,8 +1,8 @@
 /** What a mode is, and what it is given. */
 import type { Platform } from '../../platform/platform.ts';
-import type { Log } from '../daemon/log.ts';
-import type { OptionValues } from '../daemon/options.ts';
-import type { Settings } from '../daemon/settings.ts';
+import type { Log } from '../base/log.ts';
+import type { OptionValues } from '../config/options.ts';
+import type { Settings } from '../config/settings.ts';
 
 /** In the order in which they win over each other when several are asked for (spec modes.md §2). */
 export const modeNames = ['version', 'install', 'probe-cli', 'serve', 'bridge', 'stop'] as const;

@@ -1,7 +1,7 @@
 /** `-serve`: the launcher in the foreground, or the detached daemon it has started (spec modes.md §6–7). */
 
-import { trimWhenIdle } from '../daemon/idle-memory.ts';
-import { daemonChildVariable } from '../daemon/markers.ts';
+import { trimWhenIdle } from '../base/idle-memory.ts';
+import { daemonChildVariable } from '../base/start-markers.ts';
 import type { Mode } from './mode.ts';
 
 export const runServe: Mode = async (context) => {

@@ -3,9 +3,9 @@ import { rmdirSync, unlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Platform } from '../../platform/platform.ts';
-import { type EvictionOptions, takeLock } from '../daemon/run-lock.ts';
+import { writeWhole } from '../base/standard-output.ts';
+import { type EvictionOptions, takeLock } from '../run-directory/run-lock.ts';
 import type { Mode, ModeContext } from './mode.ts';
-import { writeWhole } from './standard-output.ts';
 
 /** Exactly this line: never with a token. */
 const request = '{"jsonrpc":"2.0","id":1,"method":"server.shutdown"}\n';
@@ -20,8 +20,12 @@ export const runStop: Mode = async (context) => {
   const { modes } = settings.profile;
   const platform = await context.platform();
   const asked = await ask(platform, settings.socketPath);
-  if (modes.stopRemoves === 'socket') removeWhatever(settings.socketPath);
-  if (!modes.stopOutput) return 0;
+  if (modes.stopRemoves === 'socket') {
+    removeWhatever(settings.socketPath);
+  }
+  if (!modes.stopOutput) {
+    return 0;
+  }
 
   const word: StopWord = asked ? 'stopped' : await endUnreachable(platform, context);
   if (word !== 'stopped' && word !== 'survivor') {

@@ -1,7 +1,8 @@
 /** `-version` (spec modes.md §11). */
-import { buildTime, version } from '../version.ts';
+
+import { writeWhole } from '../base/standard-output.ts';
+import { buildTime, version } from '../base/version.ts';
 import type { ModeContext } from './mode.ts';
-import { writeWhole } from './standard-output.ts';
 
 /** With a `version-override`, clients that match `/claude-ssh\s+(\S+)/` find the commit they expect. */
 export function versionLine(override: string | undefined): string {

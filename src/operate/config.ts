@@ -1,18 +1,18 @@
 /** `holdfast config`: what a start would use, where each value comes from, and every timer there is. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { goDuration } from '../daemon/clients.ts';
-import { type ConfigurationFile, readConfigurationFiles } from '../daemon/configuration-file.ts';
-import { levelNamed } from '../daemon/log.ts';
-import { type Option, type OptionName, optionNames, options } from '../daemon/options.ts';
-import { printable } from '../daemon/printable.ts';
-import { defaultCliFolder, mergeSettings, type Settings, withHome } from '../daemon/settings.ts';
-import { timings } from '../daemon/timings.ts';
+import { levelNamed } from '../base/log.ts';
+import { printable } from '../base/printable.ts';
+import { timings } from '../base/timings.ts';
+import { version } from '../base/version.ts';
+import { type ConfigurationFile, readConfigurationFiles } from '../config/configuration-file.ts';
+import { parseFlags } from '../config/flags.ts';
+import { type Option, type OptionName, optionNames, options } from '../config/options.ts';
+import { defaultCliFolder, mergeSettings, type Settings, withHome } from '../config/settings.ts';
+import { goDuration } from '../doors/rpc/clients.ts';
 import { installTimings } from '../install/timings.ts';
-import { parseFlags } from '../modes/flags.ts';
 import { stopTimings } from '../modes/stop.ts';
-import type { Profile } from '../rpc/profile.ts';
-import { version } from '../version.ts';
+import type { Profile } from '../wire/profile.ts';
 import { installTimerTexts, stopTimerTexts, timerTexts } from './timer-texts.ts';
 import type { Run, VerbContext } from './verbs.ts';
 
@@ -97,8 +97,12 @@ export function configurationOf(
 }
 
 function stateOf({ isThere, values, refusals }: ConfigurationFile): string {
-  if (!isThere) return 'not there';
-  if (refusals.some(({ option }) => option === undefined)) return 'ignored';
+  if (!isThere) {
+    return 'not there';
+  }
+  if (refusals.some(({ option }) => option === undefined)) {
+    return 'ignored';
+  }
   return `${Object.keys(values).length} value(s) read, ${refusals.length} refused`;
 }
 
@@ -115,9 +119,15 @@ function settingOf(name: OptionName, settings: Settings, home: string | undefine
 
 function valueText(name: OptionName, value: unknown): string {
   const { kind }: Option<unknown> = options[name];
-  if (value === undefined) return '';
-  if (kind.placeholder === 'duration') return durationText(value as number);
-  if (name === 'wire-profile') return (value as Profile).name;
+  if (value === undefined) {
+    return '';
+  }
+  if (kind.placeholder === 'duration') {
+    return durationText(value as number);
+  }
+  if (name === 'wire-profile') {
+    return (value as Profile).name;
+  }
   return withoutCredentials(String(value));
 }
 
@@ -156,7 +166,9 @@ function described<Name extends string>(
 
 /** As a configuration file takes it. */
 function durationText(milliseconds: number): string {
-  if (milliseconds === 0) return '0';
+  if (milliseconds === 0) {
+    return '0';
+  }
   return milliseconds % 1000 === 0 ? goDuration(milliseconds) : `${milliseconds}ms`;
 }
 
@@ -176,8 +188,9 @@ function text(shown: ShownConfiguration): string {
       ...shown.timers.map(({ name, milliseconds, meaning }) => [name, durationText(milliseconds), meaning]),
     ]),
   ];
-  if (shown.warnings.length > 0)
+  if (shown.warnings.length > 0) {
     lines.push('', 'Warnings:', ...shown.warnings.map((warning) => `  ${printable(warning)}`));
+  }
   return `${lines.join('\n')}\n`;
 }
 

@@ -6,13 +6,13 @@ import type { Command } from 'commander';
 import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { ServiceManager } from '../../platform/service-manager.ts';
-import { type CommandResult, runCommand } from '../command.ts';
-import { readConfigurationFiles } from '../daemon/configuration-file.ts';
-import type { OptionValues } from '../daemon/options.ts';
-import { ownCommand } from '../daemon/own-process.ts';
-import { printable } from '../daemon/printable.ts';
-import { mergeSettings, withHome } from '../daemon/settings.ts';
-import { parseFlags } from '../modes/flags.ts';
+import { ownCommand } from '../base/own-process.ts';
+import { printable } from '../base/printable.ts';
+import { type CommandResult, runCommand } from '../base/run-command.ts';
+import { readConfigurationFiles } from '../config/configuration-file.ts';
+import { parseFlags } from '../config/flags.ts';
+import type { OptionValues } from '../config/options.ts';
+import { mergeSettings, withHome } from '../config/settings.ts';
 import { plain, type Run, type VerbContext } from './verbs.ts';
 
 const exitFailed = 1;
@@ -81,11 +81,17 @@ async function install(words: readonly string[], dryRun: boolean, context: VerbC
   }
   refuseForeign(path, manager);
   await requireManager(place, command);
-  for (const each of before) await runPlain(each, place);
+  for (const each of before) {
+    await runPlain(each, place);
+  }
   writeDefinition(path, definition);
-  for (const each of commands) await runOrRefuse(each, place);
+  for (const each of commands) {
+    await runOrRefuse(each, place);
+  }
   context.print(`The daemon runs, and ${manager.name} starts it from now on: ${path}\n`);
-  if (manager.hint !== '') context.print(`${capitalized(manager.hint)}\n`);
+  if (manager.hint !== '') {
+    context.print(`${capitalized(manager.hint)}\n`);
+  }
   return 0;
 }
 
@@ -117,9 +123,13 @@ function serveFlags(
       );
     }
   }
-  if (given.socket === undefined) return { given, flags: words };
+  if (given.socket === undefined) {
+    return { given, flags: words };
+  }
   const socket = resolve(platform.paths.expandTilde(given.socket));
-  if (socket === given.socket) return { given, flags: words };
+  if (socket === given.socket) {
+    return { given, flags: words };
+  }
   // The last one wins.
   return { given: { ...given, socket }, flags: [...words, '-socket', socket] };
 }
@@ -152,7 +162,9 @@ async function remove(dryRun: boolean, context: VerbContext): Promise<number> {
   }
   refuseForeign(path, manager);
   await requireManager(place, undefined);
-  for (const each of commands) await runOrRefuse(each, place);
+  for (const each of commands) {
+    await runOrRefuse(each, place);
+  }
   rmSync(path);
   context.print(`The daemon has ended, and ${manager.name} starts it no more: ${path} is removed\n`);
   return 0;
@@ -221,8 +233,9 @@ async function placeOf({ platform: load, environment }: VerbContext): Promise<Pl
     );
   }
   const home = platform.host.home();
-  if (home === undefined)
+  if (home === undefined) {
     throw new Refusal(`cannot resolve home directory: ${platform.host.homeVariable} is not defined`, exitFailed);
+  }
   return { platform, manager, path: manager.definitionPath(home, environment), environment };
 }
 
@@ -230,7 +243,9 @@ async function placeOf({ platform: load, environment }: VerbContext): Promise<Pl
 async function requireManager(place: Place, command: readonly string[] | undefined): Promise<void> {
   const { manager } = place;
   const result = await runPlain(manager.probe, place);
-  if (result.exit?.code === 0) return;
+  if (result.exit?.code === 0) {
+    return;
+  }
   const reason = readable(result.combined).trim() || result.failure;
   const instead =
     command === undefined
@@ -241,7 +256,9 @@ async function requireManager(place: Place, command: readonly string[] | undefin
 
 async function runOrRefuse(command: readonly string[], place: Place): Promise<void> {
   const result = await runPlain(command, place);
-  if (result.exit?.code === 0) return;
+  if (result.exit?.code === 0) {
+    return;
+  }
   const reason = readable(result.combined).trim() || result.failure;
   throw new Refusal(`${shown(command).trim()}: ${reason}`, exitFailed);
 }
@@ -261,7 +278,9 @@ function isOurs(path: string, { mark }: ServiceManager): boolean {
 }
 
 function refuseForeign(path: string, manager: ServiceManager): void {
-  if (!existsSync(path) || isOurs(path, manager)) return;
+  if (!existsSync(path) || isOurs(path, manager)) {
+    return;
+  }
   throw new Refusal(`${path} was not written by holdfast; move it away first`, exitFailed);
 }
 

@@ -1,8 +1,8 @@
 /**
- * What each timer is for, as `holdfast config` tells it; the values are src/daemon/timings.ts, src/install/timings.ts and
+ * What each timer is for, as `holdfast config` tells it; the values are src/base/timings.ts, src/install/timings.ts and
  * those of src/modes/stop.ts.
  */
-import type { Timings } from '../daemon/timings.ts';
+import type { Timings } from '../base/timings.ts';
 import type { InstallTimings } from '../install/timings.ts';
 import type { StopTimings } from '../modes/stop.ts';
 

@@ -1,7 +1,7 @@
 /** `holdfast <verb> …`: reads the words after the verb and runs it. Each verb is loaded only when it is chosen. */
 import { Command, CommanderError } from 'commander';
 import type { Platform } from '../../platform/platform.ts';
-import { writeWhole } from '../modes/standard-output.ts';
+import { writeWhole } from '../base/standard-output.ts';
 import type { VerbName } from './verb-names.ts';
 
 export interface VerbContext {
@@ -56,12 +56,16 @@ export async function runVerb(name: VerbName, words: readonly string[], context:
   for (const [each, { summary, load }] of Object.entries(verbs)) {
     const command = plain(program.command(each), context).description(summary);
     // `help <verb>` is about a verb that is not the first word.
-    if (each === name || words.includes(each)) (await load())(command, context, run);
+    if (each === name || words.includes(each)) {
+      (await load())(command, context, run);
+    }
   }
   try {
     await program.parseAsync([name, ...words], { from: 'user' });
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
+    if (!(error instanceof CommanderError)) {
+      throw error;
+    }
     return error.exitCode === 0 ? 0 : exitUsage;
   }
   return exitCode;

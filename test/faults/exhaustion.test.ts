@@ -12,7 +12,7 @@ import { expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { byLength, limitMs } from './support/length.ts';
 import * as needs from './support/needs.ts';
 
-/** src/rpc/connection.ts */
+/** src/doors/rpc/connection.ts */
 const mostCalls = 4096;
 const connections = byLength(1_000, 10_000);
 const entries = byLength(4_000, 200_000);

@@ -78,7 +78,9 @@ describe.each(races)('profile %s', (profile, count) => {
       const both = [2 * race, 2 * race + 1].map((index) => new Launcher(daemon, index, profile));
       await Promise.all(both.map((launcher) => launcher.ended));
       await expectOneDaemon(daemon, both);
-      if (onLinux) expect(listeners(daemon), `after race ${race}`).toBe(1);
+      if (onLinux) {
+        expect(listeners(daemon), `after race ${race}`).toBe(1);
+      }
     }
   });
 });

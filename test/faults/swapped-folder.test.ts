@@ -56,7 +56,9 @@ testNeeding(root, installed('setpriv', 'util-linux'))(
     const theirs = join(daemon.dir, 'theirs');
     mkdirSync(theirs);
     chownSync(theirs, stranger, stranger);
-    for (const folder of [daemon.dir, theirs]) chmodSync(folder, 0o755);
+    for (const folder of [daemon.dir, theirs]) {
+      chmodSync(folder, 0o755);
+    }
     const flip = 'while :; do mkdir run; rmdir run; rm -rf run; ln -s "$1" run; rm -f run; done 2>&-';
     const words = [
       `--reuid=${stranger}`,

@@ -34,7 +34,9 @@ testNeeding(root, installed('socat', 'socat'), installed('setpriv', 'util-linux'
     expect(lstatSync(daemon.runDir).mode & 0o777).toBe(0o700);
     expect(pingAs(stranger, daemon)).toEqual({ stdout: '', stderr: expect.stringContaining('Permission denied') });
 
-    for (const folder of [daemon.dir, daemon.runDir]) chmodSync(folder, 0o755);
+    for (const folder of [daemon.dir, daemon.runDir]) {
+      chmodSync(folder, 0o755);
+    }
     chmodSync(daemon.socket, 0o666);
     expect(pingAs(stranger, daemon).stdout).toBe('');
     await daemon.untilLogged(/connection refused: peer has uid 61017, this daemon serves uid 0 only/);

@@ -26,13 +26,20 @@ export function entry(name: string | Buffer, options: EntryOptions = {}): Buffer
   header.write(`${mode.toString(8).padStart(7, '0')}\0`, 100, 'latin1');
   header.write('0000000\0', 108, 'latin1');
   header.write('0000000\0', 116, 'latin1');
-  if (typeof size === 'number') header.write(`${size.toString(8).padStart(11, '0')}\0`, 124, 'latin1');
-  else size.copy(header, 124, 0, 12);
+  if (typeof size === 'number') {
+    header.write(`${size.toString(8).padStart(11, '0')}\0`, 124, 'latin1');
+  } else {
+    size.copy(header, 124, 0, 12);
+  }
   header.write('00000000000\0', 136, 'latin1');
   header.write(type, 156, 'latin1');
   header.write(link, 157, 100, 'utf8');
-  if (format === 'ustar') header.write('ustar\x0000', 257, 'latin1');
-  if (format === 'gnu') header.write('ustar  \0', 257, 'latin1');
+  if (format === 'ustar') {
+    header.write('ustar\x0000', 257, 'latin1');
+  }
+  if (format === 'gnu') {
+    header.write('ustar  \0', 257, 'latin1');
+  }
   header.write(prefix, 345, 155, 'utf8');
   return Buffer.concat([withChecksum(header), padded(content)]);
 }
@@ -57,7 +64,9 @@ export function pax(records: Record<string, string | Buffer>, type = 'x'): Buffe
 function paxRecord(key: string, value: Buffer): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from('\n')]);
   let length = rest.length;
-  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+  while (String(length).length + rest.length !== length) {
+    length = String(length).length + rest.length;
+  }
   return Buffer.concat([Buffer.from(String(length)), rest]);
 }
 

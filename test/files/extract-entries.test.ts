@@ -410,7 +410,9 @@ test('a full disk says which file could not be written', async (context) => {
   const disk = join(folder, 'disk');
   mkdirSync(disk);
   if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'none', disk]).status !== 0) {
-    if (process.env.CI === 'true') throw new Error('mount needs root: run the suite as root in CI');
+    if (process.env.CI === 'true') {
+      throw new Error('mount needs root: run the suite as root in CI');
+    }
     console.warn('not shown: a full disk; mount needs root');
     context.skip();
   }
@@ -442,7 +444,9 @@ test('archives of the system tar unpack to what it was given', async () => {
     const made = spawnSync('tar', [`--format=${format}`, '-czf', archivePath, '-C', source, '.'], { encoding: 'utf8' });
     if (format === 'v7' || format === 'ustar') {
       // Names too long for the format are left out by tar itself, with a failure.
-      if (made.status !== 0) spawnSync('tar', [`--format=${format}`, '-czf', archivePath, '-C', source, './empty']);
+      if (made.status !== 0) {
+        spawnSync('tar', [`--format=${format}`, '-czf', archivePath, '-C', source, './empty']);
+      }
     }
     const { success } = await extract(archivePath, join(folder, 'out'));
     expect(success, format).toBe(true);

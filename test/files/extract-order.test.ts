@@ -186,7 +186,9 @@ test('a device is never removed, neither as archive nor as destination', async (
   const devices = join(folder, 'devices');
   mkdirSync(devices);
   if (spawnSync('mknod', [join(devices, 'null'), 'c', '1', '3']).status !== 0) {
-    if (process.env.CI === 'true') throw new Error('mknod needs root: run the suite as root in CI');
+    if (process.env.CI === 'true') {
+      throw new Error('mknod needs root: run the suite as root in CI');
+    }
     console.warn('not shown: a device as archive; mknod needs root');
     context.skip();
   }
@@ -260,12 +262,16 @@ test('a destination that cannot be cleaned, made or reached says which step fail
 
 test('an old folder is removed as far as it goes before the failure is told', async () => {
   const { folder, archivePath, destDir } = prepared();
-  for (const path of [folder, destDir]) chmodSync(path, 0o777);
+  for (const path of [folder, destDir]) {
+    chmodSync(path, 0o777);
+  }
   mkdirSync(join(destDir, 'kept'));
   writeFileSync(join(destDir, 'kept', 'f'), 'k');
   chmodSync(join(destDir, 'kept'), 0o555);
   chmodSync(archivePath, 0o644);
-  if (process.geteuid?.() === 0) spawnSync('chown', ['-R', '65534', folder]);
+  if (process.geteuid?.() === 0) {
+    spawnSync('chown', ['-R', '65534', folder]);
+  }
   const { error } = await asOrdinaryUser(() => extract(archivePath, destDir));
   expect(error).toBe(`clean destDir: unlinkat ${destDir}/kept/f: permission denied`);
   expect(treeOf(destDir)).toEqual(['kept/', 'kept/f=k']);
@@ -276,7 +282,9 @@ test('a umask that closes the new folder is told in the words of each profile', 
   for (const profile of profiles) {
     const { folder, archivePath, destDir } = prepared();
     spawnSync('rm', ['-r', destDir]);
-    for (const path of [folder]) chmodSync(path, 0o777);
+    for (const path of [folder]) {
+      chmodSync(path, 0o777);
+    }
     chmodSync(archivePath, 0o644);
     const before = process.umask(0o100);
     try {

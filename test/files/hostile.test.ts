@@ -18,7 +18,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip, gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import type { ProfileName } from '../../src/rpc/profile.ts';
+import type { ProfileName } from '../../src/wire/profile.ts';
 import { full } from '../faults/support/length.ts';
 import { directory, endOfArchive, entry, gnuLongName, pax, targz } from './archive.ts';
 import { extract, scratchFolder, treeOf } from './support.ts';
@@ -125,8 +125,11 @@ test('absolute names land inside the destination', async () => {
 test('a name that leaves by the front door and comes back is for S and N only', async () => {
   for (const profile of profiles) {
     const outcome = await attack(targz(entry('../out/x', { content: 'x' })), profile);
-    if (profile === 'next') expect(outcome.error).toBe(unsafe('../out/x'));
-    else expect(outcome.tree).toEqual(['.synced=', 'x=x']);
+    if (profile === 'next') {
+      expect(outcome.error).toBe(unsafe('../out/x'));
+    } else {
+      expect(outcome.tree).toEqual(['.synced=', 'x=x']);
+    }
     const again = await attack(targz(entry('a/../b')), profile);
     expect(again.tree).toEqual(['.synced=', 'b=']);
   }
@@ -232,7 +235,9 @@ test('a folder as deep as a path may be unpacks and is removed again', async () 
     writeFileSync(archivePath, targz(pax({ path: name }), entry('x', { content: 'deep' })));
     expect(await extract(archivePath, destDir)).toEqual({ success: true, fileCount: 1 });
     let content = '';
-    for await (const piece of createReadStream(join(destDir, name))) content += piece;
+    for await (const piece of createReadStream(join(destDir, name))) {
+      content += piece;
+    }
     expect(content).toBe('deep');
   }
   expect(readdirSync('/dev/fd').length).toBeLessThanOrEqual(descriptors);

@@ -25,14 +25,18 @@ function memoryOf(daemon: TestDaemon): { now: number; highest: number } {
 async function writeLargeArchive(path: string, size: number): Promise<void> {
   const piece = Buffer.alloc(mebibyte);
   for (let index = 0; index < piece.length; index += 4) {
-    if (index % 16 < 4) piece.writeInt32LE((index * 2_654_435_761) | 0, index);
+    if (index % 16 < 4) {
+      piece.writeInt32LE((index * 2_654_435_761) | 0, index);
+    }
   }
   async function* parts() {
     const base256 = Buffer.alloc(12);
     base256[0] = 0x80;
     base256.writeBigUInt64BE(BigInt(size), 4);
     yield entry('large', { size: base256 });
-    for (let written = 0; written < size; written += piece.length) yield piece;
+    for (let written = 0; written < size; written += piece.length) {
+      yield piece;
+    }
     yield endOfArchive;
   }
   await pipeline(Readable.from(parts()), createGzip({ level: 1 }), createWriteStream(path));
@@ -67,7 +71,9 @@ test.runIf(existsSync('/proc/self/status'))(
     while (!finished) {
       await client.call('server.ping');
       await other.call('files.list', { path: daemon.dir });
-      if (!finished) answered++;
+      if (!finished) {
+        answered++;
+      }
     }
     expect(await extraction).toEqual({ success: true, fileCount: 1 });
     expect(statSync(join(destDir, 'large')).size).toBe(size);
@@ -133,7 +139,9 @@ test('a reply waits for no other extraction, not even for one that stands still'
     archivePath: join(daemon.dir, `${name}.tgz`),
     destDir: join(daemon.dir, name),
   });
-  for (const name of ['slow', 'fast']) writeFileSync(destination(name).archivePath, targz(entry('f')));
+  for (const name of ['slow', 'fast']) {
+    writeFileSync(destination(name).archivePath, targz(entry('f')));
+  }
   const slow = client.request('files.extract_tar', destination('slow'));
   await waitUntil(() => existsSync(pause), 'the extraction that stands still');
   expect(await client.call('files.extract_tar', destination('fast'))).toEqual({ success: true, fileCount: 1 });

@@ -10,7 +10,9 @@ afterEach(() => process.chdir(startFolder));
 
 test('entries come in the byte order of their names, without hidden ones', async () => {
   const folder = scratchFolder();
-  for (const name of ['b', 'B', 'a', 'é', '~', '.hidden', '..odd', 'a.txt']) writeFileSync(join(folder, name), '');
+  for (const name of ['b', 'B', 'a', 'é', '~', '.hidden', '..odd', 'a.txt']) {
+    writeFileSync(join(folder, name), '');
+  }
   mkdirSync(join(folder, 'sub'));
   const { entries } = JSON.parse(await call('files.list', { path: folder }));
   expect(entries.map(({ name }: { name: string }) => name)).toEqual(['B', 'a', 'a.txt', 'b', 'sub', '~', 'é']);
@@ -25,8 +27,11 @@ test('ten thousand files and links are all there, in order', async () => {
   const folder = scratchFolder();
   const names = Array.from({ length: 10_000 }, (_, index) => `f${(index * 7919) % 10_000}`);
   names.forEach((name, index) => {
-    if (index % 10 === 0) symlinkSync(index % 20 === 0 ? '/' : 'nowhere', join(folder, name));
-    else closeSync(openSync(join(folder, name), 'w'));
+    if (index % 10 === 0) {
+      symlinkSync(index % 20 === 0 ? '/' : 'nowhere', join(folder, name));
+    } else {
+      closeSync(openSync(join(folder, name), 'w'));
+    }
   });
   const { entries } = JSON.parse(await call('files.list', { path: folder }));
   expect(entries.map(({ name }: { name: string }) => name)).toEqual([...names].sort());

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, uti
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
-import { pluginsMethods } from '../../src/methods/plugins.ts';
+import { pluginsMethods } from '../../src/doors/rpc/methods/plugins.ts';
 import { connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { asOrdinaryUser, callMethod, platform, scratchFolder, treeOf } from './support.ts';
@@ -54,8 +54,12 @@ const nobody = 'its sessions may use the shared legacy dirs';
 
 test('old plug-ins go from the own and from the shared folder, and the report has all keys in order', async () => {
   const folder = install();
-  for (const name of [b, a]) plugin(join(folder, 'plugins', 'me'), name);
-  for (const name of [d, c]) plugin(join(folder, 'plugins'), name);
+  for (const name of [b, a]) {
+    plugin(join(folder, 'plugins', 'me'), name);
+  }
+  for (const name of [d, c]) {
+    plugin(join(folder, 'plugins'), name);
+  }
   expect(await prune(folder, { minAgeDays: 30 })).toBe(
     `{"root":"${folder}/plugins/me","pruned":["${a}","${b}"],"prunedLegacy":["${c}","${d}"],"staleArchives":0,` +
       '"kept":0,"live":0,"young":0,"legacy":"swept","minAgeDays":30}',
@@ -123,7 +127,9 @@ test('only real folders named by a hash are looked at', async () => {
   const decoy = join(folder, 'decoy');
   plugin(folder, 'decoy');
   const others = ['A'.repeat(16), 'a'.repeat(15), 'a'.repeat(17), 'g'.repeat(16), `.${'a'.repeat(15)}`];
-  for (const name of others) plugin(root, name);
+  for (const name of others) {
+    plugin(root, name);
+  }
   symlinkSync(decoy, join(root, a));
   writeFileSync(join(root, b), '');
   utimesSync(join(root, b), oldEnough, oldEnough);
@@ -152,7 +158,9 @@ test('a plug-in is young up to its very age, by the newer of its folder and its 
 test('a plug-in whose hash is in an argument of a running child stays', async () => {
   const folder = install();
   const root = join(folder, 'plugins', 'me');
-  for (const name of [a, b, c]) plugin(root, name);
+  for (const name of [a, b, c]) {
+    plugin(root, name);
+  }
   const running = [
     ['agent', `--plugin-dir=${root}/${a}/x`],
     [`${b}0`, `f${c}`, `xyz${'0'.repeat(16)}`],
@@ -163,11 +171,15 @@ test('a plug-in whose hash is in an argument of a running child stays', async ()
 
 test('what cannot be removed or read is told, and the rest is done', async () => {
   const folder = install();
-  for (const path of [folder, join(folder, 'run'), join(folder, 'plugins')]) chmodSync(path, 0o755);
+  for (const path of [folder, join(folder, 'run'), join(folder, 'plugins')]) {
+    chmodSync(path, 0o755);
+  }
   const root = join(folder, 'plugins', 'me');
   plugin(root, a);
   chmodSync(root, 0o755);
-  if (process.geteuid?.() !== 0) chmodSync(root, 0o555);
+  if (process.geteuid?.() !== 0) {
+    chmodSync(root, 0o555);
+  }
   const closed = JSON.parse(await asOrdinaryUser(() => prune(folder)));
   expect(closed.pruned).toEqual([]);
   expect(closed.errors).toEqual([expect.stringMatching(`^${root}/${a}: unlinkat ${root}/${a}.*: permission denied$`)]);
@@ -212,7 +224,9 @@ test('what is left of other daemons protects nothing', async () => {
   const folder = install();
   plugin(join(folder, 'plugins'), b);
   const run = join(folder, 'run');
-  for (const name of ['empty', 'file', 'dead', 'folder']) mkdirSync(join(run, name));
+  for (const name of ['empty', 'file', 'dead', 'folder']) {
+    mkdirSync(join(run, name));
+  }
   writeFileSync(join(run, 'file', 'rpc.sock'), '');
   const server = await listen(join(run, 'dead', 'live.sock'));
   // The name of a socket that nobody listens to any more.
@@ -225,8 +239,9 @@ test('what is left of other daemons protects nothing', async () => {
 
 test('what cannot be looked at counts as another daemon', async () => {
   const folder = install();
-  for (const path of [folder, join(folder, 'run'), join(folder, 'plugins'), join(folder, 'plugins', 'me')])
+  for (const path of [folder, join(folder, 'run'), join(folder, 'plugins'), join(folder, 'plugins', 'me')]) {
     chmodSync(path, 0o755);
+  }
   mkdirSync(join(folder, 'run', 'closed'), { mode: 0 });
   const closed = `${folder}/run/closed/rpc.sock`;
   expect(JSON.parse(await asOrdinaryUser(() => prune(folder))).legacy).toBe(
@@ -251,7 +266,9 @@ test('the folder of an install is no shared plug-in, even if its id looks like o
   const folder = scratchFolder();
   mkdirSync(join(folder, 'run', a), { recursive: true });
   mkdirSync(join(folder, 'run', b), { recursive: true });
-  for (const name of [a, b, c]) plugin(join(folder, 'plugins'), name);
+  for (const name of [a, b, c]) {
+    plugin(join(folder, 'plugins'), name);
+  }
   const outcome = JSON.parse(
     await callMethod(
       pluginsMethods,
@@ -272,7 +289,9 @@ test('a daemon of the next generation keeps what its children use, the others do
   await using daemon = await startDaemon({ profile: 'next', socketName: 'me/rpc.sock' });
   await using client = await connect(daemon);
   const root = join(daemon.dir, 'plugins', 'me');
-  for (const name of [a, b]) plugin(root, name);
+  for (const name of [a, b]) {
+    plugin(root, name);
+  }
   await client.spawn('p1', 'sh', ['-c', 'read line', 'sh', `--plugin=${root}/${a}`]);
   expect(await client.call('plugins.prune', {})).toMatchObject({ root, pruned: [b], live: 1, legacy: 'swept' });
   await client.stdin('p1', '\n');

@@ -20,7 +20,7 @@ import { readdir, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
-import { armFailpoints } from '../../src/failpoints.ts';
+import { armFailpoints } from '../../src/base/failpoints.ts';
 import { byLength, limitMs } from '../faults/support/length.ts';
 import { waitUntil } from '../support/wait.ts';
 import { entry, targz } from './archive.ts';
@@ -35,7 +35,9 @@ async function race() {
   const folder = scratchFolder();
   const decoy = join(folder, 'decoy');
   mkdirSync(join(decoy, 'sub'), { recursive: true });
-  for (let index = 0; index < 50; index++) writeFileSync(join(decoy, `f${index}`), 'kept');
+  for (let index = 0; index < 50; index++) {
+    writeFileSync(join(decoy, `f${index}`), 'kept');
+  }
   writeFileSync(join(decoy, 'sub', 'f'), 'kept');
   const out = join(folder, 'out');
   placeOld(folder, out);
@@ -58,18 +60,26 @@ async function race() {
 function placeOld(folder: string, out: string): void {
   const fresh = mkdtempSync(join(folder, 'fresh-'));
   mkdirSync(join(fresh, 'victim', 'sub'), { recursive: true });
-  for (let index = 0; index < 50; index++) writeFileSync(join(fresh, 'victim', `f${index}`), 'old');
+  for (let index = 0; index < 50; index++) {
+    writeFileSync(join(fresh, 'victim', `f${index}`), 'old');
+  }
   // What was there is taken out of the swapper's reach before anybody removes it by path.
   const past = join(folder, 'past');
-  if (existsSync(out)) renameSync(out, past);
+  if (existsSync(out)) {
+    renameSync(out, past);
+  }
   renameSync(fresh, out);
   rmSync(past, { recursive: true, force: true });
 }
 
 /** How one removes a tree who looks first and acts then. */
 async function naiveRemove(path: string): Promise<void> {
-  if (!lstatSync(path).isDirectory()) return unlink(path);
-  for (const name of await readdir(path)) await naiveRemove(join(path, name));
+  if (!lstatSync(path).isDirectory()) {
+    return unlink(path);
+  }
+  for (const name of await readdir(path)) {
+    await naiveRemove(join(path, name));
+  }
   return rmdir(path);
 }
 
@@ -91,7 +101,9 @@ test('a folder swapped for a link during its removal takes nothing with it', { t
     placeOld(scene.folder, scene.out);
     writeFileSync(archivePath, targz(entry('f', { content: 'new' })));
     const { success, error } = await extract(archivePath, scene.out);
-    if (!success) expect(error).toMatch(/^(clean|mkdir|open) destDir: /);
+    if (!success) {
+      expect(error).toMatch(/^(clean|mkdir|open) destDir: /);
+    }
     expect(treeOf(scene.decoy)).toEqual(before);
   }
 });
@@ -110,7 +122,9 @@ test('a folder swapped for a link during an extraction gets no file written else
   for (let round = 0; round < byLength(60, 5_000); round++) {
     writeFileSync(archivePath, targz(...entries));
     const { success, error } = await extract(archivePath, scene.out, { profile: round % 2 === 0 ? 'S' : 'next' });
-    if (!success) expect(error).toMatch(/^((clean|mkdir|open) destDir|create|mkdir parent|write)/);
+    if (!success) {
+      expect(error).toMatch(/^((clean|mkdir|open) destDir|create|mkdir parent|write)/);
+    }
     expect(treeOf(scene.decoy)).toEqual(before);
   }
 });
@@ -172,7 +186,9 @@ test('another file system mounted inside the destination keeps its content', asy
   const mount = spawn('mount', ['--bind', decoy, mounted], { stdio: 'ignore' });
   const [status] = await once(mount, 'exit');
   if (status !== 0) {
-    if (process.env.CI === 'true') throw new Error('mount needs root: run the suite as root in CI');
+    if (process.env.CI === 'true') {
+      throw new Error('mount needs root: run the suite as root in CI');
+    }
     console.warn('not shown: a mounted file system; mount needs root');
     context.skip();
   }

@@ -45,7 +45,9 @@ test('a file fits or is refused, never cut', async () => {
     ofSize(262_144);
     expect(await read(file, {}, { profile })).toBe(`{"content":"${'a'.repeat(262_144)}","exists":true}`);
     ofSize(262_145);
-    for (const maxBytes of [undefined, 0, -1]) expect(await read(file, { maxBytes }, { profile })).toBe(exceeds);
+    for (const maxBytes of [undefined, 0, -1]) {
+      expect(await read(file, { maxBytes }, { profile })).toBe(exceeds);
+    }
     expect(await read(file, { maxBytes: 262_145 }, { profile })).toContain('"exists":true');
     ofSize(5);
     expect(await read(file, { maxBytes: 5 }, { profile })).toBe('{"content":"aaaaa","exists":true}');
@@ -79,7 +81,9 @@ test.runIf(hasProc)('a file of /proc that never ends is refused instead of filli
 test('a FIFO is refused at once in every profile, with and without a writer', async () => {
   const folder = scratchFolder();
   spawnSync('mkfifo', [join(folder, 'fifo')]);
-  for (const profile of profiles) expect(await read(`${folder}/fifo`, {}, { profile })).toBe(notRegular);
+  for (const profile of profiles) {
+    expect(await read(`${folder}/fifo`, {}, { profile })).toBe(notRegular);
+  }
 });
 
 test('the writer that waits at a refused FIFO goes on where the profile opens it', async () => {
@@ -103,7 +107,9 @@ test('devices are refused, but for the null device where the profile reads it as
   const folder = scratchFolder();
   symlinkSync('/dev/null', join(folder, 'link'));
   for (const path of ['/dev/zero', '/dev/urandom']) {
-    for (const profile of profiles) expect(await read(path, {}, { profile })).toBe(notRegular);
+    for (const profile of profiles) {
+      expect(await read(path, {}, { profile })).toBe(notRegular);
+    }
   }
   for (const path of ['/dev/null', '/dev/../dev//null', `${folder}/link`]) {
     expect(await read(path)).toBe(notRegular);
@@ -115,11 +121,15 @@ test('devices are refused, but for the null device where the profile reads it as
 test('a second node with the numbers of the null device is another file', async (context) => {
   const folder = scratchFolder();
   if (spawnSync('mknod', [join(folder, 'null'), 'c', '1', '3']).status !== 0) {
-    if (process.env.CI === 'true') throw new Error('mknod needs root: run the suite as root in CI');
+    if (process.env.CI === 'true') {
+      throw new Error('mknod needs root: run the suite as root in CI');
+    }
     console.warn('not shown: a second null device; mknod needs root');
     context.skip();
   }
-  for (const profile of profiles) expect(await read(`${folder}/null`, {}, { profile })).toBe(notRegular);
+  for (const profile of profiles) {
+    expect(await read(`${folder}/null`, {}, { profile })).toBe(notRegular);
+  }
 });
 
 test('the operator can have the null device refused in N, but not in N+', async () => {

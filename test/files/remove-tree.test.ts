@@ -14,7 +14,9 @@ test('a tree deeper than any path may be goes, with few descriptors', { timeout:
   for (let depth = 0; depth < 3000; depth++) {
     await here.createFolder(name);
     const next = await here.openFolder(name);
-    if (depth % 40 === 0) await (await here.createFile(Buffer.from('f'), 0o600, 'new')).close();
+    if (depth % 40 === 0) {
+      await (await here.createFile(Buffer.from('f'), 0o600, 'new')).close();
+    }
     await here.close();
     here = next;
   }
@@ -62,10 +64,14 @@ test('an empty folder that may not be read goes, a filled one is named', async (
   const tree = join(folder, 'tree');
   const before = process.umask(0);
   await asOrdinaryUser(async () => {
-    for (const name of names) mkdirSync(join(tree, name), { recursive: true });
+    for (const name of names) {
+      mkdirSync(join(tree, name), { recursive: true });
+    }
     writeFileSync(join(tree, 'filled', 'f'), 'x');
     writeFileSync(join(tree, 'free', 'f'), 'x');
-    for (const name of ['empty', 'filled']) chmodSync(join(tree, name), 0);
+    for (const name of ['empty', 'filled']) {
+      chmodSync(join(tree, name), 0);
+    }
     const failure = await files.removeTree(tree).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'EACCES', message: `unlinkat ${tree}/filled: permission denied` });
     chmodSync(join(tree, 'filled'), 0o700);

@@ -60,7 +60,9 @@ test('a folder that may not be searched is an error, not a missing path', async 
   const folder = scratchFolder();
   chmodSync(folder, 0o755);
   mkdirSync(join(folder, 'closed'), { mode: 0o700 });
-  if (process.geteuid?.() !== 0) chmodSync(join(folder, 'closed'), 0);
+  if (process.geteuid?.() !== 0) {
+    chmodSync(join(folder, 'closed'), 0);
+  }
   expect(await asOrdinaryUser(() => call('files.stat', { path: `${folder}/closed/x` }))).toBe(
     `-32603 stat ${folder}/closed/x: permission denied`,
   );
@@ -140,8 +142,11 @@ test.each([
 
 test('without a home the tilde is a name like any other', async () => {
   for (const home of [undefined, '']) {
-    if (home === undefined) delete process.env.HOME;
-    else process.env.HOME = home;
+    if (home === undefined) {
+      delete process.env.HOME;
+    } else {
+      process.env.HOME = home;
+    }
     expect(await call('files.list', { path: '~/none' })).toBe('-32603 open ~/none: no such file or directory');
   }
 });

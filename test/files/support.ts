@@ -4,13 +4,13 @@ import { createHash } from 'node:crypto';
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
+import { RpcError } from '../../src/doors/rpc/errors.ts';
+import { filesMethods } from '../../src/doors/rpc/methods/files.ts';
+import type { Method, MethodResult } from '../../src/doors/rpc/methods/method.ts';
 import type { FilesServices } from '../../src/files/services.ts';
-import { filesMethods } from '../../src/methods/files.ts';
-import type { Method, MethodResult } from '../../src/methods/method.ts';
-import { RpcError } from '../../src/rpc/errors.ts';
-import { encodeResult } from '../../src/rpc/json-writer.ts';
-import type { ProfileName } from '../../src/rpc/profile.ts';
-import { profileNamed } from '../../src/rpc/profiles.ts';
+import { encodeResult } from '../../src/wire/json-writer.ts';
+import type { ProfileName } from '../../src/wire/profile.ts';
+import { profileNamed } from '../../src/wire/profiles.ts';
 
 export const platform = await loadPlatform();
 
@@ -22,7 +22,9 @@ export interface CallOptions {
 
 export function services({ profile = 'S', maxExtractBytes = 0, regularOnly = false }: CallOptions = {}): FilesServices {
   const found = profileNamed(profile);
-  if (found === undefined) throw new Error(`no profile ${profile}`);
+  if (found === undefined) {
+    throw new Error(`no profile ${profile}`);
+  }
   return { platform, profile: found, settings: { maxExtractBytes, filesReadRegularOnly: regularOnly } };
 }
 
@@ -45,7 +47,9 @@ export async function callMethod<S>(
   services: S,
 ): Promise<string> {
   const method = methods.find((candidate) => candidate.name === name);
-  if (method === undefined) throw new Error(`no method ${name}`);
+  if (method === undefined) {
+    throw new Error(`no method ${name}`);
+  }
   const text = typeof params === 'string' || params === undefined ? params : JSON.stringify(params);
   const bytes = Buffer.from(text ?? '');
   const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
@@ -53,7 +57,9 @@ export async function callMethod<S>(
     const result = await method.run(slice, { services, client: undefined as never, afterReply: () => {} });
     return encodeResult(result as Exclude<MethodResult, symbol>);
   } catch (error) {
-    if (error instanceof RpcError) return `${error.code} ${error.message}`;
+    if (error instanceof RpcError) {
+      return `${error.code} ${error.message}`;
+    }
     throw error;
   }
 }
@@ -88,8 +94,12 @@ function below(folder: Buffer, shown: string): string[] {
     const path = Buffer.concat([folder, Buffer.from('/'), bytes]);
     const name = shown + bytes.toString();
     const found = lstatSync(path);
-    if (found.isDirectory()) return [`${name}/`, ...below(path, `${name}/`)];
-    if (found.isSymbolicLink()) return [`${name}->${readlinkSync(path)}`];
+    if (found.isDirectory()) {
+      return [`${name}/`, ...below(path, `${name}/`)];
+    }
+    if (found.isSymbolicLink()) {
+      return [`${name}->${readlinkSync(path)}`];
+    }
     return [found.isFile() ? `${name}=${contentOf(path)}` : `${name}?`];
   });
 }
@@ -104,7 +114,9 @@ function contentOf(path: Buffer): string {
  * All threads of the process change, so nothing else may run meanwhile.
  */
 export async function asOrdinaryUser<T>(work: () => Promise<T>): Promise<T> {
-  if (process.geteuid?.() !== 0) return work();
+  if (process.geteuid?.() !== 0) {
+    return work();
+  }
   process.setegid?.(65_534);
   process.seteuid?.(65_534);
   try {

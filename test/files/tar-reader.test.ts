@@ -14,7 +14,9 @@ function inPieces(bytes: Buffer, sizes: readonly number[]): ByteReader {
   let turn = 0;
   const buffer = Buffer.alloc(Math.max(...sizes));
   return new ByteReader(async () => {
-    if (at === bytes.length) return undefined;
+    if (at === bytes.length) {
+      return undefined;
+    }
     buffer.fill(0xee);
     const size = sizes[turn++ % sizes.length] ?? 1;
     const length = bytes.copy(buffer, 0, at, Math.min(bytes.length, at + size));
@@ -31,12 +33,16 @@ async function read(input: ByteReader): Promise<string[]> {
     const tar = new TarReader(new ByteReader(async () => (await pieces.next()).value ?? undefined));
     for (let next = await tar.next(); next !== undefined; next = await tar.next()) {
       let content = '';
-      for await (const piece of tar.content()) content += piece.toString('latin1');
+      for await (const piece of tar.content()) {
+        content += piece.toString('latin1');
+      }
       found.push(`${next.type} ${next.name.toString('latin1')} ${next.mode.toString(8)} ${content}`);
     }
     await pieces.return();
   } catch (error) {
-    if (!(error instanceof ArchiveError)) throw error;
+    if (!(error instanceof ArchiveError)) {
+      throw error;
+    }
     found.push(error.message.replace(/\d+$/, '<n>'));
   }
   return found;
@@ -76,7 +82,9 @@ test('any bytes are an archive or a reason, and never anything else', async () =
     .array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 8 })
     .map((changes) => {
       const bytes = Buffer.from(good);
-      for (const [at, byte] of changes) bytes[at] = byte;
+      for (const [at, byte] of changes) {
+        bytes[at] = byte;
+      }
       return gzipSync(bytes);
     });
   const damagedOutside = fc.tuple(fc.nat(200), fc.nat(255), fc.nat(300)).map(([at, byte, end]) => {

@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
-import { type CommandRequest, runCommand } from '../../src/command.ts';
+import { type CommandRequest, runCommand } from '../../src/base/run-command.ts';
 import { goDuration } from '../../src/git/duration.ts';
 import { platform } from './support.ts';
 

@@ -712,7 +712,9 @@ test('requests for one repository wait for each other, whichever way it is spell
       });
     }),
   );
-  for (const reply of replies) expect(reply).toMatch(/^\{"success":true/);
+  for (const reply of replies) {
+    expect(reply).toMatch(/^\{"success":true/);
+  }
   expect(git(baseRepo, 'worktree', 'list').split('\n')).toHaveLength(7);
 });
 

@@ -21,7 +21,9 @@ function decoy(folder: string): { path: string; fingerprint(): string } {
       for (const name of readdirSync(path, { recursive: true, encoding: 'utf8' }).sort()) {
         const status = lstatSync(join(path, name));
         hash.update(`${name} ${status.mode} ${status.ino}\n`);
-        if (status.isFile()) hash.update(readFileSync(join(path, name)));
+        if (status.isFile()) {
+          hash.update(readFileSync(join(path, name)));
+        }
       }
       return hash.digest('hex');
     },
@@ -53,7 +55,9 @@ test.each(['S', 'current', 'next'] as const)(
     for (let round = 0; round < 12; round++) {
       const worktreePath = join(baseRepo, '.claude', 'worktrees', `s${round}`);
       git(baseRepo, 'worktree', 'add', '-q', '-b', `s${round}`, worktreePath);
-      for (let index = 0; index < 60; index++) write(join(worktreePath, 'x', `d${index % 6}`, `f${index}`));
+      for (let index = 0; index < 60; index++) {
+        write(join(worktreePath, 'x', `d${index % 6}`, `f${index}`));
+      }
       const racer = await swapping(join(worktreePath, 'x'), outside.path);
       // The racer may put something back that the removal has passed already; what counts is what it did not touch.
       await ask('git.worktree_remove', { baseRepo, worktreePath, branchName: `s${round}` });

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { ProfileName } from '../../src/rpc/profile.ts';
+import type { ProfileName } from '../../src/wire/profile.ts';
 import { daemon, git, repository, scratchFolder, withVariables, write } from './support.ts';
 
 /** A repository, and beside it a place for its worktrees that does not exist yet. */
@@ -26,7 +26,9 @@ function place(): { folder: string; baseRepo: string; worktreeRoot: string; work
 
 const isRoot = process.geteuid?.() === 0;
 if (!isRoot) {
-  if (process.env.CI) throw new Error('the tests of foreign owners need root; run the suite as root');
+  if (process.env.CI) {
+    throw new Error('the tests of foreign owners need root; run the suite as root');
+  }
   console.warn('SKIPPED: tests of foreign owners need root (run the suite as root, e.g. in a container)');
 }
 

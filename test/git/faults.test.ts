@@ -168,7 +168,9 @@ test('a hundred thousand untracked files are listed', async () => {
   const baseRepo = base();
   const path = join(baseRepo, '.claude', 'worktrees', 's');
   git(baseRepo, 'worktree', 'add', '-q', '-b', 's', path);
-  for (let index = 0; index < 100_000; index++) writeFileSync(join(path, `f${String(index).padStart(6, '0')}`), '');
+  for (let index = 0; index < 100_000; index++) {
+    writeFileSync(join(path, `f${String(index).padStart(6, '0')}`), '');
+  }
   const reply = (await daemon('current').ask('git.status', { path, baseRepo })) as { changes: string[] };
   expect(reply.changes).toHaveLength(100_000);
   expect(reply.changes.at(-1)).toBe('?? f099999');

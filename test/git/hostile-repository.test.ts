@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { appendFileSync, existsSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { ProfileName } from '../../src/rpc/profile.ts';
+import type { ProfileName } from '../../src/wire/profile.ts';
 import { commit, daemon, git, home, repository, scratchFolder, withVariables, write } from './support.ts';
 
 interface Vector {

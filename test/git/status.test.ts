@@ -276,7 +276,9 @@ describe('git.status in the later generation', () => {
     const { base, path } = withWorktree();
     const deep = `${'d'.repeat(200)}/${'e'.repeat(200)}/${'f'.repeat(200)}`;
     write(join(path, deep));
-    for (let index = 0; index < 10_001; index++) writeFileSync(join(path, `z${index}`), '');
+    for (let index = 0; index < 10_001; index++) {
+      writeFileSync(join(path, `z${index}`), '');
+    }
     const { changes } = (await daemon('next').ask('git.status', { path, baseRepo: base })) as { changes: string[] };
     expect(changes).toHaveLength(10_000);
     expect(changes[0]).toBe(`${`?? ${deep}`.slice(0, 512)}…`);

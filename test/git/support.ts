@@ -5,13 +5,13 @@ import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
 import type { SpawnRequest } from '../../platform/platform.ts';
+import { RpcError } from '../../src/doors/rpc/errors.ts';
+import { gitMethods } from '../../src/doors/rpc/methods/git.ts';
+import type { MethodResult } from '../../src/doors/rpc/methods/method.ts';
 import type { GitServices } from '../../src/git/services.ts';
-import { gitMethods } from '../../src/methods/git.ts';
-import type { MethodResult } from '../../src/methods/method.ts';
-import { RpcError } from '../../src/rpc/errors.ts';
-import { encodeResult } from '../../src/rpc/json-writer.ts';
-import type { ProfileName } from '../../src/rpc/profile.ts';
-import { profileNamed } from '../../src/rpc/profiles.ts';
+import { encodeResult } from '../../src/wire/json-writer.ts';
+import type { ProfileName } from '../../src/wire/profile.ts';
+import { profileNamed } from '../../src/wire/profiles.ts';
 
 export const platform = await loadPlatform();
 
@@ -46,7 +46,9 @@ export interface TestDaemon {
 
 export function daemon(profile: ProfileName, options: { readonly gitTimeoutMs?: number } = {}): TestDaemon {
   const found = profileNamed(profile);
-  if (found === undefined) throw new Error(`no profile ${profile}`);
+  if (found === undefined) {
+    throw new Error(`no profile ${profile}`);
+  }
   const started: string[][] = [];
   const warnings: string[] = [];
   const services: GitServices = {
@@ -67,7 +69,9 @@ export function daemon(profile: ProfileName, options: { readonly gitTimeoutMs?: 
   };
   const call = async (name: string, params: object | string | undefined): Promise<string> => {
     const method = gitMethods.find((candidate) => candidate.name === name);
-    if (method === undefined) throw new Error(`no method ${name}`);
+    if (method === undefined) {
+      throw new Error(`no method ${name}`);
+    }
     const text = typeof params === 'string' || params === undefined ? params : JSON.stringify(params);
     const bytes = Buffer.from(text ?? '');
     const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
@@ -75,7 +79,9 @@ export function daemon(profile: ProfileName, options: { readonly gitTimeoutMs?: 
       const result = await method.run(slice, { services, client: undefined as never, afterReply: () => {} });
       return encodeResult(result as Exclude<MethodResult, symbol>);
     } catch (error) {
-      if (error instanceof RpcError) return `${error.code} ${error.message}`;
+      if (error instanceof RpcError) {
+        return `${error.code} ${error.message}`;
+      }
       throw error;
     }
   };
@@ -140,8 +146,11 @@ export function withVariables(variables: Record<string, string>): void {
     const before = process.env[name];
     process.env[name] = value;
     onTestFinished(() => {
-      if (before === undefined) delete process.env[name];
-      else process.env[name] = before;
+      if (before === undefined) {
+        delete process.env[name];
+      } else {
+        process.env[name] = before;
+      }
     });
   }
 }

@@ -27,7 +27,9 @@ const cache = fileURLToPath(new URL('../../node_modules/.cache/agent-cli/', impo
  */
 export async function fetchAgentCli(folder: string): Promise<string> {
   const expected = integrity[process.arch];
-  if (expected === undefined) throw new Error(`no checksum of the agent CLI for ${process.arch} is known here`);
+  if (expected === undefined) {
+    throw new Error(`no checksum of the agent CLI for ${process.arch} is known here`);
+  }
   const name = `claude-code-linux-${process.arch}`;
   const archive = join(cache, `anthropic-ai-${name}-${version}.tgz`);
   if (!existsSync(archive) || (await sha512(archive)) !== expected) {
@@ -38,7 +40,9 @@ export async function fetchAgentCli(folder: string): Promise<string> {
         `the agent CLI cannot be fetched from the package registry; the test needs it.\nTo get it: npm ${pack.join(' ')}\n${error.message}`,
       );
     });
-    if ((await sha512(archive)) !== expected) throw new Error(`${archive} is not the package that is expected`);
+    if ((await sha512(archive)) !== expected) {
+      throw new Error(`${archive} is not the package that is expected`);
+    }
   }
   await extract({ file: archive, cwd: folder, strip: 1, strict: true, filter: (path) => path === 'package/claude' });
   return join(folder, 'claude');

@@ -153,7 +153,9 @@ function callsOn(folder: string, call: string, log: string): number[] {
   for (const [line, thread = ''] of log.matchAll(new RegExp(`^(\\d+) +${call}\\(.*`, 'gm'))) {
     const n = (perThread.get(thread) ?? 0) + 1;
     perThread.set(thread, n);
-    if (line.includes(folder)) found.add(n);
+    if (line.includes(folder)) {
+      found.add(n);
+    }
   }
   return [...found].sort((a, b) => a - b);
 }
@@ -210,7 +212,9 @@ describe.each([
 
   async function createSource(): Promise<(shop: Workshop) => string[]> {
     const checksum = ['-cli-checksum', sha256(packed)];
-    if (from === '-cli-zst') return (shop) => [from, shop.blob(bigCli), ...checksum];
+    if (from === '-cli-zst') {
+      return (shop) => [from, shop.blob(bigCli), ...checksum];
+    }
     const url = await serveHttp((_, answer) => answer.end(packed));
     return () => [from, url, ...checksum];
   }
@@ -232,7 +236,9 @@ describe.each([
             const what = `${error} at ${call} number ${n}`;
             const shop = new Workshop();
             // Where a folder is made there can be no old version.
-            if (call !== 'mkdir') shop.put('1.0.0', goodCli);
+            if (call !== 'mkdir') {
+              shop.put('1.0.0', goodCli);
+            }
             const before = shop.names();
             const rules = [`inject=${call}:error=${error}:when=${n}`];
             const { facts } = await traced(shop, call, sourceFor(shop), rules);

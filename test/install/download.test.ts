@@ -27,7 +27,9 @@ function serveBlob(bytes: Buffer = blob): Promise<string> {
 /** The blob of a CLI that packs badly, so that it comes in many pieces. */
 function bigCli(bytes: number): string {
   let filling = '';
-  for (let i = 0; filling.length < bytes; i++) filling += `# ${sha256(String(i))}\n`;
+  for (let i = 0; filling.length < bytes; i++) {
+    filling += `# ${sha256(String(i))}\n`;
+  }
   return goodCli + filling;
 }
 
@@ -74,7 +76,9 @@ describe.each(profiles)('profile %s: a download', (profile) => {
     const { facts, progress } = await shop.install(wanted(`${url}/?token=secret`), { profile });
     expect(facts.cliError).toBe('download failed with status 404');
     expect(progress).toEqual([]);
-    if (tellsProgress) expect(facts.fetch).toEqual({ bytes: 0, ms: expect.any(Number), longestPauseMs: 0 });
+    if (tellsProgress) {
+      expect(facts.fetch).toEqual({ bytes: 0, ms: expect.any(Number), longestPauseMs: 0 });
+    }
     expect(shop.names()).toEqual([]);
   });
 
@@ -82,13 +86,15 @@ describe.each(profiles)('profile %s: a download', (profile) => {
     const shop = new Workshop();
     const url = await serveHttp((incoming, answer) => {
       const hop = Number(incoming.url?.slice(1));
-      if (hop === 0) answer.end(blob);
-      else
+      if (hop === 0) {
+        answer.end(blob);
+      } else {
         answer
           .writeHead([301, 302, 303, 307, 308][hop % 5] ?? 302, {
             Location: hop % 2 ? `/${hop - 1}` : `${url}/${hop - 1}`,
           })
           .end('x');
+      }
     });
     const refused = await shop.install(wanted(`${url}/11`), { profile });
     expect(refused.facts.cliError).toBe(`download failed: Get "${url}/1": stopped after 10 redirects`);
@@ -107,7 +113,9 @@ describe.each(profiles)('profile %s: a download', (profile) => {
         ? 'download interrupted after 100/1000 bytes: unexpected EOF'
         : 'download failed: unexpected EOF',
     );
-    if (tellsProgress) expect(facts.fetch).toMatchObject({ bytes: 100 });
+    if (tellsProgress) {
+      expect(facts.fetch).toMatchObject({ bytes: 100 });
+    }
   });
 
   test('that is reset names both ends of the connection', async () => {
@@ -123,7 +131,9 @@ describe.each(profiles)('profile %s: a download', (profile) => {
     expect(facts.cliError).toMatch(
       new RegExp(`^${prefix}read tcp 127\\.0\\.0\\.1:\\d+->${host}: read: connection reset by peer$`),
     );
-    if (tellsProgress) expect((facts.fetch as { longestPauseMs: number }).longestPauseMs).toBeGreaterThan(30);
+    if (tellsProgress) {
+      expect((facts.fetch as { longestPauseMs: number }).longestPauseMs).toBeGreaterThan(30);
+    }
   });
 
   test('that is damaged on the way is a wrong checksum, and one that was packed damaged does not unpack', async () => {
@@ -287,7 +297,9 @@ describe('limits of time', () => {
       let sent = 0;
       const timer = setInterval(() => {
         answer.write(blob.subarray(sent, ++sent));
-        if (sent === total) clearInterval(timer);
+        if (sent === total) {
+          clearInterval(timer);
+        }
       }, 20);
       answer.on('close', () => clearInterval(timer));
     });
@@ -328,7 +340,9 @@ describe('limits of time', () => {
     listener.kill('SIGSTOP');
     const filling = Array.from({ length: 4 }, () => connect(port, '127.0.0.1').on('error', () => {}));
     onTestFinished(() => {
-      for (const socket of filling) socket.destroy();
+      for (const socket of filling) {
+        socket.destroy();
+      }
     });
     const url = `http://127.0.0.1:${port}/`;
     const { outcome } = await here(url, { connectMs: 500 });

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { version } from '../../src/base/version.ts';
 import { factsLine } from '../../src/install/facts.ts';
-import { version } from '../../src/version.ts';
 import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { goodCli, platform, profiles, Workshop } from './support.ts';
 

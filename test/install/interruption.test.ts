@@ -130,7 +130,9 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
     const both = pauses.map((path) => start(shop, profile, words, `install.rename.before=pause(${path})`));
     await Promise.all(pauses.map(untilThere));
     expect(shop.names().filter((name) => name.startsWith('.fetch-'))).toHaveLength(2);
-    for (const path of pauses) unlinkSync(path);
+    for (const path of pauses) {
+      unlinkSync(path);
+    }
     for (const { ended } of both) {
       const { facts } = readRun(await ended);
       expect(facts).toMatchObject({ cliPath: shop.path('1.2.3'), cliWasPresent: false });
@@ -144,7 +146,9 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
     const shop = new Workshop();
     const words = await serveBlob();
     const runs = await Promise.all(Array.from({ length: 8 }, () => start(shop, profile, words, '').ended));
-    for (const run of runs) expect(readRun(run).facts).not.toHaveProperty('cliError');
+    for (const run of runs) {
+      expect(readRun(run).facts).not.toHaveProperty('cliError');
+    }
     expect(shop.names()).toEqual(['1.2.3']);
     expect(readFileSync(shop.path('1.2.3'), 'utf8')).toBe(goodCli);
   });
@@ -154,7 +158,11 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
     const paused = join(shop.home, 'paused');
     const sweepStaged = async () => {
       await untilThere(paused);
-      for (const name of shop.names()) if (name.startsWith('.fetch-')) unlinkSync(shop.path(name));
+      for (const name of shop.names()) {
+        if (name.startsWith('.fetch-')) {
+          unlinkSync(shop.path(name));
+        }
+      }
       unlinkSync(paused);
     };
     const once = start(shop, profile, ['-cli-zst', shop.blob()], `install.staged=1*pause(${paused})`);

@@ -10,16 +10,24 @@ const young = { ageSeconds: 590 };
 
 function folder(shop: Workshop, name: string, ageSeconds: number, content?: string): void {
   mkdirSync(shop.path(name), { recursive: true });
-  if (content !== undefined) writeFileSync(join(shop.path(name), content), '');
+  if (content !== undefined) {
+    writeFileSync(join(shop.path(name), content), '');
+  }
   shop.age(name, ageSeconds);
 }
 
 describe.each(profiles)('profile %s: leftovers of earlier attempts', (profile) => {
   test('go once they are ten minutes old, by their name as it is written', async () => {
     const shop = new Workshop();
-    for (const name of ['.fetch-', '.fetch-1', '.zst', 'a.zst', '1.zst.part']) shop.put(name, 'x', old);
-    for (const name of ['.fetch-2', 'b.zst']) shop.put(name, 'x', young);
-    for (const name of ['.blob-1', '.FETCH-1', 'a.ZST', 'a.zst.']) shop.put(name, 'x', old);
+    for (const name of ['.fetch-', '.fetch-1', '.zst', 'a.zst', '1.zst.part']) {
+      shop.put(name, 'x', old);
+    }
+    for (const name of ['.fetch-2', 'b.zst']) {
+      shop.put(name, 'x', young);
+    }
+    for (const name of ['.blob-1', '.FETCH-1', 'a.ZST', 'a.zst.']) {
+      shop.put(name, 'x', old);
+    }
     shop.put('.fetch-future', 'x', { ageSeconds: -9_000 });
     folder(shop, '.fetch-empty', 9_000);
     folder(shop, '.fetch-full', 9_000, 'file');
@@ -51,14 +59,18 @@ describe.each(profiles)('profile %s: old versions', (profile) => {
 
   test('stay as many as are to be kept, the newest', async () => {
     const shop = new Workshop();
-    for (const [index, name] of ['e', 'd', 'c', 'b', 'a'].entries()) shop.put(name, 'x', { ageSeconds: 100 - index });
+    for (const [index, name] of ['e', 'd', 'c', 'b', 'a'].entries()) {
+      shop.put(name, 'x', { ageSeconds: 100 - index });
+    }
     await shop.install([...wanted, '-cli-zst', shop.blob()], { profile });
     expect(shop.names()).toEqual(['1.2.3', 'a', 'b']);
   });
 
   test('are not counted with downloads and leftovers of any age', async () => {
     const shop = new Workshop();
-    for (const name of ['.blob-1', '.fetch-1', 'x.zst']) shop.put(name, 'x', { ageSeconds: 5 });
+    for (const name of ['.blob-1', '.fetch-1', 'x.zst']) {
+      shop.put(name, 'x', { ageSeconds: 5 });
+    }
     shop.put('a', 'x', { ageSeconds: 10 });
     shop.put('b', 'x', { ageSeconds: 20 });
     await shop.install([...wanted, '-cli-zst', shop.blob(), '-cli-keep', '2'], { profile });
@@ -85,14 +97,18 @@ describe.each(profiles)('profile %s: old versions', (profile) => {
 
   test('with a negative -cli-keep all stay', async () => {
     const shop = new Workshop();
-    for (const name of ['a', 'b', 'c', 'd']) shop.put(name, 'x');
+    for (const name of ['a', 'b', 'c', 'd']) {
+      shop.put(name, 'x');
+    }
     await shop.install([...wanted, '-cli-zst', shop.blob(), '-cli-keep', '-2'], { profile });
     expect(shop.names()).toEqual(['1.2.3', 'a', 'b', 'c', 'd']);
   });
 
   test('from the future do not push out the one just installed', async () => {
     const shop = new Workshop();
-    for (const name of ['a', 'b']) shop.put(name, 'x', { ageSeconds: -9_000 });
+    for (const name of ['a', 'b']) {
+      shop.put(name, 'x', { ageSeconds: -9_000 });
+    }
     await shop.install([...wanted, '-cli-zst', shop.blob(), '-cli-keep', '1'], { profile });
     expect(shop.names()).toContain('1.2.3');
     expect(shop.names()).toHaveLength(2);
@@ -100,7 +116,9 @@ describe.each(profiles)('profile %s: old versions', (profile) => {
 
   test('stay when the install failed', async () => {
     const shop = new Workshop();
-    for (const name of ['a', 'b']) shop.put(name, 'x');
+    for (const name of ['a', 'b']) {
+      shop.put(name, 'x');
+    }
     await shop.install([...wanted, '-cli-keep', '1'], { profile });
     expect(shop.names()).toEqual(['a', 'b']);
   });

@@ -35,7 +35,9 @@ describe.each(profiles)('profile %s: a CLI that is there already', (profile) => 
     const shop = new Workshop();
     shop.put('1.2.3', goodCli, { ageSeconds: 9_000 });
     shop.put('.fetch-old', 'x', { ageSeconds: 9_000 });
-    for (const name of ['a', 'b', 'c', 'd']) shop.put(name, 'x');
+    for (const name of ['a', 'b', 'c', 'd']) {
+      shop.put(name, 'x');
+    }
     const blob = shop.blob();
     const words = [...wanted, '-cli-zst', blob, '-cli-checksum', 'wrong', '-cli-keep', '1'];
     const { facts } = await shop.install(words, { profile });
@@ -104,7 +106,9 @@ describe('a CLI that hangs', () => {
 
   test('when it is new: stopped, and stays to be tried again; nothing is pruned (next)', async () => {
     const shop = new Workshop();
-    for (const name of ['a', 'b', 'c', 'd']) shop.put(name, 'x', { ageSeconds: 60 });
+    for (const name of ['a', 'b', 'c', 'd']) {
+      shop.put(name, 'x', { ageSeconds: 60 });
+    }
     const blob = shop.blob(hangingCli);
     const { outcome } = await shop.installHere({ cliZst: blob, cliKeep: 1 }, { timings: short });
     expect(outcome).toMatchObject({ cliWasPresent: false, cliError: unresponsive, cliUnresponsive: true });
@@ -148,8 +152,11 @@ describe.each(profiles)('profile %s: a local blob', (profile) => {
     await shop.install([...wanted, '-cli-zst', shop.blob()], { profile });
     const [run, ...more] = shop.runs();
     expect(more).toEqual([]);
-    if (profile === 'next') expect(run).toBe(`${shop.path('1.2.3')} --version`);
-    else expect(run).toMatch(new RegExp(`^${shop.path('.fetch-')}[0-9a-f]+ --version$`));
+    if (profile === 'next') {
+      expect(run).toBe(`${shop.path('1.2.3')} --version`);
+    } else {
+      expect(run).toMatch(new RegExp(`^${shop.path('.fetch-')}[0-9a-f]+ --version$`));
+    }
   });
 
   test('that does not run is not left in place, and costs the old CLI only where the new one is run in its place', async () => {
@@ -311,7 +318,9 @@ describe.each(profiles)('profile %s: a version that is no file name', (profile) 
       expect(facts).not.toHaveProperty('cliError');
     }
     expect(shop.names()).toEqual(['.fetch-x', '1.0.zst']);
-    for (const name of shop.names()) shop.age(name, 601);
+    for (const name of shop.names()) {
+      shop.age(name, 601);
+    }
     await shop.install([...wanted, '-cli-zst', shop.blob()], { profile });
     expect(shop.names()).toEqual(['1.2.3']);
   });

@@ -33,7 +33,9 @@ export async function startModel(command: string, answer: string): Promise<Model
 
 async function bodyOf(incoming: IncomingMessage): Promise<string> {
   const pieces: Buffer[] = [];
-  for await (const piece of incoming) pieces.push(piece);
+  for await (const piece of incoming) {
+    pieces.push(piece);
+  }
   return Buffer.concat(pieces).toString();
 }
 

@@ -109,8 +109,11 @@ describe('a proxy', () => {
 
   test('passes on what is asked of a server without TLS, redirects included', async () => {
     const url = await serveHttp((incoming, answer) => {
-      if (incoming.url === '/blob') answer.end(blob);
-      else answer.writeHead(301, { Location: '/blob' }).end();
+      if (incoming.url === '/blob') {
+        answer.end(blob);
+      } else {
+        answer.writeHead(301, { Location: '/blob' }).end();
+      }
     });
     const { port } = new URL(url);
     const proxy = await startProxy();

@@ -26,7 +26,9 @@ async function processIn(file: string) {
     }
   }, `a pid in ${file}`);
   const facts = processFacts(pid);
-  if (facts === undefined) throw new Error(`process ${pid} has ended`);
+  if (facts === undefined) {
+    throw new Error(`process ${pid} has ended`);
+  }
   return facts;
 }
 
@@ -123,9 +125,15 @@ describe('the C library of the host', () => {
   async function probe(shop: Workshop, ldd: string | undefined, loaders: readonly string[] = []): Promise<string> {
     const bin = join(shop.home, 'bin');
     const lib = join(shop.home, 'lib');
-    for (const folder of [bin, lib]) mkdirSync(folder, { recursive: true });
-    if (ldd !== undefined) writeFileSync(join(bin, 'ldd'), `#!/bin/sh\n${ldd}\n`, { mode: 0o755 });
-    for (const name of loaders) writeFileSync(join(lib, name), '');
+    for (const folder of [bin, lib]) {
+      mkdirSync(folder, { recursive: true });
+    }
+    if (ldd !== undefined) {
+      writeFileSync(join(bin, 'ldd'), `#!/bin/sh\n${ldd}\n`, { mode: 0o755 });
+    }
+    for (const name of loaders) {
+      writeFileSync(join(lib, name), '');
+    }
     const PATH = process.env.PATH ?? '';
     // The program is looked up in our own path.
     process.env.PATH = ldd === undefined ? bin : `${bin}:${PATH}`;

@@ -20,7 +20,9 @@ export async function listen(server: Server): Promise<number> {
   await new Promise<void>((resolve, reject) => server.on('error', reject).listen(0, '127.0.0.1', resolve));
   onTestFinished(async () => {
     const closed = new Promise((resolve) => server.close(resolve));
-    for (const socket of open) socket.destroy();
+    for (const socket of open) {
+      socket.destroy();
+    }
     await closed;
   });
   return (server.address() as AddressInfo).port;
@@ -132,8 +134,9 @@ export async function startProxy(
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
       socket.pipe(onward).pipe(socket);
     });
-    for (const end of [socket, onward])
+    for (const end of [socket, onward]) {
       end.on('error', () => {}).on('close', () => [socket, onward].map((each) => each.destroy()));
+    }
   });
   return { port: await listen(server), asked };
 }

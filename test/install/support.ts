@@ -20,8 +20,8 @@ import { type InstallOutcome, install } from '../../src/install/install.ts';
 import { type InstallTimings, installTimings } from '../../src/install/timings.ts';
 import { childEnvironment } from '../../src/install/version-run.ts';
 import { usualDecoder } from '../../src/install/zstd.ts';
-import type { ProfileName } from '../../src/rpc/profile.ts';
-import { profileNamed } from '../../src/rpc/profiles.ts';
+import type { ProfileName } from '../../src/wire/profile.ts';
+import { profileNamed } from '../../src/wire/profiles.ts';
 import { cleanEnvironment, type Environment, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { processFacts } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -109,7 +109,9 @@ export class Workshop {
   /** The same inside this process, for limits too long to wait for. */
   async installHere(asked: Partial<InstallRequest>, options: HereOptions = {}): Promise<HereRun> {
     const profile = profileNamed(options.profile ?? 'next');
-    if (profile === undefined) throw new Error('no such profile');
+    if (profile === undefined) {
+      throw new Error('no such profile');
+    }
     const version = asked.version ?? '1.2.3';
     const environment = { ...cleanEnvironment(this.home), ...options.env };
     const lines: string[] = [];
@@ -198,7 +200,9 @@ export function readRun(result: RunResult): InstallRun {
   expect(lines.pop(), result.stdout).toBe('');
   const facts = lines.pop() ?? '';
   expect(facts.startsWith(factsMark), result.stdout).toBe(true);
-  for (const line of lines) expect(line.startsWith(progressMark), line).toBe(true);
+  for (const line of lines) {
+    expect(line.startsWith(progressMark), line).toBe(true);
+  }
   return {
     ...result,
     facts: JSON.parse(facts.slice(factsMark.length)),

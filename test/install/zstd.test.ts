@@ -9,7 +9,9 @@ import { decompress, type FrameDecoder, fallbackDecoder, nodeDecoder } from '../
 import { contentWithDistantRepeats, frameOfRuns, packWithWindow, skippableFrame } from './archives.ts';
 import { goodCli, pack, sha256, Workshop } from './support.ts';
 
-if (nodeDecoder === undefined) throw new Error('the tests need a Node.js with zstd: 22.15 or newer');
+if (nodeDecoder === undefined) {
+  throw new Error('the tests need a Node.js with zstd: 22.15 or newer');
+}
 const decoders: [name: string, decoder: FrameDecoder][] = [
   ["Node's decoder", nodeDecoder],
   ['the fallback', fallbackDecoder],
@@ -25,13 +27,17 @@ async function* inPieces(bytes: Buffer, sizes: readonly number[]): AsyncGenerato
 
 async function unpack(packed: Buffer, decoder: FrameDecoder, sizes: readonly number[] = [1 << 20]): Promise<Buffer> {
   const pieces: Buffer[] = [];
-  for await (const bytes of decompress(inPieces(packed, sizes), decoder)) pieces.push(Buffer.from(bytes));
+  for await (const bytes of decompress(inPieces(packed, sizes), decoder)) {
+    pieces.push(Buffer.from(bytes));
+  }
   return Buffer.concat(pieces);
 }
 
 async function digestOf(packed: Buffer, decoder: FrameDecoder): Promise<string> {
   const hash = createHash('sha256');
-  for await (const bytes of decompress(inPieces(packed, [1 << 20]), decoder)) hash.update(bytes);
+  for await (const bytes of decompress(inPieces(packed, [1 << 20]), decoder)) {
+    hash.update(bytes);
+  }
   return hash.digest('hex');
 }
 
@@ -83,8 +89,11 @@ describe.each(decoders)('%s', (_, decoder) => {
     const frameEnd = packed.length - 9;
     for (let length = 0; length < packed.length; length++) {
       const outcome = unpack(packed.subarray(0, length), decoder);
-      if (length === frameEnd) expect((await outcome).toString()).toBe(goodCli.repeat(50));
-      else await expect(outcome, `${length} bytes`).rejects.toThrow(/^unexpected EOF$/);
+      if (length === frameEnd) {
+        expect((await outcome).toString()).toBe(goodCli.repeat(50));
+      } else {
+        await expect(outcome, `${length} bytes`).rejects.toThrow(/^unexpected EOF$/);
+      }
     }
   });
 
@@ -108,9 +117,13 @@ describe.each(decoders)('%s', (_, decoder) => {
       const damaged = Buffer.from(packed);
       damaged[at] = (damaged[at] ?? 0) ^ 0x10;
       const outcome = await unpack(damaged, decoder).catch((error: Error) => error);
-      if (outcome instanceof Error) expect(outcome.name, outcome.stack).toBe('InstallFailure');
+      if (outcome instanceof Error) {
+        expect(outcome.name, outcome.stack).toBe('InstallFailure');
+      }
       // The fallback does not verify checksums, which is why it is only a fallback and says so.
-      else if (decoder === nodeDecoder) expect(outcome.equals(content), `byte ${at}`).toBe(true);
+      else if (decoder === nodeDecoder) {
+        expect(outcome.equals(content), `byte ${at}`).toBe(true);
+      }
     }
   });
 });
@@ -130,7 +143,9 @@ describe('matches over more than 96 MiB', () => {
       hash.update(bytes);
       length += bytes.length;
     });
-    for (let at = 0; at < packed.length; at += 1 << 20) raw.push(packed.subarray(at, at + (1 << 20)));
+    for (let at = 0; at < packed.length; at += 1 << 20) {
+      raw.push(packed.subarray(at, at + (1 << 20)));
+    }
     raw.push(new Uint8Array(0), true);
     // As long as fzstd does this, the guard is needed.
     expect({ length, same: hash.digest('hex') === sha256(content) }).toEqual({ length: content.length, same: false });

@@ -25,9 +25,13 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  for (const bridge of bridges) bridge.child.signal('KILL', 'tree');
+  for (const bridge of bridges) {
+    bridge.child.signal('KILL', 'tree');
+  }
   await Promise.all(bridges.map((bridge) => bridge.ended));
-  for (const connection of connections) connection.destroy();
+  for (const connection of connections) {
+    connection.destroy();
+  }
   server.close();
   rmSync(directory, { recursive: true, force: true });
 });
@@ -58,7 +62,9 @@ class PipedBridge {
     this.ended = end.promise;
     let left = 3;
     const oneLess = (): void => {
-      if (--left === 0) end.resolve(this.child.collect());
+      if (--left === 0) {
+        end.resolve(this.child.collect());
+      }
     };
     this.child = processes.spawn({
       command: program,
@@ -145,7 +151,7 @@ test('a daemon that floods both ways starves neither', async () => {
   await serve((socket) => {
     const block = Buffer.alloc(65_536);
     const flood = (): void => {
-      while (socket.writable && socket.write(block));
+      while (socket.writable && socket.write(block)) {}
     };
     socket.on('drain', flood);
     flood();

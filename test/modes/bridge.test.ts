@@ -22,7 +22,9 @@ beforeEach(() => {
 });
 
 afterEach(() => {
-  for (const connection of connections) connection.destroy();
+  for (const connection of connections) {
+    connection.destroy();
+  }
   connections.clear();
   server?.close();
   server = undefined;
@@ -55,7 +57,9 @@ function bridgeOutcome(input = '') {
 
 async function everything(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of socket) chunks.push(chunk);
+  for await (const chunk of socket) {
+    chunks.push(chunk);
+  }
   return Buffer.concat(chunks);
 }
 
@@ -155,7 +159,7 @@ describe('the end', () => {
     child.stdin.on('error', () => {});
     const block = Buffer.alloc(65_536);
     const flood = () => {
-      while (child.stdin.writable && child.stdin.write(block));
+      while (child.stdin.writable && child.stdin.write(block)) {}
     };
     child.stdin.on('drain', flood);
     flood();
@@ -181,7 +185,9 @@ describe('the end', () => {
       },
     });
     const relayed = relay(new Readable({ read() {} }), output, socket, { halfClose: true });
-    for (const word of ['one ', 'two ', 'three']) socket.push(word);
+    for (const word of ['one ', 'two ', 'three']) {
+      socket.push(word);
+    }
     await waitUntil(() => received.length === 1, 'the first word');
     socket.destroy(new Error('read ECONNRESET'));
     await new Promise<void>((resolve) => socket.once('close', () => resolve()));
@@ -217,20 +223,28 @@ describe('pressure', () => {
     const heard = Promise.withResolvers<void>();
     let upstream = 0;
     await serve((socket) => {
-      for (let sent = 0; sent < blocks; sent++) socket.write(block);
+      for (let sent = 0; sent < blocks; sent++) {
+        socket.write(block);
+      }
       socket.on('data', (bytes) => {
         upstream += bytes.length;
-        if (upstream === 8 * block.length) heard.resolve();
+        if (upstream === 8 * block.length) {
+          heard.resolve();
+        }
       });
     });
     const child = bridge();
-    for (let sent = 0; sent < 8; sent++) child.stdin.write(block);
+    for (let sent = 0; sent < 8; sent++) {
+      child.stdin.write(block);
+    }
     // Nobody reads standard output yet, and still all of this gets through.
     await heard.promise;
     let received = 0;
     for await (const bytes of child.stdout) {
       received += bytes.length;
-      if (received === blocks * block.length) break;
+      if (received === blocks * block.length) {
+        break;
+      }
     }
     if (process.platform === 'linux') {
       const peakKiB = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]);

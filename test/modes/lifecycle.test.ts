@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { goDuration } from '../../src/daemon/clients.ts';
+import { goDuration } from '../../src/doors/rpc/clients.ts';
 import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
@@ -36,7 +36,9 @@ describe.each(profiles)('profile %s: the end', (profile) => {
     const [target, child] = [daemon.process(), facts(pid)];
     other.post('server.shutdown');
     await client.untilClosed();
-    for (const each of [target, child, grandchild]) await untilEnded(each);
+    for (const each of [target, child, grandchild]) {
+      await untilEnded(each);
+    }
     // Connections go first, so nobody sees how the children end.
     expect(client.stream('p').exit).toBeUndefined();
     expect(endLines(daemon)).toEqual([
@@ -140,7 +142,9 @@ test('signals after the first change nothing: the end is carried out once, to it
   const target = daemon.process();
   signalProcess(target, 'SIGTERM');
   await client.untilClosed();
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const) signalProcess(target, signal);
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    signalProcess(target, signal);
+  }
   await untilEnded(target);
   expect(endLines(daemon)).toEqual([
     'INFO  [daemon] received terminated; shutting down (children will be killed)',
@@ -154,7 +158,9 @@ test('a hang-up ends neither the daemon nor its sessions', async () => {
   await using daemon = await startDaemon();
   await using client = await connect(daemon);
   await client.spawn('cat', 'cat');
-  for (let count = 0; count < 3; count++) daemon.signal('SIGHUP');
+  for (let count = 0; count < 3; count++) {
+    daemon.signal('SIGHUP');
+  }
   await client.stdin('cat', 'still here\n');
   await client.untilOutput('cat', 'still here');
   expect(endLines(daemon)).toEqual([]);
@@ -245,8 +251,11 @@ describe.each(profiles)('profile %s: a process whose pipe a grandchild holds', (
       return other.stream('p').exit === undefined && state.running === running;
     }, 'the child to have ended');
     const answer = await other.stdin('p', 'x');
-    if (running) expect(answer.result).toMatchObject({ success: true });
-    else expect(answer.error?.message).toBe('Process not running');
+    if (running) {
+      expect(answer.result).toMatchObject({ success: true });
+    } else {
+      expect(answer.error?.message).toBe('Process not running');
+    }
     await other.exitOf('p');
     expect((await other.reattach('p', 99)).running).toBe(false);
     expect(daemon.log()).toMatch(

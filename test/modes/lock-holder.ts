@@ -53,7 +53,9 @@ export async function untilSays(
   let said = '';
   for await (const chunk of stdout) {
     said += String(chunk);
-    if (said.includes(text)) break;
+    if (said.includes(text)) {
+      break;
+    }
   }
   return { pid, said };
 }

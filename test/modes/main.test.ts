@@ -15,8 +15,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { heldVariables, ownCommand, restoreHeldVariables, takeProgramName } from '../../src/daemon/own-process.ts';
-import { version } from '../../src/version.ts';
+import { heldVariables, ownCommand, restoreHeldVariables, takeProgramName } from '../../src/base/own-process.ts';
+import { version } from '../../src/base/version.ts';
 import { testNeeding, root as userRoot } from '../faults/support/needs.ts';
 import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { runProgram } from './run-program.ts';
@@ -194,7 +194,9 @@ describe('the launch script', () => {
       join(home, 'src', 'main.ts'),
       'const env: NodeJS.ProcessEnv = process.env;\nconsole.log(JSON.stringify({ env, words: process.argv.slice(2) }));',
     );
-    if (options.ownNode) symlinkSync(process.execPath, join(home, 'node_modules', '.bin', 'node'));
+    if (options.ownNode) {
+      symlinkSync(process.execPath, join(home, 'node_modules', '.bin', 'node'));
+    }
     return join(home, 'bin', 'holdfast');
   }
 

@@ -61,7 +61,9 @@ describe.each(profiles)('profile %s: a daemon', (profile) => {
     expect(readFileSync(tokenFile(daemon), 'utf8')).toBe(daemon.token);
     await daemon.stop();
     expect(readdirSync(daemon.runDir).sort()).toEqual([...lock, 'remote-server.log']);
-    for (const name of lock) expect(statSync(inRunDir(daemon, name)).size).toBe(0);
+    for (const name of lock) {
+      expect(statSync(inRunDir(daemon, name)).size).toBe(0);
+    }
   });
 
   test('that is killed leaves socket and token, and the next start takes their place', async () => {
@@ -175,7 +177,9 @@ describe('a start', () => {
     await using daemon = await prepareDaemon();
     mkdirSync(daemon.runDir, { mode: 0o700 });
     const [left, other] = ['daemon.token-0123456789ab', 'daemon.token-of-mine'].map((name) => inRunDir(daemon, name));
-    for (const path of [left, other]) writeFileSync(path as string, 'secret');
+    for (const path of [left, other]) {
+      writeFileSync(path as string, 'secret');
+    }
     await daemon.start();
     expect(existsSync(left as string)).toBe(false);
     expect(existsSync(other as string)).toBe(true);
@@ -336,7 +340,9 @@ describe.each(profiles)(
       expect(result.stderr.split('\n')).toEqual([...reasons(daemon), timeout(daemon), '']);
       expect([result.code, result.stdout]).toEqual([1, '']);
       const log = readFileSync(inRunDir(daemon, 'remote-server.log'), 'utf8');
-      for (const line of reasons(daemon)) expect(log.split('\n')).toContain(line);
+      for (const line of reasons(daemon)) {
+        expect(log.split('\n')).toContain(line);
+      }
       await waitUntil(() => daemon.daemons().length === 0, 'the daemon to be gone');
       expect(existsSync(tokenFile(daemon))).toBe(false);
     });
@@ -453,7 +459,9 @@ describe('the log', () => {
     await daemon.start();
     expect(readFileSync(log(daemon), 'utf8')).not.toContain('cleanup: closed');
     expect(existsSync(`${log(daemon)}.old`)).toBe(isKept);
-    if (isKept) expect(readFileSync(`${log(daemon)}.old`, 'utf8')).toBe(before);
+    if (isKept) {
+      expect(readFileSync(`${log(daemon)}.old`, 'utf8')).toBe(before);
+    }
   });
 
   test.each(profiles)('of profile %s never follows a link that lies in its place', async (profile) => {

@@ -32,9 +32,15 @@ function lines({ stderr }: RunResult): string[] {
 function leftovers(daemon: TestDaemon, atSocket: 'nothing' | 'file' | 'empty folder' | 'full folder'): void {
   mkdirSync(daemon.runDir, { mode: 0o700 });
   writeFileSync(tokenFile(daemon), 'token');
-  if (atSocket === 'file') writeFileSync(daemon.socket, '');
-  if (atSocket === 'empty folder') mkdirSync(daemon.socket);
-  if (atSocket === 'full folder') mkdirSync(join(daemon.socket, 'full'), { recursive: true });
+  if (atSocket === 'file') {
+    writeFileSync(daemon.socket, '');
+  }
+  if (atSocket === 'empty folder') {
+    mkdirSync(daemon.socket);
+  }
+  if (atSocket === 'full folder') {
+    mkdirSync(join(daemon.socket, 'full'), { recursive: true });
+  }
 }
 
 /** Something that accepts on the socket path. */
@@ -94,7 +100,9 @@ describe.each(profiles)('profile %s:', (profile) => {
     expect(existsSync(daemon.socket)).toBe(profile === 'S');
     expect(existsSync(tokenFile(daemon))).toBe(profile !== 'next');
     // Never written, not even by the one who took it for a moment.
-    if (lock !== undefined) expect(readFileSync(lockFile(daemon), 'utf8')).toBe(lock);
+    if (lock !== undefined) {
+      expect(readFileSync(lockFile(daemon), 'utf8')).toBe(lock);
+    }
   });
 
   test('whoever answers on the path is sent exactly one line, and is content with any answer', async () => {

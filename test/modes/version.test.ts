@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { version } from '../../src/base/version.ts';
 import { versionLine } from '../../src/modes/version.ts';
-import { version } from '../../src/version.ts';
 
 test('the version is that of the package', () => {
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));

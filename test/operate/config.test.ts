@@ -3,8 +3,8 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createPlatform } from '../../platform/posix/index.ts';
-import { optionNames, options } from '../../src/daemon/options.ts';
-import { timings } from '../../src/daemon/timings.ts';
+import { timings } from '../../src/base/timings.ts';
+import { optionNames, options } from '../../src/config/options.ts';
 import { installTimings } from '../../src/install/timings.ts';
 import { stopTimings } from '../../src/modes/stop.ts';
 import { runVerb } from '../../src/operate/verbs.ts';
@@ -14,7 +14,9 @@ import { cleanEnvironment, runHoldfast } from '../support/holdfast.ts';
 /** Runs the verb with a folder of configuration files of the test's own. */
 async function config(words: readonly string[], files: Readonly<Record<string, string>> = {}) {
   const folder = temporaryFolder();
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(folder, name), text);
+  }
   let [output, complaint] = ['', ''];
   const code = await runVerb('config', words, {
     environment: {},

@@ -113,7 +113,9 @@ function replacedFile(
     },
     check(folder, outcome, { error }) {
       expect(readFileSync(path(folder), 'utf8')).toBe(outcome.written ? fresh : old);
-      if (!outcome.written) expect(outcome.reason).toBe(words[error]);
+      if (!outcome.written) {
+        expect(outcome.reason).toBe(words[error]);
+      }
       expect(statSync(path(folder)).mode & 0o777).toBe(0o600);
       const beside = readdirSync(folderOf(folder)).filter((name) => /\.token-|\.rec-/.test(name));
       expect(beside).toEqual([]);
@@ -153,8 +155,11 @@ const states: readonly State[] = [
     check(folder, outcome) {
       const text = readFileSync(join(folder, 'daemon.lock'), 'utf8');
       // The record is written in place: one that cannot be is the old one, or none.
-      if (outcome.written) expect(text).toBe('{"pid":4711,"role":"serve"}');
-      else expect(['{"pid":1,"role":"serve"}', '']).toContain(text);
+      if (outcome.written) {
+        expect(text).toBe('{"pid":4711,"role":"serve"}');
+      } else {
+        expect(['{"pid":1,"role":"serve"}', '']).toContain(text);
+      }
     },
     checkDead: (folder) =>
       expect(['{"pid":1,"role":"serve"}', '{"pid":4711,"role":"serve"}', '']).toContain(
@@ -172,9 +177,12 @@ const states: readonly State[] = [
       const seen = [...text.matchAll(/ line (\d{3})$/gm)].map(([, n]) => Number(n));
       expect(seen).toEqual(seen.toSorted((a, b) => a - b));
       // Every line is there, or counted as lost, or told as gone with an older file.
-      if (!text.includes('older lines are gone'))
+      if (!text.includes('older lines are gone')) {
         expect(seen.length + outcome.lost).toBeGreaterThanOrEqual(outcome.rotations > 1 ? 1 : 60);
-      if (outcome.lost > 0 && seen.at(-1) === 59) expect(text).toMatch(/\d+ log line\(s\) were lost: E[A-Z]+$/m);
+      }
+      if (outcome.lost > 0 && seen.at(-1) === 59) {
+        expect(text).toMatch(/\d+ log line\(s\) were lost: E[A-Z]+$/m);
+      }
     },
     checkDead(folder) {
       const text = textOf(folder, 'remote-server.log');
@@ -188,13 +196,19 @@ const states: readonly State[] = [
     prepare: (folder) => writeFileSync(join(folder, 'wire.jsonl'), ''),
     check(folder, outcome) {
       // One that cannot be opened at the start ends the start, with its reason.
-      if (outcome === undefined) return;
+      if (outcome === undefined) {
+        return;
+      }
       const lines = textOf(folder, 'wire.jsonl').split('\n').slice(0, -1);
-      for (const line of lines) JSON.parse(line);
+      for (const line of lines) {
+        JSON.parse(line);
+      }
       expect(lines.length + outcome.lost).toBe(60);
     },
     checkDead(folder) {
-      for (const line of textOf(folder, 'wire.jsonl').split('\n').slice(0, -1)) JSON.parse(line);
+      for (const line of textOf(folder, 'wire.jsonl').split('\n').slice(0, -1)) {
+        JSON.parse(line);
+      }
     },
   },
 ];
@@ -210,7 +224,9 @@ for (const { what, names, calls, prepare, check, checkDead } of states) {
         for (const place of found) {
           for (const error of errorsOf[call] ?? []) {
             const { folder, result } = hit({ what, names, prepare }, call, place, `error=${error}`);
-            if (result.outcome !== undefined) expect({ status: result.status, error }).toEqual({ status: 0, error });
+            if (result.outcome !== undefined) {
+              expect({ status: result.status, error }).toEqual({ status: 0, error });
+            }
             check(folder, result.outcome, { call, error });
           }
           const { folder, result } = hit({ what, names, prepare }, call, place, 'signal=KILL');
@@ -253,14 +269,18 @@ function hit(subject: Subject, call: string, place: number, fault: string): { fo
       : result.outcome === undefined && last > begin && begin >= 0
         ? result.trace.slice(last + 1).split('\n')[0]
         : undefined;
-    if (line !== undefined && names.test(line)) return { folder, result };
+    if (line !== undefined && names.test(line)) {
+      return { folder, result };
+    }
   }
   throw new Error(`${call} number ${place} of ${what} could not be hit`);
 }
 
 /** All of them, or, of a long row of the same, the first, the ones around the middle (the switch of files) and the last. */
 function few(found: readonly number[]): readonly number[] {
-  if (found.length <= 8) return found;
+  if (found.length <= 8) {
+    return found;
+  }
   const middle = Math.floor(found.length / 2);
   return [0, 1, middle - 2, middle - 1, middle, middle + 1, found.length - 2, found.length - 1].map(
     (at) => found[at] as number,

@@ -52,7 +52,9 @@ function callsIn(folder: string): Call[] {
       .split('\n')
       .flatMap((line) => {
         const [, name, rest = ''] = /^(connect|sendto|sendmsg|sendmmsg|bind)\((.*)$/.exec(line) ?? [];
-        if (name === undefined) return [];
+        if (name === undefined) {
+          return [];
+        }
         const family = /sa_family=(AF_\w+)/.exec(rest)?.[1] ?? 'connected';
         const address = /inet_addr\("([^"]*)"\)|inet_pton\(AF_INET6, "([^"]*)"/.exec(rest);
         const path = /sun_path=@?"([^"]*)"/.exec(rest)?.[1];
@@ -174,6 +176,8 @@ testTraced('the other modes and the verbs connect to the daemon at most', { time
       .filter(({ family }) => family !== 'connected')
       .map(({ name, target }) => `${name} ${target}`);
     expect({ words, targets }).toEqual({ words, targets: mayConnect ? [`connect ${daemon.socket}`] : [] });
-    if (words[0] === '-bridge') expect(stdout).toContain('"pong":true');
+    if (words[0] === '-bridge') {
+      expect(stdout).toContain('"pong":true');
+    }
   }
 });

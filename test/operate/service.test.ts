@@ -129,7 +129,9 @@ onLinux('where there is no systemctl, install says so', async () => {
     const path = spawnSync('sh', ['-c', `command -v ${tool}`])
       .stdout.toString()
       .trim();
-    if (path !== '') symlinkSync(path, join(tools, tool));
+    if (path !== '') {
+      symlinkSync(path, join(tools, tool));
+    }
   }
   env.PATH = tools;
   const { code, stderr } = await run('install');
@@ -163,7 +165,9 @@ onLinux.each([
 });
 
 const analyze = spawnSync('systemd-analyze', ['--version']).status === 0;
-if (!analyze) console.warn('SKIPPED: reading units back needs systemd-analyze: the package systemd');
+if (!analyze) {
+  console.warn('SKIPPED: reading units back needs systemd-analyze: the package systemd');
+}
 
 test.skipIf(!analyze && process.env.CI !== 'true')(
   'systemd finds the program and no fault, whatever the path is made of',
@@ -294,5 +298,7 @@ onLinux('a start that fails says why and leaves no token', async () => {
 test('the program’s own path is the one the definition names', async () => {
   const { run } = account();
   const { stdout } = await run('install', '--dry-run');
-  if (process.platform === 'linux') expect(stdout).toContain(`ExecStart="${program}" "service"`);
+  if (process.platform === 'linux') {
+    expect(stdout).toContain(`ExecStart="${program}" "service"`);
+  }
 });

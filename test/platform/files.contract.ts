@@ -155,7 +155,9 @@ export function filesContract({ platform, openHandles, words, canLink }: Machine
     test('takes a deep tree with read-only files, and a missing one is no failure', async () => {
       const path = join(temporaryFolder(), 'tree');
       let deep = path;
-      for (let depth = 0; depth < 60; depth++) deep = join(deep, 'd');
+      for (let depth = 0; depth < 60; depth++) {
+        deep = join(deep, 'd');
+      }
       mkdirSync(deep, { recursive: true });
       writeFileSync(join(deep, 'read-only'), '', { mode: 0o400 });
       await files.removeTree(path);

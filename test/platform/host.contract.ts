@@ -25,7 +25,9 @@ export function hostContract({ platform, openHandles, words }: Machine): void {
     });
     onTestFinished(async () => {
       const identity = processes.identify(detached.pid);
-      if (identity !== undefined) processes.signalIfSame(identity, 'KILL');
+      if (identity !== undefined) {
+        processes.signalIfSame(identity, 'KILL');
+      }
       await waitUntil(() => processes.identify(detached.pid) === undefined || undefined, 'the program to be gone');
       detached.release();
     });
@@ -34,7 +36,9 @@ export function hostContract({ platform, openHandles, words }: Machine): void {
 
   async function statusOf(detached: Detached): Promise<string> {
     const pieces: Buffer[] = [];
-    for await (const piece of detached.status) pieces.push(piece);
+    for await (const piece of detached.status) {
+      pieces.push(piece);
+    }
     return Buffer.concat(pieces).toString();
   }
 
@@ -57,7 +61,9 @@ export function hostContract({ platform, openHandles, words }: Machine): void {
     test('writes both of its outputs to the log', async () => {
       const path = join(temporaryFolder(), 'log');
       const log = runDirectories.openLog(path, 'unlink');
-      if ('declined' in log) throw new Error(log.declined);
+      if ('declined' in log) {
+        throw new Error(log.declined);
+      }
       const detached = detach(['outputs'], { logFd: log.fd });
       closeSync(log.fd);
       await statusOf(detached);
@@ -75,7 +81,9 @@ export function hostContract({ platform, openHandles, words }: Machine): void {
       const launcher = detach(['launch']);
       const { pid } = JSON.parse(await statusOf(launcher));
       const identity = processes.identify(pid);
-      if (identity === undefined) throw new Error('the program is gone already');
+      if (identity === undefined) {
+        throw new Error('the program is gone already');
+      }
       onTestFinished(() => {
         processes.signalIfSame(identity, 'KILL');
       });

@@ -38,7 +38,9 @@ export function pathsContract({ platform: { paths }, words }: Machine, tables: P
       const sent = Object.keys(tables.expanded);
       expect(Object.fromEntries(sent.map((path) => [path, paths.expandTilde(path)]))).toEqual(tables.expanded);
       process.env[tables.homeVariable] = '';
-      for (const path of sent) expect(paths.expandTilde(path)).toBe(path);
+      for (const path of sent) {
+        expect(paths.expandTilde(path)).toBe(path);
+      }
     });
 
     test('cleaning is by the text alone', () => {
@@ -52,10 +54,18 @@ export function pathsContract({ platform: { paths }, words }: Machine, tables: P
     });
 
     test('absolute, relative and root are told apart', () => {
-      for (const path of tables.absolute) expect([path, paths.isAbsolute(path)]).toEqual([path, true]);
-      for (const path of tables.relative) expect([path, paths.isAbsolute(path)]).toEqual([path, false]);
-      for (const path of tables.roots) expect([path, paths.isRoot(path)]).toEqual([path, true]);
-      for (const path of tables.relative) expect([path, paths.isRoot(path)]).toEqual([path, false]);
+      for (const path of tables.absolute) {
+        expect([path, paths.isAbsolute(path)]).toEqual([path, true]);
+      }
+      for (const path of tables.relative) {
+        expect([path, paths.isAbsolute(path)]).toEqual([path, false]);
+      }
+      for (const path of tables.roots) {
+        expect([path, paths.isRoot(path)]).toEqual([path, true]);
+      }
+      for (const path of tables.relative) {
+        expect([path, paths.isRoot(path)]).toEqual([path, false]);
+      }
     });
 
     test('being within a folder is a matter of whole components', () => {

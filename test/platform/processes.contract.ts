@@ -103,7 +103,9 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
       writeFileSync(file, 'no program');
       const attempt = () => expect(() => new RunningChild(platform, { command: file })).toThrow('fork/exec');
       const before = openHandles();
-      for (let round = 0; round < 20; round++) attempt();
+      for (let round = 0; round < 20; round++) {
+        attempt();
+      }
       await untilHandles(before + 3);
     });
   });
@@ -126,12 +128,16 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
       let largest = 0;
       const running = runFixture(platform, 'echo-input', [], {
         onOutput(stream, bytes) {
-          if (stream === 'stderr') return true;
+          if (stream === 'stderr') {
+            return true;
+          }
           received.update(bytes);
           bytesBack += bytes.length;
           largest = Math.max(largest, bytes.length);
           // Every now and then the reader asks for a break.
-          if (bytesBack % 8 !== 0) return true;
+          if (bytesBack % 8 !== 0) {
+            return true;
+          }
           setImmediate(() => running.child.resume('stdout'));
           return false;
         },
@@ -257,7 +263,9 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
     test('a number that is no process has no identity', async () => {
       const [command, ...args] = exitWith(0);
       const { pid } = await untilOver(command, args);
-      for (const number of [pid, 0, -1, 1.5, 0x7fff_fffe]) expect(processes.identify(number)).toBeUndefined();
+      for (const number of [pid, 0, -1, 1.5, 0x7fff_fffe]) {
+        expect(processes.identify(number)).toBeUndefined();
+      }
     });
 
     test('the command line of a child is readable word by word', async () => {
@@ -271,7 +279,9 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
       const running = runFixture(platform, 'wait-for-ever');
       await running.line();
       const identity = processes.identify(running.child.pid);
-      if (identity === undefined) throw new Error('the child has no identity');
+      if (identity === undefined) {
+        throw new Error('the child has no identity');
+      }
       const stale = { ...identity, start: String(BigInt(identity.start) - 1n) };
       expect(processes.signalIfSame(stale, 'KILL')).toBe('gone');
       expect(processes.identify(running.child.pid)).toEqual(identity);
@@ -286,7 +296,9 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
     let open = 3;
     const child = await new Promise<ReturnType<typeof processes.spawn>>((resolve) => {
       const oneLess = () => {
-        if (--open === 0) setImmediate(() => resolve(started));
+        if (--open === 0) {
+          setImmediate(() => resolve(started));
+        }
       };
       const started = processes.spawn({
         command,
@@ -305,7 +317,9 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
 
   async function endStranger(pid: number): Promise<void> {
     const identity = processes.identify(pid);
-    if (identity !== undefined) processes.signalIfSame(identity, 'KILL');
+    if (identity !== undefined) {
+      processes.signalIfSame(identity, 'KILL');
+    }
     await untilGone(pid);
   }
 }

@@ -36,7 +36,9 @@ export function runDirectoryContract({ platform }: Machine): void {
       writeFileSync(join(folder, 'mine'), '');
       runDirectories.create(folder);
       expect(readdirSync(folder)).toEqual(['mine']);
-      if (platform.name === 'posix') expect(statSync(join(folder, '..')).mode & 0o777).toBe(0o700);
+      if (platform.name === 'posix') {
+        expect(statSync(join(folder, '..')).mode & 0o777).toBe(0o700);
+      }
     });
 
     test('cannot be made where a file stands', () => {
@@ -120,7 +122,9 @@ export function runDirectoryContract({ platform }: Machine): void {
     test('is held by one at a time, and the others can read who it is', () => {
       const directory = open();
       const first = directory.tryLock('daemon.lock', { create: true });
-      if (first.state !== 'taken') throw new Error(`the lock is ${first.state}`);
+      if (first.state !== 'taken') {
+        throw new Error(`the lock is ${first.state}`);
+      }
       first.lock.write(record);
       expect(directory.tryLock('daemon.lock', { create: true })).toEqual({ state: 'held', record });
       expect(directory.tryLock('daemon.lock', { create: false })).toEqual({ state: 'held', record });
@@ -128,7 +132,9 @@ export function runDirectoryContract({ platform }: Machine): void {
       first.lock.release();
       expect(directory.readText('daemon.lock', 100)).toBe('');
       const second = directory.tryLock('daemon.lock', { create: false });
-      if (second.state !== 'taken') throw new Error(`the lock is ${second.state}`);
+      if (second.state !== 'taken') {
+        throw new Error(`the lock is ${second.state}`);
+      }
       second.lock.letGo();
     });
 
@@ -136,7 +142,9 @@ export function runDirectoryContract({ platform }: Machine): void {
       const directory = open();
       writeFileSync(join(directory.path, 'daemon.lock'), JSON.stringify(record));
       const attempt = directory.tryLock('daemon.lock', { create: false });
-      if (attempt.state !== 'taken') throw new Error(`the lock is ${attempt.state}`);
+      if (attempt.state !== 'taken') {
+        throw new Error(`the lock is ${attempt.state}`);
+      }
       attempt.lock.letGo();
       expect(JSON.parse(directory.readText('daemon.lock', 1000) ?? '')).toEqual(record);
     });
@@ -156,7 +164,9 @@ export function runDirectoryContract({ platform }: Machine): void {
     test('a shorter record leaves nothing of a longer one', () => {
       const directory = open();
       const attempt = directory.tryLock('daemon.lock', { create: true });
-      if (attempt.state !== 'taken') throw new Error(`the lock is ${attempt.state}`);
+      if (attempt.state !== 'taken') {
+        throw new Error(`the lock is ${attempt.state}`);
+      }
       attempt.lock.write(record);
       attempt.lock.write({ pid: 1, role: 'serve' });
       expect(directory.readText('daemon.lock', 1000)).toBe('{"pid":1,"role":"serve"}');
@@ -215,7 +225,9 @@ export function runDirectoryContract({ platform }: Machine): void {
   describe('the log', () => {
     const openLog = (path: string, rotate: 'unlink' | 'rename') => {
       const log = runDirectories.openLog(path, rotate);
-      if ('declined' in log) throw new Error(log.declined);
+      if ('declined' in log) {
+        throw new Error(log.declined);
+      }
       return log.fd;
     };
 

@@ -26,7 +26,9 @@ export function transportContract({ platform, openHandles, words, published }: M
       onError: (error) => errors.push(error),
     });
     onTestFinished(async () => {
-      for (const socket of connections) socket.destroy();
+      for (const socket of connections) {
+        socket.destroy();
+      }
       await close(listener);
       expect(errors).toEqual([]);
     });
@@ -63,7 +65,9 @@ export function transportContract({ platform, openHandles, words, published }: M
       socket.on('data', (piece) => {
         pieces.push(piece);
         length += piece.length;
-        if (length >= bytes) resolve(Buffer.concat(pieces));
+        if (length >= bytes) {
+          resolve(Buffer.concat(pieces));
+        }
       });
       socket.on('close', () => reject(new Error(`closed after ${length} of ${bytes} bytes`)));
     });
@@ -88,7 +92,9 @@ export function transportContract({ platform, openHandles, words, published }: M
       const { socketPath, connections } = await listen();
       const clients = await Promise.all(Array.from({ length: 50 }, () => dial(socketPath)));
       await waitUntil(() => connections.length === 50 || undefined, 'fifty connections');
-      for (const socket of connections) socket.on('data', (bytes) => socket.write(bytes));
+      for (const socket of connections) {
+        socket.on('data', (bytes) => socket.write(bytes));
+      }
       const answers = await Promise.all(
         clients.map((client, index) => {
           const answer = read(client, 4);

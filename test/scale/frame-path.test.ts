@@ -1,9 +1,9 @@
 /** What happens for one frame, counted and not timed: it must not depend on how many sessions there are. */
 import type { Socket } from 'node:net';
 import { afterEach, expect, test, vi } from 'vitest';
-import { Outbox } from '../../src/rpc/outbox.ts';
-import { Feed, type FeedOwner } from '../../src/sessions/feed.ts';
-import { Cursor, ReplayWindow } from '../../src/sessions/window.ts';
+import { Outbox } from '../../src/doors/rpc/outbox.ts';
+import { Feed, type FeedOwner } from '../../src/engine/local/feed.ts';
+import { Cursor, ReplayWindow } from '../../src/engine/local/window.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -67,7 +67,9 @@ async function countsOfOneFrame(sessions: number): Promise<Counts> {
 
 /** Two turns: the flush is in the first, what the write's callback does in the second. */
 async function settled(): Promise<void> {
-  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 4; turn++) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 test('one frame takes the same steps whether its connection follows one process or a thousand', async () => {
@@ -100,7 +102,9 @@ test('the answers of requests that came together leave in one write, without ano
   const outbox = new Outbox(socket, () => {}, { sendNow });
   const turns = vi.spyOn(globalThis, 'setImmediate');
   outbox.collect();
-  for (const reply of ['one\n', 'two\n', 'three\n']) outbox.reply(reply);
+  for (const reply of ['one\n', 'two\n', 'three\n']) {
+    outbox.reply(reply);
+  }
   expect(written).toEqual([]);
   outbox.flush();
   expect(written).toEqual(['one\ntwo\nthree\n']);

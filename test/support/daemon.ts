@@ -34,7 +34,7 @@ export interface DaemonOptions {
   readonly failpoints?: string;
   /** Name of the socket file, for tests about paths. */
   readonly socketName?: string;
-  /** Another run directory and another copy of the program, for daemons that share a layout (test/host-cleaner). */
+  /** Another run directory and another copy of the program, for daemons that share a layout (test/run-directory/cleaner). */
   readonly at?: { readonly runDir: string; readonly program: string };
   /** Words before the program that replace themselves by it: `['prlimit', '--nofile=64']`, a namespace, another user. */
   readonly through?: readonly string[];

@@ -25,7 +25,9 @@ async function logInAndOut(rule: 'breakaway allowed' | 'breakaway forbidden'): P
   const login: Login = JSON.parse(await waitUntil(() => /^(.*)\r?\n/.exec(text)?.[1], 'the session to report'));
   onTestFinished(() => {
     const identity = processes.identify(login.daemon);
-    if (identity !== undefined) processes.signalIfSame(identity, 'KILL');
+    if (identity !== undefined) {
+      processes.signalIfSame(identity, 'KILL');
+    }
   });
   expect(processes.identify(login.daemon)).toBeDefined();
   session.kill();

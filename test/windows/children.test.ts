@@ -40,7 +40,9 @@ function startFixture(name: string, args: readonly string[]): { readonly pid: nu
 
 function kill(pid: number): void {
   const identity = processes.identify(pid);
-  if (identity !== undefined) processes.signalIfSame(identity, 'KILL');
+  if (identity !== undefined) {
+    processes.signalIfSame(identity, 'KILL');
+  }
 }
 
 describe('the end of a daemon', () => {
@@ -48,9 +50,13 @@ describe('the end of a daemon', () => {
     const daemon = startFixture('own-a-family', []);
     const family: number[] = JSON.parse(await daemon.line());
     expect(family).toHaveLength(4);
-    for (const pid of family) expect(processes.identify(pid)).toBeDefined();
+    for (const pid of family) {
+      expect(processes.identify(pid)).toBeDefined();
+    }
     kill(daemon.pid);
-    for (const pid of family) await untilGone(pid);
+    for (const pid of family) {
+      await untilGone(pid);
+    }
   });
 
   test('leaves the children that are to outlive it', async () => {
@@ -58,9 +64,15 @@ describe('the end of a daemon', () => {
     const family: number[] = JSON.parse(await daemon.line());
     kill(daemon.pid);
     await untilGone(daemon.pid);
-    for (const pid of family) expect(processes.identify(pid)).toBeDefined();
-    for (const pid of family) kill(pid);
-    for (const pid of family) await untilGone(pid);
+    for (const pid of family) {
+      expect(processes.identify(pid)).toBeDefined();
+    }
+    for (const pid of family) {
+      kill(pid);
+    }
+    for (const pid of family) {
+      await untilGone(pid);
+    }
   });
 
   test('takes what a child left behind long ago', async () => {

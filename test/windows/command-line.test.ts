@@ -15,7 +15,9 @@ const CommandLineToArgvW: KoffiFunc<(line: string, count: number[]) => kernel32.
 function parsedByWindows(line: string): string[] {
   const count = [0];
   const list = CommandLineToArgvW(line, count);
-  if (list === null) throw new Error(`CommandLineToArgvW: ${kernel32.GetLastError()}`);
+  if (list === null) {
+    throw new Error(`CommandLineToArgvW: ${kernel32.GetLastError()}`);
+  }
   try {
     const words: string[] = [];
     const pointers = Buffer.from(koffi.view(list, count[0] * 8));
@@ -60,9 +62,12 @@ describe('a command line', () => {
 
 describe('a batch file', () => {
   test('is known by its ending, also behind dots and spaces that Windows drops', () => {
-    for (const file of ['a.bat', 'C:\\x\\a.CMD', 'a.cmd.', 'a.bat '])
+    for (const file of ['a.bat', 'C:\\x\\a.CMD', 'a.cmd.', 'a.bat ']) {
       expect([file, isBatchFile(file)]).toEqual([file, true]);
-    for (const file of ['a.exe', 'cmd', 'a.bat.exe', 'a.com']) expect([file, isBatchFile(file)]).toEqual([file, false]);
+    }
+    for (const file of ['a.exe', 'cmd', 'a.bat.exe', 'a.com']) {
+      expect([file, isBatchFile(file)]).toEqual([file, false]);
+    }
   });
 
   test('leaves harmless words as they are and wraps all others', () => {

@@ -35,7 +35,9 @@ describe.each(['S', 'N'] as const)('generation %s', (generation) => {
   const shared = new Map<string, Promise<Running>>();
 
   afterAll(async () => {
-    for (const running of shared.values()) await (await running).daemon.stop();
+    for (const running of shared.values()) {
+      await (await running).daemon.stop();
+    }
   }, caseTimeoutMs);
 
   async function start(one: Case, folder: string): Promise<Running> {
@@ -53,12 +55,19 @@ describe.each(['S', 'N'] as const)('generation %s', (generation) => {
     for (const [name, value] of Object.entries(spec.env ?? {})) {
       // The home folder has another variable here (spec platform.md §1).
       const variable = name === 'HOME' ? 'USERPROFILE' : name;
-      if (value === null) delete daemon.env[variable];
-      else daemon.env[variable] = expand(value);
+      if (value === null) {
+        delete daemon.env[variable];
+      } else {
+        daemon.env[variable] = expand(value);
+      }
     }
     options.flags = (spec.flags ?? []).map(expand);
-    if (spec.token_text !== undefined) options.tokenText = new Scope(names, new Set()).expand(spec.token_text);
-    for (const step of one.before_start ?? []) layOut(step, new Scope(names, new Set()));
+    if (spec.token_text !== undefined) {
+      options.tokenText = new Scope(names, new Set()).expand(spec.token_text);
+    }
+    for (const step of one.before_start ?? []) {
+      layOut(step, new Scope(names, new Set()));
+    }
     await daemon.start();
     return { daemon, port, features: await featuresOf(daemon) };
   }
@@ -86,13 +95,19 @@ describe.each(['S', 'N'] as const)('generation %s', (generation) => {
       throw new Error(`${(error as Error).message}\n${daemon.log().slice(-2_000)}`, { cause: error });
     } finally {
       player.close();
-      if (isPrivate) await daemon.stop();
+      if (isPrivate) {
+        await daemon.stop();
+      }
     }
   }
 
   for (const one of readCases()) {
-    if (one.generation !== 'both' && one.generation !== generation) continue;
-    if (whyNotHere(one) !== undefined) continue;
+    if (one.generation !== 'both' && one.generation !== generation) {
+      continue;
+    }
+    if (whyNotHere(one) !== undefined) {
+      continue;
+    }
     test(`${one.area}: ${one.name}`, () => play(one), caseTimeoutMs);
   }
 });

@@ -40,7 +40,9 @@ export async function runProgram(file: string, args: readonly string[], options:
       stdio: [options.input === undefined ? 'ignore' : 'pipe', out, err],
       windowsHide: true,
     });
-    if (options.input !== undefined) child.stdin?.on('error', () => {}).end(options.input);
+    if (options.input !== undefined) {
+      child.stdin?.on('error', () => {}).end(options.input);
+    }
     const code = await new Promise<number | null>((resolve, reject) => {
       child.once('error', reject).once('exit', (found) => resolve(found));
     });
@@ -86,8 +88,11 @@ export class WindowsDaemon {
     mkdirSync(this.work);
     this.env = cleanEnvironment(this.home);
     for (const [name, value] of Object.entries(options.env ?? {})) {
-      if (value === null) delete this.env[name];
-      else this.env[name] = value;
+      if (value === null) {
+        delete this.env[name];
+      } else {
+        this.env[name] = value;
+      }
     }
   }
 
@@ -95,7 +100,9 @@ export class WindowsDaemon {
   launch(more: readonly string[] = []): Promise<RunResult> {
     const { profile, flags = [], tokenText = this.token, tokenVia } = this.#options;
     const viaStdin = tokenVia === 'stdin';
-    if (!viaStdin) writeFileSync(this.tokenFile, Buffer.from(tokenText, 'latin1'));
+    if (!viaStdin) {
+      writeFileSync(this.tokenFile, Buffer.from(tokenText, 'latin1'));
+    }
     return runHoldfast(
       [
         '-serve',
@@ -113,7 +120,9 @@ export class WindowsDaemon {
   /** @throws with the launcher's words and the log when the start fails */
   async start(): Promise<void> {
     const { code, stderr } = await this.launch();
-    if (code !== 0) throw new Error(`the launcher exited with ${code}\n${stderr}\n${this.log()}`);
+    if (code !== 0) {
+      throw new Error(`the launcher exited with ${code}\n${stderr}\n${this.log()}`);
+    }
   }
 
   async answers(): Promise<boolean> {

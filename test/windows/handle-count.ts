@@ -19,7 +19,9 @@ const STATUS_INFO_LENGTH_MISMATCH = 0xc000_0004 | 0;
 /** GetProcessHandleCount where it works; Wine 8 always says 0, there all handles of the system are counted. */
 export function countHandles(): number {
   const count = [0];
-  if (kernel32.GetProcessHandleCount(kernel32.GetCurrentProcess(), count) && count[0] > 0) return count[0];
+  if (kernel32.GetProcessHandleCount(kernel32.GetCurrentProcess(), count) && count[0] > 0) {
+    return count[0];
+  }
   let table = Buffer.alloc(1 << 20);
   const returned = [0];
   let status = NtQuerySystemInformation(SystemExtendedHandleInformation, table, table.length, returned);
@@ -27,11 +29,15 @@ export function countHandles(): number {
     table = Buffer.alloc(table.length * 2);
     status = NtQuerySystemInformation(SystemExtendedHandleInformation, table, table.length, returned);
   }
-  if (status !== 0) throw new Error(`NtQuerySystemInformation: 0x${(status >>> 0).toString(16)}`);
+  if (status !== 0) {
+    throw new Error(`NtQuerySystemInformation: 0x${(status >>> 0).toString(16)}`);
+  }
   let ours = 0;
   const entries = Number(table.readBigUInt64LE(0));
   for (let index = 0; index < entries; index++) {
-    if (table.readBigUInt64LE(entriesOffset + index * entryBytes + entryPid) === BigInt(process.pid)) ours++;
+    if (table.readBigUInt64LE(entriesOffset + index * entryBytes + entryPid) === BigInt(process.pid)) {
+      ours++;
+    }
   }
   return ours;
 }

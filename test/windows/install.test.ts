@@ -46,7 +46,9 @@ test.each([
   const folder = join(home, `cli-${profile}`);
   const path = join(folder, name);
   mkdirSync(path, { recursive: true });
-  for (const old of ['1.0.0', '1.0.1.exe', '1.0.2']) writeFileSync(join(folder, old), 'x');
+  for (const old of ['1.0.0', '1.0.1.exe', '1.0.2']) {
+    writeFileSync(join(folder, old), 'x');
+  }
   writeFileSync(blob, packed);
   const facts = install(profile, folder, version, '-cli-zst', blob, '-cli-keep', '1');
   expect(facts).toMatchObject({ os: 'windows', libc: '', cliPath: path, cliWasPresent: false });

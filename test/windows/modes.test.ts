@@ -125,7 +125,9 @@ describe('-serve', () => {
       await waitUntil(() => !existsSync(join(daemon.runFolder, 'rpc.pipe')) || undefined, 'the daemon to end');
       const child = platform.processes.identify(Number(pid));
       expect(child).toBeDefined();
-      if (child !== undefined) platform.processes.signalIfSame(child, 'KILL');
+      if (child !== undefined) {
+        platform.processes.signalIfSame(child, 'KILL');
+      }
     },
     slowMs,
   );

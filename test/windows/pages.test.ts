@@ -8,7 +8,9 @@ const page = readFileSync(new URL('../../docs/windows.md', import.meta.url), 'ut
 
 test('every case that cannot be played is on the page, with its reason', () => {
   const lines = page.split('\n');
-  for (const row of notHereRows(readCases())) expect(lines).toContain(row);
+  for (const row of notHereRows(readCases())) {
+    expect(lines).toContain(row);
+  }
 });
 
 test('the page has the right numbers', () => {

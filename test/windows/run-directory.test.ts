@@ -13,7 +13,9 @@ const runDirectories = createRunDirectories(createPaths());
 
 function openLog(path: string, rotate: 'unlink' | 'rename'): number {
   const log = runDirectories.openLog(path, rotate);
-  if ('declined' in log) throw new Error(log.declined);
+  if ('declined' in log) {
+    throw new Error(log.declined);
+  }
   return log.fd;
 }
 

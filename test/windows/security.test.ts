@@ -81,7 +81,9 @@ describe('the pipe of a daemon', () => {
   test('lets its owner in and nobody else, on every instance a client can get', async () => {
     const { address } = await listen(socketPath());
     const clients = Array.from({ length: 4 }, () => openClient(address));
-    for (const client of clients) expectOwnerOnly(client, 'kernel object');
+    for (const client of clients) {
+      expectOwnerOnly(client, 'kernel object');
+    }
   });
 
   test('has a protected access list, so that no rule from elsewhere is added', async () => {

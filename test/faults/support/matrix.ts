@@ -10,7 +10,11 @@ export interface PassMatrix {
 export function passMatrix(): PassMatrix {
   const rows: string[] = [];
   afterAll(() => {
-    if (process.env.HOLDFAST_TEST_MATRIX === '1') for (const row of rows) console.log(row);
+    if (process.env.HOLDFAST_TEST_MATRIX === '1') {
+      for (const row of rows) {
+        console.log(row);
+      }
+    }
   });
   return {
     add(what, call, places, errors) {

@@ -46,7 +46,9 @@ export class Connection {
       await new Promise<void>((resolve) => {
         this.#socket.write(Buffer.from(bytes.slice(at, at + size), 'latin1'), () => resolve());
       });
-      if (chunk !== undefined) await sleep(chunkPauseMs);
+      if (chunk !== undefined) {
+        await sleep(chunkPauseMs);
+      }
     }
   }
 
@@ -80,7 +82,9 @@ export class Connection {
       };
       const check = () => {
         const value = look();
-        if (value !== undefined || this.ended) settle(value);
+        if (value !== undefined || this.ended) {
+          settle(value);
+        }
       };
       const timer = setTimeout(() => settle(undefined), timeoutMs);
       this.#waiting.add(check);
@@ -96,19 +100,25 @@ export class Connection {
     const lines = (this.partial + bytes).split('\n');
     this.partial = lines.pop() ?? '';
     const at = performance.now();
-    for (const raw of lines) this.frames.push({ raw, key: keyOf(raw), at, used: false });
+    for (const raw of lines) {
+      this.frames.push({ raw, key: keyOf(raw), at, used: false });
+    }
     this.#wake();
   }
 
   #wake(): void {
-    for (const check of [...this.#waiting]) check();
+    for (const check of [...this.#waiting]) {
+      check();
+    }
   }
 }
 
 /** Both a frame and an expected text have their id or process literally at their head. */
 export function keyOf(text: string): string {
   const stream = /^\{"type":"stream","processId":("(?:[^"\\]|\\.)*")/.exec(text);
-  if (stream !== null) return `stream ${JSON.parse(stream[1])}`;
+  if (stream !== null) {
+    return `stream ${JSON.parse(stream[1])}`;
+  }
   const reply = /^\{"jsonrpc":"2\.0","id":("(?:[^"\\]|\\.)*"|[^,]*),/.exec(text);
   return reply === null ? 'text' : `reply ${reply[1]}`;
 }

@@ -5,6 +5,8 @@ import { connect } from 'node:net';
 export async function httpGet(host: string, port: number, path: string): Promise<string> {
   let text = '';
   const socket = connect(port, host, () => socket.write(`GET ${path} HTTP/1.0\r\n\r\n`));
-  for await (const piece of socket) text += String(piece);
+  for await (const piece of socket) {
+    text += String(piece);
+  }
   return text;
 }

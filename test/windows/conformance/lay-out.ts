@@ -13,8 +13,13 @@ export function layOut(step: FixtureStep, scope: Scope): void {
     const content =
       step.b64 === undefined ? Buffer.from(scope.expand(step.text ?? ''), 'latin1') : Buffer.from(step.b64, 'base64');
     writeFileSync(file, content);
-  } else if (step.mkdir !== undefined) mkdirSync(scope.path(step.mkdir), { recursive: true });
-  else if (step.remove !== undefined) rmSync(scope.path(step.remove), { recursive: true });
-  else if (step.targz !== undefined) writeArchive(scope.path(step.targz), step.entries ?? [], scope);
-  else throw new Error(`a fixture step that cannot be laid out on Windows: ${JSON.stringify(step)}`);
+  } else if (step.mkdir !== undefined) {
+    mkdirSync(scope.path(step.mkdir), { recursive: true });
+  } else if (step.remove !== undefined) {
+    rmSync(scope.path(step.remove), { recursive: true });
+  } else if (step.targz !== undefined) {
+    writeArchive(scope.path(step.targz), step.entries ?? [], scope);
+  } else {
+    throw new Error(`a fixture step that cannot be laid out on Windows: ${JSON.stringify(step)}`);
+  }
 }

@@ -48,17 +48,29 @@ export function whyNotHere(one: Case): string | undefined {
 }
 
 function reasonFor(one: Case): Reason | undefined {
-  if (one.platform === 'linux' || one.platform === 'darwin') return 'otherSystem';
-  if (byName[one.name] !== undefined) return byName[one.name];
-  if (one.script.some((step) => 'half_close' in step)) return 'halfClose';
+  if (one.platform === 'linux' || one.platform === 'darwin') {
+    return 'otherSystem';
+  }
+  if (byName[one.name] !== undefined) {
+    return byName[one.name];
+  }
+  if (one.script.some((step) => 'half_close' in step)) {
+    return 'halfClose';
+  }
   const steps = [
     ...(one.before_start ?? []),
     ...(one.fixture ?? []),
     ...one.script.flatMap((step) => step.fixture ?? []),
   ];
-  if (one.area.startsWith('git.') || steps.some((step) => 'git' in step)) return 'git';
-  if (steps.some((step) => 'symlink' in step)) return 'link';
-  if (steps.some((step) => 'fifo' in step || 'fifo_writer' in step || 'unix_socket' in step)) return 'special';
+  if (one.area.startsWith('git.') || steps.some((step) => 'git' in step)) {
+    return 'git';
+  }
+  if (steps.some((step) => 'symlink' in step)) {
+    return 'link';
+  }
+  if (steps.some((step) => 'fifo' in step || 'fifo_writer' in step || 'unix_socket' in step)) {
+    return 'special';
+  }
   return scriptsOf(one).every(knowsScript) ? undefined : 'signal';
 }
 

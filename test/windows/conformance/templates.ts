@@ -41,7 +41,9 @@ export class Scope {
   expand(text: string): string {
     return this.compile(text)
       .map((part) => {
-        if ('literal' in part) return part.literal;
+        if ('literal' in part) {
+          return part.literal;
+        }
         throw new Error(`placeholder {{${part.name}}} has no single value and cannot be sent`);
       })
       .join('');
@@ -57,7 +59,9 @@ export class Scope {
       const last = parts.at(-1);
       if ('literal' in part && last !== undefined && 'literal' in last) {
         parts[parts.length - 1] = { literal: last.literal + part.literal };
-      } else if (!('literal' in part) || part.literal !== '') parts.push(part);
+      } else if (!('literal' in part) || part.literal !== '') {
+        parts.push(part);
+      }
     };
     let at = 0;
     for (const match of text.matchAll(placeholder)) {
@@ -71,10 +75,16 @@ export class Scope {
 
   #part(name: string, argument: string | undefined): Part {
     const constant = this.#constant(name, argument);
-    if (constant !== undefined) return { literal: constant };
-    if (name === 'RE' && argument !== undefined) return { pattern: toBytes(argument), name, bind: undefined };
+    if (constant !== undefined) {
+      return { literal: constant };
+    }
+    if (name === 'RE' && argument !== undefined) {
+      return { pattern: toBytes(argument), name, bind: undefined };
+    }
     const pattern = patterns[name];
-    if (pattern === undefined) throw new Error(`unknown placeholder {{${name}}}`);
+    if (pattern === undefined) {
+      throw new Error(`unknown placeholder {{${name}}}`);
+    }
     const known = argument === undefined ? undefined : this.values.get(argument);
     return known === undefined ? { pattern, name, bind: argument } : { literal: known };
   }
@@ -88,11 +98,17 @@ export class Scope {
       const [count, ...unit] = argument.split(':');
       return toBytes(unit.join(':')).repeat(Number(count));
     }
-    if (name === 'HEX') return Buffer.from(argument, 'hex').toString('latin1');
-    if (name === 'LAST') return String(this.lastSeq.get(argument) ?? 0);
+    if (name === 'HEX') {
+      return Buffer.from(argument, 'hex').toString('latin1');
+    }
+    if (name === 'LAST') {
+      return String(this.lastSeq.get(argument) ?? 0);
+    }
     if (name === 'VAR') {
       const value = this.values.get(argument);
-      if (value === undefined) throw new Error(`the case uses {{VAR:${argument}}} before it was set`);
+      if (value === undefined) {
+        throw new Error(`the case uses {{VAR:${argument}}} before it was set`);
+      }
       return value;
     }
     if (name === 'IF') {
@@ -113,19 +129,32 @@ export class Scope {
       'literal' in part ? escaped(part.literal) : `(?<g${index}>${part.pattern})`,
     );
     const found = new RegExp(`^${source.join('')}$`, 's').exec(frame);
-    if (found === null) return `want: ${show(parts)}\n    got:  ${printable(frame)}`;
+    if (found === null) {
+      return `want: ${show(parts)}\n    got:  ${printable(frame)}`;
+    }
     const bound = new Map<string, string>();
     for (const [index, part] of parts.entries()) {
-      if ('literal' in part) continue;
+      if ('literal' in part) {
+        continue;
+      }
       const value = found.groups?.[`g${index}`] ?? '';
-      if (part.name === 'SEQ' && nextSeq !== undefined && Number(value) !== nextSeq) return `seq must be ${nextSeq}`;
-      if (part.name === 'MS' && Math.abs(Number(value) - Date.now()) > hourMs)
+      if (part.name === 'SEQ' && nextSeq !== undefined && Number(value) !== nextSeq) {
+        return `seq must be ${nextSeq}`;
+      }
+      if (part.name === 'MS' && Math.abs(Number(value) - Date.now()) > hourMs) {
         return 'the time must be near the present';
-      if (part.bind === undefined) continue;
-      if ((bound.get(part.bind) ?? value) !== value) return `must equal the earlier value of ${part.bind}`;
+      }
+      if (part.bind === undefined) {
+        continue;
+      }
+      if ((bound.get(part.bind) ?? value) !== value) {
+        return `must equal the earlier value of ${part.bind}`;
+      }
       bound.set(part.bind, value);
     }
-    for (const [name, value] of bound) this.values.set(name, value);
+    for (const [name, value] of bound) {
+      this.values.set(name, value);
+    }
     return undefined;
   }
 }

@@ -78,7 +78,9 @@ export function writeTools(folder: string): void {
     writeFileSync(join(folder, `${name}.cjs`), `${prelude}(async () => {\n${source}\n})();\n`);
     writeFileSync(join(folder, `${name}.cmd`), `@"${process.execPath}" "%~dp0${name}.cjs" %*\r\n`);
   };
-  for (const [name, source] of Object.entries(tools)) write(name, source);
+  for (const [name, source] of Object.entries(tools)) {
+    write(name, source);
+  }
   const cases = Object.entries(shellScripts).map(
     ([script, source]) => `case ${JSON.stringify(withoutPercent(script))}: ${source}; break;`,
   );

@@ -1,0 +1,193 @@
+/**
+ * `-metrics-addr`: `GET /metrics` over HTTP (spec modes.md §14), on a loopback address or an owner-only socket. There is no
+ * authentication, so another address is warned about, and on loopback a request must name a loopback host: a web page
+ * whose name was made to lead here (DNS rebinding) does not (threat 11 of docs/faults.md).
+ */
+import { lstatSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Listener, Platform } from '../../../platform/platform.ts';
+import type { Counters } from '../../base/counters.ts';
+import type { Log } from '../../base/log.ts';
+import { timings } from '../../base/timings.ts';
+import { infoName, type MetricSources } from './metric-gauges.ts';
+import { createRegistry } from './metrics.ts';
+
+export interface MetricsServer {
+  close(): void;
+}
+
+export interface MetricsServerOptions {
+  /** `host:port` (no host: loopback; port 0 picks one), or `unix:<path>`. */
+  readonly address: string;
+  readonly sources: MetricSources;
+  readonly counters: Counters;
+  readonly platform: Platform;
+  readonly log: Log;
+}
+
+const contentType = 'text/plain; version=0.0.4; charset=utf-8';
+const unixPrefix = 'unix:';
+const defaultHost = '127.0.0.1';
+/** A scraper needs one. */
+const maxConnections = 16;
+/** How much whoever accepts where we want to listen may say about who it is. */
+const mostAskedChars = 1 << 20;
+
+/** @throws Error of the bind, or for an address that is none */
+export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
+  const { address, sources, log } = options;
+  const registry = createRegistry(sources);
+  let isTrustedHost: (name: string | undefined) => boolean = () => true;
+  const server = createServer((request, response) => {
+    if (!isTrustedHost(request.headers.host)) {
+      refuse(response, 403, 'use http://127.0.0.1, http://[::1] or http://localhost\n');
+      return;
+    }
+    if (!asksForMetrics(request)) {
+      refuse(response, 404, '');
+      return;
+    }
+    sources.latency.probe();
+    registry.metrics().then(
+      (text) => response.writeHead(200, { 'Content-Type': contentType }).end(text),
+      (error: unknown) => {
+        log.error('Server', `metrics: ${String(error)}`);
+        refuse(response, 500, '');
+      },
+    );
+  });
+  server.maxConnections = maxConnections;
+  server.requestTimeout = timings.metricsRequestMs;
+  server.headersTimeout = timings.metricsRequestMs;
+  server.keepAliveTimeout = timings.metricsIdleMs;
+  if (address.startsWith(unixPrefix) && address !== unixPrefix) {
+    const listener = await listenOnSocket(server, options);
+    return {
+      close() {
+        listener.close();
+        listener.unpublish();
+        server.closeAllConnections();
+      },
+    };
+  }
+  await listenOnPort(server, parseAddress(address));
+  const bound = server.address() as AddressInfo;
+  if (isLoopback(bound.address)) {
+    isTrustedHost = namesLoopback;
+  } else {
+    warnAboutAddress(bound, log);
+  }
+  log.info('Server', `metrics: listening on ${shown(bound)}`);
+  // A scrape in progress must not keep an ending daemon.
+  return { close: () => server.close().closeAllConnections() };
+}
+
+function asksForMetrics(request: IncomingMessage): boolean {
+  return request.method === 'GET' && request.url?.split('?')[0] === '/metrics';
+}
+
+function refuse(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' }).end(text);
+}
+
+/** Like the daemon's own socket: 0600 from its first moment, peers of other users refused. */
+async function listenOnSocket(server: Server, options: MetricsServerOptions): Promise<Listener> {
+  const { platform, log, counters } = options;
+  const path = platform.paths.expandTilde(options.address.slice(unixPrefix.length));
+  if (!platform.transport.listensOnAnyPath) {
+    throw new Error(`${unixPrefix}${path}: this system has no such sockets; use 127.0.0.1:<port>`);
+  }
+  // The socket is renamed into its place; nothing of the user's may lie there, nor anybody who answers.
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found !== undefined && !found.isSocket()) {
+    throw new Error(`listen unix ${path}: it exists and is no socket`);
+  }
+  if (found !== undefined && (await isForeign(path, platform))) {
+    throw new Error(`listen unix ${path}: bind: ${platform.paths.reasonForCode('EADDRINUSE')}`);
+  }
+  const listener = await platform.transport.listen(path, {
+    onConnection: (socket) => server.emit('connection', socket),
+    onRefused(reason) {
+      counters.peersRefused++;
+      log.warn('Server', `metrics: connection refused: ${reason}`);
+    },
+    onError: (error) => log.error('Server', `metrics: accept: ${error.message}`),
+  });
+  log.info('Server', `metrics: listening on ${unixPrefix}${path}`);
+  return listener;
+}
+
+/**
+ * Whether somebody accepts at the path who is no metrics listener of a Holdfast: the daemon's own socket, the user's SSH
+ * agent. A listener of a predecessor, which may go on with its sessions, is taken over like its socket.
+ */
+async function isForeign(path: string, { transport }: Platform): Promise<boolean> {
+  let socket: Socket;
+  try {
+    socket = await transport.dial(path, { timeoutMs: timings.metricsAskMs });
+  } catch {
+    return false;
+  }
+  const limit = setTimeout(() => socket.destroy(), timings.metricsAskMs);
+  let text = '';
+  try {
+    socket.write('GET /metrics HTTP/1.0\r\n\r\n');
+    for await (const chunk of socket) {
+      text += String(chunk);
+      const isHttp = text.startsWith('HTTP/'.slice(0, text.length));
+      if (!isHttp || text.includes(infoName) || text.length > mostAskedChars) {
+        break;
+      }
+    }
+  } catch {
+    // What it said until then counts.
+  } finally {
+    clearTimeout(limit);
+    socket.destroy();
+  }
+  return !text.includes(infoName);
+}
+
+function listenOnPort(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, host }, () => {
+      server.removeListener('error', reject);
+      server.on('error', () => {});
+      server.unref();
+      resolve();
+    });
+  });
+}
+
+function parseAddress(address: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) {
+    throw new Error(`listen tcp: address ${address}: want host:port, or unix:<path>`);
+  }
+  return { host: match[1] || match[2] || defaultHost, port };
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(::ffff:)?127\./.test(address);
+}
+
+/** Of a `Host` header, with or without port. */
+function namesLoopback(host: string | undefined): boolean {
+  // Every browser names a host; a plain HTTP/1.0 client need not.
+  return host === undefined || /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(host);
+}
+
+function warnAboutAddress(bound: AddressInfo, log: Log): void {
+  log.warn(
+    'Server',
+    `metrics: ${shown(bound)} can be reached from other hosts, and whoever reaches it can read the metrics; ` +
+      'use 127.0.0.1:<port>, or unix:<path> on a shared host',
+  );
+}
+
+function shown({ address, family, port }: AddressInfo): string {
+  return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
+}

@@ -1,0 +1,109 @@
+/**
+ * What `-metrics-addr` shows: the counters of the contract and our own (spec modes.md §14); gauges are metric-gauges.ts.
+ * Loaded only when asked for: prom-client is not light, and its default metrics are never collected, because they sample
+ * every 10 ms in an idle process. No label ever carries a client's word: paths and ids would leak and multiply.
+ */
+import { Counter, Registry } from 'prom-client';
+import type { Counters } from '../../base/counters.ts';
+import { addGauges, type MetricSources } from './metric-gauges.ts';
+
+interface Row {
+  readonly name: string;
+  readonly help: string;
+  readonly key: keyof Counters;
+}
+
+const rows: readonly Row[] = [
+  { name: 'claustrum_connections_total', help: 'Client connections accepted.', key: 'connections' },
+  { name: 'claustrum_process_spawns_total', help: 'Processes started.', key: 'processSpawns' },
+  { name: 'claustrum_process_exits_total', help: 'Managed processes ended.', key: 'processExits' },
+  { name: 'claustrum_reattaches_total', help: 'Reattach calls that found their process.', key: 'reattaches' },
+  { name: 'claustrum_stream_bytes_total', help: 'Bytes read from stdout and stderr of processes.', key: 'streamBytes' },
+  { name: 'claustrum_stdin_bytes_total', help: 'Bytes accepted for stdin of processes.', key: 'stdinBytes' },
+  {
+    name: 'holdfast_slow_readers_dropped_total',
+    help: 'Connections closed because they fell out of a replay window.',
+    key: 'slowReadersDropped',
+  },
+  {
+    name: 'holdfast_stdin_queue_full_total',
+    help: 'Processes whose stdin queue has been full.',
+    key: 'stdinQueueFull',
+  },
+  {
+    name: 'holdfast_replay_evicted_frames_total',
+    help: 'Frames dropped from full replay windows.',
+    key: 'replayEvictedFrames',
+  },
+  { name: 'holdfast_overlong_lines_total', help: 'Connections closed for a line over the cap.', key: 'overlongLines' },
+  { name: 'holdfast_peers_refused_total', help: 'Connections of other users, refused.', key: 'peersRefused' },
+  {
+    name: 'holdfast_busy_connections_total',
+    help: 'Connections that reached the cap of requests in progress.',
+    key: 'busyConnections',
+  },
+  {
+    name: 'holdfast_stdin_refused_bytes_total',
+    help: 'Bytes for stdin of processes refused because the queue was full.',
+    key: 'stdinRefusedBytes',
+  },
+  {
+    name: 'holdfast_log_rotations_total',
+    help: 'Times the log reached its limit and started over.',
+    key: 'logRotations',
+  },
+  {
+    name: 'holdfast_wire_log_frames_lost_total',
+    help: 'Frames the wire log could not be given.',
+    key: 'wireLogFramesLost',
+  },
+  {
+    name: 'holdfast_git_outputs_capped_total',
+    help: 'Calls of git ended because they printed more than the cap.',
+    key: 'gitOutputsCapped',
+  },
+  { name: 'holdfast_hostclean_passes_total', help: 'Passes of the host cleaner.', key: 'hostCleanPasses' },
+  {
+    name: 'holdfast_hostclean_groups_ended_total',
+    help: 'Orphaned groups of the agent CLI ended by the host cleaner.',
+    key: 'hostCleanGroupsEnded',
+  },
+  {
+    name: 'holdfast_hostclean_daemons_retired_total',
+    help: 'Unused daemons ended by the host cleaner.',
+    key: 'hostCleanDaemonsRetired',
+  },
+  {
+    name: 'holdfast_hostclean_directories_removed_total',
+    help: 'Unused run directories removed by the host cleaner.',
+    key: 'hostCleanDirectoriesRemoved',
+  },
+  {
+    name: 'holdfast_hostclean_refusals_total',
+    help: 'Orphans and unused run directories that the host cleaner left alone.',
+    key: 'hostCleanRefusals',
+  },
+  {
+    name: 'holdfast_hostclean_caps_total',
+    help: 'Caps that a pass of the host cleaner reached.',
+    key: 'hostCleanCaps',
+  },
+];
+
+/** Everything is read when it is asked for; between two scrapes nothing runs. */
+export function createRegistry(sources: MetricSources): Registry {
+  const registry = new Registry();
+  for (const { name, help, key } of rows) {
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(sources.counters[key]);
+      },
+    });
+  }
+  addGauges(registry, sources);
+  return registry;
+}

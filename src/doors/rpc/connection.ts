@@ -1,0 +1,301 @@
+/** One client: lines in, frames out (spec wire.md §2). What the lines mean is the dispatcher's business. */
+import type { Socket } from 'node:net';
+import type { Counters } from '../../base/counters.ts';
+import type { Log } from '../../base/log.ts';
+import type { Timings } from '../../base/timings.ts';
+import type { Feed } from '../../engine/local/feed.ts';
+import type { Pace } from '../../engine/local/pace.ts';
+import { windowBytes } from '../../engine/local/session.ts';
+import { LineReader, maxLineBytes } from '../../wire/line-reader.ts';
+import type { Caller, Dispatcher } from './dispatcher.ts';
+import { Outbox, type OutboxOptions } from './outbox.ts';
+
+/** While more replies than this are unsent, no further request is read. */
+const maxUnsentReplyBytes = 1024 * 1024;
+/**
+ * The same for replays that reattaches have promised. A few whole windows fit, so that a client can stop a process while
+ * it still receives what the process has written.
+ */
+const maxPromisedBytes = 4 * windowBytes;
+/** Requests being answered at once; the next one is read when one of them is done. */
+const maxConcurrentCalls = 4096;
+/**
+ * Calls with answers of any size (files.read, files.list) at once; more wait for their turn while other requests are served. Without
+ * this bound a burst of them fills the memory with answers before the first one has left.
+ */
+const maxBulkCalls = 16;
+/** Lines of such calls kept for their turn; beyond, reading stops. */
+const maxDeferredBytes = 1024 * 1024;
+
+export interface ConnectionContext extends OutboxOptions {
+  readonly dispatcher: Dispatcher;
+  readonly log: Log;
+  readonly counters: Counters;
+  readonly timings: Timings;
+  readonly pace: Pace;
+  /** Profile row `process.reattachClosesOld`. */
+  readonly reattachClosesOld: boolean;
+  /** The socket is closed and everything of it let go. */
+  onClose(connection: Connection): void;
+}
+
+export class Connection implements Caller {
+  readonly #socket: Socket;
+  readonly #context: ConnectionContext;
+  readonly #lines = new LineReader();
+  readonly #outbox: Outbox;
+  #calls = 0;
+  #bulkCalls = 0;
+  /** Requests that wait for their turn, oldest first. */
+  #deferred: Buffer[] = [];
+  #deferredBytes = 0;
+  #toldBusy = false;
+  /** The client sends no more. */
+  #inputEnded = false;
+  #closing = false;
+  #loggedClose = false;
+  #halfCloseTimer: NodeJS.Timeout | undefined;
+
+  constructor(socket: Socket, context: ConnectionContext) {
+    this.#socket = socket;
+    this.#context = context;
+    this.#outbox = new Outbox(socket, () => this.#goOn(), context);
+    context.log.info('Server', 'New connection from: @');
+    socket.on('data', (chunk) => {
+      if (this.#closing) {
+        return;
+      }
+      context.pace.requestCame();
+      this.#lines.push(chunk as Buffer);
+      this.#serve();
+    });
+    socket.on('end', () => this.#endOfInput());
+    // A failed write or a reset: 'close' follows and does the rest.
+    socket.on('error', () => {});
+    socket.on('close', () => this.#closed());
+  }
+
+  /** Bytes moved in either direction so far; the idle check compares two readings. */
+  get bytesMoved(): number {
+    const { bytesRead, bytesWritten, writableLength } = this.#socket;
+    return bytesRead + bytesWritten - writableLength + this.#outbox.bytesSentNow;
+  }
+
+  // ---- requests
+
+  #serve(): void {
+    this.#outbox.collect();
+    try {
+      this.#handleLines();
+    } finally {
+      this.#outbox.flush();
+    }
+    if (this.#lines.overlong) {
+      this.#refuseOverlong();
+    }
+    if (this.#inputEnded) {
+      this.#closeWhenDone();
+    } else if (this.#isBusy()) {
+      this.#socket.pause();
+    } else if (this.#socket.isPaused()) {
+      this.#socket.resume();
+    }
+  }
+
+  #handleLines(): void {
+    while (!this.#closing && this.#deferred.length > 0 && this.#hasRoomForBulk()) {
+      const [line] = this.#deferred.splice(0, 1);
+      this.#deferredBytes -= line.length;
+      this.#context.dispatcher.handle(line, this);
+    }
+    while (!this.#closing && !this.#isBusy()) {
+      const line = this.#lines.next();
+      if (line === undefined) {
+        break;
+      }
+      this.#context.tap?.received(line);
+      this.#context.dispatcher.handle(line, this);
+    }
+  }
+
+  /** Something has left or was answered: there may be room for the next request. */
+  #goOn(): void {
+    if (this.#socket.isPaused() || this.#inputEnded || this.#deferred.length > 0) {
+      this.#serve();
+    }
+  }
+
+  #hasRoomForBulk(): boolean {
+    return this.#bulkCalls < maxBulkCalls && this.#outbox.unsentReplyBytes <= maxUnsentReplyBytes;
+  }
+
+  /** Keeps a copy of the line for its turn. */
+  deferBulk(line: Buffer): boolean {
+    if (this.#hasRoomForBulk()) {
+      return false;
+    }
+    this.#tellBusy(`${maxBulkCalls} file requests in progress or unsent; more wait for their turn`);
+    this.#deferred.push(Buffer.from(line));
+    this.#deferredBytes += line.length;
+    return true;
+  }
+
+  #isBusy(): boolean {
+    if (this.#calls >= maxConcurrentCalls) {
+      this.#tellBusy(`${maxConcurrentCalls} requests in progress; reading goes on when some are answered`);
+      return true;
+    }
+    return (
+      this.#outbox.unsentReplyBytes > maxUnsentReplyBytes ||
+      this.#outbox.promisedBytes > maxPromisedBytes ||
+      this.#deferredBytes > maxDeferredBytes
+    );
+  }
+
+  #tellBusy(what: string): void {
+    if (this.#toldBusy) {
+      return;
+    }
+    this.#toldBusy = true;
+    this.#context.counters.busyConnections++;
+    this.#context.log.warn('Server', `connection has ${what}`);
+  }
+
+  #refuseOverlong(): void {
+    if (this.#closing) {
+      return;
+    }
+    this.#context.counters.overlongLines++;
+    this.#context.log.warn('Server', `line longer than ${maxLineBytes} bytes; closing connection: @`);
+    this.destroy();
+  }
+
+  callStarted(bulk: boolean): void {
+    this.#calls++;
+    if (bulk) {
+      this.#bulkCalls++;
+    }
+  }
+
+  callEnded(bulk: boolean): void {
+    this.#calls--;
+    if (bulk) {
+      this.#bulkCalls--;
+    }
+    this.#goOn();
+  }
+
+  reply(frame: string): void {
+    this.#outbox.reply(frame);
+  }
+
+  // ---- feeds
+
+  feedAttached(feed: Feed): void {
+    if (this.#closing) {
+      feed.leave();
+    } else {
+      this.#outbox.add(feed);
+      if (this.#inputEnded) {
+        feed.stopLive();
+      }
+    }
+  }
+
+  feedReady(feed: Feed, more: boolean): void {
+    this.#outbox.wake(feed, more);
+  }
+
+  feedFellBehind(feed: Feed, seq: number): void {
+    this.#context.counters.slowReadersDropped++;
+    this.#context.log.warn(
+      'frameSink',
+      `slow reader dropped: process ${feed.processId} evicted seq ${seq} before it was sent; reattach with fromSeq ${seq - 1}`,
+    );
+    // What the socket was given already is older than the evicted frame, so it is nowhere else any more.
+    this.#closeAfterWritten();
+  }
+
+  feedReplaced(feed: Feed): void {
+    if (feed.done) {
+      this.#outbox.remove(feed);
+    }
+    if (this.#context.reattachClosesOld) {
+      this.close();
+    }
+  }
+
+  feedGone(feed: Feed): void {
+    this.#outbox.remove(feed);
+  }
+
+  // ---- end
+
+  #endOfInput(): void {
+    if (this.#closing) {
+      return;
+    }
+    this.#inputEnded = true;
+    this.#logClose();
+    this.#lines.end();
+    for (const feed of this.#outbox.feeds) {
+      feed.stopLive();
+    }
+    this.#halfCloseTimer = setTimeout(() => this.destroy(), this.#context.timings.halfCloseMs);
+    this.#serve();
+  }
+
+  #closeWhenDone(): void {
+    const served = this.#calls === 0 && this.#deferred.length === 0;
+    if (!this.#closing && served && this.#outbox.empty) {
+      this.close();
+    }
+  }
+
+  /** Sends what is queued, then closes. A client that does not read is not waited for. */
+  close(): void {
+    if (this.#closing) {
+      return;
+    }
+    this.#outbox.flush();
+    this.#closeAfterWritten();
+  }
+
+  /** Sends nothing more but what the socket has been given. */
+  #closeAfterWritten(): void {
+    this.#leave();
+    this.#socket.destroySoon();
+    this.#halfCloseTimer ??= setTimeout(() => this.#socket.destroy(), this.#context.timings.halfCloseMs);
+    this.#halfCloseTimer.unref();
+  }
+
+  /** Closes without sending anything more. */
+  destroy(): void {
+    this.#leave();
+    this.#socket.destroy();
+  }
+
+  #leave(): void {
+    this.#closing = true;
+    const feeds = [...this.#outbox.feeds];
+    this.#outbox.close();
+    for (const feed of feeds) {
+      feed.leave();
+    }
+  }
+
+  #closed(): void {
+    clearTimeout(this.#halfCloseTimer);
+    this.#leave();
+    this.#logClose();
+    this.#context.onClose(this);
+  }
+
+  #logClose(): void {
+    if (this.#loggedClose) {
+      return;
+    }
+    this.#loggedClose = true;
+    this.#context.log.info('Server', 'Connection closed: @');
+  }
+}

@@ -1,0 +1,163 @@
+/** The handling order of a request: parse, auth, version, method, params, handler (spec wire.md §5). */
+import { timingSafeEqual } from 'node:crypto';
+import type { Log } from '../../base/log.ts';
+import type { FeedOwner } from '../../engine/local/feed.ts';
+import { type ErrorKind, errorCodes } from '../../wire/error-codes.ts';
+import { type Request, readRequest } from '../../wire/json-reader.ts';
+import { encodeResult, errorFrame, resultFrame } from '../../wire/json-writer.ts';
+import type { Profile } from '../../wire/profile.ts';
+import { errorAnswer } from './failures.ts';
+import { type Call, type Method, type MethodResult, noReply } from './methods/method.ts';
+
+/** The one method that may need no token. */
+const shutdownMethod = 'server.shutdown';
+/** Methods whose answers may be of any size. Others may be slow, but nobody waits for a slow one. */
+const bulkMethods: ReadonlySet<string> = new Set(['files.read', 'files.list']);
+
+export interface RequestObserver {
+  /**
+   * @param method a name of ours, never a client's text
+   * @param startedAt `performance.now()` when the method was given the request
+   */
+  answered(method: string, startedAt: number): void;
+}
+
+export interface DispatcherOptions<S> {
+  readonly services: S;
+  readonly profile: Profile;
+  readonly token: Buffer;
+  /** All there are; the profile's list decides which of them are served. */
+  readonly methods: readonly Method<S>[];
+  readonly log: Log;
+  /** Told of every request that was answered, refused by its method or failed; `undefined`: nobody measures. */
+  readonly observer?: RequestObserver | undefined;
+}
+
+/** The connection a line came by, as far as answering it goes. */
+export interface Caller extends FeedOwner {
+  /** Queues one frame, its newline included. */
+  reply(frame: string): void;
+  /**
+   * An answer comes later; as many `callEnded` follow.
+   * @param bulk it may be of any size
+   */
+  callStarted(bulk: boolean): void;
+  callEnded(bulk: boolean): void;
+  /** Whether the line must wait, because too many answers of any size are on their way; `handle` gets it again then. */
+  deferBulk(line: Buffer): boolean;
+}
+
+export interface Dispatcher {
+  /** Answers one line; never throws. `line` is valid during the call only. */
+  handle(line: Buffer, caller: Caller): void;
+}
+
+export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
+  const { services, profile, token, log, observer } = options;
+  const served = new Map<string, Method<S>>();
+  for (const method of options.methods) {
+    if (profile.server.methods.includes(method.name)) {
+      served.set(method.name, method);
+    }
+  }
+  const namespaces = new Set(profile.server.methods.map(namespaceOf));
+
+  function handle(line: Buffer, caller: Caller): void {
+    const request = readRequest(line);
+    if (request === undefined) {
+      log.warn('Server', 'Parse error: the line is not a JSON object with fields of the right types');
+      refuse(caller, 'null', 'parseError', 'Parse error');
+      return;
+    }
+    const { idText, method: name } = request;
+    const needsToken = name !== shutdownMethod || profile.server.shutdownNeedsAuth;
+    if (needsToken && !isToken(request.auth)) {
+      log.warn('Server', `Unauthorized request: method=${name}, id=${idText}`);
+      refuse(caller, idText, 'unauthorized', 'Unauthorized: invalid or missing auth token');
+      return;
+    }
+    if (request.jsonrpc !== '2.0') {
+      refuse(caller, idText, 'invalidRequest', 'Invalid JSON-RPC version');
+      return;
+    }
+    const method = served.get(name);
+    if (method === undefined) {
+      refuse(caller, idText, 'methodNotFound', unknownMethod(name));
+      return;
+    }
+    const bulk = bulkMethods.has(name);
+    if (bulk && caller.deferBulk(line)) {
+      return;
+    }
+    run(method, request, caller, bulk);
+  }
+
+  /** Constant time for a token of the right length; the length itself is no secret. */
+  function isToken(sent: Buffer): boolean {
+    return sent.length === token.length && timingSafeEqual(sent, token);
+  }
+
+  function unknownMethod(name: string): string {
+    if (!name.includes('.')) {
+      return `Invalid method format: ${name}`;
+    }
+    const namespace = namespaceOf(name);
+    return namespaces.has(namespace) ? `Unknown method: ${name}` : `Unknown namespace: ${namespace}`;
+  }
+
+  function run(method: Method<S>, request: Request, caller: Caller, bulk: boolean): void {
+    const { idText } = request;
+    const startedAt = observer === undefined ? 0 : performance.now();
+    const after: (() => void)[] = [];
+    const call: Call<S> = { services, client: caller, afterReply: (work) => after.push(work) };
+    const answer = (result: MethodResult): void => {
+      if (result !== noReply) {
+        caller.reply(resultFrame(idText, encodeResult(result)));
+      }
+      for (const work of after) {
+        work();
+      }
+    };
+    try {
+      const result = method.run(request.params, call);
+      if (!(result instanceof Promise)) {
+        answer(result);
+        observer?.answered(method.name, startedAt);
+        return;
+      }
+      caller.callStarted(bulk);
+      result
+        .then(answer)
+        .catch((error: unknown) => fail(caller, method.name, idText, error))
+        .finally(() => {
+          observer?.answered(method.name, startedAt);
+          caller.callEnded(bulk);
+        });
+    } catch (error) {
+      fail(caller, method.name, idText, error);
+      observer?.answered(method.name, startedAt);
+    }
+  }
+
+  function fail(caller: Caller, method: string, idText: string, error: unknown): void {
+    const expected = errorAnswer(error);
+    if (expected !== undefined) {
+      caller.reply(errorFrame(idText, expected.code, expected.message));
+      return;
+    }
+    const thrown = error instanceof Error ? error.message : String(error);
+    log.error('Server', `recovered panic: method=${method} id=${idText}: ${(error as Error)?.stack ?? thrown}`);
+    refuse(caller, idText, 'internal', `recovered panic: ${thrown}`);
+  }
+
+  return { handle };
+}
+
+function refuse(caller: Caller, idText: string, kind: ErrorKind, message: string): void {
+  caller.reply(errorFrame(idText, errorCodes[kind], message));
+}
+
+/** What precedes the first dot. */
+function namespaceOf(name: string): string {
+  return name.slice(0, name.indexOf('.'));
+}

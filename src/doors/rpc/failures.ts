@@ -1,0 +1,30 @@
+/**
+ * What a client is told when the work behind a method fails. The engine, the file and the git code fail with kinds of their
+ * own and know no codes of the wire; this table is the one place where a kind becomes a code and a text (spec wire.md §6).
+ */
+import { SystemCallError } from '../../../platform/errors.ts';
+import { errorCodes } from '../../wire/error-codes.ts';
+import { RpcError } from './errors.ts';
+
+export interface ErrorAnswer {
+  readonly code: number;
+  readonly message: string;
+}
+
+/** The rows are tried from the first to the last. */
+const answers: readonly ((error: unknown) => ErrorAnswer | undefined)[] = [
+  (error) => (error instanceof RpcError ? { code: error.code, message: error.message } : undefined),
+  // The operating system's own words are wire text.
+  (error) => (error instanceof SystemCallError ? { code: errorCodes.internal, message: error.message } : undefined),
+];
+
+/** `undefined`: nobody expected this error, so it is a fault of ours (`recovered panic`). */
+export function errorAnswer(error: unknown): ErrorAnswer | undefined {
+  for (const answer of answers) {
+    const told = answer(error);
+    if (told !== undefined) {
+      return told;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,65 @@
+/** `server.*` (spec wire.md §7). None of them looks at its params. */
+import type { Platform } from '../../../../platform/platform.ts';
+import type { Profile } from '../../../wire/profile.ts';
+import { noParams } from '../params.ts';
+import { defineMethod, type Method, noReply } from './method.ts';
+
+/** Who this daemon is, stamped once at its start. */
+export interface DaemonIdentity {
+  /** The build id `-version` prints. */
+  readonly version: string;
+  /** 32 lower-case hex digits. */
+  readonly instanceId: string;
+  /** Unix milliseconds. */
+  readonly startedAt: number;
+}
+
+export interface ServerServices {
+  readonly platform: Platform;
+  readonly profile: Profile;
+  readonly daemon: DaemonIdentity;
+  /** Begins the end of the daemon; more requests of the kind change nothing. */
+  requestShutdown(): void;
+}
+
+export const serverMethods: readonly Method<ServerServices>[] = [
+  defineMethod({
+    name: 'server.ping',
+    params: noParams,
+    run: () => ({ pong: true }),
+  }),
+
+  defineMethod({
+    name: 'server.version',
+    params: noParams,
+    run: (_, { services: { daemon, platform } }) => ({
+      version: daemon.version,
+      platform: platform.os,
+      arch: platform.arch,
+    }),
+  }),
+
+  defineMethod({
+    name: 'server.capabilities',
+    params: noParams,
+    run(_, { services: { daemon, platform, profile } }) {
+      const { methods, features, featuresNotOnWindows, capabilitiesIdentity } = profile.server;
+      return {
+        version: daemon.version,
+        methods,
+        instanceId: capabilitiesIdentity ? daemon.instanceId : undefined,
+        startedAt: capabilitiesIdentity ? daemon.startedAt : undefined,
+        features: platform.git.externalRoots ? features : features.filter((f) => !featuresNotOnWindows.includes(f)),
+      };
+    },
+  }),
+
+  defineMethod({
+    name: 'server.shutdown',
+    params: noParams,
+    run(_, { services, afterReply }) {
+      afterReply(() => services.requestShutdown());
+      return services.profile.server.shutdownReply ? { ok: true } : noReply;
+    },
+  }),
+];

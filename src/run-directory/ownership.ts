@@ -1,0 +1,101 @@
+/**
+ * Whose run directory it is: the lock with its record, and what a dead owner has left in it
+ * (spec modes.md §7 "Lock and eviction", platform.md §2 "Child markers, records, reap").
+ */
+import type { Platform, RunDirectory, RunDirectoryLock } from '../../platform/platform.ts';
+import type { Log } from '../base/log.ts';
+import type { Timings } from '../base/timings.ts';
+import type { Settings } from '../config/settings.ts';
+import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
+import type { SessionsOptions } from '../engine/local/sessions.ts';
+import { ChildRecords } from './records/child-records.ts';
+import { reapChildren } from './records/reap.ts';
+import { lockName, serveRole, takeLock } from './run-lock.ts';
+
+export interface OwnershipOptions {
+  readonly platform: Platform;
+  readonly settings: Settings;
+  readonly directory: RunDirectory;
+  readonly instanceId: string;
+  readonly log: Log;
+  readonly timings: Timings;
+}
+
+export class Ownership {
+  readonly #options: OwnershipOptions;
+  #lock: RunDirectoryLock | undefined;
+
+  constructor(options: OwnershipOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the lock where the profile has one, ending a predecessor on the way. Without it the daemon serves all the same. */
+  async claim(): Promise<void> {
+    const { platform, settings, directory, log, timings } = this.#options;
+    if (!settings.profile.modes.runDirLock) {
+      return;
+    }
+    const claimed =
+      platform.runDirectories.haveOneDaemon &&
+      (await takeLock({
+        platform,
+        directory,
+        socketPath: settings.socketPath,
+        log,
+        asker: 'serve',
+        termMs: timings.evictTermMs,
+        killMs: timings.evictKillMs,
+        create: true,
+      }));
+    if (claimed !== false && 'lock' in claimed) {
+      this.#lock = claimed.lock;
+      this.record();
+      if (this.#lock !== undefined) {
+        return;
+      }
+    }
+    log.warn(
+      'daemon',
+      "serve: not the run dir's lock holder; leaving any predecessor's children alone and recording none",
+    );
+  }
+
+  /**
+   * Writes who holds the lock; `serving`, once clients can connect. A record that cannot be written (full disk) costs us
+   * the lock, not the start (spec modes.md §7 "Any failure").
+   */
+  record(serving?: Pick<DaemonIdentity, 'instanceId' | 'startedAt'>): void {
+    const { platform, directory, log } = this.#options;
+    const { pid, node } = platform.processes.self();
+    try {
+      this.#lock?.write({ pid, role: serveRole, ...(node === undefined ? {} : { node }), ...serving });
+    } catch (error) {
+      log.warn('daemon', `serve: WARNING write ${directory.path}/${lockName}: ${platform.paths.reason(error)}`);
+      // Held without a record it would keep the next start from ending us.
+      this.#lock?.letGo();
+      this.#lock = undefined;
+    }
+  }
+
+  /** Ends what a dead daemon has left, and tells how children of this one are to be found by the next. */
+  async takeOverChildren(): Promise<Pick<SessionsOptions, 'markedFor' | 'records'>> {
+    const { platform, settings, instanceId, log, timings } = this.#options;
+    const { childMarkers: markers, processes, paths } = platform;
+    if (!settings.profile.platform.childMarkers || markers === undefined) {
+      return { markedFor: undefined, records: undefined };
+    }
+    const runDirectory = paths.directoryOf(settings.socketPath);
+    const common = { markers, processes, paths, runDirectory, log };
+    if (this.#lock === undefined) {
+      return { markedFor: runDirectory, records: undefined };
+    }
+    await reapChildren({ ...common, timings });
+    return { markedFor: runDirectory, records: new ChildRecords({ ...common, instanceId }) };
+  }
+
+  /** Empties the record and lets go of the lock. A second call does nothing. */
+  release(): void {
+    this.#lock?.release();
+    this.#lock = undefined;
+  }
+}

@@ -1,0 +1,161 @@
+/** What a daemon does when its socket path no longer leads to it (design decision 15; spec modes.md §8 "Orphan-exit self-probe"). */
+import type { Listener, Platform, RunDirectory } from '../../platform/platform.ts';
+import type { Log } from '../base/log.ts';
+import type { Timings } from '../base/timings.ts';
+import { goDuration } from '../doors/rpc/clients.ts';
+
+export interface ReachabilityOptions {
+  readonly platform: Platform;
+  readonly directory: RunDirectory;
+  readonly listener: Listener;
+  readonly socketPath: string;
+  readonly token: Buffer;
+  readonly instanceId: string;
+  readonly log: Log;
+  readonly timings: Timings;
+  readonly connectionCount: () => number;
+  readonly sessionCount: () => number;
+  /** Profile row `modes.selfProbe`. */
+  readonly selfProbe: boolean;
+  /** Ends the daemon. */
+  end(): void;
+}
+
+export interface Reachability {
+  /** A connection or a session has ended: the daemon may be of no use any more. */
+  check(): void;
+  stop(): void;
+}
+
+export function watchReachability(options: ReachabilityOptions): Reachability {
+  const leftover = watchLeftover(options);
+  const stopProbe = options.selfProbe ? startSelfProbe(options) : () => {};
+  return {
+    check: leftover.check,
+    stop() {
+      leftover.stop();
+      stopProbe();
+    },
+  };
+}
+
+/** Nobody can reach us, nobody is connected, no session runs: nothing is lost by ending at once. */
+function watchLeftover({
+  directory,
+  listener,
+  timings,
+  connectionCount,
+  sessionCount,
+  end,
+}: ReachabilityOptions): Reachability {
+  /** Set only while nobody is connected and nothing runs: a daemon that holds sessions is not woken for this. */
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const check = (): void => {
+    clearTimeout(timer);
+    if (stopped || connectionCount() > 0 || sessionCount() > 0) {
+      return;
+    }
+    if (!listener.leadsHere()) {
+      end();
+      return;
+    }
+    // The watch is prompt; the timer sees what no watch tells: a folder above was renamed, another host has changed a
+    // network folder, this host has no watches left.
+    timer = setTimeout(check, timings.unreachableCheckMs).unref();
+  };
+  let stopWatch = (): void => {};
+  try {
+    stopWatch = directory.watch(check);
+  } catch {
+    // The timer is left.
+  }
+  return {
+    check,
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+      stopWatch();
+    },
+  };
+}
+
+/** The slow road for a daemon that still has sessions: a grace of minutes, then two failed probes. */
+function startSelfProbe(options: ReachabilityOptions): () => void {
+  const { listener, log, timings, socketPath } = options;
+  let lostAt: number | undefined;
+  let failures = 0;
+  let probing = false;
+
+  async function look(): Promise<void> {
+    if (options.connectionCount() > 0 || listener.leadsHere()) {
+      lostAt = undefined;
+      failures = 0;
+      return;
+    }
+    const now = performance.now();
+    if (lostAt === undefined) {
+      lostAt = now;
+      log.warn(
+        'Server',
+        `socket path ${socketPath} no longer leads to this daemon; shutting down if that holds for ${goDuration(timings.orphanGraceMs)} with nobody connected`,
+      );
+      return;
+    }
+    if (now - lostAt < timings.orphanGraceMs) {
+      return;
+    }
+    if (await leadsBack(options)) {
+      lostAt = undefined;
+      failures = 0;
+      return;
+    }
+    failures++;
+    if (failures < 2) {
+      log.warn('Server', `socket path ${socketPath} did not lead back to this daemon (1/2); re-checking before acting`);
+      return;
+    }
+    log.warn(
+      'Server',
+      `orphaned for ${goDuration(performance.now() - lostAt)} (socket path gone or re-bound, 2 self-probes failed, no connections); shutting down and killing ${options.sessionCount()} child process(es)`,
+    );
+    options.end();
+  }
+
+  const timer = setInterval(() => {
+    if (probing) {
+      return;
+    }
+    probing = true;
+    void look().finally(() => {
+      probing = false;
+    });
+  }, timings.selfProbeMs).unref();
+  return () => clearInterval(timer);
+}
+
+/** Asks whoever answers on the path who it is. */
+async function leadsBack({ platform, socketPath, token, instanceId, timings }: ReachabilityOptions): Promise<boolean> {
+  try {
+    const socket = await platform.transport.dial(socketPath, { timeoutMs: timings.selfProbeReplyMs });
+    const limit = setTimeout(() => socket.destroy(), timings.selfProbeReplyMs);
+    try {
+      const request = { jsonrpc: '2.0', id: 1, method: 'server.capabilities', auth: token.toString('utf8') };
+      socket.write(`${JSON.stringify(request)}\n`);
+      let text = '';
+      for await (const chunk of socket) {
+        text += String(chunk);
+        if (text.includes('\n')) {
+          break;
+        }
+      }
+      const reply = JSON.parse(text) as { result?: { instanceId?: unknown } };
+      return reply.result?.instanceId === instanceId;
+    } finally {
+      clearTimeout(limit);
+      socket.destroy();
+    }
+  } catch {
+    return false;
+  }
+}

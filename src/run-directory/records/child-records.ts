@@ -1,0 +1,116 @@
+/** Writes the record of each child while it runs, so that the next daemon can end it if this one dies (spec platform.md §2). */
+import { randomBytes } from 'node:crypto';
+import type { ChildMarkers, RecordFolder } from '../../../platform/child-markers.ts';
+import type { Child, Paths, Processes } from '../../../platform/platform.ts';
+import { failpoint } from '../../base/failpoints.ts';
+import type { Log } from '../../base/log.ts';
+import { encodeRecord, recordFolderName, recordName } from './record.ts';
+
+export interface ChildRecordsOptions {
+  readonly markers: ChildMarkers;
+  readonly processes: Processes;
+  readonly paths: Paths;
+  /** Folder of the socket path, as the children see it in their environment. */
+  readonly runDirectory: string;
+  readonly instanceId: string;
+  readonly log: Log;
+}
+
+/** How many bytes of a name nobody guesses: 12 characters. */
+const temporaryNameBytes = 6;
+
+export class ChildRecords {
+  readonly #options: ChildRecordsOptions;
+  readonly #own: { readonly node: string; readonly daemonPid: number; readonly daemonStart: string };
+  /** Records that lie in the folder now. */
+  readonly #written = new Set<number>();
+  #folder: RecordFolder | undefined;
+  #toldFailure = false;
+  #toldUnmarked = false;
+
+  constructor(options: ChildRecordsOptions) {
+    this.#options = options;
+    const self = options.processes.self();
+    const daemonStart = options.markers.startOf(self.pid) ?? '';
+    this.#own = { node: self.node ?? '', daemonPid: self.pid, daemonStart };
+  }
+
+  /** A child has been started. Never fails: a child without record is served like any other. */
+  add({ pid, marks }: Child): void {
+    if (marks === undefined) {
+      return;
+    }
+    if (marks.unmarkedBecause !== undefined) {
+      this.#tellUnmarked(marks.unmarkedBecause);
+    }
+    const start = this.#options.markers.startOf(pid);
+    // It has ended already.
+    if (start === undefined) {
+      return;
+    }
+    const record = encodeRecord({
+      pid,
+      ...this.#own,
+      host: this.#options.markers.host,
+      instance: this.#options.instanceId,
+      argv0: marks.argv0,
+      ...(marks.script === undefined ? {} : { program: marks.script }),
+      start,
+      at: Date.now(),
+    });
+    try {
+      failpoint('records.write');
+      const temporary = `.rec-${recordName(pid)}.${randomBytes(temporaryNameBytes).toString('hex')}`;
+      const folder = this.#openFolder();
+      if (folder === undefined) {
+        return;
+      }
+      folder.write(recordName(pid), temporary, Buffer.from(record));
+      this.#written.add(pid);
+      this.#toldFailure = false;
+    } catch (error) {
+      this.#tellFailure(`cannot record child ${pid}: ${this.#options.paths.reason(error)}`);
+    }
+  }
+
+  /** The child has ended (its pid is still ours), or is to live on without being ended by the next daemon. */
+  remove(pid: number): void {
+    if (!this.#written.delete(pid)) {
+      return;
+    }
+    this.#folder?.remove(recordName(pid));
+  }
+
+  #openFolder(): RecordFolder | undefined {
+    if (this.#folder !== undefined) {
+      return this.#folder;
+    }
+    const { markers, runDirectory } = this.#options;
+    const folder = markers.openRecords(runDirectory, recordFolderName, { create: true });
+    if (typeof folder === 'object') {
+      this.#folder = folder;
+    } else {
+      this.#tellFailure(`${runDirectory}/${recordFolderName} is not a directory; recording nothing`);
+    }
+    return this.#folder;
+  }
+
+  /** Once, until a record can be written again. */
+  #tellFailure(text: string): void {
+    if (!this.#toldFailure) {
+      this.#options.log.warn('process.Registry', text);
+    }
+    this.#toldFailure = true;
+  }
+
+  #tellUnmarked(reason: string): void {
+    if (this.#toldUnmarked) {
+      return;
+    }
+    this.#toldUnmarked = true;
+    this.#options.log.warn(
+      'process.Registry',
+      `a child has no CLAUDE_SSH_CHILD mark, so a later daemon will not end it if this one dies: ${reason}`,
+    );
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * Ends what a dead daemon of this run directory has left running (spec platform.md §2 "Child markers, records, reap").
+ * A record only names a candidate: a signal is sent when the live process itself proves to be that child.
+ */
+import { basename } from 'node:path';
+import {
+  type ChildMarkers,
+  childVariable,
+  type HeldGroup,
+  type ProcessEvidence,
+  type RecordFolder,
+  runDirVariable,
+} from '../../../platform/child-markers.ts';
+import type { Paths, Processes } from '../../../platform/platform.ts';
+import { failpointAsync } from '../../base/failpoints.ts';
+import type { Log } from '../../base/log.ts';
+import type { Timings } from '../../base/timings.ts';
+import { type End, endGroup } from './end-group.ts';
+import { type ChildRecord, maxRecordBytes, parseRecord, recordFolderName } from './record.ts';
+
+/** Looked at in one start, and ended in one start; the rest waits for the next one. */
+const maxRecords = 128;
+const maxGroups = 64;
+
+export interface ReapOptions {
+  readonly markers: ChildMarkers;
+  readonly processes: Processes;
+  readonly paths: Paths;
+  /** Folder of the socket path, as the children see it in their environment. */
+  readonly runDirectory: string;
+  readonly log: Log;
+  readonly timings: Pick<Timings, 'reapTermMs' | 'reapKillMs' | 'reapPollMs' | 'reapSecondLookMs'>;
+}
+
+/** A process that has proved to be a child of a dead daemon. */
+interface Orphan {
+  readonly file: string;
+  readonly record: ChildRecord;
+  readonly group: HeldGroup;
+}
+
+type Verdict =
+  | { readonly orphan: HeldGroup }
+  /** It can never be a child to end again. */
+  | { readonly stale: string }
+  /** Somebody else may still need the record. */
+  | { readonly keep: string };
+
+/** Never fails: whatever goes wrong, the daemon starts. The caller must hold the lock of the run directory. */
+export async function reapChildren(options: ReapOptions): Promise<void> {
+  const { markers, runDirectory, paths, log } = options;
+  let folder: ReturnType<ChildMarkers['openRecords']>;
+  try {
+    folder = markers.openRecords(runDirectory, recordFolderName, { create: false });
+  } catch (error) {
+    log.warn('process.Registry', `${runDirectory}/${recordFolderName}: ${paths.reason(error)}; reaping nothing`);
+    return;
+  }
+  if (folder === 'notADirectory') {
+    log.warn('process.Registry', `${runDirectory}/${recordFolderName} is not a directory; reaping nothing`);
+  }
+  if (typeof folder !== 'object') {
+    return;
+  }
+  try {
+    await reapFrom(folder, options);
+  } catch (error) {
+    log.error('process.Registry', `reaping stopped: ${(error as Error).stack ?? String(error)}`);
+  } finally {
+    folder.close();
+  }
+}
+
+async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<void> {
+  const orphans: Orphan[] = [];
+  const count = { dropped: 0, kept: 0, term: 0, kill: 0, survived: 0 };
+  const drop = (file: string): void => {
+    if (folder.remove(file)) {
+      count.dropped++;
+    } else {
+      count.kept++;
+    }
+  };
+  for (const file of recordFiles(folder)) {
+    const text = folder.read(file, maxRecordBytes);
+    const record = text === undefined ? undefined : parseRecord(file, text);
+    if (record === undefined) {
+      options.log.warn(
+        'process.Registry',
+        `record ${file}: it is no record of a child; dropping it, signalling nothing`,
+      );
+      drop(file);
+      continue;
+    }
+    const verdict = orphans.length < maxGroups ? judge(record, options) : { keep: 'enough for one start' };
+    if ('orphan' in verdict) {
+      orphans.push({ file, record, group: verdict.orphan });
+    } else if ('stale' in verdict) {
+      const { pid } = record;
+      options.log.info(
+        'process.Registry',
+        `record ${file}: pid ${pid} is not a child to end (${verdict.stale}); dropping the record, signalling nothing`,
+      );
+      drop(file);
+    } else {
+      options.log.info('process.Registry', `record ${file}: kept (${verdict.keep})`);
+      count.kept++;
+    }
+  }
+  const ends = await Promise.all(orphans.map((orphan) => endOrphan(orphan, options)));
+  for (const [index, end] of ends.entries()) {
+    count[end]++;
+    // One that survived is tried again by the next start.
+    if (end !== 'survived') {
+      folder.remove(orphans[index].file);
+    }
+  }
+  if (orphans.length + count.dropped + count.kept === 0) {
+    return;
+  }
+  options.log.info(
+    'daemon',
+    `serve: predecessor's children — ${orphans.length} orphaned group(s): ${count.term} ended on SIGTERM, ` +
+      `${count.kill} on SIGKILL, ${count.survived} survived; ${count.dropped} stale record(s) dropped, ${count.kept} kept`,
+  );
+}
+
+/** Half-written records of a daemon that died meanwhile are removed on the way. */
+function recordFiles(folder: RecordFolder): string[] {
+  const names: string[] = [];
+  const halfWritten: string[] = [];
+  for (const name of folder.names()) {
+    if (name.endsWith('.json')) {
+      names.push(name);
+    } else if (name.startsWith('.rec-')) {
+      halfWritten.push(name);
+    }
+    if (names.length === maxRecords || halfWritten.length === maxRecords) {
+      break;
+    }
+  }
+  for (const name of halfWritten) {
+    folder.remove(name);
+  }
+  return names;
+}
+
+function judge(record: ChildRecord, options: ReapOptions): Verdict {
+  const { markers, processes } = options;
+  const { node = '' } = processes.self();
+  if (record.host !== markers.host) {
+    return { keep: `it belongs to another host, "${record.host}"` };
+  }
+  if (record.node !== node) {
+    const [boot] = record.node.split('/');
+    return boot === node.split('/')[0] && boot !== ''
+      ? { keep: 'it belongs to another pid namespace' }
+      : { stale: 'it was started before this boot' };
+  }
+  if (markers.startOf(record.daemonPid) === record.daemonStart) {
+    return { keep: `its daemon, pid ${record.daemonPid}, is alive` };
+  }
+  const group = markers.holdGroup(record.pid);
+  const reason = refusal(group.leader(), record, options);
+  if (reason === undefined) {
+    return { orphan: group };
+  }
+  group.release();
+  return { stale: reason };
+}
+
+/** Why the process is not the recorded child; `undefined`: everything matches. */
+function refusal(
+  found: ProcessEvidence | undefined,
+  record: ChildRecord,
+  { markers, runDirectory }: ReapOptions,
+): string | undefined {
+  if (found === undefined) {
+    return 'there is no such process';
+  }
+  if (found.start !== record.start) {
+    return `it did not start at the recorded "${record.start}": the pid has been reused`;
+  }
+  if (found.user !== markers.user) {
+    return `it runs as user ${found.user}, not as user ${markers.user}`;
+  }
+  if (!found.leadsGroup) {
+    return 'it does not lead its own process group';
+  }
+  if (!runs(found.words, record)) {
+    return `it does not run the recorded program "${record.program ?? record.argv0}"`;
+  }
+  if (found.variable(runDirVariable) !== runDirectory) {
+    return `it was not started by a daemon of this run dir: no ${runDirVariable} names it`;
+  }
+  const mark = `${record.pid}:${record.start}`;
+  if (found.variable(childVariable) !== mark) {
+    return `it is not marked as a child itself: no ${childVariable} says "${mark}"`;
+  }
+  return undefined;
+}
+
+function runs([argv0, ...rest]: readonly string[], { argv0: recorded, program }: ChildRecord): boolean {
+  if (argv0 === undefined) {
+    return false;
+  }
+  const expected = program ?? recorded;
+  if (argv0 === expected || basename(argv0) === basename(expected)) {
+    return true;
+  }
+  return program !== undefined && rest.includes(program);
+}
+
+/** Before every signal the process must still prove who it is. */
+async function endOrphan({ record, group }: Orphan, options: ReapOptions): Promise<End> {
+  const { log, timings, markers } = options;
+  const { pid } = record;
+  const tell = (text: string): void => log.warn('process.Registry', text);
+  try {
+    tell(
+      `ending orphaned process group ${pid} recorded by daemon instance "${record.instance}" (pid ${record.daemonPid}): SIGTERM`,
+    );
+    await failpointAsync('reap.signal.before');
+    return await endGroup({
+      pid,
+      group,
+      refusal: (leader) => refusal(leader, record, options),
+      livingGroups: () => markers.livingGroups(),
+      termMs: timings.reapTermMs,
+      killMs: timings.reapKillMs,
+      pollMs: timings.reapPollMs,
+      secondLookMs: timings.reapSecondLookMs,
+      tell,
+    });
+  } finally {
+    group.release();
+  }
+}

@@ -1,0 +1,70 @@
+/** The record of one child, `children/<pid>.json` in the run directory (spec platform.md §2 "Child markers, records, reap"). */
+
+/** Folder of the records, in the run directory. */
+export const recordFolderName = 'children';
+/** A larger file is no record. */
+export const maxRecordBytes = 4096;
+
+export interface ChildRecord {
+  readonly pid: number;
+  /** Boot and pid namespace; empty when the OS does not tell. */
+  readonly node: string;
+  /** The machine, for run directories that several of them share; empty when it has no lasting name. */
+  readonly host: string;
+  /** Of the daemon that started the child. */
+  readonly instance: string;
+  readonly daemonPid: number;
+  readonly daemonStart: string;
+  /** What the child shows as its own name. */
+  readonly argv0: string;
+  /** A file that is enough to recognise the child by when it stands among its words: a script, whose argv[0] is its interpreter's. */
+  readonly program?: string;
+  /** Creation time of the child. */
+  readonly start: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+export function recordName(pid: number): string {
+  return `${pid}.json`;
+}
+
+/** The order of the keys is part of the format. */
+export function encodeRecord(record: ChildRecord): string {
+  const { pid, node, host, instance, daemonPid, daemonStart, argv0, program, start, at } = record;
+  return JSON.stringify({
+    ...{ pid, node, host, instance, daemonPid, daemonStart, argv0 },
+    ...(program === undefined ? {} : { program }),
+    ...{ start, at },
+  });
+}
+
+/** @returns `undefined` for a text that is no record of the file of that name */
+export function parseRecord(name: string, text: string): ChildRecord | undefined {
+  let found: Partial<Record<keyof ChildRecord, unknown>> | null;
+  try {
+    found = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (found === null || typeof found !== 'object') {
+    return undefined;
+  }
+  const { pid, node = '', host = '', instance, daemonPid, daemonStart, argv0, program, start, at = 0 } = found;
+  const texts = [node, host, instance, daemonStart, argv0, program ?? '', start];
+  if (!texts.every((value) => typeof value === 'string') || typeof at !== 'number') {
+    return undefined;
+  }
+  if (!isPid(pid) || !isPid(daemonPid) || name !== recordName(pid)) {
+    return undefined;
+  }
+  if (start === '' || daemonStart === '' || argv0 === '') {
+    return undefined;
+  }
+  return found as ChildRecord;
+}
+
+/** 0 and negative numbers mean groups to kill(2), and 1 is never a child of ours. */
+function isPid(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) > 1 && (value as number) < 2 ** 31;
+}

@@ -1,0 +1,77 @@
+/** How much of a process's output is taken in a row, and when it leaves (src/engine/local/pace.ts, session.ts). Counted, not timed. */
+import { expect, test } from 'vitest';
+import type { Child } from '../../platform/platform.ts';
+import { createCounters } from '../../src/base/counters.ts';
+import { createLog } from '../../src/base/log.ts';
+import { timings } from '../../src/base/timings.ts';
+import type { Feed, FeedOwner } from '../../src/engine/local/feed.ts';
+import { Pace } from '../../src/engine/local/pace.ts';
+import { Session } from '../../src/engine/local/session.ts';
+import { maxFrameData } from '../../src/wire/frames.ts';
+import { defaultProfile } from '../../src/wire/profiles.ts';
+
+/** A session whose child is played by the test. */
+function begin(pace: Pace) {
+  const log = createLog({ level: 'error' });
+  const session = new Session(
+    { id: 'p', key: undefined, args: [] },
+    { profile: defaultProfile, log, counters: createCounters(), timings, pace },
+  );
+  const resumed: string[] = [];
+  session.began({ pid: 1, startTime: 0, resume: (stream: string) => resumed.push(stream) } as unknown as Child);
+  return { session, resumed, output: (bytes: number) => session.events.onOutput('stdout', Buffer.alloc(bytes)) };
+}
+
+/** Full reads until the stream is told to wait. */
+function readsInARow(output: (bytes: number) => boolean): number {
+  let reads = 1;
+  while (output(maxFrameData)) {
+    reads++;
+  }
+  return reads;
+}
+
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
+test('a process that floods gives way after a few reads, and goes on in the next turn', async () => {
+  const { output, resumed } = begin(new Pace());
+  expect(readsInARow(output)).toBe(4);
+  expect(resumed).toEqual([]);
+  await nextTurn();
+  expect(resumed).toEqual(['stdout']);
+  expect(readsInARow(output)).toBe(4);
+});
+
+test('while requests come it gives way after each read', async () => {
+  const pace = new Pace();
+  const { output } = begin(pace);
+  pace.requestCame();
+  expect(readsInARow(output)).toBe(1);
+  await nextTurn();
+  pace.requestCame();
+  expect(readsInARow(output)).toBe(1);
+});
+
+test('a process that writes less than a full read at a time is never told to wait', () => {
+  const { output } = begin(new Pace());
+  for (let count = 0; count < 50; count++) {
+    expect(output(maxFrameData - 1)).toBe(true);
+  }
+});
+
+test('small output leaves at once; a full read may be followed by more and waits for the end of the turn', () => {
+  const { session, output } = begin(new Pace());
+  const more: boolean[] = [];
+  const owner: FeedOwner = {
+    feedAttached: () => {},
+    feedReady: (_feed: Feed, moreToCome: boolean) => more.push(moreToCome),
+    feedFellBehind: () => {},
+    feedReplaced: () => {},
+    feedGone: () => {},
+  };
+  session.attach(owner);
+  output(5);
+  output(maxFrameData);
+  output(5);
+  expect(more).toEqual([false, true, false]);
+});
