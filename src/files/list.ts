@@ -2,7 +2,7 @@
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FolderEntry } from '../../platform/files.ts';
 import type { ResultObject } from '../wire/json.ts';
-import { decodeBytes } from '../wire/json-writer.ts';
+import { decodeBytes } from '../wire/utf8.ts';
 import type { FilesServices } from './services.ts';
 import { systemError } from './stat.ts';
 

@@ -1,7 +1,7 @@
 /** Whether another install's daemon may be using the shared plugin folders (spec files.md §8 step 7). */
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
-import { decodeBytes } from '../wire/json-writer.ts';
+import { decodeBytes } from '../wire/utf8.ts';
 import { isMissing } from './stat.ts';
 
 const connectMs = 300;

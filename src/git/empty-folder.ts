@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import type { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle } from '../../platform/files.ts';
 import type { Paths, Platform } from '../../platform/platform.ts';
-import { decodeBytes } from '../wire/json-writer.ts';
+import { decodeBytes } from '../wire/utf8.ts';
 
 /**
  * Deletes what is in a folder, not the folder, and stops at the first failure. Nothing outside the folder is touched,

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { CommandResult } from '../base/run-command.ts';
 import { RpcError } from '../doors/rpc/errors.ts';
 import type { ResultObject } from '../wire/json.ts';
-import { decodeBytes } from '../wire/json-writer.ts';
+import { decodeBytes } from '../wire/utf8.ts';
 import { entryAt } from './control-files.ts';
 import { NoRepository } from './failures.ts';
 import type { GitProgram } from './git-program.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { goQuote } from '../../platform/go-quote.ts';
 import type { Paths } from '../../platform/platform.ts';
 import type { CommandResult } from '../base/run-command.ts';
-import { decodeBytes } from '../wire/json-writer.ts';
+import { decodeBytes } from '../wire/utf8.ts';
 import { emptyTree, maxIndexListBytes } from './git-program.ts';
 import { mayNameSubmodules } from './index-marks.ts';
 import type { CallOptions } from './repository.ts';

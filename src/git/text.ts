@@ -1,6 +1,6 @@
 /** Texts of git's output (spec git.md §2.1, §2.3). */
 import type { CommandResult } from '../base/run-command.ts';
-import { decodeBytes } from '../wire/json-writer.ts';
+import { decodeBytes } from '../wire/utf8.ts';
 
 /** White space as the contract trims it. */
 const spaceAtEnds =

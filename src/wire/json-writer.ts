@@ -1,6 +1,6 @@
 /** JSON text in the wire's exact spelling (spec wire.md §4). */
 import { JsonText, type ResultObject, type ResultValue } from './json.ts';
-import { decodeUtf8 } from './utf8.ts';
+import { decodeBytes } from './utf8.ts';
 
 /** What a string may hold that is not written as it is. Surrogates are here because a lone one is escaped. */
 const special = /["\\<>&\u0000-\u001f\u2028\u2029\ud800-\udfff]/;
@@ -36,11 +36,6 @@ function replaceSurrogateEscapes(literal: string): string {
 /** Raw bytes, such as a file's content, as a JSON literal: one `\ufffd` for each byte that is not UTF-8. */
 export function encodeBytes(bytes: Buffer): string {
   return encodeString(decodeBytes(bytes));
-}
-
-/** Text in which each byte that is not UTF-8 is a lone surrogate U+DC80–U+DCFF, so that it can be told from any character. */
-export function decodeBytes(bytes: Buffer): string {
-  return decodeUtf8(bytes, 0, bytes.length, 'surrogate');
 }
 
 /**

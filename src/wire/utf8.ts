@@ -17,6 +17,11 @@ export function decodeUtf8(bytes: Buffer, start: number, end: number, badByte: B
   return decodeByteByByte(bytes, start, end, badByte === 'replacement' ? () => 0xfffd : (byte) => 0xdc00 + byte);
 }
 
+/** Text in which each byte that is not UTF-8 is a lone surrogate U+DC80–U+DCFF, so that it can be told from any character. */
+export function decodeBytes(bytes: Buffer): string {
+  return decodeUtf8(bytes, 0, bytes.length, 'surrogate');
+}
+
 function decodeByteByByte(bytes: Buffer, start: number, end: number, unitFor: (badByte: number) => number): string {
   // No sequence has more UTF-16 units than bytes.
   const units = new Uint16Array(end - start);

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { JsonText } from '../../src/wire/json.ts';
 import {
-  decodeBytes,
   encodeBytes,
   encodeNumber,
   encodeResult,
@@ -10,6 +9,7 @@ import {
   errorFrame,
   resultFrame,
 } from '../../src/wire/json-writer.ts';
+import { decodeBytes } from '../../src/wire/utf8.ts';
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 
