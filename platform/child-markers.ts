@@ -2,14 +2,14 @@
  * How children are marked, recorded and found again after their daemon has died (spec platform.md §2 "Child markers,
  * records, reap"). Windows has none of this: there the jobs of a daemon end with it.
  */
-import type { ProcessIdentity, SignalName } from './platform.ts';
+import type { ProcessIdentity, SignalName } from './processes.ts';
 
 /** The two variables a marked child has, last in its environment. */
 export const runDirVariable = 'CLAUDE_SSH_RUN_DIR';
 export const childVariable = 'CLAUDE_SSH_CHILD';
 
 /** How a marked child shows itself, for its record file. */
-export interface Marks {
+export interface ChildMarks {
   /** Its argv[0]. */
   readonly argv0: string;
   /** A script: the file, which its interpreter gets as one of its words; argv[0] is the interpreter's then. */

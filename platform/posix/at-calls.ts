@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import { SystemCallError } from '../errors.ts';
-import type { Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 import { errnoName } from './paths.ts';
 
 export interface AtCalls {

@@ -13,7 +13,7 @@ import {
 import { hostname } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
 import type { ChildMarkers, HeldGroup, ProcessEvidence, RecordFolder } from '../child-markers.ts';
-import type { SignalName } from '../platform.ts';
+import type { SignalName } from '../processes.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { type Identities, openPidfd, signalNumbers } from './identity.ts';
 import { errnoName } from './paths.ts';

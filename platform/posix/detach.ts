@@ -2,8 +2,9 @@
 import { closeSync, constants, openSync, readdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import * as libc from '../../native-bindings/libc.ts';
+import type { Detached, DetachRequest } from '../detach.ts';
 import { SystemCallError } from '../errors.ts';
-import type { Detached, DetachRequest, Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 import { collectExit, listenForExits } from './exits.ts';
 import { launch, openPipe, openPipes, type Pipe } from './spawn.ts';
 

@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
-import type { ExitStatus } from '../platform.ts';
+import type { ExitStatus } from '../processes.ts';
 
 const watched = new Map<number, () => void>();
 const information = Buffer.alloc(libc.SIGINFO_BYTES);

@@ -5,7 +5,7 @@ import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { SystemCallError } from '../errors.ts';
 import type { FileKind, FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
-import type { Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 import { createAtCalls } from './at-calls.ts';
 import { PosixFolderHandle, searchFolder } from './folder-handle.ts';
 import { removeTree } from './remove-tree.ts';

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import * as libc from '../../native-bindings/libc.ts';
 import { SystemCallError } from '../errors.ts';
 import type { FolderHandle, WritableFile } from '../files.ts';
-import type { Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 import type { AtCalls } from './at-calls.ts';
 import { removeTree } from './remove-tree.ts';
 

@@ -1,6 +1,6 @@
 /** What `git.*` must know about Linux and macOS. */
 import { readFileSync } from 'node:fs';
-import type { GitHost } from '../platform.ts';
+import type { GitHost } from '../git-host.ts';
 
 export function createGitHost(): GitHost {
   return {

@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import type { HostCleaning } from '../host-cleaning.ts';
-import type { Paths, Transport } from '../platform.ts';
+import type { Paths } from '../paths.ts';
+import type { Transport } from '../transport.ts';
 import { createAtCalls } from './at-calls.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { procStat } from './proc-stat.ts';

@@ -2,7 +2,8 @@
 import { closeSync, constants, readdirSync, readlinkSync, readSync, writeSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import { SystemCallError } from '../errors.ts';
-import type { Host, Paths } from '../platform.ts';
+import type { Host } from '../host.ts';
+import type { Paths } from '../paths.ts';
 import { detach } from './detach.ts';
 import { home } from './home.ts';
 import { loginShellVariable } from './login-shell.ts';

@@ -1,7 +1,7 @@
 /** Who a process is: start time, boot and pid namespace, read from /proc or libproc (spec platform.md §2 "Process identity"). */
 import { readFileSync, readlinkSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
-import type { Processes, ProcessIdentity, SignalName } from '../platform.ts';
+import type { Processes, ProcessIdentity, SignalName } from '../processes.ts';
 import { procStat } from './proc-stat.ts';
 
 type Os = 'linux' | 'darwin';

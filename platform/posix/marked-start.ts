@@ -5,22 +5,22 @@
  */
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
-import { childVariable, type Marks, runDirVariable } from '../child-markers.ts';
-import type { SpawnRequest } from '../platform.ts';
+import { type ChildMarks, childVariable, runDirVariable } from '../child-markers.ts';
+import type { SpawnRequest } from '../processes.ts';
 import { programKind } from './program-kind.ts';
 
 type Variable = readonly [name: string, value: string];
 
 export interface MarkedStart {
   /** With the mark of the run directory only. */
-  readonly plain: { readonly env: readonly Variable[]; readonly marks: Marks };
+  readonly plain: { readonly env: readonly Variable[]; readonly marks: ChildMarks };
   /** With both marks; the script wants its own stderr thrown away, and the child's as descriptor 3. */
   readonly throughShell:
     | {
         readonly file: string;
         readonly argv: readonly string[];
         readonly env: readonly Variable[];
-        readonly marks: Marks;
+        readonly marks: ChildMarks;
       }
     | undefined;
 }

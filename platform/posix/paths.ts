@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { posix } from 'node:path';
 import { getSystemErrorName } from 'node:util';
 import { SystemCallError } from '../errors.ts';
-import type { Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 import { home } from './home.ts';
 
 const linux: Record<string, string> = {

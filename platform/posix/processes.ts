@@ -1,18 +1,10 @@
 /** Children: three real pipes, a session and process group of their own (spec process.md §11). */
 import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
-import type { Marks } from '../child-markers.ts';
+import type { ChildMarks } from '../child-markers.ts';
 import { SystemCallError } from '../errors.ts';
-import type {
-  Child,
-  ExitStatus,
-  OutputName,
-  Paths,
-  Processes,
-  SignalName,
-  SignalReach,
-  SpawnRequest,
-} from '../platform.ts';
+import type { Paths } from '../paths.ts';
+import type { Child, ExitStatus, OutputName, Processes, SignalName, SignalReach, SpawnRequest } from '../processes.ts';
 import { collectExit, listenForExits, watchExit } from './exits.ts';
 import type { Identities } from './identity.ts';
 import { planMarkedStart } from './marked-start.ts';
@@ -130,7 +122,7 @@ class Attempt {
 interface Started {
   readonly pid: number;
   /** Of a child that was to be marked. */
-  readonly marks: Marks | undefined;
+  readonly marks: ChildMarks | undefined;
 }
 
 /** @throws an Error whose `code` is the errno's name */
@@ -206,7 +198,7 @@ function openInput(fd: number): Socket {
 
 class PosixChild implements Child {
   readonly pid: number;
-  readonly marks: Marks | undefined;
+  readonly marks: ChildMarks | undefined;
   readonly #identities: Identities;
   #startTime: number | undefined;
   /** Our end of standard input until something is written: a socket is made then, and many children never need one. */
@@ -220,7 +212,7 @@ class PosixChild implements Child {
     pid: number,
     identities: Identities,
     request: SpawnRequest,
-    marks: Marks | undefined,
+    marks: ChildMarks | undefined,
     ends: Ends | undefined,
   ) {
     this.pid = pid;

@@ -3,7 +3,8 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import { goQuote } from '../go-quote.ts';
-import type { Paths, SpawnRequest } from '../platform.ts';
+import type { Paths } from '../paths.ts';
+import type { SpawnRequest } from '../processes.ts';
 
 /**
  * Tests in the contract's order: `cwd`, then the command, then the environment, then the arguments.

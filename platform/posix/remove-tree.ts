@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, constants, existsSync, fstatSync, readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { SystemCallError } from '../errors.ts';
-import type { Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 import type { AtCalls } from './at-calls.ts';
 
 /** Folders held open at once. What lies deeper is moved up, so the depth of a tree costs no descriptors. */

@@ -20,16 +20,10 @@ import { basename, dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as libc from '../../native-bindings/libc.ts';
 import { HostError } from '../errors.ts';
-import { maxLockRecordBytes, parseLockRecord } from '../lock-record.ts';
-import type {
-  LockAttempt,
-  LockRecord,
-  OwnedFile,
-  Paths,
-  RunDirectories,
-  RunDirectory,
-  RunDirectoryLock,
-} from '../platform.ts';
+import type { LockAttempt, LockRecord, RunDirectoryLock } from '../lock.ts';
+import { maxLockRecordBytes, parseLockRecord } from '../lock.ts';
+import type { Paths } from '../paths.ts';
+import type { OwnedFile, RunDirectories, RunDirectory } from '../run-directories.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
 import { errnoName } from './paths.ts';

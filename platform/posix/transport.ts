@@ -5,7 +5,8 @@ import { connect as connectSocket, createServer, type Server, type Socket } from
 import { basename, dirname, join } from 'node:path';
 import * as libc from '../../native-bindings/libc.ts';
 import { HostError, SystemCallError } from '../errors.ts';
-import type { DialOptions, Listener, ListenerEvents, Paths, Transport } from '../platform.ts';
+import type { Paths } from '../paths.ts';
+import type { DialOptions, Listener, ListenerEvents, Transport } from '../transport.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
 import { trimMemory } from './memory.ts';

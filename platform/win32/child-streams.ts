@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import type { OutputName, SpawnRequest } from '../platform.ts';
+import type { OutputName, SpawnRequest } from '../processes.ts';
 import { toSocket } from './handles.ts';
 import { openPipes } from './pipes.ts';
 

@@ -1,7 +1,7 @@
 /** A running child: its process handle, its job, its end. */
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import type { Child, ExitStatus, OutputName, SignalName, SignalReach, SpawnRequest } from '../platform.ts';
+import type { Child, ExitStatus, OutputName, SignalName, SignalReach, SpawnRequest } from '../processes.ts';
 import type { Streams } from './child-streams.ts';
 import { startSeconds } from './identity.ts';
 import { killedExitCode } from './job.ts';

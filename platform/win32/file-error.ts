@@ -1,6 +1,6 @@
 /** Failures of the file system in the contract's form (spec files.md §2). */
 import { SystemCallError } from '../errors.ts';
-import type { Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 
 /** `<operation> <path>: <reason>`, with the errno name for decisions. */
 export function fileError(paths: Paths, operation: string, path: string, error: unknown): SystemCallError {

@@ -4,7 +4,7 @@ import { type FileHandle, lstat, mkdir, open, readdir, rmdir, stat, unlink } fro
 import { win32 } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import type { FileKind, FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
-import type { Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 import { as, fileError } from './file-error.ts';
 import { WindowsFolderHandle } from './folder-handle.ts';
 import { isLink } from './link.ts';

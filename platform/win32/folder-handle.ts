@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { SystemCallError } from '../errors.ts';
 import type { FolderHandle, WritableFile } from '../files.ts';
-import type { Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { as, fileError } from './file-error.ts';
 import { openPlainFile, type PlainFile } from './plain-file.ts';

@@ -1,5 +1,5 @@
 /** What `git.*` must know about Windows (spec git.md §2.2, §10). */
-import type { GitHost } from '../platform.ts';
+import type { GitHost } from '../git-host.ts';
 
 export function createGitHost(): GitHost {
   return {

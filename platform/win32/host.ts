@@ -2,7 +2,8 @@
 import { readSync } from 'node:fs';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { SystemCallError } from '../errors.ts';
-import type { Host, Paths } from '../platform.ts';
+import type { Host } from '../host.ts';
+import type { Paths } from '../paths.ts';
 import { detach } from './detach.ts';
 import { sameVariable } from './environment.ts';
 import { home } from './home.ts';

@@ -3,7 +3,7 @@
 import type { Address, Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import * as ntdll from '../../native-bindings/ntdll.ts';
-import type { Processes } from '../platform.ts';
+import type { Processes } from '../processes.ts';
 import { splitWords } from './command-line.ts';
 import { handleAt } from './handles.ts';
 import { killedExitCode } from './job.ts';

@@ -1,8 +1,8 @@
 /** The run directory's lock: LockFileEx on a byte far behind the record, so that others can still read the record. */
 import { closeSync, ftruncateSync, writeSync } from 'node:fs';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import { maxLockRecordBytes, parseLockRecord } from '../lock-record.ts';
-import type { LockAttempt, LockRecord, RunDirectoryLock } from '../platform.ts';
+import type { LockAttempt, LockRecord, RunDirectoryLock } from '../lock.ts';
+import { maxLockRecordBytes, parseLockRecord } from '../lock.ts';
 import { openPlainFile, type PlainFile, readFirst } from './plain-file.ts';
 import { lastError, WindowsError } from './system-errors.ts';
 

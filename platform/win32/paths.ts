@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { win32 } from 'node:path';
 import { SystemCallError } from '../errors.ts';
-import type { Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 import { home } from './home.ts';
 import { reasonForErrno, sentenceOf, WindowsError } from './system-errors.ts';
 

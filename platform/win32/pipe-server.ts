@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import koffi from 'koffi';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import type { ListenerEvents } from '../platform.ts';
+import type { ListenerEvents } from '../transport.ts';
 import { opened, toSocket } from './handles.ts';
 import { ownerOnly } from './security.ts';
 import { lastError, WindowsError } from './system-errors.ts';

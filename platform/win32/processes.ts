@@ -2,7 +2,8 @@
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { SystemCallError } from '../errors.ts';
-import type { Child, Paths, Processes, SpawnRequest } from '../platform.ts';
+import type { Paths } from '../paths.ts';
+import type { Child, Processes, SpawnRequest } from '../processes.ts';
 import { WindowsChild } from './child.ts';
 import { type ChildEnds, ChildStreams, noStreams, type Streams } from './child-streams.ts';
 import { openNullDevice } from './handles.ts';

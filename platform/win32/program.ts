@@ -3,7 +3,8 @@ import { statSync } from 'node:fs';
 import { win32 } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import { goQuote } from '../go-quote.ts';
-import type { Paths, SpawnRequest } from '../platform.ts';
+import type { Paths } from '../paths.ts';
+import type { SpawnRequest } from '../processes.ts';
 import { batchCommandLine, isBatchFile, joinWords } from './command-line.ts';
 
 export type ProgramRequest = Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'>;

@@ -4,7 +4,7 @@
  */
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import { SystemCallError } from '../errors.ts';
-import type { Paths } from '../platform.ts';
+import type { Paths } from '../paths.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { isLink, isMountPoint } from './link.ts';
 

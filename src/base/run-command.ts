@@ -3,7 +3,7 @@
  * For helpers such as git; agent processes belong to src/engine/local.
  */
 import { SystemCallError } from '../../platform/errors.ts';
-import type { Child, ExitStatus, OutputName, Processes } from '../../platform/platform.ts';
+import type { Child, ExitStatus, OutputName, Processes } from '../../platform/processes.ts';
 
 export interface CommandRequest {
   /** A name without separator is looked up in the daemon's own PATH. */

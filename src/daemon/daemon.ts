@@ -1,7 +1,9 @@
 /** The detached daemon: its start in order, and its end (spec modes.md §7–8). */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import type { Listener, OwnedFile, Platform, RunDirectory } from '../../platform/platform.ts';
+import type { Platform } from '../../platform/platform.ts';
+import type { OwnedFile, RunDirectory } from '../../platform/run-directories.ts';
+import type { Listener } from '../../platform/transport.ts';
 import { createCounters } from '../base/counters.ts';
 import { armFailpoints, failpoint, setFailpointDeath } from '../base/failpoints.ts';
 import type { Log } from '../base/log.ts';

@@ -1,7 +1,7 @@
 /** Writes the entries of an archive into a fresh destination (spec files.md §7.2, §7.3). */
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle, WritableFile } from '../../platform/files.ts';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { failpointAsync } from '../base/failpoints.ts';
 import type { TarRules } from '../wire/profile.ts';
 import { decodeBytes } from '../wire/utf8.ts';

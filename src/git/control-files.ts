@@ -1,7 +1,7 @@
 /** Reading git's own small files without being led astray or held up: no link is followed, no FIFO waited for. */
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, stat } from 'node:fs/promises';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 
 export type SmallFile =
   | { readonly state: 'read'; readonly bytes: Buffer }

@@ -2,7 +2,8 @@ import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle } from '../../platform/files.ts';
-import type { Paths, Platform } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
+import type { Platform } from '../../platform/platform.ts';
 import { decodeBytes } from '../wire/utf8.ts';
 
 /**

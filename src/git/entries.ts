@@ -1,7 +1,7 @@
 /** The entries of linked worktrees in a git directory: `<git directory>/worktrees/<name>` (gitrepository-layout(5)). */
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { entryAt, readSmallText } from './control-files.ts';
 
 /** Names of the real folders in `<commonDirectory>/worktrees`; `undefined` when that is no folder. */

@@ -2,7 +2,8 @@
  * Options and environment that keep git from running code a repository configured (spec git.md §2.2; threat 4 of
  * docs/faults.md). Replies do not depend on them.
  */
-import type { GitHost, Host } from '../../platform/platform.ts';
+import type { GitHost } from '../../platform/git-host.ts';
+import type { Host } from '../../platform/host.ts';
 
 export type Variable = readonly [name: string, value: string];
 /** A configuration key and the value it is held at, whatever the files say. */

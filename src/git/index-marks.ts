@@ -1,4 +1,4 @@
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { openRegular } from './control-files.ts';
 
 /** Extensions behind which an index may have more entries: the name, and the first byte of a size below 16 MiB. */

@@ -4,7 +4,7 @@
  */
 import { lstat, realpath } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import type { GitHost } from '../../platform/platform.ts';
+import type { GitHost } from '../../platform/git-host.ts';
 import { componentsOf } from './components.ts';
 import { entryAt } from './control-files.ts';
 

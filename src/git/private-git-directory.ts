@@ -5,7 +5,7 @@
 import { type FileHandle, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { openRegular } from './control-files.ts';
 
 const maxIndexBytes = 1_073_741_824;

@@ -1,7 +1,7 @@
 /** A new worktree's registration in its repository (spec git.md §6.4.1, §6.4.4). */
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { entryAt, readSmallText } from './control-files.ts';
 import { dotGitOf, entriesNaming, isLocked, leadsBack, recordOf } from './entries.ts';
 import { realWay } from './real-way.ts';

@@ -4,7 +4,8 @@
  */
 import { readlink, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve } from 'node:path';
-import type { GitHost, Paths } from '../../platform/platform.ts';
+import type { GitHost } from '../../platform/git-host.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { componentsOf } from './components.ts';
 import { entryAt, readSmallText, targetOf } from './control-files.ts';
 import { entryNames, recordOf } from './entries.ts';

@@ -2,7 +2,7 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { goQuote } from '../../platform/go-quote.ts';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import type { CommandResult } from '../base/run-command.ts';
 import { decodeBytes } from '../wire/utf8.ts';
 import { emptyTree, maxIndexListBytes } from './git-program.ts';

@@ -5,7 +5,7 @@
 import { readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { goQuote } from '../../platform/go-quote.ts';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { entryAt, readSmallFile, type SmallFile, smallFileBytes, targetOf } from './control-files.ts';
 import { GitRefusal, NoRepository } from './failures.ts';
 

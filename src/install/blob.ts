@@ -1,7 +1,7 @@
 /** The compressed CLI, open for reading: a local file, or a download in a temporary file. */
 import { createHash } from 'node:crypto';
 import { constants, type FileHandle, open, stat, unlink } from 'node:fs/promises';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { InstallFailure } from './failure.ts';
 import { isMissing, named } from './system-call.ts';
 import type { TemporaryFile } from './temporary-file.ts';

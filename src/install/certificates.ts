@@ -1,7 +1,7 @@
 /** Which certificate authorities a download trusts. */
 import { readFileSync } from 'node:fs';
 import * as tls from 'node:tls';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 
 // Node.js 22.15 has it; an older one still starts and says what it lacks.
 const read: ((kind: 'default' | 'system') => string[]) | undefined = tls.getCACertificates;

@@ -1,7 +1,7 @@
 /** Where a CLI version lies, and which names are none (spec install.md §1, §8). */
 import { join } from 'node:path';
 import { goQuote } from '../../platform/go-quote.ts';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { InstallFailure } from './failure.ts';
 
 export const blobPrefix = '.blob-';

@@ -2,7 +2,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { InstallFailure } from './failure.ts';
 import { dialReason, type Ends, endsOf, hostAndPort, readReason } from './network-errors.ts';
 import { bareHost, portOf } from './proxy.ts';

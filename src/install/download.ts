@@ -1,7 +1,7 @@
 /** The body of `-cli-url` on its way to a file: counted, hashed, bounded (spec install.md §4). */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import type { FetchFigures } from './facts.ts';
 import { InstallFailure } from './failure.ts';
 import { type Answer, type GetOptions, get } from './http-get.ts';

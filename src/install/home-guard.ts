@@ -1,7 +1,7 @@
 /** The home folder, and whatever contains it, is never removed (spec install.md §8, register entry D2). */
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 
 /**
  * Whether the entry at `path` is or contains the home folder: by the text, and by what the parents of the home folder are,

@@ -1,7 +1,7 @@
 /** What earlier attempts have left in the folder of the versions, and which versions stay (spec install.md §5). */
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { blobPrefix } from './cli-path.ts';
 import { holdsHome } from './home-guard.ts';
 import type { FileIdentity } from './system-call.ts';

@@ -2,7 +2,7 @@
 import { lstat, mkdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SystemCallError } from '../../platform/errors.ts';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 import { InstallFailure } from './failure.ts';
 import { isMissing, named } from './system-call.ts';
 

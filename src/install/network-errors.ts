@@ -1,7 +1,7 @@
 /** Failures of a connection in the words of Go's transport, which drivers know (spec install.md §4, §10). */
 import type { Socket } from 'node:net';
 import { isIPv6 } from 'node:net';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 
 /** `dial tcp 127.0.0.1:80: connect: connection refused`, `dial tcp: lookup nowhere.test: no such host`. */
 export function dialReason(error: unknown, host: string, port: number, paths: Paths): string {

@@ -2,7 +2,8 @@
 import { lstat, rename, unlink } from 'node:fs/promises';
 import { SystemCallError } from '../../platform/errors.ts';
 import { goQuote } from '../../platform/go-quote.ts';
-import type { Paths, Platform } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
+import type { Platform } from '../../platform/platform.ts';
 import { failpointAsync } from '../base/failpoints.ts';
 import type { Blob } from './blob.ts';
 import { InstallFailure } from './failure.ts';

@@ -1,5 +1,5 @@
 import { SystemCallError } from '../../platform/errors.ts';
-import type { Paths } from '../../platform/platform.ts';
+import type { Paths } from '../../platform/paths.ts';
 
 /**
  * Runs a call of Node's; its failure gets the contract's form `<operation> <path>: <reason>` (spec install.md §10).

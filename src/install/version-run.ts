@@ -1,6 +1,8 @@
 /** `<cli> --version`, the proof that a CLI runs on this host (spec install.md §6, modes.md §12). */
 import { resolve } from 'node:path';
-import type { Child, ExitStatus, Host, Platform } from '../../platform/platform.ts';
+import type { Host } from '../../platform/host.ts';
+import type { Platform } from '../../platform/platform.ts';
+import type { Child, ExitStatus } from '../../platform/processes.ts';
 
 export interface VersionRunOptions {
   readonly platform: Platform;

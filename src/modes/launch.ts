@@ -2,8 +2,9 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Detached } from '../../platform/detach.ts';
 import { HostError } from '../../platform/errors.ts';
-import type { Detached, Platform } from '../../platform/platform.ts';
+import type { Platform } from '../../platform/platform.ts';
 import { ownCommand } from '../base/own-process.ts';
 import { daemonChildVariable, readyReport, statusPipeVariable, tokenPipeVariable } from '../base/start-markers.ts';
 import { remedyLine } from '../run-directory/start-failure.ts';

@@ -4,7 +4,8 @@
  * user's own file or terminal, where the launcher could not make one) is left alone.
  */
 import { type BigIntStats, closeSync, fstatSync, ftruncateSync, lstatSync, writeSync } from 'node:fs';
-import type { Host, RunDirectories } from '../../platform/platform.ts';
+import type { Host } from '../../platform/host.ts';
+import type { RunDirectories } from '../../platform/run-directories.ts';
 import type { Counters } from '../base/counters.ts';
 import type { LogWrite } from '../base/log.ts';
 

@@ -2,7 +2,10 @@
  * Whose run directory it is: the lock with its record, and what a dead owner has left in it
  * (spec modes.md §7 "Lock and eviction", platform.md §2 "Child markers, records, reap").
  */
-import type { Platform, RunDirectory, RunDirectoryLock } from '../../platform/platform.ts';
+
+import type { RunDirectoryLock } from '../../platform/lock.ts';
+import type { Platform } from '../../platform/platform.ts';
+import type { RunDirectory } from '../../platform/run-directories.ts';
 import type { Log } from '../base/log.ts';
 import type { Timings } from '../base/timings.ts';
 import type { Settings } from '../config/settings.ts';

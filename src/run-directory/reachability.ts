@@ -1,5 +1,8 @@
 /** What a daemon does when its socket path no longer leads to it (design decision 15; spec modes.md §8 "Orphan-exit self-probe"). */
-import type { Listener, Platform, RunDirectory } from '../../platform/platform.ts';
+
+import type { Platform } from '../../platform/platform.ts';
+import type { RunDirectory } from '../../platform/run-directories.ts';
+import type { Listener } from '../../platform/transport.ts';
 import type { Log } from '../base/log.ts';
 import type { Timings } from '../base/timings.ts';
 import { goDuration } from '../doors/rpc/clients.ts';

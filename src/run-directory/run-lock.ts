@@ -4,14 +4,10 @@
  */
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type {
-  LockAttempt,
-  LockRecord,
-  Platform,
-  ProcessIdentity,
-  RunDirectory,
-  RunDirectoryLock,
-} from '../../platform/platform.ts';
+import type { LockAttempt, LockRecord, RunDirectoryLock } from '../../platform/lock.ts';
+import type { Platform } from '../../platform/platform.ts';
+import type { ProcessIdentity } from '../../platform/processes.ts';
+import type { RunDirectory } from '../../platform/run-directories.ts';
 import type { Log } from '../base/log.ts';
 import { parseFlags } from '../config/flags.ts';
 import { defaultSocketPath } from '../config/settings.ts';

@@ -1,5 +1,5 @@
 /** Stream and exit frames as bytes (spec process.md §4). A frame is serialised once; replays send the same bytes. */
-import type { ExitStatus, OutputName } from '../../platform/platform.ts';
+import type { ExitStatus, OutputName } from '../../platform/processes.ts';
 import { type Base64Encoder, createEncoder } from './base64-encoder/encoder.ts';
 import { encodeString } from './json-writer.ts';
 

@@ -1,7 +1,7 @@
 /** The environment a child gets (spec process.md §3.3, modes.md §4, platform.md §2). */
 import { describe, expect, test } from 'vitest';
+import type { Host } from '../../platform/host.ts';
 import { loadPlatform } from '../../platform/load.ts';
-import type { Host } from '../../platform/platform.ts';
 import { childEnvironment, type EnvironmentSources, inheritedVariables } from '../../src/engine/local/environment.ts';
 
 const posix = (await loadPlatform('linux')).host;

@@ -1,6 +1,6 @@
 /** How much of a process's output is taken in a row, and when it leaves (src/engine/local/pace.ts, session.ts). Counted, not timed. */
 import { expect, test } from 'vitest';
-import type { Child } from '../../platform/platform.ts';
+import type { Child } from '../../platform/processes.ts';
 import { createCounters } from '../../src/base/counters.ts';
 import { createLog } from '../../src/base/log.ts';
 import { timings } from '../../src/base/timings.ts';

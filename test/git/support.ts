@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync 
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
-import type { SpawnRequest } from '../../platform/platform.ts';
+import type { SpawnRequest } from '../../platform/processes.ts';
 import { RpcError } from '../../src/doors/rpc/errors.ts';
 import { gitMethods } from '../../src/doors/rpc/methods/git.ts';
 import type { MethodResult } from '../../src/doors/rpc/methods/method.ts';

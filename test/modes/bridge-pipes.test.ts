@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
-import type { Child, ExitStatus } from '../../platform/platform.ts';
+import type { Child, ExitStatus } from '../../platform/processes.ts';
 import { cleanEnvironment, program } from '../support/holdfast.ts';
 import { waitUntil } from '../support/wait.ts';
 

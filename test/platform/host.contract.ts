@@ -2,8 +2,8 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Detached, DetachRequest } from '../../platform/detach.ts';
 import { SystemCallError } from '../../platform/errors.ts';
-import type { Detached, DetachRequest } from '../../platform/platform.ts';
 import { waitUntil } from '../support/wait.ts';
 import { fixture } from './fixture.ts';
 import { type Machine, temporaryFolder } from './machine.ts';

@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { HostError } from '../../platform/errors.ts';
-import type { RunDirectory } from '../../platform/platform.ts';
+import type { RunDirectory } from '../../platform/run-directories.ts';
 import { waitUntil } from '../support/wait.ts';
 import { type Machine, temporaryFolder } from './machine.ts';
 import { runFixture } from './running-child.ts';

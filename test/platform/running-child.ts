@@ -1,6 +1,7 @@
 /** A child as a test watches it: what it wrote, and promises for what happens to it. */
 import { onTestFinished } from 'vitest';
-import type { Child, ExitStatus, OutputName, Platform, SpawnRequest } from '../../platform/platform.ts';
+import type { Platform } from '../../platform/platform.ts';
+import type { Child, ExitStatus, OutputName, SpawnRequest } from '../../platform/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 import { fixture } from './fixture.ts';
 

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import type { Child } from '../../platform/platform.ts';
 import { createPlatform } from '../../platform/posix/index.ts';
+import type { Child } from '../../platform/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 import { currentEnvironment, maxChunkBytes } from './running-child.ts';
 

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { HostError, SystemCallError } from '../../platform/errors.ts';
-import type { Listener } from '../../platform/platform.ts';
+import type { Listener } from '../../platform/transport.ts';
 import { waitUntil } from '../support/wait.ts';
 import { type Machine, temporaryFolder } from './machine.ts';
 

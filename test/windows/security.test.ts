@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import type { Listener } from '../../platform/platform.ts';
+import type { Listener } from '../../platform/transport.ts';
 import { opened } from '../../platform/win32/handles.ts';
 import { createPaths } from '../../platform/win32/paths.ts';
 import { openPipe } from '../../platform/win32/pipes.ts';

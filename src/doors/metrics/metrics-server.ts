@@ -6,7 +6,8 @@
 import { lstatSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Listener, Platform } from '../../../platform/platform.ts';
+import type { Platform } from '../../../platform/platform.ts';
+import type { Listener } from '../../../platform/transport.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import { timings } from '../../base/timings.ts';

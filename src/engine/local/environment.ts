@@ -1,5 +1,5 @@
 /** The environment a child gets (spec process.md §3.3, modes.md §4). */
-import type { Host } from '../../../platform/platform.ts';
+import type { Host } from '../../../platform/host.ts';
 
 export type Variable = readonly [name: string, value: string];
 

@@ -1,5 +1,5 @@
 /** One process: its frames, its numbering, its stdin counter and its end (spec process.md §2). */
-import type { Child, OutputName, SignalName, SpawnRequest } from '../../../platform/platform.ts';
+import type { Child, OutputName, SignalName, SpawnRequest } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';

@@ -1,7 +1,8 @@
 /** The engine: every process of this daemon by its id (spec process.md). Doors call it; it knows none of them. */
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { SystemCallError } from '../../../platform/errors.ts';
-import type { Child, Platform, SignalName } from '../../../platform/platform.ts';
+import type { Platform } from '../../../platform/platform.ts';
+import type { Child, SignalName } from '../../../platform/processes.ts';
 import type { ChildRecords } from '../../run-directory/records/child-records.ts';
 import { agentVariable, childEnvironment, inheritedVariables, type Variable } from './environment.ts';
 import type { Feed, FeedOwner } from './feed.ts';

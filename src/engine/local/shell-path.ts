@@ -1,5 +1,5 @@
 /** PATH of the login shell, looked up once in the background (spec process.md §3.3). */
-import type { Host } from '../../../platform/platform.ts';
+import type { Host } from '../../../platform/host.ts';
 import type { Log } from '../../base/log.ts';
 
 export interface ShellPath {

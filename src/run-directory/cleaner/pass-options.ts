@@ -2,7 +2,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ChildMarkers } from '../../../platform/child-markers.ts';
 import type { HostCleaning } from '../../../platform/host-cleaning.ts';
-import type { Paths, Processes } from '../../../platform/platform.ts';
+import type { Paths } from '../../../platform/paths.ts';
+import type { Processes } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';

@@ -5,7 +5,7 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { goQuote } from '../../../platform/go-quote.ts';
-import type { Paths } from '../../../platform/platform.ts';
+import type { Paths } from '../../../platform/paths.ts';
 
 /** Name of the socket in every run directory of the layout. */
 export const socketName = 'rpc.sock';

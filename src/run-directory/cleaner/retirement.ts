@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HeldRunDirectory } from '../../../platform/host-cleaning.ts';
-import type { ProcessIdentity } from '../../../platform/platform.ts';
+import type { ProcessIdentity } from '../../../platform/processes.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
 import { readDaemonWords } from '../run-lock.ts';
 import { inTurns, type PassOptions, tellCap } from './pass-options.ts';

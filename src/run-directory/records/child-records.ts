@@ -1,7 +1,8 @@
 /** Writes the record of each child while it runs, so that the next daemon can end it if this one dies (spec platform.md §2). */
 import { randomBytes } from 'node:crypto';
 import type { ChildMarkers, RecordFolder } from '../../../platform/child-markers.ts';
-import type { Child, Paths, Processes } from '../../../platform/platform.ts';
+import type { Paths } from '../../../platform/paths.ts';
+import type { Child, Processes } from '../../../platform/processes.ts';
 import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import { encodeRecord, recordFolderName, recordName } from './record.ts';

@@ -11,7 +11,8 @@ import {
   type RecordFolder,
   runDirVariable,
 } from '../../../platform/child-markers.ts';
-import type { Paths, Processes } from '../../../platform/platform.ts';
+import type { Paths } from '../../../platform/paths.ts';
+import type { Processes } from '../../../platform/processes.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';

@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChildMarkers } from '../../../platform/child-markers.ts';
-import type { SpawnRequest } from '../../../platform/platform.ts';
 import { createPlatform } from '../../../platform/posix/index.ts';
+import type { SpawnRequest } from '../../../platform/processes.ts';
 import { createLog } from '../../../src/base/log.ts';
 import { timings } from '../../../src/base/timings.ts';
 import { reapChildren } from '../../../src/run-directory/records/reap.ts';

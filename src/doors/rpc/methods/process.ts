@@ -1,6 +1,6 @@
 /** `process.*` (spec process.md). The work is src/engine/local. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { SignalName } from '../../../../platform/platform.ts';
+import type { SignalName } from '../../../../platform/processes.ts';
 import type { Counters } from '../../../base/counters.ts';
 import type { Timings } from '../../../base/timings.ts';
 import type { Session } from '../../../engine/local/session.ts';

@@ -1,7 +1,7 @@
 /** The file of the wire log: appended to, owner-only, and within a limit (spec modes.md §15). */
 import { closeSync, constants, fchmodSync, fstatSync, lstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { HostError } from '../../../../platform/errors.ts';
-import type { Paths } from '../../../../platform/platform.ts';
+import type { Paths } from '../../../../platform/paths.ts';
 
 const ownerOnly = 0o600;
 

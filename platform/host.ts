@@ -1,0 +1,62 @@
+/** The machine and the user around us, and what this process asks of them for itself. Part of `Platform`. */
+import type { Detached, DetachRequest } from './detach.ts';
+import type { SignalReach } from './processes.ts';
+import type { ServiceManager } from './service-manager.ts';
+
+/** Flags of `-serve` that not every OS can follow. */
+export interface ServeRequest {
+  readonly listenPipe: boolean;
+  readonly keepChildren: boolean;
+  /** Profile row `platform.windowsKeepChildren`. */
+  readonly keepChildrenAllowed: boolean;
+}
+
+export interface Host {
+  /** `HOME` (Windows: `USERPROFILE`), read at each call; `undefined` when unset or empty. */
+  home(): string | undefined;
+  /** That variable as a message names it: `$HOME`, `%userprofile%` (spec modes.md §4, install.md §1). */
+  readonly homeVariable: string;
+  /** Where musl keeps its loader; `undefined` where there is but one C library (spec install.md §7). */
+  readonly muslFolder: string | undefined;
+  /** Whom the end of a version run that hangs is meant for (spec install.md §6). */
+  readonly hungRunReach: SignalReach;
+  /** Whether the CPU time and memory of a process can be read without starting another one for it. */
+  readonly tellsUsage: boolean;
+  /** What starts programs for a user who has not logged in; `undefined` where there is nothing of that kind. */
+  serviceManager(): Promise<ServiceManager | undefined>;
+  /** Starts the daemon in a session of its own, out of reach of our terminal. @throws SystemCallError */
+  detach(request: DetachRequest): Detached;
+  /** In the detached child: writes one report to the inherited status pipe and closes it. */
+  reportStatus(descriptor: string, report: string): void;
+  /** In the detached child or from `-token-fd`: reads a descriptor to its end or first newline. @throws SystemCallError */
+  readDescriptor(descriptor: string, maxBytes: number): Buffer;
+  /**
+   * Standard output and error of this process go to `fd` from now on, and `fd` itself is closed.
+   * @returns `false` where that cannot be done; `fd` stays open then
+   */
+  redirectOutput(fd: number): boolean;
+  /** Sets the soft open-files limit of ourselves and our children; `undefined` where the OS has no such thing. */
+  limitOpenFiles(): number | undefined;
+  /**
+   * A variable as the user's login shell has it (spec platform.md §2); `''` when it has none. Resolves to `undefined`
+   * where there is no such thing as a login shell.
+   * @throws HostError with the reason on failure or after `timeoutMs`
+   */
+  loginShellVariable(options: {
+    readonly name: string;
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal;
+  }): Promise<string | undefined>;
+  /** Whether two environment variable names are the same one to this OS. */
+  sameVariable(a: string, b: string): boolean;
+  /** Ends this process at once, as a crash would: nothing is flushed or removed (failpoints). */
+  die(): never;
+  /** Whether `-keep-children` works here; `allowed`: profile row `platform.windowsKeepChildren`, POSIX always can. */
+  keepsChildren(allowed: boolean): boolean;
+  /** What was asked for, or is usual, and not to be had on this host; for the log (spec platform.md §3, process.md §11.12). */
+  serveWarnings(asked: ServeRequest): readonly string[];
+  /** Gives memory back that an idle process does not need; takes some milliseconds. `undefined` where there is no way to. */
+  readonly trimMemory?: () => void;
+  /** Calls back once per kind of request to end; ignores hang-ups and broken pipes from now on. */
+  onEndRequest(callback: (reason: 'terminated' | 'interrupt') => void): void;
+}
