@@ -30,6 +30,8 @@ export interface Log {
   error(component: Component, text: string): void;
   /** A line without time and level, at every threshold: the banner, reasons of a failed start. */
   raw(line: string): void;
+  /** The same on standard output: the banner. That is the log as well, unless the launcher had to decline one (spec modes.md §6). */
+  output(line: string): void;
   /** From now on `secret` is shown as `[redacted]`, wherever it turns up in a line. */
   redact(secret: string): void;
   /** For texts of other writers (wire log, printed settings) that must be free of the same secrets. */
@@ -52,10 +54,18 @@ export function levelNamed(text: string | undefined): Level {
   return levels.find((level) => level === wanted) ?? 'debug';
 }
 
-/** @param options.write tests replace stderr by it */
-export function createLog(options: { readonly level: Level; readonly write?: LogWrite }): Log {
+export interface LogOptions {
+  readonly level: Level;
+  /** Tests replace standard error by it. */
+  readonly write?: LogWrite;
+  /** Tests replace standard output by it. */
+  readonly writeOutput?: LogWrite;
+}
+
+export function createLog(options: LogOptions): Log {
   const threshold = levels.indexOf(options.level);
   let write = options.write ?? ((bytes: Buffer) => writeSync(2, bytes));
+  const writeOutput = options.writeOutput ?? ((bytes: Buffer) => writeSync(1, bytes));
   const secrets = new Secrets();
   let droppedLines = 0;
   /** Lost since the last line that could be written, and why the last of them was. */
@@ -63,25 +73,26 @@ export function createLog(options: { readonly level: Level; readonly write?: Log
   /** A line was cut in the middle; the next one must not look like its continuation. */
   let midLine = false;
 
-  function put(line: string): void {
-    if (lost.lines > 0 && putWhole(stamped('warn', 'daemon', `${lost.lines} log line(s) were lost: ${lost.reason}`))) {
+  function put(line: string, to = write): void {
+    const loss = `${lost.lines} log line(s) were lost: ${lost.reason}`;
+    if (lost.lines > 0 && putWhole(stamped('warn', 'daemon', loss), write)) {
       lost = { lines: 0, reason: '' };
     }
-    if (putWhole(line)) {
+    if (putWhole(line, to)) {
       return;
     }
     lost.lines++;
     droppedLines++;
   }
 
-  function putWhole(line: string): boolean {
+  function putWhole(line: string, to: LogWrite): boolean {
     // Secrets first: an escape or a cut in the middle of one would let the rest of it through.
     const safe = printable(secrets.hide(line));
     const bytes = Buffer.from(midLine ? `\n${safe}\n` : `${safe}\n`);
     let written = 0;
     try {
       while (written < bytes.length) {
-        const taken = write(bytes.subarray(written));
+        const taken = to(bytes.subarray(written));
         if (taken === 0) {
           break;
         }
@@ -109,7 +120,8 @@ export function createLog(options: { readonly level: Level; readonly write?: Log
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    raw: put,
+    raw: (line) => put(line),
+    output: (line) => put(line, writeOutput),
     redact: (secret) => secrets.add(secret),
     secrets,
     get droppedLines() {

@@ -164,7 +164,7 @@ class Daemon {
       this.#publishToken(directory, token);
     });
     await this.#startMetrics(engine, identity);
-    this.#log.raw(this.#banner());
+    this.#log.output(this.#banner());
     if (profile.platform.hostCleaner) {
       await this.#cleanHost();
     }

@@ -477,7 +477,7 @@ describe('the log', () => {
   });
 
   test.each(profiles)(
-    'of profile %s is declined where a folder lies in its place: the daemon keeps the launcher’s output',
+    'of profile %s is declined where a folder lies in its place: the banner goes to the launcher’s stdout, lines to its stderr',
     async (profile) => {
       await using daemon = await prepareDaemon({ profile });
       mkdirSync(join(log(daemon), 'full'), { recursive: true });
@@ -488,9 +488,10 @@ describe('the log', () => {
       }
       const { code, stdout, stderr } = await daemon.launch();
       expect(code).toBe(0);
-      const output = stdout + stderr;
-      expect(output).toContain(`Claustrum remote server listening on ${daemon.socket}`);
-      expect(output).toContain('[daemon] child processes will start with an open-files limit');
+      expect(stdout).toMatch(/^Claustrum remote server listening on \S+( \(pid \d+, instance [0-9a-f]{32}\))?\n$/);
+      expect(stdout).toContain(` on ${daemon.socket}`);
+      expect(stderr).toContain('[daemon] child processes will start with an open-files limit');
+      expect(stderr).not.toContain('listening on');
       expect(existsSync(join(log(daemon), 'full'))).toBe(true);
     },
   );
