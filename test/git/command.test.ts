@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
 import { type CommandRequest, runCommand } from '../../src/base/run-command.ts';
-import { goDuration } from '../../src/git/duration.ts';
+import { goDuration } from '../../src/git/worktree/duration.ts';
 import { platform } from './support.ts';
 
 function shell(script: string, more: Partial<CommandRequest> = {}) {

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { githubSlug } from '../../src/git/slug.ts';
+import { githubSlug } from '../../src/git/query/github-slug.ts';
 import type { ProfileName } from '../../src/wire/profile.ts';
 import { commit, daemon, git, repository, scratchFolder, withVariables, write } from './support.ts';
 

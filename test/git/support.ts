@@ -8,7 +8,7 @@ import type { SpawnRequest } from '../../platform/processes.ts';
 import { RpcError } from '../../src/doors/rpc/errors.ts';
 import { gitMethods } from '../../src/doors/rpc/methods/git.ts';
 import type { MethodResult } from '../../src/doors/rpc/methods/method.ts';
-import type { GitServices } from '../../src/git/services.ts';
+import type { GitServices } from '../../src/git/run/services.ts';
 import { encodeResult } from '../../src/wire/json-writer.ts';
 import type { ProfileName } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';

@@ -2,7 +2,7 @@
 
 import type { PluginServices } from '../../../files/plugin-prune.ts';
 import type { FilesServices } from '../../../files/services.ts';
-import type { GitServices } from '../../../git/services.ts';
+import type { GitServices } from '../../../git/run/services.ts';
 import { filesMethods } from './files.ts';
 import { gitMethods } from './git.ts';
 import type { Method } from './method.ts';

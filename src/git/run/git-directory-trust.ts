@@ -1,0 +1,165 @@
+/**
+ * The git directory trust check (spec git.md §9): which git directory a path belongs to, judged from the files alone,
+ * before git itself reads a configuration that one of them may have sent elsewhere.
+ */
+import { readlink, realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { goQuote } from '../../../platform/go-quote.ts';
+import type { Paths } from '../../../platform/paths.ts';
+import { entryAt, readSmallFile, type SmallFile, smallFileBytes, targetOf } from './control-files.ts';
+import { GitRefusal, NoRepository } from './failures.ts';
+
+export interface Discovery {
+  /** What `GIT_COMMON_DIR` is pinned to. */
+  readonly commonDirectory: string;
+  readonly gitDirectory: string;
+  /** The folder in which the walk found `.git`; `undefined` for a bare repository. */
+  readonly workTree: string | undefined;
+}
+
+/**
+ * @returns `undefined` where `directory` is missing: then git says what is to be said
+ * @throws NoRepository, GitRefusal
+ */
+export async function discover(directory: string, paths: Paths): Promise<Discovery | undefined> {
+  let start: string;
+  try {
+    start = await realpath(directory === '' ? '.' : directory);
+  } catch {
+    return undefined;
+  }
+  const found = await walk(start, paths);
+  if (found === undefined) {
+    throw new NoRepository();
+  }
+  return { ...found, commonDirectory: await judge(found.gitDirectory, paths) };
+}
+
+type Found = Omit<Discovery, 'commonDirectory'>;
+
+async function walk(start: string, paths: Paths): Promise<Found | undefined> {
+  let directory = start;
+  for (;;) {
+    const dotGit = join(directory, '.git');
+    const status = await targetOf(dotGit);
+    if (status?.isDirectory()) {
+      if (await isGitDirectory(dotGit, paths)) {
+        return { gitDirectory: dotGit, workTree: directory };
+      }
+      return (await entryAt(join(dotGit, 'commondir'))) === undefined
+        ? undefined
+        : { gitDirectory: dotGit, workTree: directory };
+    }
+    if (status?.isFile()) {
+      const content = await readSmallFile(dotGit, paths, { followLinks: true });
+      const named = content.state === 'read' ? /^gitdir:(.*)$/s.exec(content.bytes.toString())?.[1]?.trim() : undefined;
+      return named === undefined || named === ''
+        ? undefined
+        : { gitDirectory: resolve(directory, named), workTree: directory };
+    }
+    if (await isGitDirectory(directory, paths)) {
+      return { gitDirectory: directory, workTree: undefined };
+    }
+    const parent = dirname(directory);
+    if (parent === directory) {
+      return undefined;
+    }
+    directory = parent;
+  }
+}
+
+/** Test T: what git itself takes for a git directory. */
+export async function isGitDirectory(path: string, paths: Paths): Promise<boolean> {
+  const [objects, refs] = await Promise.all([targetOf(join(path, 'objects')), targetOf(join(path, 'refs'))]);
+  if (objects === undefined || refs === undefined) {
+    return false;
+  }
+  const head = join(path, 'HEAD');
+  const entry = await entryAt(head);
+  if (entry?.isSymbolicLink()) {
+    return (await readlink(head).catch(() => '')).startsWith('refs/');
+  }
+  if (!entry?.isFile()) {
+    return false;
+  }
+  const content = await readSmallFile(head, paths);
+  return content.state === 'read' && /^(?:ref:[ \t]*refs\/|[0-9a-fA-F]{40})/.test(content.bytes.toString('latin1'));
+}
+
+/** Whether this is a linked worktree's entry: `<git directory>/worktrees/<name>`. */
+async function isEntry(gitDirectory: string, paths: Paths): Promise<boolean> {
+  const parent = dirname(gitDirectory);
+  return (
+    basename(parent) === 'worktrees' &&
+    basename(gitDirectory) !== '.git' &&
+    (await isGitDirectory(dirname(parent), paths))
+  );
+}
+
+/** @returns the common directory. @throws GitRefusal */
+async function judge(gitDirectory: string, paths: Paths): Promise<string> {
+  const file = join(gitDirectory, 'commondir');
+  const content = await readSmallFile(file, paths);
+  if (await isEntry(gitDirectory, paths)) {
+    const common = dirname(dirname(gitDirectory));
+    const entry = quotedPath(gitDirectory);
+    if (content.state === 'missing') {
+      throw refusal(
+        `worktree entry ${entry} has none (git always writes one there, containing ../..); the entry is damaged or was not made by git — recreate the worktree with git worktree add, or remove the entry`,
+      );
+    }
+    if (content.state !== 'read') {
+      throw refusal(
+        `${quotedPath(file)} is not a small plain file (${reasonOf(content)}); remove it, or remove that worktree entry and add the worktree again so git rewrites it`,
+      );
+    }
+    if (join(gitDirectory, content.bytes.toString().trim()) !== common) {
+      throw refusal(
+        `${quotedPath(file)} does not name the entry's own repository, ${quotedPath(common)}; restore the file to read ../.. or remove that worktree entry and add the worktree again`,
+      );
+    }
+    return common;
+  }
+  if (content.state === 'missing') {
+    return gitDirectory;
+  }
+  const tampering = 'treat it as tampering: delete it, and if you did not create it, find out what did';
+  if (content.state !== 'read') {
+    throw refusal(
+      `${quotedPath(file)} is not a small plain file (${reasonOf(content)}); git writes that file only inside .git/worktrees/<name>/; one here can send git's configuration and hooks elsewhere, so ${tampering}`,
+    );
+  }
+  const said = content.bytes.toString().replace(/[\r\n]+$/, '');
+  if (said !== '.' && said !== './') {
+    throw refusal(
+      `${quotedPath(file)} reads ${goQuote(firstCharacters(said, 60))}; git writes that file only inside .git/worktrees/<name>/, and Claude Code's sandbox may leave one containing just "."; anything else sends git's configuration and hooks elsewhere, so ${tampering}`,
+    );
+  }
+  if (!(await isGitDirectory(gitDirectory, paths))) {
+    throw refusal(
+      `${quotedPath(file)} sits in a git directory git would not take as a repository (its HEAD, objects or refs missing or invalid), so git would look for one somewhere else; repair that directory (usually its HEAD file)`,
+    );
+  }
+  return gitDirectory;
+}
+
+function refusal(text: string): GitRefusal {
+  return new GitRefusal(
+    `the repository's git directory could not be trusted; git not run: commondir not as git writes it: ${text}`,
+  );
+}
+
+function reasonOf(file: SmallFile): string {
+  if (file.state === 'tooLarge') {
+    return `commondir is larger than ${smallFileBytes} bytes`;
+  }
+  return file.state === 'failed' ? `openat commondir: ${file.reason}` : 'commondir is not a regular file';
+}
+
+function quotedPath(path: string): string {
+  return goQuote(firstCharacters(path, 300));
+}
+
+function firstCharacters(text: string, count: number): string {
+  return [...text].slice(0, count).join('');
+}

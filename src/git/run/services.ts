@@ -1,0 +1,16 @@
+/** What `git.*` needs of the daemon; `Services` (src/doors/rpc/methods/method.ts) has all of it. */
+import type { Platform } from '../../../platform/platform.ts';
+import type { Counters } from '../../base/counters.ts';
+import type { Log } from '../../base/log.ts';
+import type { Profile } from '../../wire/profile.ts';
+
+export interface GitServices {
+  readonly platform: Pick<Platform, 'processes' | 'paths' | 'host' | 'files' | 'git'>;
+  readonly profile: Pick<Profile, 'git'>;
+  readonly settings: {
+    /** Deadline of one git call; 0: none (spec git.md §2.1). */
+    readonly gitTimeoutMs: number;
+  };
+  readonly log: Pick<Log, 'warn'>;
+  readonly counters: Pick<Counters, 'gitOutputsCapped'>;
+}

@@ -1,0 +1,323 @@
+/**
+ * `worktreeRoot`: worktrees outside their repository, at `<root>/<directory>/<name>` (spec git.md §6.3). The folders on
+ * the way must be ones that only the user, or the system, can change.
+ */
+import { readdir, realpath } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import type { SystemCallError } from '../../../platform/errors.ts';
+import type { FolderHandle } from '../../../platform/files.ts';
+import { markerName } from '../query/managed-place.ts';
+import { componentsOf } from '../query/path-components.ts';
+import { entryAt, targetOf } from '../run/control-files.ts';
+import type { Repository } from '../run/repository.ts';
+import type { GitServices } from '../run/services.ts';
+import { checkSpelling, createLeaf, refuseExisting } from './containment.ts';
+import { noParent, refusing, type Verb, WorktreeFailure } from './failures.ts';
+import { realWay } from './real-path.ts';
+
+/** Written beside the worktrees, so that the folder is known again. 285 bytes. */
+const markerText = `This directory holds git worktrees that a remote session daemon created for its sessions.
+The daemon adds and removes the directories beside this file; do not keep other work here.
+Deleting this file makes the daemon refuse to add new worktrees while other files remain in the folder.
+`;
+
+export interface ExternalPath {
+  /** All as sent, after tilde. */
+  readonly root: string;
+  readonly path: string;
+  readonly baseRepo: string;
+}
+
+/** Tests 1, 2 and 3: spelling. @throws WorktreeFailure */
+export function checkExternalSpelling(verb: Verb, external: ExternalPath, services: GitServices): void {
+  const { root, path, baseRepo } = external;
+  const { paths, git: host } = services.platform;
+  if (!host.externalRoots) {
+    throw refusing(verb, `${root} cannot be used: a custom worktree location is not supported on Windows hosts yet`);
+  }
+  checkSpelling(verb, root, paths, host, 'choose the worktree location by its absolute path, without ".."');
+  checkSpelling(verb, path, paths, host);
+  if (testsAll(services)) {
+    checkSpelling(verb, baseRepo, paths, host);
+  }
+  if (levels(external, services) === undefined) {
+    throw refusing(verb, `${path} is not <worktree location>/<directory>/<name> beneath ${root}`);
+  }
+  if (paths.isRoot(paths.clean(root))) {
+    throw refusing(
+      verb,
+      '/ is a filesystem root; choose the worktree location by its absolute path, without "..", beneath the filesystem root',
+    );
+  }
+}
+
+/** Test 4: not in the repository, by the spelling. @throws WorktreeFailure */
+export function checkOutsideRepository(verb: Verb, external: ExternalPath, services: GitServices): void {
+  const { paths } = services.platform;
+  if (!testsAll(services)) {
+    return;
+  }
+  const { root, baseRepo } = external;
+  if (paths.isWithin(paths.clean(root), resolve(baseRepo))) {
+    throw refusing(
+      verb,
+      `${root} is the repository ${baseRepo} or inside it; a worktree location must be outside the repository`,
+    );
+  }
+}
+
+/** Test 5: who could change the folders above the root. @throws WorktreeFailure */
+export async function checkWayToRoot(external: ExternalPath, services: GitServices): Promise<void> {
+  if (!testsAll(services)) {
+    return;
+  }
+  const { root } = external;
+  const { paths, git: host } = services.platform;
+  const spelled = paths.clean(root);
+  const ways = [spelled, await realWay(spelled)];
+  for (const directory of new Set(ways.flatMap(ancestors))) {
+    const found = await targetOf(directory);
+    if (found === undefined) {
+      continue;
+    }
+    if (found.uid !== host.userId() && found.uid !== 0) {
+      throw refusing(
+        'create',
+        `${root} passes through ${directory}, which is owned by uid ${found.uid}, neither you nor the system; choose a location you reach through your own directories`,
+      );
+    }
+    const who = writers(found.mode, found.gid, services);
+    if (who !== undefined && (found.mode & 0o1000) === 0) {
+      throw refusing(
+        'create',
+        `${root} passes through ${directory}, which is writable by ${who} without the sticky bit (mode ${octal(found.mode)}), so they could replace what is beneath it; choose a location under directories only you (or the system) control, or remove the extra write permission (chmod go-w)`,
+      );
+    }
+  }
+}
+
+/** Test 6: not in the repository nor in one of its worktrees, by where the root really leads. @throws WorktreeFailure */
+export async function checkLeadsOutside(verb: Verb, external: ExternalPath, repository: Repository): Promise<void> {
+  const { services } = repository.program;
+  if (!testsAll(services)) {
+    return;
+  }
+  const { root, baseRepo } = external;
+  const { paths } = services.platform;
+  const at = await realWay(paths.clean(root));
+  const base = await realpath(resolve(baseRepo)).catch(() => resolve(baseRepo));
+  if (paths.isWithin(at, base)) {
+    throw refusing(
+      verb,
+      `${root} leads into the repository ${baseRepo} (at ${at}); a worktree location must be outside the repository`,
+    );
+  }
+  const listed = await repository.run(['worktree', 'list', '--porcelain', '-z']);
+  if (listed.failure !== undefined) {
+    return;
+  }
+  for (const line of listed.stdout.toString().split('\0')) {
+    const worktree = /^worktree (.*)$/s.exec(line)?.[1];
+    if (worktree === undefined) {
+      continue;
+    }
+    const place = await realpath(worktree).catch(() => worktree);
+    if (paths.isWithin(at, place)) {
+      throw refusing(
+        verb,
+        `${root} leads into ${worktree}, a worktree of the repository ${baseRepo} (at ${place}); a worktree location must be outside the repository's checkouts`,
+      );
+    }
+  }
+}
+
+/** Test 7: in no checkout at all. @throws WorktreeFailure */
+export async function checkOutsideCheckouts(external: ExternalPath, services: GitServices): Promise<void> {
+  if (!testsAll(services)) {
+    return;
+  }
+  const { root } = external;
+  const { paths } = services.platform;
+  const spelled = paths.clean(root);
+  if (await loops(spelled)) {
+    throw refusing('create', `${root} passes through too many symbolic links (a loop?)`);
+  }
+  const real = await realWay(spelled);
+  for (const directory of new Set([...ancestors(spelled), spelled, ...ancestors(real), real])) {
+    if ((await entryAt(join(directory, '.git'))) !== undefined) {
+      throw refusing(
+        'create',
+        `${root} is inside a git checkout (${directory} has a .git entry); a worktree location must be outside every checkout, so that no session working in one can reach it — choose a directory that is not part of any repository`,
+      );
+    }
+  }
+}
+
+/** Tests 8, 9 and 10: what is at the root and below it already. @throws WorktreeFailure */
+export async function checkRootItself(external: ExternalPath, services: GitServices): Promise<void> {
+  const { root, path } = external;
+  const { git: host, paths } = services.platform;
+  const found = await targetOf(paths.clean(root));
+  if (found !== undefined) {
+    if (!found.isDirectory()) {
+      throw noParent(`${root} is not a directory`);
+    }
+    if (found.uid !== host.userId()) {
+      throw refusing(
+        'create',
+        `${root} is owned by uid ${found.uid}, not by you (uid ${host.userId()}); choose a directory you own`,
+      );
+    }
+    const who = writers(found.mode, found.gid, services);
+    if (who !== undefined) {
+      throw refusing(
+        'create',
+        `${root} is writable by ${who} (mode ${octal(found.mode)}); choose a directory only you can write to, or remove the extra write permission (chmod go-w)`,
+      );
+    }
+  }
+  const directory = dirname(paths.clean(path));
+  await checkDirectoryLink('create', directory);
+  const inner = await entryAt(directory);
+  if (inner !== undefined) {
+    if (!inner.isDirectory()) {
+      throw noParent(`${directory} is not a directory`);
+    }
+    if (testsAll(services) && (await entryAt(join(directory, '.git'))) !== undefined) {
+      throw refusing(
+        'create',
+        `${directory} is itself a git checkout (it has a .git entry); a worktree location must be outside every checkout`,
+      );
+    }
+    const names = (await readdir(directory)).sort();
+    if (names.length > 0 && !names.includes(markerName)) {
+      throw refusing(
+        'create',
+        `${directory} already exists, is not marked as a worktree directory, and holds other files (for example "${names[0]}"); a worktree directory must start out empty or carry the marker`,
+      );
+    }
+  }
+  await refuseExisting(path, services);
+}
+
+/** The folder below the root is a real one. @throws WorktreeFailure */
+export async function checkDirectoryLink(verb: Verb, directory: string): Promise<void> {
+  if ((await entryAt(directory))?.isSymbolicLink()) {
+    throw refusing(
+      verb,
+      `${directory} is a symbolic link; the directory under the worktree location must be a real directory`,
+    );
+  }
+}
+
+/** Makes what is missing (0700), the marker and the worktree's own folder. @throws WorktreeFailure */
+export async function createExternal(external: ExternalPath, services: GitServices): Promise<void> {
+  const { files, paths } = services.platform;
+  const root = paths.clean(external.root);
+  const names = levels(external, services);
+  if (names === undefined) {
+    throw new Error('createExternal before checkExternalSpelling');
+  }
+  try {
+    await (await files.createFolders(root)).close();
+  } catch (error) {
+    if ((error as SystemCallError).code !== 'EEXIST') {
+      throw noParent(`mkdirat ${basename(root)}: ${paths.reason(error)}`);
+    }
+  }
+  const top = await files.openFolder(await realpath(root)).catch((error: Error) => {
+    throw noParent(error.message);
+  });
+  try {
+    const [directory, leaf] = names;
+    const path = join(root, directory);
+    await top.createFolder(Buffer.from(directory)).catch((error: SystemCallError) => {
+      if (error.code !== 'EEXIST') {
+        throw noParent(error.message);
+      }
+    });
+    const folder = await top.openFolder(Buffer.from(directory)).catch(async (error: SystemCallError) => {
+      await checkDirectoryLink('create', path);
+      throw noParent(error.code === 'ENOTDIR' ? `${path} is not a directory` : error.message);
+    });
+    try {
+      await mark(folder, path);
+      await createLeaf(folder, leaf, external.path, services);
+    } finally {
+      await folder.close();
+    }
+  } finally {
+    await top.close();
+  }
+}
+
+async function mark(folder: FolderHandle, path: string): Promise<void> {
+  try {
+    const marker = await folder.createFile(Buffer.from(markerName), 0o644, 'new');
+    try {
+      await marker.write(Buffer.from(markerText));
+    } finally {
+      await marker.close();
+    }
+  } catch (error) {
+    const { code, message } = error as SystemCallError;
+    if (code === 'EEXIST') {
+      return;
+    }
+    const reason = message.replace(/^.*?: /s, '');
+    throw new WorktreeFailure(
+      `failed to create parent directory: cannot mark ${path} as a worktree location: openat ${markerName}: ${reason}`,
+      'mkdir_failed',
+    );
+  }
+}
+
+function testsAll(services: GitServices): boolean {
+  return services.profile.git.externalRootTests === 'full';
+}
+
+/** `<directory>` and `<name>`; `undefined` when the path is not exactly two levels below the root. */
+function levels(external: ExternalPath, services: GitServices): [directory: string, name: string] | undefined {
+  const { paths } = services.platform;
+  const root = paths.clean(external.root);
+  const path = paths.clean(external.path);
+  if (!paths.isWithin(path, root)) {
+    return undefined;
+  }
+  const [directory, name, ...more] = componentsOf(relative(root, path));
+  return directory !== undefined && name !== undefined && more.length === 0 ? [directory, name] : undefined;
+}
+
+/** The folders above a path, the topmost first. */
+function ancestors(path: string): string[] {
+  const parent = dirname(path);
+  return parent === path ? [] : [...ancestors(parent), parent];
+}
+
+async function loops(path: string): Promise<boolean> {
+  for (const at of [...ancestors(path), path]) {
+    try {
+      await realpath(at);
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ELOOP';
+    }
+  }
+  return false;
+}
+
+/** Who but the owner may write, in the contract's words. */
+function writers(mode: number, gid: number, services: GitServices): string | undefined {
+  const group = (mode & 0o020) !== 0 && !services.platform.git.isPrivateGroup(gid);
+  const others = (mode & 0o002) !== 0;
+  if (group && others) {
+    return 'its group and every user on this host';
+  }
+  if (others) {
+    return 'every user on this host';
+  }
+  return group ? 'its group' : undefined;
+}
+
+function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, '0');
+}

@@ -1,0 +1,138 @@
+/** Copies files of a repository into a new worktree, and into nothing else (spec git.md §6.5). */
+import { type FileHandle, realpath } from 'node:fs/promises';
+import type { FolderHandle, WritableFile } from '../../../platform/files.ts';
+import { openRegular } from '../run/control-files.ts';
+import type { GitServices } from '../run/services.ts';
+
+const pieceBytes = 1_048_576;
+const slash = 0x2f;
+
+/** Opened folders of the worktree, so that the files of one folder are written one after the other without a new walk. */
+export class Copies implements AsyncDisposable {
+  readonly #services: GitServices;
+  /** With a separator at its end. */
+  readonly #source: Buffer;
+  readonly #target: FolderHandle;
+  /** The chain of folders below the target that the last file was in. */
+  readonly #open: { readonly name: Buffer; readonly folder: FolderHandle }[] = [];
+  readonly #piece = Buffer.allocUnsafe(pieceBytes);
+
+  private constructor(services: GitServices, source: string, target: FolderHandle) {
+    this.#services = services;
+    this.#source = Buffer.from(`${source}/`);
+    this.#target = target;
+  }
+
+  static async into(services: GitServices, source: string, target: string): Promise<Copies> {
+    return new Copies(services, source, await services.platform.files.openFolder(await realpath(target)));
+  }
+
+  /**
+   * Best effort: a regular file becomes a new one, 0666 less umask, with its folders; anything else is left out, and so is
+   * a file that would be written through a link in the worktree.
+   * @param path relative, components separated by `/`
+   */
+  async copy(path: Buffer, existing: 'keep' | 'replace'): Promise<void> {
+    const names = split(path);
+    // Nothing git or a folder listing names so; but nothing may ever be written elsewhere.
+    if (names.some((name) => name.length === 0 || name.equals(dot) || name.equals(dotDot))) {
+      return;
+    }
+    const name = names.pop();
+    if (name === undefined) {
+      return;
+    }
+    const source = await openRegular(Buffer.concat([this.#source, path]), this.#services.platform.paths, {
+      maxBytes: Number.MAX_SAFE_INTEGER,
+    });
+    if (source.state !== 'open') {
+      return;
+    }
+    try {
+      const folder = await this.#folder(names);
+      if (existing === 'replace') {
+        await folder.removeFile(name);
+      }
+      const target = await folder.createFile(name, 0o666, 'new');
+      const complete = await this.#fill(target, source.file);
+      // A file that looks whole and is not would be worse than none.
+      if (!complete) {
+        await folder.removeFile(name);
+      }
+    } catch {
+      // This one stays out.
+    } finally {
+      await source.file.close();
+    }
+  }
+
+  async #fill(target: WritableFile, source: FileHandle): Promise<boolean> {
+    try {
+      for (;;) {
+        const { bytesRead } = await source.read(this.#piece, 0, this.#piece.length, null);
+        if (bytesRead === 0) {
+          break;
+        }
+        await target.write(this.#piece.subarray(0, bytesRead));
+      }
+      await target.close();
+      return true;
+    } catch {
+      await target.close().catch(() => {});
+      return false;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#closeTo(0);
+    await this.#target.close();
+  }
+
+  async #folder(names: readonly Buffer[]): Promise<FolderHandle> {
+    let common = 0;
+    while (common < names.length && names[common]?.equals(this.#open[common]?.name ?? nothing)) {
+      common++;
+    }
+    await this.#closeTo(common);
+    let at = this.#open[common - 1]?.folder ?? this.#target;
+    for (const name of names.slice(common)) {
+      at = await openOrCreate(at, name);
+      this.#open.push({ name, folder: at });
+    }
+    return at;
+  }
+
+  async #closeTo(depth: number): Promise<void> {
+    for (const { folder } of this.#open.splice(depth)) {
+      await folder.close();
+    }
+  }
+}
+
+const dot = Buffer.from('.');
+const dotDot = Buffer.from('..');
+const nothing = Buffer.alloc(0);
+
+async function openOrCreate(folder: FolderHandle, name: Buffer): Promise<FolderHandle> {
+  try {
+    return await folder.openFolder(name);
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ENOENT') {
+      throw error;
+    }
+    await folder.createFolder(name, 0o777);
+    return folder.openFolder(name);
+  }
+}
+
+function split(path: Buffer): Buffer[] {
+  const names: Buffer[] = [];
+  for (let at = 0; ; ) {
+    const end = path.indexOf(slash, at);
+    names.push(path.subarray(at, end < 0 ? path.length : end));
+    if (end < 0) {
+      return names;
+    }
+    at = end + 1;
+  }
+}

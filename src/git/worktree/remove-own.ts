@@ -1,0 +1,121 @@
+/** Removal without `git worktree remove` (spec git.md §8, N+ engine). */
+import { rmdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { entriesNaming, isLocked } from '../query/worktree-entries.ts';
+import { entryAt } from '../run/control-files.ts';
+import { GitRefusal, NoRepository } from '../run/failures.ts';
+import type { GitProgram } from '../run/git-program.ts';
+import { openRepository } from '../run/open-repository.ts';
+import { lineOf } from '../run/output-text.ts';
+import type { Repository } from '../run/repository.ts';
+import { branchStep } from './delete-branch.ts';
+import { emptyFolder, removeAllText } from './empty-folder.ts';
+import { refusing, WorktreeFailure } from './failures.ts';
+import { realWay } from './real-path.ts';
+import { commonDirectoryOf, registrationOf } from './registration.ts';
+import { lockedRefusal } from './remove-by-git.ts';
+
+export interface OwnRemoval {
+  readonly baseRepo: string;
+  /** As sent, after tilde, for the texts. */
+  readonly path: string;
+  readonly branchName: string;
+}
+
+/** @returns whether the branch was kept. @throws WorktreeFailure */
+export async function removeOwn(program: GitProgram, removal: OwnRemoval): Promise<boolean> {
+  const { platform } = program.services;
+  const { path } = removal;
+  const worktree = platform.paths.clean(path);
+  const exists = (await entryAt(worktree)) !== undefined;
+  const found = await locate(program, removal.baseRepo, path, exists);
+  if (found === undefined) {
+    return false;
+  }
+  const { repository, commonDirectory } = found;
+
+  const registration = exists
+    ? await registrationOf(worktree, commonDirectory, platform.paths)
+    : ({ state: 'doubtful' } as const);
+  const named = [join(await realWay(worktree), '.git'), join(worktree, '.git')];
+  const naming = await entriesNaming(commonDirectory, named, platform.paths);
+  const verified = registration.state === 'found' ? registration.entry : undefined;
+  const lockable = verified === undefined ? naming : [verified];
+  if ((await Promise.all(lockable.map(isLocked))).includes(true)) {
+    if (exists) {
+      throw lockedRefusal(path);
+    }
+    throw refusing(
+      'remove',
+      `${path} is gone but its registration is locked (git worktree lock); unlock it to remove the registration and branch`,
+    );
+  }
+
+  if (exists) {
+    await removeFolder(worktree, program);
+  }
+  const entry = verified ?? (naming.length === 1 ? naming[0] : undefined);
+  if (entry !== undefined) {
+    try {
+      await platform.files.removeTree(entry);
+    } catch (error) {
+      const reason = removeAllText(basename(entry), error, platform.paths);
+      throw new WorktreeFailure(`removed the worktree but could not drop its registration (${reason})`, 'unsafe_path');
+    }
+  }
+  return (await branchStep(repository, commonDirectory, removal.branchName)).state !== 'gone';
+}
+
+/** @returns `undefined` when there is neither a repository nor a worktree. @throws WorktreeFailure */
+async function locate(
+  program: GitProgram,
+  baseRepo: string,
+  path: string,
+  exists: boolean,
+): Promise<{ readonly repository: Repository; readonly commonDirectory: string } | undefined> {
+  const notExamined = (why: string) =>
+    new WorktreeFailure(
+      `failed to remove worktree: could not check whether ${path} is locked (${why}); retry`,
+      'unsafe_path',
+    );
+  try {
+    const { repository } = await openRepository(program, baseRepo);
+    const where = await repository.run(['rev-parse', '--absolute-git-dir'], { set: 'heavy' });
+    if (where.exit?.code === 128) {
+      throw new NoRepository();
+    }
+    if (where.failure !== undefined) {
+      throw new GitRefusal(where.failure);
+    }
+    return { repository, commonDirectory: await commonDirectoryOf(lineOf(where), program.services.platform.paths) };
+  } catch (error) {
+    const isRefusal = error instanceof GitRefusal;
+    if (!isRefusal && !(error instanceof NoRepository)) {
+      throw error;
+    }
+    if (exists) {
+      throw notExamined('its registrations could not be examined');
+    }
+    if (isRefusal) {
+      throw notExamined(error.message);
+    }
+    return undefined;
+  }
+}
+
+/** Its `.git` file goes last: a removal that is cut short leaves something that is still a worktree. */
+async function removeFolder(worktree: string, program: GitProgram): Promise<void> {
+  const { platform } = program.services;
+  const found = await entryAt(worktree);
+  let stuck = found?.isDirectory() ? await emptyFolder(worktree, platform, '.git') : undefined;
+  if (stuck === undefined && found?.isDirectory()) {
+    await rmdir(worktree).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') {
+        stuck = removeAllText(basename(worktree), error, platform.paths);
+      }
+    });
+  }
+  if (stuck !== undefined) {
+    throw new WorktreeFailure(`failed to remove worktree: ${stuck}`, 'unsafe_path');
+  }
+}

@@ -1,0 +1,111 @@
+/** Undoing a worktree whose checkout failed or came too late (spec git.md §6.4.7). */
+import { rmdir } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { Repository } from '../run/repository.ts';
+import { type BranchOutcome, branchStep } from './delete-branch.ts';
+import { emptyFolder, removeAllText } from './empty-folder.ts';
+import { WorktreeFailure } from './failures.ts';
+
+export interface Rollback {
+  /** As sent, for the texts. */
+  readonly shownPath: string;
+  /** Absolute, cleaned. */
+  readonly worktree: string;
+  /** `undefined` when there is none to delete. */
+  readonly entry: string | undefined;
+  readonly commonDirectory: string;
+  /** The branch this request made; `undefined`: it attached to one that was there, or made none. */
+  readonly createdBranch: string | undefined;
+}
+
+/** Undoes as far as it goes. @returns the failure with what could not be undone added to it */
+export async function rollBack(
+  repository: Repository,
+  rollback: Rollback,
+  failure: WorktreeFailure,
+): Promise<WorktreeFailure> {
+  const { message, branchKept } = await undo(repository, rollback);
+  return new WorktreeFailure(failure.message + message, failure.code, { branchKept, cause: failure });
+}
+
+interface Undone {
+  /** To be added to the error; `''` when nothing is left. */
+  readonly message: string;
+  readonly branchKept: boolean;
+}
+
+async function undo(repository: Repository, rollback: Rollback): Promise<Undone> {
+  const { files, paths } = repository.program.services.platform;
+  const { shownPath, worktree, entry, createdBranch } = rollback;
+  const unfinished = (what: string) => `; and the undo could not finish for ${shownPath}: ${what}`;
+
+  const stuck = await emptyFolder(worktree, repository.program.services.platform);
+  if (stuck !== undefined) {
+    const remains =
+      createdBranch === undefined
+        ? 'the worktree directory and its registration both remain'
+        : 'the worktree directory, its registration, and the branch all remain';
+    return {
+      message: unfinished(`${remains}; remove them by hand before retrying (${stuck})`),
+      branchKept: false,
+    };
+  }
+  if (entry !== undefined) {
+    try {
+      await files.removeTree(entry);
+    } catch (error) {
+      return {
+        message: unfinished(
+          `the worktree registration and the branch remain; remove them by hand before retrying (${removeAllText(basename(entry), error, paths)})`,
+        ),
+        branchKept: false,
+      };
+    }
+  }
+  const branch = createdBranch === undefined ? undefined : await undoBranch(repository, rollback, createdBranch);
+  let message = branch?.text === undefined ? '' : unfinished(branch.text);
+  try {
+    await rmdir(worktree);
+  } catch (error) {
+    const reason = `removeat ${basename(worktree)}: ${paths.reason(error)}`;
+    message += unfinished(
+      `the worktree directory remains (re-populated while undoing?); remove it by hand before retrying (${reason})`,
+    );
+  }
+  return { message, branchKept: branch?.kept ?? false };
+}
+
+async function undoBranch(
+  repository: Repository,
+  rollback: Rollback,
+  branch: string,
+): Promise<{ readonly text: string | undefined; readonly kept: boolean }> {
+  if (repository.program.services.profile.git.remove.branch === 'force') {
+    const deleted = await repository.run(['update-ref', '--no-deref', '-d', `refs/heads/${branch}`], {
+      mayRunPrograms: true,
+    });
+    const text = deleted.failure === undefined ? undefined : notDeletedText(branch, deleted.failure);
+    return { text, kept: false };
+  }
+  const outcome = await branchStep(repository, rollback.commonDirectory, branch);
+  return { text: keptText(branch, outcome), kept: outcome.state === 'unique' };
+}
+
+function keptText(branch: string, outcome: BranchOutcome): string | undefined {
+  switch (outcome.state) {
+    case 'gone':
+      return undefined;
+    case 'unique':
+      return `the worktree itself was removed, but branch ${branch} was left in place: it now has commits no other branch or remote-tracking ref reaches. To keep that work, push the branch or rename it. To discard it, run git branch -D ${branch}. This branch name cannot be reused until the branch is renamed or deleted`;
+    case 'unchecked': {
+      const detail = outcome.failure === undefined ? '' : ` (${outcome.failure})`;
+      return `branch ${branch} still exists; delete it by hand (for example: git branch -d ${branch}, which git refuses if that would lose commits) before retrying this branch name: could not check whether another branch or remote-tracking ref reaches its commits${detail}`;
+    }
+    case 'notDeleted':
+      return notDeletedText(branch, outcome.failure);
+  }
+}
+
+function notDeletedText(branch: string, failure: string): string {
+  return `branch ${branch} still exists; delete it by hand (for example: git branch -D ${branch}) before retrying this branch name: ${failure}`;
+}
