@@ -6,10 +6,12 @@ import { restoreHeldVariables, takeProgramName } from './base/own-process.ts';
 import { writeWhole } from './base/standard-output.ts';
 import { readConfigurationFiles } from './config/configuration-file.ts';
 import { noModeText, parseFlags, selectMode, usage } from './config/flags.ts';
+import type { ModeName } from './config/mode-names.ts';
 import type { OptionMode } from './config/options.ts';
-import { mergeSettings, type Settings, withHome } from './config/settings.ts';
-import type { Mode, ModeContext, ModeName } from './modes/mode.ts';
+import { mergeSettings, type Settings, withDefaultSocket } from './config/settings.ts';
+import type { Mode, ModeContext } from './modes/mode.ts';
 import { isVerb } from './operate/verb-names.ts';
+import { defaultSocketPath } from './run-directory/names.ts';
 
 const exitFailed = 1;
 const exitUsage = 2;
@@ -117,7 +119,7 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
 async function completed(settings: Settings, platform: () => Promise<Platform>): Promise<Settings | undefined> {
   const home = (await platform()).host.home();
   if (home !== undefined) {
-    return withHome(settings, home);
+    return withDefaultSocket(settings, defaultSocketPath(home));
   }
   const needed = settings.profile.modes.homeRequired || settings.effective.socket.source === 'default';
   return needed ? undefined : settings;

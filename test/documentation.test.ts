@@ -1,5 +1,5 @@
 /** The pages name what there is, so that neither can change without the other. */
-import { globSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { createCounters } from '../src/base/counters.ts';
 import { optionNames, options } from '../src/config/options.ts';
@@ -47,13 +47,4 @@ test('the README says what is not built yet, and nothing else', () => {
   ].map(([, name]) => `-${name}`);
   const limits = /^Not built yet, and refused with a message that says so: (.*?)\./m.exec(page('README.md'))?.[1] ?? '';
   expect([...limits.matchAll(/`(-[a-z-]+)`/g)].map(([, flag]) => flag).sort()).toEqual(refused.sort());
-});
-
-test('which system it runs on is asked in platform/ alone', () => {
-  const question =
-    /process\.platform|\bos\.platform\(|\.(os|name) [!=]==? '(windows|linux|darwin|win32|posix)'|'(win32|darwin)'/;
-  const root = new URL('..', import.meta.url);
-  const files = globSync('src/**/*.ts', { cwd: root });
-  expect(files.length).toBeGreaterThan(100);
-  expect(files.filter((file) => question.test(page(file)))).toEqual([]);
 });

@@ -5,6 +5,7 @@ import * as libc from '../../native-bindings/libc.ts';
 import type { Detached, DetachRequest } from '../detach.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
+import { signalText } from '../signal-texts.ts';
 import { collectExit, listenForExits } from './exits.ts';
 import { launch, openPipe, openPipes, type Pipe } from './spawn.ts';
 
@@ -71,7 +72,7 @@ export function detach(request: DetachRequest, paths: Paths): Detached {
     exitText() {
       const found = exit === undefined ? collectExit(pid) : undefined;
       if (found !== undefined) {
-        exit = found.signal === undefined ? `exit status ${found.code}` : signalText(found.signal);
+        exit = found.signal === undefined ? `exit status ${found.code}` : `signal: ${signalText(found.signal)}`;
       }
       return exit;
     },
@@ -95,24 +96,4 @@ function keepFromInheriting(): void {
 function detachError(request: DetachRequest, error: unknown, paths: Paths): SystemCallError {
   const code = (error as NodeJS.ErrnoException).code ?? '';
   return new SystemCallError(`fork/exec ${request.file}: ${paths.reason(error)}`, code, { cause: error });
-}
-
-const signalWords: Record<string, string> = {
-  SIGHUP: 'hangup',
-  SIGINT: 'interrupt',
-  SIGQUIT: 'quit',
-  SIGILL: 'illegal instruction',
-  SIGTRAP: 'trace/breakpoint trap',
-  SIGABRT: 'aborted',
-  SIGBUS: 'bus error',
-  SIGFPE: 'floating point exception',
-  SIGKILL: 'killed',
-  SIGSEGV: 'segmentation fault',
-  SIGPIPE: 'broken pipe',
-  SIGALRM: 'alarm clock',
-  SIGTERM: 'terminated',
-};
-
-function signalText(name: string): string {
-  return `signal: ${signalWords[name] ?? name}`;
 }

@@ -6,6 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import * as libc from '../../native-bindings/libc.ts';
 import { HostError, SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
+import { pipeFileName } from '../published-names.ts';
 import type { DialOptions, Listener, ListenerEvents, Transport } from '../transport.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
@@ -121,7 +122,7 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
   return {
     halfClose: true,
     listensOnAnyPath: true,
-    foreignNames: ['rpc.pipe'],
+    foreignNames: [pipeFileName],
     listen,
     dial,
     sendNow,

@@ -10,6 +10,7 @@ import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { HostError, SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
+import { pipeFileName } from '../published-names.ts';
 import type { OwnedFile, RunDirectories, RunDirectory } from '../run-directories.ts';
 import type { Listener, Transport } from '../transport.ts';
 import { toSocket } from './handles.ts';
@@ -17,8 +18,6 @@ import { PipeServer } from './pipe-server.ts';
 import { currentUser, ownerOf, userOf } from './security.ts';
 import { lastError } from './system-errors.ts';
 
-/** Holds the name of the pipe, verbatim and without a newline. */
-const publishedName = 'rpc.pipe';
 const pipePrefix = '\\\\.\\pipe\\claustrum-';
 const pipeName = /^\\\\\.\\pipe\\claustrum-[0-9a-f]{16}$/;
 const maxPublishedBytes = 256;
@@ -52,7 +51,7 @@ export function createTransport(
       try {
         directory = runDirectories.open(win32.dirname(win32.resolve(socketPath)));
         server = new PipeServer(name, events);
-        published = directory.publish(publishedName, Buffer.from(name));
+        published = directory.publish(pipeFileName, Buffer.from(name));
         server.accept();
         return new PipeListener(name, server, directory, published);
       } catch (error) {
@@ -66,7 +65,7 @@ export function createTransport(
     },
 
     async dial(socketPath, options = {}) {
-      const file = win32.join(win32.dirname(win32.resolve(socketPath)), publishedName);
+      const file = win32.join(win32.dirname(win32.resolve(socketPath)), pipeFileName);
       const target = { shown: file };
       try {
         const name = readPublished(file);
@@ -183,7 +182,7 @@ class PipeListener implements Listener {
   }
 
   leadsHere(): boolean {
-    return this.#directory.readText(publishedName, maxPublishedBytes) === this.address;
+    return this.#directory.readText(pipeFileName, maxPublishedBytes) === this.address;
   }
 
   close(): void {

@@ -3,6 +3,8 @@
  * obeys, nothing that turns the reading direction around (threat 10: log and terminal injection).
  */
 
+export { goQuote } from '../../platform/go-quote.ts';
+
 /**
  * Control characters (C0, DEL, C1), marks and switches of the reading direction, line and paragraph separators, and
  * halves of surrogate pairs, which no encoding can carry.

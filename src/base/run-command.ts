@@ -4,6 +4,7 @@
  */
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Child, ExitStatus, OutputName, Processes } from '../../platform/processes.ts';
+import { signalText } from '../../platform/signal-texts.ts';
 
 export interface CommandRequest {
   /** A name without separator is looked up in the daemon's own PATH. */
@@ -189,25 +190,7 @@ class Run {
 /** Go's words for how a process ended (spec git.md §2.1). */
 function failureText(exit: ExitStatus): string | undefined {
   if (exit.signal !== undefined) {
-    return `signal: ${signalTexts[exit.signal] ?? exit.signal.toLowerCase()}`;
+    return `signal: ${signalText(exit.signal)}`;
   }
   return exit.code === 0 ? undefined : `exit status ${exit.code}`;
 }
-
-const signalTexts: Record<string, string> = {
-  SIGABRT: 'aborted',
-  SIGALRM: 'alarm clock',
-  SIGBUS: 'bus error',
-  SIGFPE: 'floating point exception',
-  SIGHUP: 'hangup',
-  SIGILL: 'illegal instruction',
-  SIGINT: 'interrupt',
-  SIGKILL: 'killed',
-  SIGPIPE: 'broken pipe',
-  SIGQUIT: 'quit',
-  SIGSEGV: 'segmentation fault',
-  SIGTERM: 'terminated',
-  SIGTRAP: 'trace/breakpoint trap',
-  SIGXCPU: 'CPU time limit exceeded',
-  SIGXFSZ: 'file size limit exceeded',
-};

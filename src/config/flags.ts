@@ -1,8 +1,7 @@
 /** The command line, read by the rules of Go's flag package (spec modes.md §1). */
-import { goQuote } from '../../platform/go-quote.ts';
-import { printable } from '../base/printable.ts';
-import { type ModeName, modeNames } from '../modes/mode.ts';
+import { goQuote, printable } from '../base/printable.ts';
 import type { Profile } from '../wire/profile.ts';
+import { type ModeName, modeNames } from './mode-names.ts';
 import { type Option, type OptionMode, type OptionValues, optionNamed, optionNames, options } from './options.ts';
 
 export interface ParsedFlags {

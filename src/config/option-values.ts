@@ -1,4 +1,5 @@
 /** How a value is spelled on the command line and in a configuration file (spec modes.md §1, §3). */
+import { parseDuration } from '../base/durations.ts';
 import type { Profile } from '../wire/profile.ts';
 import { profileNamed } from '../wire/profiles.ts';
 
@@ -34,47 +35,6 @@ function integer(text: string): number | undefined {
   return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Number(value)));
 }
 
-const nanosecondsPer: Record<string, bigint> = {
-  ns: 1n,
-  us: 1_000n,
-  µs: 1_000n, // U+00B5, micro sign
-  μs: 1_000n, // U+03BC, Greek mu
-  ms: 1_000_000n,
-  s: 1_000_000_000n,
-  m: 60_000_000_000n,
-  h: 3_600_000_000_000n,
-};
-
-/** `1h30m`, `1.5h`, `300ms`, `-2m`, `0` in milliseconds, summed exactly in nanoseconds. */
-export function durationMs(text: string): number | undefined {
-  const [, sign = '', body = ''] = /^([+-]?)(.*)$/s.exec(text) ?? [];
-  if (body === '0') {
-    return 0;
-  }
-  if (body === '') {
-    return undefined;
-  }
-  const term = /([0-9]{0,40})(?:\.([0-9]{0,40}))?([a-zµμ]+)/y;
-  let nanoseconds = 0n;
-  while (term.lastIndex < body.length) {
-    const match = term.exec(body);
-    if (match === null) {
-      return undefined;
-    }
-    const [, whole = '', fraction = '', unit = ''] = match;
-    const scale = nanosecondsPer[unit];
-    if (scale === undefined || whole + fraction === '') {
-      return undefined;
-    }
-    nanoseconds += BigInt(whole) * scale + (BigInt(fraction) * scale) / 10n ** BigInt(fraction.length);
-  }
-  if (nanoseconds > largestInt64) {
-    return undefined;
-  }
-  const milliseconds = Number(nanoseconds) / 1e6;
-  return sign === '-' && milliseconds !== 0 ? -milliseconds : milliseconds;
-}
-
 function notNegative(value: number | undefined): number | undefined {
   return value === undefined || value < 0 ? undefined : value;
 }
@@ -108,8 +68,8 @@ export const duration: ValueKind<number> = {
   placeholder: 'duration',
   want: 'a duration such as 300ms, 30s, 1h30m, or 0',
   refusal: parseError,
-  fromCommandLine: durationMs,
-  fromFile: (text) => notNegative(durationMs(text)),
+  fromCommandLine: parseDuration,
+  fromFile: (text) => notNegative(parseDuration(text)),
 };
 
 export const string: ValueKind<string> = {

@@ -2,7 +2,6 @@
  * The settings in force: explicit flag, then `holdfast.conf`, then `claustrum.conf`, then the default, key by key
  * (spec modes.md §3 "Precedence").
  */
-import { join } from 'node:path';
 import type { Profile } from '../wire/profile.ts';
 import type { ConfigurationFile } from './configuration-file.ts';
 import type { ConfigurationFileName } from './configuration-file-names.ts';
@@ -27,7 +26,7 @@ export interface SettingsWarning {
 
 export interface Settings {
   readonly profile: Profile;
-  /** As given; the default is `<home>/.claude/remote/rpc.sock`, and empty as long as the home folder is not known. */
+  /** As given; empty until {@link withDefaultSocket} where nobody gave one. */
   readonly socketPath: string;
   /** `undefined`: not given. */
   readonly tokenFile: string | undefined;
@@ -120,21 +119,11 @@ export function mergeSettings(given: Partial<OptionValues>, files: readonly Conf
   };
 }
 
-export function defaultSocketPath(home: string): string {
-  return join(home, '.claude', 'remote', 'rpc.sock');
-}
-
-/** Of the versions of the agent CLI (spec install.md §1). */
-export function defaultCliFolder(home: string): string {
-  return join(home, '.claude', 'remote', 'ccd-cli');
-}
-
-/** The same settings with the default socket path filled in, where none was given. */
-export function withHome(settings: Settings, home: string): Settings {
+/** The settings with this socket path, where nobody gave one. */
+export function withDefaultSocket(settings: Settings, socketPath: string): Settings {
   if (settings.effective.socket.source !== 'default') {
     return settings;
   }
-  const socketPath = defaultSocketPath(home);
   return {
     ...settings,
     socketPath,

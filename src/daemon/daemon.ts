@@ -15,16 +15,14 @@ import { RpcLatency } from '../doors/metrics/rpc-latency.ts';
 import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
 import type { WireLog } from '../doors/rpc/wire-log/wire-log.ts';
 import { lookUpShellPath } from '../engine/local/shell-path.ts';
-import { logName } from '../modes/launch.ts';
 import type { ModeContext } from '../modes/mode.ts';
 import { capLog } from '../run-directory/capped-log.ts';
+import { logFileName, tokenFileName } from '../run-directory/names.ts';
 import { Ownership } from '../run-directory/ownership.ts';
 import { type Reachability, watchReachability } from '../run-directory/reachability.ts';
 import { failureLines } from '../run-directory/start-failure.ts';
 import { takeToken } from '../run-directory/token.ts';
 import { createEngine, type Engine } from './engine.ts';
-
-const tokenFileName = 'daemon.token';
 
 /** Serves until something ends it. @returns the exit code */
 export async function runDaemon(context: ModeContext): Promise<number> {
@@ -191,7 +189,7 @@ class Daemon {
     }
     const { paths, runDirectories, host } = this.#platform;
     const write = capLog({
-      path: join(paths.directoryOf(settings.socketPath), logName),
+      path: join(paths.directoryOf(settings.socketPath), logFileName),
       maxBytes: settings.logMaxBytes,
       runDirectories,
       host,

@@ -1,5 +1,6 @@
 /** `plugins.prune`: removes unpacked plug-ins that nobody uses any more (spec files.md §8). */
 import type { Platform } from '../../platform/platform.ts';
+import { socketName } from '../../platform/published-names.ts';
 import type { ResultObject } from '../wire/json.ts';
 import { exclusivelyAt } from './destination-lock.ts';
 import { findSibling } from './plugin-siblings.ts';
@@ -133,7 +134,7 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
 function installOf({ platform: { paths }, settings }: PluginServices): { folder: string; id: string } | undefined {
   const parts = paths.clean(settings.socketPath).split(paths.separator);
   const [run, id, name] = parts.slice(-3);
-  if (run !== 'run' || id === undefined || name !== 'rpc.sock') {
+  if (run !== 'run' || id === undefined || name !== socketName) {
     return undefined;
   }
   const above = parts.slice(0, -3).join(paths.separator);

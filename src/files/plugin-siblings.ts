@@ -1,6 +1,7 @@
 /** Whether another install's daemon may be using the shared plugin folders (spec files.md §8 step 7). */
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
+import { pipeFileName, socketName } from '../../platform/published-names.ts';
 import { decodeBytes } from '../wire/utf8.ts';
 import { isMissing } from './stat.ts';
 
@@ -36,10 +37,10 @@ export async function findSibling(
 
   async function look(id: string): Promise<string | undefined> {
     const folder = `${runFolder}${paths.separator}${id}${paths.separator}`;
-    const socketPath = `${folder}rpc.sock`;
+    const socketPath = `${folder}${socketName}`;
     try {
       // Where clients go by a file that names a pipe, there is no socket to look at (spec platform.md §3).
-      if (!((await exists(socketPath)) || (await exists(`${folder}rpc.pipe`)))) {
+      if (!((await exists(socketPath)) || (await exists(`${folder}${pipeFileName}`)))) {
         return undefined;
       }
     } catch (error) {
@@ -48,12 +49,12 @@ export async function findSibling(
     try {
       const socket = await transport.dial(socketPath, { timeoutMs: connectMs });
       socket.destroy();
-      return `run/${id}/rpc.sock answers`;
+      return `run/${id}/${socketName} answers`;
     } catch (error) {
       if (error instanceof SystemCallError && nobody.includes(error.code)) {
         return undefined;
       }
-      return `cannot rule out run/${id}/rpc.sock: ${messageOf(error)}`;
+      return `cannot rule out run/${id}/${socketName}: ${messageOf(error)}`;
     }
   }
 

@@ -3,7 +3,6 @@
 import type { Platform } from '../../platform/platform.ts';
 import { armFailpoints, setFailpointDeath } from '../base/failpoints.ts';
 import { writeWhole } from '../base/standard-output.ts';
-import { defaultCliFolder } from '../config/settings.ts';
 import { cliPathOf } from '../install/cli-path.ts';
 import { factsLine } from '../install/facts.ts';
 import { type InstallOutcome, install } from '../install/install.ts';
@@ -11,6 +10,7 @@ import { probeLibc } from '../install/libc.ts';
 import { installTimings } from '../install/timings.ts';
 import { childEnvironment } from '../install/version-run.ts';
 import { usualDecoder } from '../install/zstd.ts';
+import { defaultCliFolder } from '../run-directory/names.ts';
 import type { Mode, ModeContext } from './mode.ts';
 
 const exitNoHome = 1;

@@ -7,11 +7,10 @@ import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { ownCommand } from '../base/own-process.ts';
 import { daemonChildVariable, readyReport, statusPipeVariable, tokenPipeVariable } from '../base/start-markers.ts';
+import { logFileName } from '../run-directory/names.ts';
 import { remedyLine } from '../run-directory/start-failure.ts';
 import { readTokenDescriptor, TokenError } from '../run-directory/token.ts';
 import type { ModeContext } from './mode.ts';
-
-export const logName = 'remote-server.log';
 
 const pollMs = 20;
 /** How long the status of a child that has closed its pipe is waited for. */
@@ -58,7 +57,7 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
   }
   const predecessor = profile.modes.namesPredecessor && (await accepts(platform, socketPath, predecessorDialMs));
 
-  const logPath = join(directory, logName);
+  const logPath = join(directory, logFileName);
   const opened = platform.runDirectories.openLog(logPath, profile.modes.logRotate);
   const logFd = 'fd' in opened ? opened.fd : undefined;
   let daemon: Detached;

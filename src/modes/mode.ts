@@ -4,10 +4,6 @@ import type { Log } from '../base/log.ts';
 import type { OptionValues } from '../config/options.ts';
 import type { Settings } from '../config/settings.ts';
 
-/** In the order in which they win over each other when several are asked for (spec modes.md §2). */
-export const modeNames = ['version', 'install', 'probe-cli', 'serve', 'bridge', 'stop'] as const;
-export type ModeName = (typeof modeNames)[number];
-
 export interface ModeContext {
   readonly settings: Settings;
   /** The flags that occurred on the command line, with their values. */

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Platform } from '../../platform/platform.ts';
 import { writeWhole } from '../base/standard-output.ts';
+import { tokenFileName } from '../run-directory/names.ts';
 import { type EvictionOptions, takeLock } from '../run-directory/run-lock.ts';
 import type { Mode, ModeContext } from './mode.ts';
 
@@ -30,7 +31,7 @@ export const runStop: Mode = async (context) => {
   const word: StopWord = asked ? 'stopped' : await endUnreachable(platform, context);
   if (word !== 'stopped' && word !== 'survivor') {
     removeWhatever(settings.socketPath);
-    removeWhatever(join(platform.paths.directoryOf(settings.socketPath), 'daemon.token'));
+    removeWhatever(join(platform.paths.directoryOf(settings.socketPath), tokenFileName));
   }
   writeWhole(1, `${word}\n`);
   return 0;

@@ -1,6 +1,7 @@
 /** `holdfast config`: what a start would use, where each value comes from, and every timer there is. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { goDuration } from '../base/durations.ts';
 import { levelNamed } from '../base/log.ts';
 import { printable } from '../base/printable.ts';
 import { timings } from '../base/timings.ts';
@@ -8,10 +9,10 @@ import { version } from '../base/version.ts';
 import { type ConfigurationFile, readConfigurationFiles } from '../config/configuration-file.ts';
 import { parseFlags } from '../config/flags.ts';
 import { type Option, type OptionName, optionNames, options } from '../config/options.ts';
-import { defaultCliFolder, mergeSettings, type Settings, withHome } from '../config/settings.ts';
-import { goDuration } from '../doors/rpc/clients.ts';
+import { mergeSettings, type Settings, withDefaultSocket } from '../config/settings.ts';
 import { installTimings } from '../install/timings.ts';
 import { stopTimings } from '../modes/stop.ts';
+import { defaultCliFolder, defaultSocketPath } from '../run-directory/names.ts';
 import type { Profile } from '../wire/profile.ts';
 import { installTimerTexts, stopTimerTexts, timerTexts } from './timer-texts.ts';
 import type { Run, VerbContext } from './verbs.ts';
@@ -63,7 +64,7 @@ async function showConfiguration(words: readonly string[], json: boolean, contex
   const { host } = await context.platform();
   const merged = mergeSettings(flags.given, files);
   const home = host.home();
-  const settings = home === undefined ? merged : withHome(merged, home);
+  const settings = home === undefined ? merged : withDefaultSocket(merged, defaultSocketPath(home));
   const shown = configurationOf(settings, files, { ...context, home });
   context.print(json ? `${JSON.stringify(shown, null, 2)}\n` : text(shown));
   return 0;

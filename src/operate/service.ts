@@ -12,7 +12,8 @@ import { type CommandResult, runCommand } from '../base/run-command.ts';
 import { readConfigurationFiles } from '../config/configuration-file.ts';
 import { parseFlags } from '../config/flags.ts';
 import type { OptionValues } from '../config/options.ts';
-import { mergeSettings, withHome } from '../config/settings.ts';
+import { mergeSettings, withDefaultSocket } from '../config/settings.ts';
+import { defaultSocketPath, tokenFileName } from '../run-directory/names.ts';
 import { plain, type Run, type VerbContext } from './verbs.ts';
 
 const exitFailed = 1;
@@ -22,7 +23,7 @@ const exitNotRunning = 3;
 const commandMs = 60_000;
 const maxOutputBytes = 65_536;
 const tokenBytes = 32;
-const tokenFileName = 'service.token';
+const ownTokenFileName = 'service.token';
 
 /** What the user did or has, told in one line. */
 class Refusal extends Error {
@@ -118,7 +119,7 @@ function serveFlags(
   ] as const) {
     if (given[name] !== undefined) {
       throw new Refusal(
-        `-${name} is not for a service: it starts the daemon with a token of its own, which is in daemon.token`,
+        `-${name} is not for a service: it starts the daemon with a token of its own, which is in ${tokenFileName}`,
         exitUsage,
       );
     }
@@ -192,13 +193,13 @@ async function start(words: readonly string[], context: VerbContext): Promise<nu
   const { given } = serveFlags(words, platform);
   const home = platform.host.home();
   const merged = mergeSettings(given, readConfigurationFiles(context.executableDirectory));
-  const settings = home === undefined ? merged : withHome(merged, home);
+  const settings = home === undefined ? merged : withDefaultSocket(merged, defaultSocketPath(home));
   const folder = platform.paths.directoryOf(settings.socketPath);
   platform.runDirectories.create(folder);
   const directory = platform.runDirectories.open(folder);
   try {
     const secret = Buffer.from(randomBytes(tokenBytes).toString('hex'));
-    const token = await directory.exclusively(() => directory.publish(tokenFileName, secret));
+    const token = await directory.exclusively(() => directory.publish(ownTokenFileName, secret));
     try {
       const own = ownCommand(['-serve', '-token-file', token.path, ...words], context.environment);
       const { spawnSync } = await import('node:child_process');

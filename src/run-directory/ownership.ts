@@ -11,9 +11,10 @@ import type { Timings } from '../base/timings.ts';
 import type { Settings } from '../config/settings.ts';
 import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
 import type { SessionsOptions } from '../engine/local/sessions.ts';
+import { lockFileName } from './names.ts';
 import { ChildRecords } from './records/child-records.ts';
 import { reapChildren } from './records/reap.ts';
-import { lockName, serveRole, takeLock } from './run-lock.ts';
+import { serveRole, takeLock } from './run-lock.ts';
 
 export interface OwnershipOptions {
   readonly platform: Platform;
@@ -73,7 +74,7 @@ export class Ownership {
     try {
       this.#lock?.write({ pid, role: serveRole, ...(node === undefined ? {} : { node }), ...serving });
     } catch (error) {
-      log.warn('daemon', `serve: WARNING write ${directory.path}/${lockName}: ${platform.paths.reason(error)}`);
+      log.warn('daemon', `serve: WARNING write ${directory.path}/${lockFileName}: ${platform.paths.reason(error)}`);
       // Held without a record it would keep the next start from ending us.
       this.#lock?.letGo();
       this.#lock = undefined;

@@ -3,9 +3,9 @@
 import type { Platform } from '../../platform/platform.ts';
 import type { RunDirectory } from '../../platform/run-directories.ts';
 import type { Listener } from '../../platform/transport.ts';
+import { goDurationInSeconds } from '../base/durations.ts';
 import type { Log } from '../base/log.ts';
 import type { Timings } from '../base/timings.ts';
-import { goDuration } from '../doors/rpc/clients.ts';
 
 export interface ReachabilityOptions {
   readonly platform: Platform;
@@ -101,7 +101,7 @@ function startSelfProbe(options: ReachabilityOptions): () => void {
       lostAt = now;
       log.warn(
         'Server',
-        `socket path ${socketPath} no longer leads to this daemon; shutting down if that holds for ${goDuration(timings.orphanGraceMs)} with nobody connected`,
+        `socket path ${socketPath} no longer leads to this daemon; shutting down if that holds for ${goDurationInSeconds(timings.orphanGraceMs)} with nobody connected`,
       );
       return;
     }
@@ -120,7 +120,7 @@ function startSelfProbe(options: ReachabilityOptions): () => void {
     }
     log.warn(
       'Server',
-      `orphaned for ${goDuration(performance.now() - lostAt)} (socket path gone or re-bound, 2 self-probes failed, no connections); shutting down and killing ${options.sessionCount()} child process(es)`,
+      `orphaned for ${goDurationInSeconds(performance.now() - lostAt)} (socket path gone or re-bound, 2 self-probes failed, no connections); shutting down and killing ${options.sessionCount()} child process(es)`,
     );
     options.end();
   }

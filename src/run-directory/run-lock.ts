@@ -10,9 +10,8 @@ import type { ProcessIdentity } from '../../platform/processes.ts';
 import type { RunDirectory } from '../../platform/run-directories.ts';
 import type { Log } from '../base/log.ts';
 import { parseFlags } from '../config/flags.ts';
-import { defaultSocketPath } from '../config/settings.ts';
+import { defaultSocketPath, lockFileName } from './names.ts';
 
-export const lockName = 'daemon.lock';
 /** The role a daemon writes into its record. */
 export const serveRole = 'serve';
 
@@ -70,7 +69,7 @@ export async function takeLock(options: EvictionOptions): Promise<Eviction> {
 /** A held lock whose record is not there yet is looked at again. */
 async function attemptWithRecord(options: EvictionOptions): Promise<LockAttempt> {
   for (let waited = 0; ; waited += retryMs) {
-    const attempt = options.directory.tryLock(lockName, { create: options.create });
+    const attempt = options.directory.tryLock(lockFileName, { create: options.create });
     if (attempt.state !== 'held' || attempt.record !== undefined || waited >= recordWaitMs) {
       return attempt;
     }
@@ -87,7 +86,7 @@ async function endHolder(
   const leaveAlone = (reason: string): 'survivor' => {
     tell(
       options,
-      `${asker}: WARNING ${directory.path}/${lockName} is held by a live process we will not signal (${reason}); leaving it alone`,
+      `${asker}: WARNING ${directory.path}/${lockFileName} is held by a live process we will not signal (${reason}); leaving it alone`,
     );
     tell(options, `${asker}: previous owner of ${directory.path}: survivor`);
     return 'survivor';
@@ -162,7 +161,7 @@ async function waitForRelease(
 ): Promise<'released' | 'held' | 'changed'> {
   for (let waited = 0; waited < limitMs; waited += retryMs) {
     await delay(retryMs);
-    const attempt = options.directory.tryLock(lockName, { create: options.create });
+    const attempt = options.directory.tryLock(lockFileName, { create: options.create });
     if (attempt.state === 'taken') {
       attempt.lock.letGo();
       return 'released';

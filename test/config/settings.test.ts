@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readConfigurationFiles } from '../../src/config/configuration-file.ts';
 import type { OptionValues } from '../../src/config/options.ts';
-import { mergeSettings, type Settings, withHome } from '../../src/config/settings.ts';
+import { mergeSettings, type Settings, withDefaultSocket } from '../../src/config/settings.ts';
+import { defaultSocketPath } from '../../src/run-directory/names.ts';
 import { defaultProfile, profileNamed } from '../../src/wire/profiles.ts';
 
 let directory: string;
@@ -56,11 +57,11 @@ describe('without flags and files', () => {
   });
 
   test('the socket lies below the home folder, and one that is given stays as it is', () => {
-    const found = withHome(settings({}), '/home/u');
+    const found = withDefaultSocket(settings({}), defaultSocketPath('/home/u'));
     expect(found.socketPath).toBe('/home/u/.claude/remote/rpc.sock');
     expect(found.effective.socket).toEqual({ value: '/home/u/.claude/remote/rpc.sock', source: 'default' });
-    expect(withHome(settings({}, { socket: 's' }), '/home/u').socketPath).toBe('s');
-    expect(withHome(settings({}, { socket: '' }), '/home/u').socketPath).toBe('');
+    expect(withDefaultSocket(settings({}, { socket: 's' }), defaultSocketPath('/home/u')).socketPath).toBe('s');
+    expect(withDefaultSocket(settings({}, { socket: '' }), defaultSocketPath('/home/u')).socketPath).toBe('');
   });
 });
 

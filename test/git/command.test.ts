@@ -1,7 +1,6 @@
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
 import { type CommandRequest, runCommand } from '../../src/base/run-command.ts';
-import { goDuration } from '../../src/git/worktree/duration.ts';
 import { platform } from './support.ts';
 
 function shell(script: string, more: Partial<CommandRequest> = {}) {
@@ -68,18 +67,4 @@ test('a descendant that holds the output is waited for, or for so long only', as
   const cut = await shell('sleep 1000 & echo early', { outputGraceMs: 200 });
   expect(cut.stdout.toString()).toBe('early\n');
   expect(cut.failure).toBeUndefined();
-});
-
-test.each([
-  [0, '0s'],
-  [0.1, '100µs'],
-  [300, '300ms'],
-  [1_000, '1s'],
-  [1_500, '1.5s'],
-  [60_000, '1m0s'],
-  [90_500, '1m30.5s'],
-  [3_600_000, '1h0m0s'],
-  [86_461_001, '24h1m1.001s'],
-])('%d ms read %s', (ms, text) => {
-  expect(goDuration(ms)).toBe(text);
 });

@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { goDuration } from '../../src/doors/rpc/clients.ts';
 import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
@@ -202,12 +201,6 @@ describe('an idle connection', () => {
     await another.untilClosed();
     clearInterval(sending);
     expect([receiver.ended, sender.ended]).toEqual([false, false]);
-  });
-
-  test('is named with Go’s words for five minutes', () => {
-    expect(goDuration(300_000)).toBe('5m0s');
-    expect(goDuration(660_000)).toBe('11m0s');
-    expect(goDuration(3_600_000)).toBe('1h0m0s');
   });
 });
 

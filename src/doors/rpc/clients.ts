@@ -1,6 +1,7 @@
 /** The open connections of the daemon: accepting, counting, closing them when idle or at the end. */
 import type { Socket } from 'node:net';
 import type { Counters } from '../../base/counters.ts';
+import { goDuration } from '../../base/durations.ts';
 import type { Log } from '../../base/log.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
 import type { WireLog } from './wire-log/wire-log.ts';
@@ -82,14 +83,4 @@ export class Clients {
 interface Activity {
   bytesMoved: number;
   since: number;
-}
-
-/** A duration as Go prints it, for whole seconds: `5m0s`, `1h0m0s`, `30s`. */
-export function goDuration(milliseconds: number): string {
-  const seconds = Math.round(milliseconds / 1000);
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-  if (h > 0) {
-    return `${h}h${m}m${s}s`;
-  }
-  return m > 0 ? `${m}m${s}s` : `${s}s`;
 }

@@ -8,11 +8,11 @@
 import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { goDuration } from '../../base/durations.ts';
 import { isLocked } from '../query/worktree-entries.ts';
 import { entryAt } from '../run/control-files.ts';
 import { combinedText, lineOf } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
-import { goDuration } from './duration.ts';
 import { refusing, WorktreeFailure } from './failures.ts';
 import { commonDirectoryOf, registrationOf } from './registration.ts';
 

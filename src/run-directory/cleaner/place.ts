@@ -6,9 +6,7 @@ import { realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { goQuote } from '../../../platform/go-quote.ts';
 import type { Paths } from '../../../platform/paths.ts';
-
-/** Name of the socket in every run directory of the layout. */
-export const socketName = 'rpc.sock';
+import { cliFolderName, socketName } from '../names.ts';
 
 /** Folders of one root, links resolved. */
 export interface Place {
@@ -52,7 +50,7 @@ export function findPlace({ paths, socketPath, executable }: PlaceOptions): Plac
     root,
     runFolder: join(root, 'run'),
     ownRunDirectory,
-    cliFolder: join(root, 'ccd-cli'),
+    cliFolder: join(root, cliFolderName),
     deployments: join(root, 'srv'),
   };
   return isExecutableOf(place, resolved(executable) ?? executable)

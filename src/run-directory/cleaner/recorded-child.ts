@@ -1,5 +1,6 @@
 /** Children that a dead daemon has left: the next daemon of their run directory ends them, and needs their records for it. */
-import { maxRecordBytes, parseRecord, recordFolderName } from '../records/record.ts';
+import { recordFolderName } from '../names.ts';
+import { maxRecordBytes, parseRecord } from '../records/record.ts';
 import type { PassOptions } from './pass-options.ts';
 
 /** @returns why the run directory is still needed for a child on record; `undefined`: it is not */

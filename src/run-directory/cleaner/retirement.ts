@@ -6,9 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { HeldRunDirectory } from '../../../platform/host-cleaning.ts';
 import type { ProcessIdentity } from '../../../platform/processes.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
+import { socketName } from '../names.ts';
 import { readDaemonWords } from '../run-lock.ts';
 import { inTurns, type PassOptions, tellCap } from './pass-options.ts';
-import { isDeployed, resolved, socketName } from './place.ts';
+import { isDeployed, resolved } from './place.ts';
 
 /** Daemons asked to end in one pass. */
 const mostDaemons = 8;

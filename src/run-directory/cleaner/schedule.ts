@@ -5,9 +5,9 @@
 import { join } from 'node:path';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Counters } from '../../base/counters.ts';
+import { goDurationInSeconds } from '../../base/durations.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
-import { goDuration } from '../../doors/rpc/clients.ts';
 import { findPlace } from './place.ts';
 
 export interface HostCleanerOptions {
@@ -43,7 +43,7 @@ export function startHostCleaner(options: HostCleanerOptions): void {
       timer = setTimeout(clean, timings.hostCleanEveryMs).unref();
     }
   };
-  const [first, every] = [goDuration(timings.hostCleanFirstMs), goDuration(timings.hostCleanEveryMs)];
+  const [first, every] = [goDurationInSeconds(timings.hostCleanFirstMs), goDurationInSeconds(timings.hostCleanEveryMs)];
   log.info('hostclean', `on under ${place.root}: first pass in ${first}, then one every ${every}`);
   let timer = setTimeout(clean, timings.hostCleanFirstMs).unref();
   signal.addEventListener('abort', () => clearTimeout(timer), { once: true });

@@ -5,9 +5,8 @@
 import { join } from 'node:path';
 import type { HeldRunDirectory } from '../../../platform/host-cleaning.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
-import { lockName } from '../run-lock.ts';
+import { lockFileName, logFileName, olderLogFileName, recordFolderName, socketName, tokenFileName } from '../names.ts';
 import { leaveAlone, type PassOptions } from './pass-options.ts';
-import { socketName } from './place.ts';
 import { recordedChild } from './recorded-child.ts';
 import { Retirement } from './retirement.ts';
 
@@ -15,14 +14,7 @@ import { Retirement } from './retirement.ts';
 const removing = /\.removing-\d+-[0-9a-z]+$/;
 
 /** One of these is in every folder in which a daemon has been. */
-const traces = new Set([
-  'remote-server.log',
-  'remote-server.log.old',
-  lockName,
-  'daemon.token',
-  socketName,
-  'children',
-]);
+const traces = new Set([logFileName, olderLogFileName, lockFileName, tokenFileName, socketName, recordFolderName]);
 
 export interface Removals {
   readonly removed: number;
@@ -125,7 +117,7 @@ class Candidate {
   async #remove(isLeftover: boolean, changedMs: number | undefined): Promise<Outcome> {
     const { log, counters, timings, signal } = this.#options;
     const held = this.#held;
-    const lockRefusal = held.claim(lockName);
+    const lockRefusal = held.claim(lockFileName);
     if (lockRefusal !== undefined) {
       return { because: lockRefusal };
     }
@@ -156,7 +148,7 @@ class Candidate {
   }
 
   #lockRefusal(): string | undefined {
-    const refusal = this.#held.claim(lockName);
+    const refusal = this.#held.claim(lockFileName);
     this.#held.letGo();
     return refusal;
   }

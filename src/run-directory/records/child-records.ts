@@ -5,7 +5,8 @@ import type { Paths } from '../../../platform/paths.ts';
 import type { Child, Processes } from '../../../platform/processes.ts';
 import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
-import { encodeRecord, recordFolderName, recordName } from './record.ts';
+import { recordFolderName } from '../names.ts';
+import { encodeRecord, recordName } from './record.ts';
 
 export interface ChildRecordsOptions {
   readonly markers: ChildMarkers;

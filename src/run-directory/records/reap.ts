@@ -16,8 +16,9 @@ import type { Processes } from '../../../platform/processes.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
+import { recordFolderName } from '../names.ts';
 import { type End, endGroup } from './end-group.ts';
-import { type ChildRecord, maxRecordBytes, parseRecord, recordFolderName } from './record.ts';
+import { type ChildRecord, maxRecordBytes, parseRecord } from './record.ts';
 
 /** Looked at in one start, and ended in one start; the rest waits for the next one. */
 const maxRecords = 128;

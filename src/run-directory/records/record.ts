@@ -1,7 +1,5 @@
 /** The record of one child, `children/<pid>.json` in the run directory (spec platform.md §2 "Child markers, records, reap"). */
 
-/** Folder of the records, in the run directory. */
-export const recordFolderName = 'children';
 /** A larger file is no record. */
 export const maxRecordBytes = 4096;
 

@@ -1,0 +1,6 @@
+/** The names under which a daemon can be found in its run directory, and in those of others (spec platform.md §3). */
+
+/** The socket in every run directory of the usual layout; a user may name another one with `-socket`. */
+export const socketName = 'rpc.sock';
+/** On Windows: the file beside the socket path that holds the name of the pipe, verbatim and without a newline. */
+export const pipeFileName = 'rpc.pipe';
