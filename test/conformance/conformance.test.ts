@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { program } from '../support/holdfast.ts';
+import { sayWhySkipped } from '../support/needs.ts';
 
 const folder = import.meta.dirname;
 const jobs = 2;
@@ -22,12 +23,12 @@ const python = ['python3', 'python3.14', 'python3.13', 'python3.12', 'python3.11
   (name) => spawnSync(name, ['-c', 'import sys; sys.exit(sys.version_info < (3, 11))']).status === 0,
 );
 const missing =
-  'the wire conformance cases need python3 >= 3.11 on PATH: "apt-get install python3" (Debian 12 and later), ' +
+  'python3 >= 3.11 on PATH: "apt-get install python3" (Debian 12 and later), ' +
   '"dnf install python3.12", "brew install python" or https://www.python.org/downloads/';
 // On a developer's machine the other tests still run; a CI run without these cases has shown nothing.
 const skipped = python === undefined && process.env.CI !== 'true';
 if (skipped) {
-  console.warn(`SKIPPED: ${missing}`);
+  sayWhySkipped('every case of the wire conformance', missing);
 }
 
 describe.each(['S', 'N'] as const)('a client of generation %s gets the bytes of the contract', (generation) => {

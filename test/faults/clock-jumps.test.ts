@@ -8,9 +8,9 @@ import { expect } from 'vitest';
 import { type Client, connect } from '../support/client.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
+import * as needs from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
 import { byLength, limitMs } from './support/length.ts';
-import * as needs from './support/needs.ts';
 import { untilIdle } from './support/processor-time.ts';
 import { WatchedRun } from './support/watched-run.ts';
 

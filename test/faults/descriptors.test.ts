@@ -5,10 +5,10 @@ import { expect } from 'vitest';
 import { type Client, connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
+import * as needs from '../support/needs.ts';
 import { openDescriptors } from '../support/processes.ts';
 import { expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { full, limitMs } from './support/length.ts';
-import * as needs from './support/needs.ts';
 import { Injection } from './support/strace.ts';
 import { WatchedRun } from './support/watched-run.ts';
 
@@ -91,7 +91,7 @@ const calls: readonly (readonly [call: string, error: string])[] = full
     ];
 
 for (const [call, error] of calls) {
-  needs.testNeeding(needs.linux, needs.root, needs.installed('strace', 'strace'))(
+  needs.testNeeding(needs.linux, needs.root, needs.tracing())(
     `${error} at the n-th ${call}, for every n: an error or a success, never a hang, a leak or an end`,
     { timeout: limitMs(60) },
     async () => {

@@ -2,15 +2,15 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { asUser, otherUsers } from '../support/as-user.ts';
 import { type Client, connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
+import * as needs from '../support/needs.ts';
 import { openDescriptors } from '../support/processes.ts';
 import { patienceMs, waitUntil } from '../support/wait.ts';
-import { asUser } from './support/as-user.ts';
 import { expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { byLength, limitMs } from './support/length.ts';
-import * as needs from './support/needs.ts';
 
 /** src/doors/rpc/connection.ts */
 const mostCalls = 4096;
@@ -116,7 +116,7 @@ test('a huge folder is listed while others are answered', { timeout: limitMs(60)
   expect((await listing).entries).toHaveLength(entries);
 });
 
-needs.testNeeding(needs.linux, needs.root, needs.installed('prlimit', 'util-linux'))(
+needs.testNeeding(needs.linux, otherUsers(), needs.installed('prlimit', 'util-linux'))(
   'a child that forks without end hits its user’s limit, the daemon serves on, and one kill ends all of them',
   { timeout: limitMs(60) },
   async () => {

@@ -2,12 +2,12 @@
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { asUser, otherUsers } from '../support/as-user.ts';
 import { type Client, connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
-import { asUser } from './support/as-user.ts';
+import * as needs from '../support/needs.ts';
 import { expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { byLength, limitMs } from './support/length.ts';
-import * as needs from './support/needs.ts';
 
 const times = byLength(1_000, 10_000);
 
@@ -64,7 +64,7 @@ test('each way in which exec can fail has the text of the system, and a thousand
   await client.untilOutput('works', 'fine');
 });
 
-needs.testNeeding(needs.linux, needs.root)(
+needs.testNeeding(needs.linux, needs.privateMounts())(
   'a program on a file system mounted noexec is refused with the text of the system',
   {},
   async () => {
@@ -88,7 +88,7 @@ needs.testNeeding(needs.linux, needs.root)(
   },
 );
 
-needs.testNeeding(needs.linux, needs.root, needs.installed('setpriv', 'util-linux'))(
+needs.testNeeding(needs.linux, otherUsers())(
   'where no process can be made any more a spawn says so, running sessions go on, and it works again afterwards',
   { timeout: limitMs(60) },
   async () => {

@@ -6,11 +6,11 @@ import { describe, expect } from 'vitest';
 import { connect, type Endpoint } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
+import * as needs from '../support/needs.ts';
 import { limitMs } from './support/length.ts';
-import * as needs from './support/needs.ts';
 import { WatchedRun } from './support/watched-run.ts';
 
-const test = needs.testNeeding(needs.linux, needs.root);
+const test = needs.testNeeding(needs.linux, needs.privateMounts());
 
 /** A run directory on a disk of its own, 64 KiB large; more words come before the program. */
 function onSmallDisk(prepare = 'true'): string[] {

@@ -9,8 +9,8 @@ import fc from 'fast-check';
 import { describe, expect } from 'vitest';
 import { type Client, connect } from '../support/client.ts';
 import type { TestDaemon } from '../support/daemon.ts';
+import * as needs from '../support/needs.ts';
 import { byLength, limitMs } from './support/length.ts';
-import * as needs from './support/needs.ts';
 import { startHarmlessDaemon } from './support/read-only-world.ts';
 
 const batches = byLength(400, 20_000);
@@ -39,7 +39,7 @@ const methods = [
   'plugins.prune',
 ];
 
-const test = needs.testNeeding(needs.linux, needs.root);
+const test = needs.testNeeding(needs.linux, needs.privateMounts());
 
 describe.each(['S', 'current'] as const)('profile %s', (profile) => {
   test('no batch of random and mutated lines ends the daemon, and a ping after it is always answered', {

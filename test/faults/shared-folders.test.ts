@@ -14,10 +14,11 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
+import { becoming, otherUsers } from '../support/as-user.ts';
 import { connect } from '../support/client.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
+import { root, testNeeding } from '../support/needs.ts';
 import { byLength, limitMs } from './support/length.ts';
-import { installed, root, testNeeding } from './support/needs.ts';
 
 const stranger = 61_019;
 const nobody = 65_534;
@@ -54,7 +55,7 @@ function serveIn(daemon: TestDaemon, folder: string): Promise<{ code: number | n
   return daemon.run(['-serve', '-socket', join(folder, 'rpc.sock'), '-token-file', '/none/token']);
 }
 
-testNeeding(root, installed('setpriv', 'util-linux'))(
+testNeeding(otherUsers())(
   'a folder whose group may swap what is in it is refused by name, however fast they swap',
   { timeout: limitMs(60) },
   async () => {
@@ -74,10 +75,8 @@ testNeeding(root, installed('setpriv', 'util-linux'))(
     });
 
     const script = fileURLToPath(new URL('../fixtures/swap-for-link.ts', import.meta.url));
-    const user = [`--reuid=${stranger}`, `--regid=${stranger}`, '--clear-groups'];
-    // So that the script is found wherever the clone lies.
-    const reading = ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
-    const racer = spawn('setpriv', [...user, ...reading, process.execPath, script, runDir, victim], {
+    const [setpriv = '', ...words] = [...becoming(stranger), process.execPath, script, runDir, victim];
+    const racer = spawn(setpriv, words, {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     try {

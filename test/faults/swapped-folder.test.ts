@@ -15,8 +15,8 @@ import {
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { prepareDaemon } from '../support/daemon.ts';
+import { installed, root, testNeeding } from '../support/needs.ts';
 import { byLength, limitMs } from './support/length.ts';
-import { installed, root, testNeeding } from './support/needs.ts';
 
 const stranger = 61_018;
 const starts = byLength(12, 200);

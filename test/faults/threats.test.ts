@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
-import { installed, root, testNeeding } from './support/needs.ts';
+import { installed, root, testNeeding } from '../support/needs.ts';
 
 const stranger = 61_017;
 

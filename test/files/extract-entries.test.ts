@@ -1,9 +1,10 @@
 /** Entries, formats and failure texts of files.extract_tar (spec files.md §7.2, §7.3). */
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { constants, deflateRawSync, gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
+import { mounts, testNeeding } from '../support/needs.ts';
 import { directory, endOfArchive, entry, gnuLongName, pax, targz, tarOf, withChecksum } from './archive.ts';
 import { type CallOptions, extract, scratchFolder, treeOf } from './support.ts';
 
@@ -405,17 +406,11 @@ test('the size limit counts the content of all files and deletes the one that we
   }
 });
 
-test('a full disk says which file could not be written', async (context) => {
+testNeeding(mounts())('a full disk says which file could not be written', {}, async () => {
   const folder = scratchFolder();
   const disk = join(folder, 'disk');
   mkdirSync(disk);
-  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'none', disk]).status !== 0) {
-    if (process.env.CI === 'true') {
-      throw new Error('mount needs root: run the suite as root in CI');
-    }
-    console.warn('not shown: a full disk; mount needs root');
-    context.skip();
-  }
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'none', disk]);
   try {
     const archivePath = join(folder, 'arc.tgz');
     for (const profile of profiles) {

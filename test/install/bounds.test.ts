@@ -4,8 +4,8 @@
  */
 import { createServer } from 'node:net';
 import { describe, expect } from 'vitest';
-import { faketime, faketimeLibrary, testNeeding } from '../faults/support/needs.ts';
 import { cleanEnvironment, runHoldfast } from '../support/holdfast.ts';
+import { faketime, faketimeLibrary, testNeeding } from '../support/needs.ts';
 import { listen, serveTcp } from './servers.ts';
 import { expectHangingEnded, goodCli, hangingCli, unresponsive, Workshop } from './support.ts';
 

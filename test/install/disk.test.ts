@@ -4,15 +4,16 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSyn
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { passMatrix } from '../faults/support/matrix.ts';
-import { installed, root, testNeeding } from '../faults/support/needs.ts';
 import { runProgram } from '../modes/run-program.ts';
+import { becoming, otherUsers } from '../support/as-user.ts';
 import { cleanEnvironment, program } from '../support/holdfast.ts';
+import { privateMounts, testNeeding, tracing } from '../support/needs.ts';
 import { frameOfRuns } from './archives.ts';
 import { serveHttp } from './servers.ts';
 import { goodCli, type InstallRun, pack, profiles, readRun, sha256, Workshop } from './support.ts';
 
-const testOnDisk = testNeeding(root);
-const testCalls = testNeeding(installed('strace', 'strace'));
+const testOnDisk = testNeeding(privateMounts());
+const testCalls = testNeeding(tracing());
 /** Packs badly. */
 const bigCli = `${goodCli}# ${randomBytes(1_100_000).toString('base64')}\n`;
 
@@ -120,7 +121,7 @@ describe.each(profiles)('profile %s', (profile) => {
     expect(left).toEqual(['1.2.3']);
   });
 
-  testOnDisk('a folder of somebody else is named', {}, async () => {
+  testNeeding(otherUsers())('a folder of somebody else is named', {}, async () => {
     const shop = new Workshop();
     const nobody = 65_534;
     chmodSync(shop.home, 0o755);
@@ -131,8 +132,8 @@ describe.each(profiles)('profile %s', (profile) => {
     writeFileSync(blob, pack(goodCli));
     const asNobody = async (folder: string) => {
       const words = ['-install', '-wire-profile', profile, '-cli-dir', folder, ...wanted, '-cli-zst', blob];
-      const through = [`--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', program, ...words];
-      return readRun(await runProgram('setpriv', through, { env: cleanEnvironment(home) }));
+      const [setpriv = '', ...through] = [...becoming(nobody), program, ...words];
+      return readRun(await runProgram(setpriv, through, { env: cleanEnvironment(home) }));
     };
     mkdirSync(shop.folder, { mode: 0o755 });
     expect((await asNobody(shop.folder)).facts.cliError).toMatch(

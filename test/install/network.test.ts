@@ -5,9 +5,9 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { proxyFor } from '../../src/install/proxy.ts';
-import { installed, testNeeding } from '../faults/support/needs.ts';
 import { runProgram } from '../modes/run-program.ts';
 import { cleanEnvironment, program } from '../support/holdfast.ts';
+import { testNeeding, tracing } from '../support/needs.ts';
 import { createAuthority, listen, serveHttp, serveHttps, serveTcp, startProxy } from './servers.ts';
 import { goodCli, pack, readRun, sha256, Workshop } from './support.ts';
 
@@ -211,22 +211,18 @@ describe('which proxy', () => {
   });
 });
 
-testNeeding(installed('strace', 'strace'))(
-  'an install from a local file, and a CLI that is there, ask nobody anything',
-  {},
-  async () => {
-    const shop = new Workshop();
-    const log = join(shop.home, 'trace');
-    const asked = async (words: readonly string[]) => {
-      const install = [program, '-install', '-cli-dir', shop.folder, '-cli-version', '1.2.3', ...words];
-      const trace = ['-f', '-qq', '-e', 'trace=%network', '-o', log, ...install];
-      const { facts } = readRun(await runProgram('strace', trace, { env: cleanEnvironment(shop.home) }));
-      // Socket pairs inside the process are no question to anybody.
-      const calls = readFileSync(log, 'utf8').match(/^.*\b(connect|sendto|sendmsg|socket\(AF_INET).*$/gm);
-      return { error: facts.cliError, calls };
-    };
-    expect((await asked(['-cli-url', 'http://127.0.0.1:1/'])).calls).not.toBeNull();
-    expect(await asked(['-cli-zst', shop.blob()])).toEqual({ error: undefined, calls: null });
-    expect(await asked([])).toEqual({ error: undefined, calls: null });
-  },
-);
+testNeeding(tracing())('an install from a local file, and a CLI that is there, ask nobody anything', {}, async () => {
+  const shop = new Workshop();
+  const log = join(shop.home, 'trace');
+  const asked = async (words: readonly string[]) => {
+    const install = [program, '-install', '-cli-dir', shop.folder, '-cli-version', '1.2.3', ...words];
+    const trace = ['-f', '-qq', '-e', 'trace=%network', '-o', log, ...install];
+    const { facts } = readRun(await runProgram('strace', trace, { env: cleanEnvironment(shop.home) }));
+    // Socket pairs inside the process are no question to anybody.
+    const calls = readFileSync(log, 'utf8').match(/^.*\b(connect|sendto|sendmsg|socket\(AF_INET).*$/gm);
+    return { error: facts.cliError, calls };
+  };
+  expect((await asked(['-cli-url', 'http://127.0.0.1:1/'])).calls).not.toBeNull();
+  expect(await asked(['-cli-zst', shop.blob()])).toEqual({ error: undefined, calls: null });
+  expect(await asked([])).toEqual({ error: undefined, calls: null });
+});

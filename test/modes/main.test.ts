@@ -17,8 +17,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { heldVariables, ownCommand, restoreHeldVariables, takeProgramName } from '../../src/base/own-process.ts';
 import { version } from '../../src/base/version.ts';
-import { testNeeding, root as userRoot } from '../faults/support/needs.ts';
 import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
+import { testNeeding, root as userRoot } from '../support/needs.ts';
 import { runProgram } from './run-program.ts';
 
 const root = join(import.meta.dirname, '..', '..');

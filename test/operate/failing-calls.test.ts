@@ -16,10 +16,10 @@ import {
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { passMatrix } from '../faults/support/matrix.ts';
-import { installed, linux, testNeeding } from '../faults/support/needs.ts';
 import { temporaryFolder } from '../platform/machine.ts';
+import { linux, testNeeding, tracing } from '../support/needs.ts';
 
-const testCalls = testNeeding(linux, installed('strace', 'strace'));
+const testCalls = testNeeding(linux, tracing());
 const script = join(import.meta.dirname, 'fixtures', 'write-state.ts');
 
 const words: Record<string, string> = {

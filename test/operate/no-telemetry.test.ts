@@ -7,7 +7,6 @@ import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSyn
 import { get } from 'node:http';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { installed, linux, testNeeding } from '../faults/support/needs.ts';
 import { serveHttp } from '../install/servers.ts';
 import { goodCli, pack, sha256 } from '../install/support.ts';
 import { runProgram } from '../modes/run-program.ts';
@@ -15,9 +14,10 @@ import { temporaryFolder } from '../platform/machine.ts';
 import { type Client, connect } from '../support/client.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { program } from '../support/holdfast.ts';
+import { installed, linux, testNeeding, tracing } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
 
-const testTraced = testNeeding(linux, installed('strace', 'strace'), installed('git', 'git'));
+const testTraced = testNeeding(linux, tracing(), installed('git', 'git'));
 
 const watched = 'connect,sendto,sendmsg,sendmmsg,bind';
 

@@ -20,6 +20,7 @@ import { runVerb } from '../../src/operate/verbs.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { connect } from '../support/client.ts';
 import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
+import { installed, linux, sayWhySkipped, testNeeding } from '../support/needs.ts';
 import { findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 
@@ -39,7 +40,10 @@ function account(answers = ':') {
   return { folder, home, bin, env, unit, run, calls: () => readFileSync(calls, 'utf8').trim().split('\n') };
 }
 
-const onLinux = test.skipIf(process.platform !== 'linux');
+const onLinux = test.skipIf(linux !== undefined);
+if (linux !== undefined) {
+  sayWhySkipped('systemd units', linux.what);
+}
 
 onLinux('install writes the unit, owner-only, and has the manager enable and start it', async () => {
   const { run, unit, calls } = account();
@@ -164,13 +168,9 @@ onLinux.each([
   expect(readdirSync(home)).toEqual([]);
 });
 
-const analyze = spawnSync('systemd-analyze', ['--version']).status === 0;
-if (!analyze) {
-  console.warn('SKIPPED: reading units back needs systemd-analyze: the package systemd');
-}
-
-test.skipIf(!analyze && process.env.CI !== 'true')(
+testNeeding(linux, installed('systemd-analyze', 'systemd'))(
   'systemd finds the program and no fault, whatever the path is made of',
+  {},
   () => {
     const folder = join(temporaryFolder(), 'it is odd %h ü;#&');
     mkdirSync(folder);

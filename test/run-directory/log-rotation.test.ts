@@ -1,5 +1,5 @@
 /** The daemon's log has a limit, and a full disk costs lines, not service (fault 14 of docs/faults.md). */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { mounts, testNeeding } from '../support/needs.ts';
 import { isRunning } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 
@@ -112,13 +113,9 @@ test('a log that cannot be set aside starts over', async () => {
   );
 });
 
-const canMount = process.geteuid?.() === 0 && spawnSync('unshare', ['-m', 'true']).status === 0;
-if (!canMount) {
-  console.warn('SKIPPED: a full disk needs a small file system to mount: run as root');
-}
-
-test.skipIf(!canMount && process.env.CI !== 'true')(
+testNeeding(mounts())(
   'with a full disk sessions go on, lines are counted, and writing resumes with the space',
+  {},
   async () => {
     const daemon = await prepareDaemon({ profile: 'next', flags: ['-metrics-addr', '127.0.0.1:0'] });
     mkdirSync(daemon.runDir, { mode: 0o700 });

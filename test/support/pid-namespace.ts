@@ -1,14 +1,15 @@
 /** Programs of the tests as the only users of a pid namespace, where the next pid can be chosen (`ns_last_pid`). */
 import { spawnSync } from 'node:child_process';
+import { type Need, probe } from './needs.ts';
 
 const own = process.geteuid?.() === 0 ? [] : ['--user', '--map-root-user'];
-const namespace = ['unshare', ...own, '--pid', '--fork', '--mount-proc'];
+const words = [...own, '--pid', '--fork', '--mount-proc'];
 
 /** Whether there can be such a namespace here. */
-export const canChoosePids =
-  spawnSync(namespace[0] as string, [...namespace.slice(1), 'sh', '-c', 'echo 9 > /proc/sys/kernel/ns_last_pid'])
-    .status === 0;
-export const hasStrace = spawnSync('strace', ['-V']).status === 0;
+export function chosenPids(): Need {
+  const choose = ['sh', '-c', 'echo 9 > /proc/sys/kernel/ns_last_pid'];
+  return probe('a pid namespace in which pids can be chosen', ['unshare', ...words, ...choose]);
+}
 
 /** Words before a program that make the kernel look like one without pidfd. */
 export const withoutPidfd = [
@@ -21,8 +22,7 @@ export const withoutPidfd = [
  * @param through words before the runtime
  */
 export function runInPidNamespace(script: string, args: readonly string[], through: readonly string[] = []) {
-  const words = [...through, process.execPath, script, ...args];
-  const [command, ...rest] = [...namespace, 'sh', '-c', '"$@"; exit $?', 'sh', ...words];
-  const result = spawnSync(command as string, rest, { encoding: 'utf8', timeout: 280_000 });
+  const inside = ['sh', '-c', '"$@"; exit $?', 'sh', ...through, process.execPath, script, ...args];
+  const result = spawnSync('unshare', [...words, ...inside], { encoding: 'utf8', timeout: 280_000 });
   return { status: result.status, output: result.stdout, errors: result.stderr.slice(-2000) };
 }

@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { testNeeding } from '../../faults/support/needs.ts';
 import { connect } from '../../support/client.ts';
+import { testNeeding } from '../../support/needs.ts';
 import { directoriesAtOnce, Host, initTakesOrphans, orphan, orphansAtOnce } from './support.ts';
 
 testNeeding(initTakesOrphans)('everything a pass has ended, removed or left alone is counted', {}, async () => {

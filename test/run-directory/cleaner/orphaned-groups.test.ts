@@ -2,9 +2,9 @@
 import { copyFileSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
-import { root, testNeeding } from '../../faults/support/needs.ts';
 import { type Client, connect } from '../../support/client.ts';
 import type { TestDaemon } from '../../support/daemon.ts';
+import { root, testNeeding } from '../../support/needs.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
 import { Host, initTakesOrphans, orphan, orphansAtOnce, programOf, waiting } from './support.ts';

@@ -1,28 +1,19 @@
 /** Fault 11 of docs/faults.md for the host cleaner: another process gets the pid of an orphan before its signal. */
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { canChoosePids, hasStrace, runInPidNamespace, withoutPidfd } from '../../support/pid-namespace.ts';
+import { expect } from 'vitest';
+import { testNeeding, tracing } from '../../support/needs.ts';
+import { chosenPids, runInPidNamespace, withoutPidfd } from '../../support/pid-namespace.ts';
 
 /** Nightly runs ask for more. */
 const rounds = Number(process.env.HOLDFAST_TEST_ROUNDS ?? 10);
 const script = join(import.meta.dirname, 'fixtures', 'recycle-orphans.ts');
-
-const ci = process.env.CI === 'true';
-if (!canChoosePids) {
-  console.warn(
-    'SKIPPED: recycled pids need a pid namespace: run as root, or allow user namespaces, with unshare of the package util-linux',
-  );
-}
-if (!hasStrace) {
-  console.warn('SKIPPED: recycled pids without pidfd need the package strace');
-}
 
 const untouched = {
   status: 0,
   output: `${JSON.stringify({ recycled: rounds, harmed: 0, controlEnded: true })}\n`,
 };
 
-test.skipIf(!canChoosePids && !ci)(
+testNeeding(chosenPids())(
   'whoever has the pid of an orphan now gets no signal, even when it is an orphan itself',
   { timeout: 300_000 },
   () => {
@@ -30,7 +21,7 @@ test.skipIf(!canChoosePids && !ci)(
   },
 );
 
-test.skipIf((!canChoosePids || !hasStrace) && !ci)(
+testNeeding(chosenPids(), tracing())(
   'whoever has it gets no signal where the kernel has no pidfd',
   { timeout: 300_000 },
   () => {

@@ -17,9 +17,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { linux } from '../../faults/support/needs.ts';
 import type { Client } from '../../support/client.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/daemon.ts';
+import { linux, type Need, ofThePlace } from '../../support/needs.ts';
 import { type ProcessFacts, processFacts, signalProcess } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
 
@@ -150,16 +150,14 @@ function factsOf(pid: number): ProcessFacts {
 /** For `testNeeding`: whoever has lost its parent goes to pid 1, and not to a subreaper such as the user's service manager. */
 export const initTakesOrphans = linux ?? takerOfOrphans();
 
-function takerOfOrphans(): string | undefined {
+function takerOfOrphans(): Need {
   const pid = execFileSync('sh', ['-c', 'sleep 1000 >/dev/null 2>&1 & echo $!'], { encoding: 'utf8' });
   const orphaned = factsOf(Number(pid));
   signalProcess(orphaned, 'SIGKILL');
-  if (orphaned.parent === 1) {
-    return undefined;
-  }
-  return (
+  return ofThePlace(
+    orphaned.parent === 1,
     `pid 1 to take in orphans (here pid ${orphaned.parent} does); run the suite outside of a user session, or with ` +
-    '"unshare --pid --fork --mount-proc"'
+      '"unshare --pid --fork --mount-proc"',
   );
 }
 

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { ChildRecord } from '../../../src/run-directory/records/record.ts';
 import { encodeRecord } from '../../../src/run-directory/records/record.ts';
-import { installed, root, testNeeding } from '../../faults/support/needs.ts';
 import { RunningChild } from '../../platform/running-child.ts';
+import { installed, root, testNeeding } from '../../support/needs.ts';
 import { waitUntil } from '../../support/wait.ts';
 import {
   markers,

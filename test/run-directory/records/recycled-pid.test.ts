@@ -1,21 +1,12 @@
 /** Fault 11 of docs/faults.md: an innocent process gets the pid of a recorded child. */
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { canChoosePids, hasStrace, runInPidNamespace, withoutPidfd } from '../../support/pid-namespace.ts';
+import { expect } from 'vitest';
+import { testNeeding, tracing } from '../../support/needs.ts';
+import { chosenPids, runInPidNamespace, withoutPidfd } from '../../support/pid-namespace.ts';
 
 /** Nightly runs ask for ten thousand. */
 const rounds = Number(process.env.HOLDFAST_TEST_ROUNDS ?? 25);
 const script = join(import.meta.dirname, 'fixtures', 'recycle-pids.ts');
-
-const ci = process.env.CI === 'true';
-if (!canChoosePids) {
-  console.warn(
-    'SKIPPED: recycled pids need a pid namespace: run as root, or allow user namespaces, with unshare of the package util-linux',
-  );
-}
-if (!hasStrace) {
-  console.warn('SKIPPED: recycled pids without pidfd need the package strace');
-}
 
 const run = (through: readonly string[]) => runInPidNamespace(script, [String(rounds)], through);
 
@@ -24,15 +15,11 @@ const untouched = {
   output: `${JSON.stringify({ recycled: rounds, harmed: 0, recycledBetween: rounds, harmedBetween: 0, controlEnded: 1 })}\n`,
 };
 
-test.skipIf(!canChoosePids && !ci)(
-  'whoever has the pid of a recorded child now is left alone',
-  { timeout: 300_000 },
-  () => {
-    expect(run([])).toMatchObject(untouched);
-  },
-);
+testNeeding(chosenPids())('whoever has the pid of a recorded child now is left alone', { timeout: 300_000 }, () => {
+  expect(run([])).toMatchObject(untouched);
+});
 
-test.skipIf((!canChoosePids || !hasStrace) && !ci)(
+testNeeding(chosenPids(), tracing())(
   'whoever has it is left alone where the kernel has no pidfd',
   { timeout: 300_000 },
   () => {
