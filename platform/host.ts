@@ -47,6 +47,8 @@ export interface Host {
     readonly timeoutMs: number;
     readonly signal: AbortSignal;
   }): Promise<string | undefined>;
+  /** Resolves when no login shell that was told to end, by its limit or its signal, can go on: half a second at most. */
+  loginShellsEnded(): Promise<void>;
   /** Whether two environment variable names are the same one to this OS. */
   sameVariable(a: string, b: string): boolean;
   /** Ends this process at once, as a crash would: nothing is flushed or removed (failpoints). */

@@ -6,7 +6,7 @@ import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
 import { detach } from './detach.ts';
 import { home } from './home.ts';
-import { loginShellVariable } from './login-shell.ts';
+import { loginShellsEnded, loginShellVariable } from './login-shell.ts';
 import { trimMemory } from './memory.ts';
 import { spawnShortcoming } from './spawn.ts';
 
@@ -27,6 +27,7 @@ export function createHost(os: 'linux' | 'darwin', paths: Paths): Host {
     // macOS would run `ps` for each process.
     tellsUsage: os === 'linux',
     loginShellVariable,
+    loginShellsEnded,
     detach: (request) => detach(request, paths),
     sameVariable: (a, b) => a === b,
     keepsChildren: () => true,

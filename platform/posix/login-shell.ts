@@ -1,12 +1,16 @@
 /** A variable as the user's login shell has it (spec platform.md §2 "Login-shell PATH"). */
 import { accessSync, closeSync, constants, openSync, statSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { HostError } from '../errors.ts';
 import { collectExit, listenForExits, watchExit } from './exits.ts';
-import { launch, openPipe } from './spawn.ts';
+import { launch, openPipe, type Pipe } from './spawn.ts';
 
 const fallbackShells = ['/bin/zsh', '/bin/bash', '/bin/sh'];
 const maxOutputBytes = 1 << 20;
+/** From TERM to KILL (spec platform.md §2). */
+const killAfterMs = 500;
+const pollMs = 10;
 /** Login scripts print what they like; the value stands between two of these. */
 const mark = '__HOLDFAST_VALUE__';
 
@@ -59,51 +63,25 @@ class TimeLimit extends Error {}
 
 /** Runs the shell in a group of its own; at the limit the whole group goes, also when only a grandchild holds the pipe. */
 function run(shell: string, args: readonly string[], { timeoutMs, signal }: LoginShellOptions): Promise<string> {
-  listenForExits();
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const nothing = openSync('/dev/null', constants.O_RDWR);
-  const { readEnd, writeEnd } = openPipe();
-  let pid: number;
-  try {
-    pid = launch({
-      file: shell,
-      argv: [shell, ...args],
-      env: shellEnvironment(shell),
-      cwd: undefined,
-      descriptors: [nothing, writeEnd, nothing],
-    });
-  } catch (error) {
-    closeSync(readEnd);
-    throw error;
-  } finally {
-    closeSync(nothing);
-    closeSync(writeEnd);
+  if (signal.aborted) {
+    throw new Error('the daemon is ending');
   }
-
+  const { group, readEnd } = startShell(shell, args);
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
   const chunks: Buffer[] = [];
   let bytes = 0;
-  let ended = false;
   const output = new Socket({ fd: readEnd, readable: true, writable: false });
   const stop = (outcome: () => void) => {
     clearTimeout(timer);
     signal.removeEventListener('abort', abort);
     output.destroy();
-    // The zombie is collected last, so the group's number cannot belong to anybody else here.
-    killGroup(pid);
-    if (ended) {
-      collectExit(pid);
-    }
+    const end = group.end().finally(() => groupsThatEnd.delete(end));
+    groupsThatEnd.add(end);
     outcome();
   };
   const timer = setTimeout(() => stop(() => reject(new TimeLimit())), timeoutMs);
   const abort = () => stop(() => reject(new Error('the daemon is ending')));
   signal.addEventListener('abort', abort, { once: true });
-  watchExit(pid, () => {
-    ended = true;
-    if (output.destroyed) {
-      collectExit(pid);
-    }
-  });
   output.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes > maxOutputBytes) {
@@ -115,6 +93,84 @@ function run(shell: string, args: readonly string[], { timeoutMs, signal }: Logi
   output.on('error', () => output.destroy());
   output.on('end', () => stop(() => resolve(Buffer.concat(chunks).toString('utf8'))));
   return promise;
+}
+
+function startShell(shell: string, args: readonly string[]): { readonly group: ShellGroup; readonly readEnd: number } {
+  listenForExits();
+  const nothing = openSync('/dev/null', constants.O_RDWR);
+  let pipe: Pipe | undefined;
+  try {
+    pipe = openPipe();
+    const pid = launch({
+      file: shell,
+      argv: [shell, ...args],
+      env: shellEnvironment(shell),
+      cwd: undefined,
+      descriptors: [nothing, pipe.writeEnd, nothing],
+    });
+    return { group: new ShellGroup(pid), readEnd: pipe.readEnd };
+  } catch (error) {
+    if (pipe !== undefined) {
+      closeSync(pipe.readEnd);
+    }
+    throw error;
+  } finally {
+    closeSync(nothing);
+    if (pipe !== undefined) {
+      closeSync(pipe.writeEnd);
+    }
+  }
+}
+
+const groupsThatEnd = new Set<Promise<void>>();
+
+/** Resolves when every shell that was told to end has gone or was sent KILL. A daemon waits for it before it exits. */
+export async function loginShellsEnded(): Promise<void> {
+  await Promise.all(groupsThatEnd);
+}
+
+/** A login shell and what its start-up files have started: one process group, whose number is the pid of the shell. */
+class ShellGroup {
+  readonly #pid: number;
+  #leader: 'runs' | 'ended' | 'collected' = 'runs';
+  #killed = false;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+    watchExit(pid, () => {
+      this.#leader = 'ended';
+      if (this.#killed) {
+        this.#collect();
+      }
+    });
+  }
+
+  /** TERM, which lets exit traps remove the locks of start-up files, and KILL for whoever is left after that. */
+  async end(): Promise<void> {
+    signalAll(-this.#pid, 'SIGTERM');
+    for (let waited = 0; waited < killAfterMs; waited += pollMs) {
+      this.#collect();
+      if (this.#leader === 'collected' && !isThere(-this.#pid)) {
+        return;
+      }
+      await delay(pollMs);
+    }
+    this.#killed = true;
+    // A number is not given away while a group has it. Should a process have it now, the group was gone in between and
+    // this is somebody else.
+    if (this.#leader === 'collected' && isThere(this.#pid)) {
+      return;
+    }
+    signalAll(-this.#pid, 'SIGKILL');
+    this.#collect();
+  }
+
+  #collect(): void {
+    if (this.#leader === 'ended') {
+      this.#leader = 'collected';
+      collectExit(this.#pid);
+    }
+  }
 }
 
 /** Nothing else: a login shell builds its PATH from scratch (spec platform.md §2). */
@@ -131,10 +187,20 @@ function shellEnvironment(shell: string): [string, string][] {
   ];
 }
 
-function killGroup(pid: number): void {
+/** @param target a pid, or a process group as a negative number */
+function signalAll(target: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   try {
-    process.kill(-pid, 'SIGKILL');
+    process.kill(target, signal);
   } catch {
     // Nobody left in it.
+  }
+}
+
+function isThere(target: number): boolean {
+  try {
+    process.kill(target, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
 }

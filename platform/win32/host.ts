@@ -30,6 +30,7 @@ export function createHost(paths: Paths): Host {
 
     limitOpenFiles: () => undefined,
     loginShellVariable: () => Promise.resolve(undefined),
+    loginShellsEnded: () => Promise.resolve(),
     keepsChildren: (allowed) => allowed,
     serveWarnings: ({ keepChildren, keepChildrenAllowed }) =>
       keepChildren && !keepChildrenAllowed ? [keepChildrenIgnored] : [],

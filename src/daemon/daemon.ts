@@ -40,12 +40,15 @@ export async function runDaemon(context: ModeContext): Promise<number> {
     if (inherited.statusDescriptor !== undefined) {
       platform.host.reportStatus(inherited.statusDescriptor, [failedReport, ...reasons].join('\n'));
     }
+    await platform.host.loginShellsEnded();
     return 1;
   }
   if (inherited.statusDescriptor !== undefined) {
     platform.host.reportStatus(inherited.statusDescriptor, readyReport);
   }
-  return daemon.ended;
+  const code = await daemon.ended;
+  await platform.host.loginShellsEnded();
+  return code;
 }
 
 class Daemon {

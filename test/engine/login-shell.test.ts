@@ -1,8 +1,9 @@
 /** PATH as the user's login shell has it (spec process.md §3.3, platform.md §2 "Login-shell PATH"). */
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import * as libc from '../../native-bindings/libc.ts';
 import { type Client, connect } from '../support/client.ts';
 import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { processFacts, untilEnded } from '../support/processes.ts';
@@ -132,10 +133,22 @@ describe('the shell', () => {
 
 describe('a shell that does not come to an end', () => {
   const hanging = { env: { SHELL: shell('hanging-login-shell.sh') } };
+  const locking = { env: { SHELL: shell('locking-login-shell.sh') } };
+  const stubborn = { env: { SHELL: shell('stubborn-login-shell.sh') } };
+  const never = { shellPathMs: 600_000 };
   const shellProcess = async (daemon: TestDaemon) => {
     const file = join(daemon.home, 'shell-pid');
-    const pid = await waitUntil(() => existsSync(file) && Number(readFileSync(file, 'utf8')), 'the shell to run');
+    const pid = await waitUntil(
+      () => existsSync(file) && (Number(readFileSync(file, 'utf8')) || false),
+      'the shell to run',
+    );
     return waitUntil(() => processFacts(pid), 'the shell');
+  };
+  /** The lock of the shell's start-up files, once they have taken it. */
+  const lockOf = async (daemon: TestDaemon): Promise<string> => {
+    const lock = join(daemon.home, 'lock');
+    await waitUntil(() => existsSync(lock), 'the start-up files to take their lock');
+    return lock;
   };
 
   test('costs its limit and is killed; even a PATH that it printed is not used, and one line says so', async () => {
@@ -161,10 +174,72 @@ describe('a shell that does not come to an end', () => {
     expect(client.replies.some(({ id }) => id === spawn)).toBe(false);
   });
 
-  test('is killed with the daemon', async () => {
-    await using daemon = await startDaemon({ ...hanging, timings: { shellPathMs: 600_000 } });
+  test.each([
+    ['hangs', hanging],
+    ['ignores SIGTERM', stubborn],
+  ])('and %s is gone with the daemon', async (_, options) => {
+    await using daemon = await startDaemon({ ...options, timings: never });
     const started = await shellProcess(daemon);
     await daemon.stop();
     await untilEnded(started);
+  });
+
+  test('and ignores SIGTERM is killed half a second after its limit, while children start already', async () => {
+    await using daemon = await startDaemon({ ...stubborn, timings: { shellPathMs: 1000 } });
+    const started = await shellProcess(daemon);
+    await using client = await connect(daemon);
+    expect(await pathOf(client)).toBe(daemon.env.PATH);
+    await untilEnded(started);
+    await waitUntil(() => processFacts(started.pid)?.start !== started.start, 'the daemon to collect the shell');
+  });
+
+  test('leaves no lock of its start-up files behind when its limit is reached', async () => {
+    await using daemon = await startDaemon({ ...locking, timings: { shellPathMs: 2000 } });
+    const started = await shellProcess(daemon);
+    const lock = await lockOf(daemon);
+    await untilEnded(started);
+    expect(existsSync(lock)).toBe(false);
+  });
+
+  test.each(['server.shutdown', 'SIGTERM'] as const)(
+    'leaves no lock of its start-up files behind when the daemon ends by %s',
+    async (how) => {
+      await using daemon = await startDaemon({ ...locking, timings: never });
+      const started = await shellProcess(daemon);
+      const lock = await lockOf(daemon);
+      await (how === 'SIGTERM' ? daemon.kill(how) : daemon.stop());
+      await untilEnded(started);
+      expect(existsSync(lock)).toBe(false);
+    },
+  );
+
+  test('leaves no lock of its start-up files behind when the start of the daemon fails', async () => {
+    await using daemon = await prepareDaemon({ ...locking, profile: 'current', timings: never });
+    mkdirSync(join(daemon.socket, 'in the way'), { recursive: true });
+    chmodSync(daemon.runDir, 0o700);
+    // The daemon waits half a second for the record of whoever holds this; the shell has its own lock by then.
+    const held = openSync(join(daemon.runDir, 'daemon.lock'), 'w', 0o600);
+    libc.flock(held, libc.LOCK_EX);
+    expect((await daemon.launch()).code).toBe(1);
+    closeSync(held);
+    await waitUntil(() => daemon.processes().length === 0, 'daemon and shell to end');
+    expect(existsSync(join(daemon.home, 'shell-pid'))).toBe(true);
+    expect(existsSync(join(daemon.home, 'lock'))).toBe(false);
+  });
+
+  test('leaves no lock of its start-up files behind when it was asked for the SSH agent', async () => {
+    await using daemon = await prepareDaemon({ profile: 'next', timings: { agentShellMs: 600_000 } });
+    const SHELL = join(daemon.dir, 'shell');
+    const second = `case $4 in *SSH_AUTH_SOCK*) exec ${locking.env.SHELL} "$@" ;; esac`;
+    writeFileSync(SHELL, `#!/bin/sh\n${second}\nshift 2\nexec /bin/sh "$@"\n`, { mode: 0o755 });
+    daemon.env.SHELL = SHELL;
+    await daemon.start();
+    await using client = await connect(daemon);
+    client.post('process.spawn', { id: 'p', command: 'true' });
+    const started = await shellProcess(daemon);
+    const lock = await lockOf(daemon);
+    await daemon.stop();
+    await untilEnded(started);
+    expect(existsSync(lock)).toBe(false);
   });
 });
