@@ -8,6 +8,8 @@ project=$cache/project
 node_windows_version=22.23.3
 
 export WINEPREFIX=$cache/prefix
+# Wine stores file names in the encoding of the locale: in C, names such as `ünï ☃` cannot be made.
+export LC_ALL=C.UTF-8
 export WINEDEBUG=-all
 # No browser engine and no .NET: nothing here needs them, and Wine would ask to download them.
 export WINEDLLOVERRIDES='mscoree=d;mshtml=d'
