@@ -1,10 +1,8 @@
-/** `files.extract_tar`: the order of its steps and what is left after each failure (spec files.md §7.1, §7.4). */
+/** The work of `files.extract_tar`: the order of its steps and what is left after each failure (spec files.md §7.1, §7.4). */
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle, ReadableFile } from '../../platform/files.ts';
 import { goQuote } from '../../platform/go-quote.ts';
 import { failpointAsync } from '../base/failpoints.ts';
-import { RpcError } from '../doors/rpc/errors.ts';
-import type { ResultObject } from '../wire/json.ts';
 import { ArchiveError } from './archive-error.ts';
 import { ByteReader } from './byte-reader.ts';
 import { exclusivelyAt } from './destination-lock.ts';
@@ -16,30 +14,20 @@ import { TarReader } from './tar-reader.ts';
 
 /**
  * Unpacks a gzipped tar archive into a fresh folder and consumes the archive.
- * @throws RpcError when a member is missing; every other failure is a result with `success: false`
+ * @returns how many files were written
+ * @throws ExtractionError
  */
 export async function extractTar(
-  archiveParam: string | undefined,
-  destinationParam: string | undefined,
+  archiveParam: string,
+  destinationParam: string,
   services: FilesServices,
-): Promise<ResultObject> {
-  if (!archiveParam || !destinationParam) {
-    throw new RpcError('invalidParams', 'archivePath and destDir are required');
-  }
+): Promise<number> {
   const { paths } = services.platform;
   const archivePath = paths.expandTilde(archiveParam);
   const destination = paths.expandTilde(destinationParam);
-  try {
-    refuseDestination(destination, services);
-    const cleaned = paths.clean(destination);
-    const fileCount = await exclusivelyAt(cleaned, () => openAndExtract(archivePath, cleaned, services));
-    return { success: true, fileCount };
-  } catch (error) {
-    if (error instanceof ExtractionError) {
-      return { success: false, fileCount: 0, error: error.message };
-    }
-    throw error;
-  }
+  refuseDestination(destination, services);
+  const cleaned = paths.clean(destination);
+  return exclusivelyAt(cleaned, () => openAndExtract(archivePath, cleaned, services));
 }
 
 /** Before anything is touched: the archive stays too. @throws ExtractionError */

@@ -1,7 +1,6 @@
-/** `plugins.prune`: removes unpacked plug-ins that nobody uses any more (spec files.md §8). */
+/** The work of `plugins.prune`: removes unpacked plug-ins that nobody uses any more (spec files.md §8). */
 import type { Platform } from '../../platform/platform.ts';
 import { socketName } from '../../platform/published-names.ts';
-import type { ResultObject } from '../wire/json.ts';
 import { exclusivelyAt } from './destination-lock.ts';
 import { findSibling } from './plugin-siblings.ts';
 import { isMissing } from './stat.ts';
@@ -26,6 +25,27 @@ const hashInText = /(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])/g;
 
 const noRoots = "this daemon's socket is not under run/<clientId>/, so it has no per-install plugin root to prune";
 
+/** What a prune has done. */
+export interface PruneReport {
+  /** The folder of this install's own plug-ins; `''` when there is none. */
+  readonly root: string;
+  /** Hashes that were removed from `root`, sorted. */
+  readonly pruned: readonly string[];
+  /** Hashes that were removed from the folder that all installs share, sorted. */
+  readonly prunedLegacy: readonly string[];
+  /** How many were kept, because a child uses them or because they are not old enough. */
+  readonly live: number;
+  readonly young: number;
+  /** What became of the shared folder, in the contract's words. */
+  readonly legacy: string;
+  /** Why nothing was looked at. */
+  readonly skipped?: string;
+  /** `<path>: <error>` of everything that could not be listed or removed. */
+  readonly errors: readonly string[];
+  /** The age that was applied. */
+  readonly minAgeDays: number;
+}
+
 /** What one prune has done so far. */
 interface Tally {
   live: number;
@@ -33,12 +53,14 @@ interface Tally {
   readonly errors: string[];
 }
 
+const nothingDone = { root: '', pruned: [], prunedLegacy: [], live: 0, young: 0, errors: [], minAgeDays: 0 } as const;
+
 /** @param minAgeDays clamped to 7…3650 */
-export async function prunePlugins(minAgeDays: bigint | undefined, services: PluginServices): Promise<ResultObject> {
+export async function prunePlugins(minAgeDays: bigint | undefined, services: PluginServices): Promise<PruneReport> {
   const { platform } = services;
   const install = installOf(services);
   if (install === undefined) {
-    return report({ root: '', legacy: `skipped: ${noRoots}`, skipped: noRoots, minAgeDays: 0 });
+    return { ...nothingDone, legacy: `skipped: ${noRoots}`, skipped: noRoots };
   }
 
   const days = clamp(minAgeDays ?? 0n);
@@ -50,15 +72,15 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
   const sibling = await findSibling(join(install.folder, 'run'), install.id, platform);
   if (sibling !== undefined) {
     const why = `another install's daemon is running (${sibling}); its sessions may use the shared legacy dirs`;
-    return report({ ...tally, root, pruned, legacy: `skipped: ${why}`, minAgeDays: days });
+    return { ...tally, root, pruned, prunedLegacy: [], legacy: `skipped: ${why}`, minAgeDays: days };
   }
   if ((await statusOf(sharedRoot)) === undefined) {
-    return report({ ...tally, root, pruned, legacy: 'absent', minAgeDays: days });
+    return { ...tally, root, pruned, prunedLegacy: [], legacy: 'absent', minAgeDays: days };
   }
   // An install's own root may look like a hash; it is no shared plug-in.
   const installs = await namesIn(join(install.folder, 'run'));
   const prunedLegacy = await sweep(sharedRoot, (name) => name === install.id || installs.includes(name));
-  return report({ ...tally, root, pruned, prunedLegacy, legacy: 'swept', minAgeDays: days });
+  return { ...tally, root, pruned, prunedLegacy, legacy: 'swept', minAgeDays: days };
 
   function join(...parts: string[]): string {
     return platform.paths.clean(parts.join(platform.paths.separator));
@@ -140,34 +162,6 @@ function installOf({ platform: { paths }, settings }: PluginServices): { folder:
   const above = parts.slice(0, -3).join(paths.separator);
   const absolute = parts.length > 3;
   return { folder: absolute ? above || paths.separator : '.', id };
-}
-
-/** All keys in the wire's order. */
-function report(found: {
-  root: string;
-  pruned?: string[];
-  prunedLegacy?: string[];
-  live?: number;
-  young?: number;
-  legacy: string;
-  skipped?: string;
-  errors?: string[];
-  minAgeDays: number;
-}): ResultObject {
-  const { pruned = [], prunedLegacy = [], live = 0, young = 0, errors = [] } = found;
-  return {
-    root: found.root,
-    pruned,
-    prunedLegacy,
-    staleArchives: 0,
-    kept: 0,
-    live,
-    young,
-    legacy: found.legacy,
-    skipped: found.skipped,
-    errors: errors.length > 0 ? errors : undefined,
-    minAgeDays: found.minAgeDays,
-  };
 }
 
 function clamp(days: bigint): number {

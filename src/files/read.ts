@@ -1,12 +1,10 @@
-/** `files.read` (spec files.md §5). */
+/** The work of `files.read` (spec files.md §5). */
 import { constants } from 'node:buffer';
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FileStatus, ReadableFile } from '../../platform/files.ts';
-import { RpcError } from '../doors/rpc/errors.ts';
-import { JsonText, type ResultObject } from '../wire/json.ts';
-import { encodeBytes } from '../wire/json-writer.ts';
+import { FilesFailure } from './failure.ts';
 import type { FilesServices } from './services.ts';
-import { isMissing, systemError } from './stat.ts';
+import { undefinedIfMissing } from './stat.ts';
 
 /** Limit where the request gives none, in bytes. */
 const defaultMaxBytes = 262_144n;
@@ -20,36 +18,30 @@ const mostWithoutSize = 64 * 1024 * 1024;
 const leastPiece = 4096;
 const largestPiece = 1024 * 1024;
 
-/**
- * The whole content or a refusal, never a part.
- * @param maxBytes zero or less: the default
- * @throws RpcError
- */
-export async function readFile(
-  path: string,
-  maxBytes: bigint | undefined,
-  services: FilesServices,
-): Promise<ResultObject> {
-  try {
-    const content = await readAllowed(services.platform.paths.expandTilde(path), maxBytes, services);
-    return content === undefined ? { content: '', exists: false } : { content, exists: true };
-  } catch (error) {
-    throw error instanceof SystemCallError ? systemError(error) : error;
-  }
+export interface FileContent {
+  /** The path that was opened; error texts name it. */
+  readonly path: string;
+  readonly content: Buffer;
 }
 
-/** @returns the content as a JSON literal; `undefined`: there is no such file */
-async function readAllowed(
-  path: string,
+/**
+ * The whole content or a failure, never a part.
+ * @param maxBytes zero or less: the default
+ * @returns `undefined` when the path does not exist
+ * @throws FilesFailure, SystemCallError
+ */
+export async function readFile(
+  pathParam: string,
   maxBytes: bigint | undefined,
-  { platform: { files }, profile, settings }: FilesServices,
-): Promise<JsonText | undefined> {
+  { platform: { files, paths }, profile, settings }: FilesServices,
+): Promise<FileContent | undefined> {
+  const path = paths.expandTilde(pathParam);
   const { readFirst, readNonRegular, readRegularOnlyFlag } = profile.files;
   const refuseAll = readNonRegular === 'refuseAll' || (readRegularOnlyFlag && settings.filesReadRegularOnly);
   const limit = maxBytes === undefined || maxBytes <= 0n ? defaultMaxBytes : maxBytes;
 
   if (readFirst === 'stat') {
-    const found = await orMissing(files.status(path));
+    const found = await undefinedIfMissing(files.status(path));
     if (found === undefined) {
       return undefined;
     }
@@ -60,7 +52,7 @@ async function readAllowed(
     refuseSize(found, limit);
   }
   const opening = files.openForReading(path);
-  const file = await (readFirst === 'open' ? orMissing(opening) : opening);
+  const file = await (readFirst === 'open' ? undefinedIfMissing(opening) : opening);
   if (file === undefined) {
     return undefined;
   }
@@ -70,26 +62,15 @@ async function readAllowed(
     refuseFolder(opened);
     refuseSpecial(opened, refuseAll);
     refuseSize(opened, limit);
-    return await readContent(file, path, opened.size, limit);
+    return { path, content: await readContent(file, path, opened.size, limit) };
   } finally {
     await file.close();
   }
 }
 
-async function orMissing<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (isMissing(error)) {
-      return undefined;
-    }
-    throw error;
-  }
-}
-
 function refuseFolder({ kind }: FileStatus): void {
   if (kind === 'directory') {
-    throw new RpcError('invalidParams', 'files.read: path is a directory');
+    throw new FilesFailure('isFolder');
   }
 }
 
@@ -98,19 +79,19 @@ function refuseSpecial({ kind, isNullDevice }: FileStatus, all: boolean): void {
   if (kind === 'file' || (isNullDevice && !all)) {
     return;
   }
-  throw new RpcError('invalidParams', 'files.read: not a regular file');
+  throw new FilesFailure('notRegularFile');
 }
 
 function refuseSize({ size }: Pick<FileStatus, 'size'>, limit: bigint): void {
   if (BigInt(size) > limit) {
-    throw new RpcError('invalidParams', 'files.read: file exceeds maxBytes');
+    throw new FilesFailure('overLimit');
   }
 }
 
-async function readContent(file: ReadableFile, path: string, size: number, limit: bigint): Promise<JsonText> {
+async function readContent(file: ReadableFile, path: string, size: number, limit: bigint): Promise<Buffer> {
   const most = size === 0 ? mostWithoutSize : constants.MAX_STRING_LENGTH;
   if (size > most) {
-    throw tooLarge(path, most);
+    throw tooLargeForReply(path, most);
   }
   const pieces: Buffer[] = [];
   let total = 0;
@@ -128,21 +109,15 @@ async function readContent(file: ReadableFile, path: string, size: number, limit
       refuseSize({ size: total }, limit);
     }
     if (total > most) {
-      throw tooLarge(path, most);
+      throw tooLargeForReply(path, most);
     }
   }
-  try {
-    return new JsonText(encodeBytes(Buffer.concat(pieces, total)));
-  } catch (error) {
-    // Escapes can make the text longer than any string may be.
-    if (error instanceof RangeError || (error as NodeJS.ErrnoException).code === 'ERR_STRING_TOO_LONG') {
-      throw tooLarge(path, constants.MAX_STRING_LENGTH);
-    }
-    throw error;
-  }
+  const [first] = pieces;
+  return first !== undefined && pieces.length === 1 ? first : Buffer.concat(pieces, total);
 }
 
-function tooLarge(path: string, most: number): SystemCallError {
+/** @param most bytes of the file, or characters of the reply, that are possible at most */
+export function tooLargeForReply(path: string, most: number): SystemCallError {
   return new SystemCallError(
     `read ${path}: file too large: at most ${most} bytes fit a reply; read it in another way`,
     'EFBIG',

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { modeText } from '../../src/files/stat.ts';
+import { modeText } from '../../src/doors/rpc/mode-text.ts';
 import { asOrdinaryUser, call, scratchFolder } from './support.ts';
 
 const realHome = process.env.HOME;

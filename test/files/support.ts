@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
-import { RpcError } from '../../src/doors/rpc/errors.ts';
+import { errorAnswer } from '../../src/doors/rpc/failures.ts';
 import { filesMethods } from '../../src/doors/rpc/methods/files.ts';
 import type { Method, MethodResult } from '../../src/doors/rpc/methods/method.ts';
 import type { FilesServices } from '../../src/files/services.ts';
@@ -57,10 +57,11 @@ export async function callMethod<S>(
     const result = await method.run(slice, { services, client: undefined as never, afterReply: () => {} });
     return encodeResult(result as Exclude<MethodResult, symbol>);
   } catch (error) {
-    if (error instanceof RpcError) {
-      return `${error.code} ${error.message}`;
+    const answer = errorAnswer(error);
+    if (answer === undefined) {
+      throw error;
     }
-    throw error;
+    return `${answer.code} ${answer.message}`;
   }
 }
 

@@ -3,8 +3,15 @@
  * own and know no codes of the wire; this table is the one place where a kind becomes a code and a text (spec wire.md §6).
  */
 import { SystemCallError } from '../../../platform/errors.ts';
+import { FilesFailure, type FilesFailureKind } from '../../files/failure.ts';
 import { errorCodes } from '../../wire/error-codes.ts';
 import { RpcError } from './errors.ts';
+
+const readRefusals: Record<FilesFailureKind, string> = {
+  isFolder: 'files.read: path is a directory',
+  notRegularFile: 'files.read: not a regular file',
+  overLimit: 'files.read: file exceeds maxBytes',
+};
 
 export interface ErrorAnswer {
   readonly code: number;
@@ -14,6 +21,8 @@ export interface ErrorAnswer {
 /** The rows are tried from the first to the last. */
 const answers: readonly ((error: unknown) => ErrorAnswer | undefined)[] = [
   (error) => (error instanceof RpcError ? { code: error.code, message: error.message } : undefined),
+  (error) =>
+    error instanceof FilesFailure ? { code: errorCodes.invalidParams, message: readRefusals[error.kind] } : undefined,
   // The operating system's own words are wire text.
   (error) => (error instanceof SystemCallError ? { code: errorCodes.internal, message: error.message } : undefined),
 ];

@@ -1,9 +1,17 @@
-/** The `files.*` methods (spec files.md). */
+/** The `files.*` methods: params in, replies out (spec files.md). The work is src/files. */
+import { constants } from 'node:buffer';
+import { SystemCallError } from '../../../../platform/errors.ts';
 import { extractTar } from '../../../files/extract-tar.ts';
+import { ExtractionError } from '../../../files/extraction-error.ts';
 import { listFolder } from '../../../files/list.ts';
-import { readFile } from '../../../files/read.ts';
+import { type FileContent, readFile, tooLargeForReply } from '../../../files/read.ts';
 import type { FilesServices } from '../../../files/services.ts';
-import { statFile, validatePath } from '../../../files/stat.ts';
+import { statFile } from '../../../files/stat.ts';
+import { JsonText } from '../../../wire/json.ts';
+import { encodeBytes } from '../../../wire/json-writer.ts';
+import { decodeBytes } from '../../../wire/utf8.ts';
+import { RpcError } from '../errors.ts';
+import { modeText } from '../mode-text.ts';
 import { int64, object, string } from '../params.ts';
 import { defineMethod, type Method } from './method.ts';
 
@@ -15,26 +23,78 @@ export const filesMethods: readonly Method<FilesServices>[] = [
   defineMethod({
     name: 'files.list',
     params: pathParams,
-    run: ({ path = '' }, { services }) => listFolder(path, services),
+    async run({ path = '' }, { services }) {
+      const { pathPrefix, entries } = await listFolder(path, services);
+      return {
+        entries: entries.map((entry) => {
+          const name = decodeBytes(entry.name);
+          return { name, path: pathPrefix + name, isDir: entry.isDirectory };
+        }),
+      };
+    },
   }),
   defineMethod({
     name: 'files.validate',
     params: pathParams,
-    run: ({ path = '' }, { services }) => validatePath(path, services),
+    async run({ path = '' }, { services }) {
+      try {
+        const found = await statFile(path, services);
+        return found === undefined
+          ? { valid: false, isDir: false, error: 'Path does not exist' }
+          : { valid: true, isDir: found.kind === 'directory' };
+      } catch (error) {
+        if (error instanceof SystemCallError) {
+          return { valid: false, isDir: false, error: error.message };
+        }
+        throw error;
+      }
+    },
   }),
   defineMethod({
     name: 'files.stat',
     params: pathParams,
-    run: ({ path = '' }, { services }) => statFile(path, services),
+    async run({ path = '' }, { services }) {
+      const found = await statFile(path, services);
+      return found === undefined
+        ? { exists: false, isDir: false, size: 0, mode: '' }
+        : { exists: true, isDir: found.kind === 'directory', size: found.size, mode: modeText(found) };
+    },
   }),
   defineMethod({
     name: 'files.read',
     params: pathParams,
-    run: ({ path = '', maxBytes }, { services }) => readFile(path, maxBytes, services),
+    async run({ path = '', maxBytes }, { services }) {
+      const found = await readFile(path, maxBytes, services);
+      return found === undefined ? { content: '', exists: false } : { content: contentText(found), exists: true };
+    },
   }),
   defineMethod({
     name: 'files.extract_tar',
     params: extractParams,
-    run: ({ archivePath, destDir }, { services }) => extractTar(archivePath, destDir, services),
+    async run({ archivePath, destDir }, { services }) {
+      if (!archivePath || !destDir) {
+        throw new RpcError('invalidParams', 'archivePath and destDir are required');
+      }
+      try {
+        return { success: true, fileCount: await extractTar(archivePath, destDir, services) };
+      } catch (error) {
+        if (error instanceof ExtractionError) {
+          return { success: false, fileCount: 0, error: error.message };
+        }
+        throw error;
+      }
+    },
   }),
 ];
+
+/** @throws SystemCallError when the text would be longer than any string may be, which escapes can make it */
+function contentText({ path, content }: FileContent): JsonText {
+  try {
+    return new JsonText(encodeBytes(content));
+  } catch (error) {
+    if (error instanceof RangeError || (error as NodeJS.ErrnoException).code === 'ERR_STRING_TOO_LONG') {
+      throw tooLargeForReply(path, constants.MAX_STRING_LENGTH);
+    }
+    throw error;
+  }
+}

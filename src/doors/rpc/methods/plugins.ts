@@ -11,7 +11,22 @@ export const pluginsMethods: readonly Method<PluginServices>[] = [
   defineMethod({
     name: 'plugins.prune',
     params: pruneParams,
-    run: ({ minAgeDays }, { services }) => prunePlugins(minAgeDays, services),
+    async run({ minAgeDays }, { services }) {
+      const report = await prunePlugins(minAgeDays, services);
+      return {
+        root: report.root,
+        pruned: report.pruned,
+        prunedLegacy: report.prunedLegacy,
+        staleArchives: 0,
+        kept: 0,
+        live: report.live,
+        young: report.young,
+        legacy: report.legacy,
+        skipped: report.skipped,
+        errors: report.errors.length > 0 ? report.errors : undefined,
+        minAgeDays: report.minAgeDays,
+      };
+    },
   }),
 ];
 
