@@ -66,7 +66,6 @@ const pending: readonly string[] = [
   'doors/metrics -> doors/rpc',
   'engine -> run-directory',
   'engine -> doors/rpc',
-  'files -> doors/rpc',
   'git -> doors/rpc',
   'install -> config',
   'operate -> modes',

@@ -2,7 +2,7 @@
 import type { Platform } from '../../platform/platform.ts';
 import { socketName } from '../../platform/published-names.ts';
 import { exclusivelyAt } from './destination-lock.ts';
-import { findSibling } from './plugin-siblings.ts';
+import { findSibling, messageOf } from './plugin-siblings.ts';
 import { isMissing } from './stat.ts';
 
 export interface PluginServices {
@@ -169,8 +169,4 @@ function clamp(days: bigint): number {
     return Number(leastDays);
   }
   return Number(days > mostDays ? mostDays : days);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
