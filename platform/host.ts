@@ -1,5 +1,6 @@
 /** The machine and the user around us, and what this process asks of them for itself. Part of `Platform`. */
 import type { Detached, DetachRequest } from './detach.ts';
+import type { Home } from './home.ts';
 import type { SignalReach } from './processes.ts';
 import type { ServiceManager } from './service-manager.ts';
 
@@ -11,11 +12,7 @@ export interface ServeRequest {
   readonly keepChildrenAllowed: boolean;
 }
 
-export interface Host {
-  /** `HOME` (Windows: `USERPROFILE`), read at each call; `undefined` when unset or empty. */
-  home(): string | undefined;
-  /** That variable as a message names it: `$HOME`, `%userprofile%` (spec modes.md §4, install.md §1). */
-  readonly homeVariable: string;
+export interface Host extends Home {
   /** Where musl keeps its loader; `undefined` where there is but one C library (spec install.md §7). */
   readonly muslFolder: string | undefined;
   /** Whom the end of a version run that hangs is meant for (spec install.md §6). */

@@ -1,18 +1,37 @@
-/** The one place that asks which operating system this is. Everything else receives a `Platform`. */
+/** The one place that asks which operating system this is. Everything else receives a `Platform` or a `ClientPlatform`. */
 import { HostError } from './errors.ts';
-import type { Platform } from './platform.ts';
+import type { ClientPlatform, Platform } from './platform.ts';
 
-// Imported on demand, so the bindings of the other OS are never looked up.
-const adapters: Partial<Record<NodeJS.Platform, () => Promise<{ createPlatform(): Platform }>>> = {
-  linux: () => import('./posix/index.ts'),
-  darwin: () => import('./posix/index.ts'),
-  win32: () => import('./win32/index.ts'),
+/** Loaded on demand: neither the bindings of the other OS nor what a client does without are ever looked up. */
+interface Adapter {
+  readonly whole: () => Promise<{ createPlatform(): Platform }>;
+  readonly forClients: () => Promise<{ createClientPlatform(): ClientPlatform }>;
+}
+
+const posix: Adapter = {
+  whole: () => import('./posix/index.ts'),
+  forClients: () => import('./posix/client-platform.ts'),
 };
+const win32: Adapter = {
+  whole: () => import('./win32/index.ts'),
+  forClients: () => import('./win32/client-platform.ts'),
+};
+const adapters: Partial<Record<NodeJS.Platform, Adapter>> = { linux: posix, darwin: posix, win32 };
 
+/** Everything: for the daemon, and for modes and verbs that work on the host. @throws HostError on an OS without adapter */
 export async function loadPlatform(os: NodeJS.Platform = process.platform): Promise<Platform> {
-  const load = adapters[os];
-  if (load === undefined) {
+  return (await adapterOf(os).whole()).createPlatform();
+}
+
+/** For processes that only talk to a daemon. @throws HostError on an OS without adapter */
+export async function loadClientPlatform(os: NodeJS.Platform = process.platform): Promise<ClientPlatform> {
+  return (await adapterOf(os).forClients()).createClientPlatform();
+}
+
+function adapterOf(os: NodeJS.Platform): Adapter {
+  const adapter = adapters[os];
+  if (adapter === undefined) {
     throw new HostError(`no adapter for ${os}`, `supported: ${Object.keys(adapters).join(', ')}`);
   }
-  return (await load()).createPlatform();
+  return adapter;
 }

@@ -4,8 +4,10 @@
  * `test/platform/*.contract.ts` holds both to them. `load.ts` chooses between the two.
  */
 import type { ChildMarkers } from './child-markers.ts';
+import type { Dialer } from './dialer.ts';
 import type { FileOperations } from './files.ts';
 import type { GitHost } from './git-host.ts';
+import type { Home } from './home.ts';
 import type { Host } from './host.ts';
 import type { HostCleaning } from './host-cleaning.ts';
 import type { Paths } from './paths.ts';
@@ -29,4 +31,14 @@ export interface Platform {
   readonly childMarkers: ChildMarkers | undefined;
   /** Loads what the host cleaner needs; `undefined` where hosts are not cleaned: macOS, Windows. */
   readonly hostCleaning: (() => Promise<HostCleaning>) | undefined;
+}
+
+/**
+ * What a client of the daemon needs, `-bridge` for one. Much less is loaded for it than for a `Platform`, because many of
+ * them live beside one daemon; on POSIX no native code is loaded before `relay` is called.
+ */
+export interface ClientPlatform {
+  readonly paths: Paths;
+  readonly user: Home;
+  readonly dialer: Dialer;
 }

@@ -1,5 +1,6 @@
 /** Local connections between clients and the daemon: Unix sockets, on Windows named pipes. Part of `Platform`. */
 import type { Socket } from 'node:net';
+import type { Dialer } from './dialer.ts';
 
 export interface Listener {
   /** Name a client connects to: the socket path, on Windows the pipe name. */
@@ -12,9 +13,7 @@ export interface Listener {
   unpublish(): void;
 }
 
-export interface Transport {
-  /** Whether ending our direction of a connection leaves the other one open (spec modes.md §9). */
-  readonly halfClose: boolean;
+export interface Transport extends Dialer {
   /** Whether every path can be an address of its own, also one outside a run directory (`-metrics-addr unix:<path>`). */
   readonly listensOnAnyPath: boolean;
   /** Names in a run directory that the transport of another OS has left there; a start removes them (spec platform.md §3). */
@@ -25,26 +24,12 @@ export interface Transport {
    * @throws HostError whose message is the contract's bind failure (spec modes.md §5)
    */
   listen(socketPath: string, events: ListenerEvents): Promise<Listener>;
-  /** @throws SystemCallError `dial …: <reason>` */
-  dial(socketPath: string, options?: DialOptions): Promise<Socket>;
   /**
    * Gives the kernel as much as it takes at once, past the queue of the stream, which must be empty. Several times cheaper
    * than `Socket.write`. @returns how many bytes were taken; 0 also for a broken connection, which the next `Socket.write`
    * finds out. `undefined` where the OS has no such call.
    */
   readonly sendNow?: (socket: Socket, bytes: Buffer) => number;
-  /**
-   * Moves bytes between the standard streams and a connection that was dialled `paused`, as spec modes.md §9 has it, and
-   * returns at the end of it; the thread does nothing else meanwhile. `false`: this OS or these streams cannot, nothing
-   * was moved. `undefined` where the OS never can.
-   */
-  readonly relay?: (socket: Socket) => boolean;
-}
-
-export interface DialOptions {
-  readonly timeoutMs?: number;
-  /** Nothing is read from the connection until its `resume`. */
-  readonly paused?: boolean;
 }
 
 export interface ListenerEvents {

@@ -1,6 +1,7 @@
 /** Command line to mode, nothing else; each mode is loaded only when it is chosen. */
 import { join } from 'node:path';
-import type { Platform } from '../platform/platform.ts';
+import type { Home } from '../platform/home.ts';
+import type { ClientPlatform, Platform } from '../platform/platform.ts';
 import { createLog, levelNamed } from './base/log.ts';
 import { restoreHeldVariables, takeProgramName } from './base/own-process.ts';
 import { writeWhole } from './base/standard-output.ts';
@@ -63,6 +64,11 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
     loaded ??= import('../platform/load.ts').then(({ loadPlatform }) => loadPlatform());
     return loaded;
   };
+  let loadedForClients: Promise<ClientPlatform> | undefined;
+  const clientPlatform = () => {
+    loadedForClients ??= import('../platform/load.ts').then(({ loadClientPlatform }) => loadClientPlatform());
+    return loadedForClients;
+  };
 
   const [verb, ...verbWords] = words;
   if (isVerb(verb)) {
@@ -95,10 +101,14 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
     }
   }
 
-  const complete = entry.mayNeedHome ? await completed(settings, platform) : settings;
-  if (complete === undefined) {
-    const { host } = await platform();
-    return fail(`claustrum: cannot resolve home directory: ${host.homeVariable} is not defined`);
+  let complete = settings;
+  if (entry.mayNeedHome) {
+    const { user } = await clientPlatform();
+    const withDefaults = completed(settings, user);
+    if (withDefaults === undefined) {
+      return fail(`claustrum: cannot resolve home directory: ${user.homeVariable} is not defined`);
+    }
+    complete = withDefaults;
   }
 
   const context: ModeContext = {
@@ -110,14 +120,15 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
     executableDirectory,
     log,
     platform,
+    clientPlatform,
   };
   const mode = await entry.load();
   return await mode(context);
 }
 
 /** The settings with their defaults below the home folder; `undefined` when that folder is needed and unknown. */
-async function completed(settings: Settings, platform: () => Promise<Platform>): Promise<Settings | undefined> {
-  const home = (await platform()).host.home();
+function completed(settings: Settings, user: Home): Settings | undefined {
+  const home = user.home();
   if (home !== undefined) {
     return withDefaultSocket(settings, defaultSocketPath(home));
   }

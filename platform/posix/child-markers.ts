@@ -19,8 +19,9 @@ import { type Identities, openPidfd, signalNumbers } from './identity.ts';
 import { errnoName } from './paths.ts';
 import { createEvidenceReader, type EvidenceReader } from './process-evidence.ts';
 import { readUpTo, unlinkQuietly, writeNew } from './run-directory.ts';
+import type { PosixSystem } from './system.ts';
 
-export function createChildMarkers(os: 'linux' | 'darwin', identities: Identities): ChildMarkers {
+export function createChildMarkers(os: PosixSystem, identities: Identities): ChildMarkers {
   const evidence = createEvidenceReader(os, identities);
   return {
     user: process.geteuid?.() ?? -1,

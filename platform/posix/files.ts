@@ -9,6 +9,7 @@ import type { Paths } from '../paths.ts';
 import { createAtCalls } from './at-calls.ts';
 import { PosixFolderHandle, searchFolder } from './folder-handle.ts';
 import { removeTree } from './remove-tree.ts';
+import type { PosixSystem } from './system.ts';
 
 /** PATH_MAX less the terminating NUL. */
 const longestPath = { linux: 4095, darwin: 1023 } as const;
@@ -25,7 +26,7 @@ const closeDescriptor = promisify(close);
 const hasProc = existsSync('/proc/self/fd');
 const slash = Buffer.from('/');
 
-export function createFiles(os: 'linux' | 'darwin', paths: Paths): FileOperations {
+export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
   const calls = createAtCalls(paths);
 
   /** Runs a call of Node's; its failure gets the contract's words. */

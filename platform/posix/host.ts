@@ -5,10 +5,11 @@ import { SystemCallError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
 import { detach } from './detach.ts';
-import { home } from './home.ts';
+import { user } from './home.ts';
 import { loginShellsEnded, loginShellVariable } from './login-shell.ts';
 import { trimMemory } from './memory.ts';
 import { spawnShortcoming } from './spawn.ts';
+import type { PosixSystem } from './system.ts';
 
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
 const openFilesCap = 65_536n;
@@ -18,10 +19,9 @@ const largestDescriptor = 2 ** 31 - 1;
 const listenPipeIgnored =
   '-listen-pipe is only supported on Windows and is ignored: other platforms serve JSON-RPC over the AF_UNIX socket directly';
 
-export function createHost(os: 'linux' | 'darwin', paths: Paths): Host {
+export function createHost(os: PosixSystem, paths: Paths): Host {
   return {
-    home,
-    homeVariable: '$HOME',
+    ...user,
     muslFolder: os === 'linux' ? '/lib' : undefined,
     hungRunReach: 'tree',
     // macOS would run `ps` for each process.

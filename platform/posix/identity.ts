@@ -3,15 +3,14 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import type { Processes, ProcessIdentity, SignalName } from '../processes.ts';
 import { procStat } from './proc-stat.ts';
-
-type Os = 'linux' | 'darwin';
+import type { PosixSystem } from './system.ts';
 
 export interface Identities extends Pick<Processes, 'identify' | 'commandLine' | 'signalIfSame' | 'self'> {
   /** Creation time in seconds since the epoch (spec process.md §3.7); 0 when the OS would not tell. Works on a zombie. */
   startSeconds(pid: number): number;
 }
 
-export function createIdentities(os: Os): Identities {
+export function createIdentities(os: PosixSystem): Identities {
   const source = os === 'linux' ? linuxSource() : darwinSource();
 
   function identify(pid: number): ProcessIdentity | undefined {

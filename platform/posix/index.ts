@@ -8,10 +8,11 @@ import { createIdentities } from './identity.ts';
 import { createPaths } from './paths.ts';
 import { createProcesses } from './processes.ts';
 import { createRunDirectories } from './run-directory.ts';
+import { posixSystem } from './system.ts';
 import { createTransport } from './transport.ts';
 
 export function createPlatform(): Platform {
-  const os = process.platform === 'darwin' ? 'darwin' : 'linux';
+  const os = posixSystem;
   const paths = createPaths(os);
   const identities = createIdentities(os);
   const transport = createTransport(os, paths);

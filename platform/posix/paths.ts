@@ -5,6 +5,7 @@ import { getSystemErrorName } from 'node:util';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { home } from './home.ts';
+import type { PosixSystem } from './system.ts';
 
 const linux: Record<string, string> = {
   EPERM: 'operation not permitted',
@@ -64,7 +65,7 @@ const darwin: Record<string, string> = {
   EOVERFLOW: 'value too large to be stored in data type',
 };
 
-export function createPaths(os: 'linux' | 'darwin'): Paths {
+export function createPaths(os: PosixSystem): Paths {
   const texts = os === 'darwin' ? darwin : linux;
   const reasonForCode = (code: string): string => texts[code] ?? code;
   return {

@@ -4,6 +4,7 @@ import * as libc from '../../native-bindings/libc.ts';
 import type { ProcessEvidence } from '../child-markers.ts';
 import { argumentBlock, type Identities } from './identity.ts';
 import { procStat } from './proc-stat.ts';
+import type { PosixSystem } from './system.ts';
 
 export interface EvidenceReader {
   /** `undefined` for a zombie, a thread id, a process that is just ending, or nothing. */
@@ -13,7 +14,7 @@ export interface EvidenceReader {
   livingGroups(): ReadonlySet<number>;
 }
 
-export function createEvidenceReader(os: 'linux' | 'darwin', identities: Identities): EvidenceReader {
+export function createEvidenceReader(os: PosixSystem, identities: Identities): EvidenceReader {
   return os === 'linux' ? linuxReader(identities) : darwinReader(identities);
 }
 

@@ -2,10 +2,10 @@
  * The light byte pump of `-bridge` (spec modes.md §9): `poll` and `splice`, so that bytes go from one descriptor to the
  * other inside the kernel. Linux, with pipes as standard input and output; anything else takes the plain path.
  */
-import { fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
+import { trimMemory } from './memory.ts';
 import { socketDescriptor } from './socket-descriptor.ts';
 
 /** What one `splice` may move; a pipe holds less, unless somebody has made it larger. */
@@ -33,13 +33,13 @@ type Outcome = 'waiting' | 'ended' | 'refused' | 'failed' | 'unsupported';
  * Moves bytes between the standard streams and a connection nothing was read from yet, until the daemon has closed and
  * all of its bytes are out, or nobody reads our output any more. Blocks the thread meanwhile; back-pressure is the
  * kernel's. The descriptors of others keep their flags: `SPLICE_F_NONBLOCK` speaks for pipes, and the connection is ours.
- * @param onIdle runs once, when nothing has moved for a while
- * @returns `false`, with nothing moved, where this way is not to be had
+ * Standard input and output are pipes.
+ * @returns `false`, with no byte moved, where the system cannot splice these descriptors
  */
-export function relayBySplice(socket: Socket, onIdle: () => void): boolean {
+export function relayBySplice(socket: Socket): boolean {
   const { poll, splice } = libc;
   const connection = socketDescriptor(socket);
-  if (splice === undefined || connection < 0 || !isPipe(standardInput) || !isPipe(standardOutput)) {
+  if (splice === undefined || connection < 0) {
     return false;
   }
 
@@ -92,7 +92,7 @@ export function relayBySplice(socket: Socket, onIdle: () => void): boolean {
     const ready = poll(entries, 2, looks > 0 ? 0 : toldIdle ? -1 : idleMs);
     if (ready === 0 && looks === 0) {
       toldIdle = true;
-      onIdle();
+      trimMemory();
     }
     const looking = looks > 0;
     looks = ready === 0 && looking ? looks - 1 : 0;
@@ -129,13 +129,5 @@ export function relayBySplice(socket: Socket, onIdle: () => void): boolean {
         return true;
       }
     }
-  }
-}
-
-function isPipe(fd: number): boolean {
-  try {
-    return fstatSync(fd).isFIFO();
-  } catch {
-    return false;
   }
 }

@@ -1,19 +1,19 @@
 /** The AF_UNIX socket: bound under a temporary name, renamed into place, 0600 from its first moment. */
 import { randomBytes } from 'node:crypto';
 import { renameSync, statSync, unlinkSync } from 'node:fs';
-import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import * as libc from '../../native-bindings/libc.ts';
-import { HostError, SystemCallError } from '../errors.ts';
+import { HostError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { pipeFileName } from '../published-names.ts';
-import type { DialOptions, Listener, ListenerEvents, Transport } from '../transport.ts';
+import type { Listener, ListenerEvents, Transport } from '../transport.ts';
+import { createDialer, socketPathLimit } from './dial.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
-import { trimMemory } from './memory.ts';
 import { peerCredentials } from './peer-credentials.ts';
-import { relayBySplice } from './relay.ts';
 import { socketDescriptor } from './socket-descriptor.ts';
+import type { PosixSystem } from './system.ts';
 
 /**
  * Connections that wait to be accepted. Beyond it a client of ours is told EAGAIN and does not wait, as one of TCP would; the
@@ -21,10 +21,7 @@ import { socketDescriptor } from './socket-descriptor.ts';
  */
 const backlog = 4096;
 
-/** sizeof(sun_path) less the terminating NUL. */
-const socketPathLimit = { linux: 107, darwin: 103 } as const;
-
-export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport {
+export function createTransport(os: PosixSystem, paths: Paths): Transport {
   const limit = socketPathLimit[os];
 
   function bindFailure(socketPath: string, reason: string, remedy = '', cause?: unknown): HostError {
@@ -80,53 +77,12 @@ export function createTransport(os: 'linux' | 'darwin', paths: Paths): Transport
     server.on('error', (error) => events.onError(error));
   }
 
-  function dial(socketPath: string, options: DialOptions = {}): Promise<Socket> {
-    return new Promise((resolve, reject) => {
-      const refuse = (error: unknown) =>
-        reject(
-          new SystemCallError(
-            `dial unix ${socketPath}: connect: ${paths.reason(error)}`,
-            (error as NodeJS.ErrnoException).code ?? '',
-            { cause: error },
-          ),
-        );
-      if (Buffer.byteLength(socketPath) > limit || socketPath.includes('\0')) {
-        refuse(Object.assign(new Error('socket path too long'), { code: 'EINVAL' }));
-        return;
-      }
-      // Cleaned, because the folder we serve in is the cleaned one: `link/../x` is another file to the system.
-      const socket = connectSocket({ path: paths.clean(socketPath), allowHalfOpen: true });
-      // Before the connection stands: a first read is begun with it otherwise.
-      if (options.paused) {
-        socket.pause();
-      }
-      const timer =
-        options.timeoutMs === undefined
-          ? undefined
-          : setTimeout(
-              () => socket.destroy(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })),
-              options.timeoutMs,
-            );
-      socket.once('connect', () => {
-        clearTimeout(timer);
-        socket.removeListener('error', refuse);
-        resolve(socket);
-      });
-      socket.once('error', (error) => {
-        clearTimeout(timer);
-        refuse(error);
-      });
-    });
-  }
-
   return {
-    halfClose: true,
+    ...createDialer(os, paths),
     listensOnAnyPath: true,
     foreignNames: [pipeFileName],
     listen,
-    dial,
     sendNow,
-    ...(os === 'linux' && { relay: (socket: Socket) => relayBySplice(socket, trimMemory) }),
   };
 }
 
@@ -176,7 +132,7 @@ function renameOver(from: string, to: string): void {
  * The mode of the socket keeps other users out; this check still does when somebody has changed the mode
  * (threat 1 of docs/faults.md). Root may connect: it could read our memory anyway.
  */
-function foreignPeer(socket: Socket, os: 'linux' | 'darwin'): string | undefined {
+function foreignPeer(socket: Socket, os: PosixSystem): string | undefined {
   const fd = socketDescriptor(socket);
   const own = process.geteuid?.();
   if (fd < 0 || own === undefined) {

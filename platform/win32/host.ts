@@ -6,7 +6,7 @@ import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
 import { detach } from './detach.ts';
 import { sameVariable } from './environment.ts';
-import { home } from './home.ts';
+import { user } from './home.ts';
 import { parseHandle, readSome, writeAndClose } from './inherited-handle.ts';
 import { killedExitCode } from './job.ts';
 
@@ -15,8 +15,7 @@ const keepChildrenIgnored =
 
 export function createHost(paths: Paths): Host {
   return {
-    home,
-    homeVariable: '%userprofile%',
+    ...user,
     muslFolder: undefined,
     hungRunReach: 'child',
     // Reading it would start PowerShell for each process.

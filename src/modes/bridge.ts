@@ -9,19 +9,19 @@ import type { ModeContext } from './mode.ts';
 const noHalfClosePatienceMs = 10_000;
 
 export async function runBridge(context: ModeContext): Promise<number> {
-  const { transport } = await context.platform();
+  const { dialer } = await context.clientPlatform();
   let socket: Socket;
   try {
-    socket = await transport.dial(context.settings.socketPath, { paused: true });
+    socket = await dialer.dial(context.settings.socketPath, { paused: true });
   } catch (error) {
     writeWhole(2, `claustrum: dial server: ${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   }
-  if (transport.relay?.(socket)) {
+  if (await dialer.relay?.(socket)) {
     return 0;
   }
   socket.resume();
-  await relay(process.stdin, process.stdout, socket, { halfClose: transport.halfClose });
+  await relay(process.stdin, process.stdout, socket, { halfClose: dialer.halfClose });
   return 0;
 }
 

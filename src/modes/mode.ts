@@ -1,5 +1,5 @@
 /** What a mode is, and what it is given. */
-import type { Platform } from '../../platform/platform.ts';
+import type { ClientPlatform, Platform } from '../../platform/platform.ts';
 import type { Log } from '../base/log.ts';
 import type { OptionValues } from '../config/options.ts';
 import type { Settings } from '../config/settings.ts';
@@ -20,6 +20,8 @@ export interface ModeContext {
   readonly log: Log;
   /** Loads the adapter on first use; later calls return the same one. */
   platform(): Promise<Platform>;
+  /** The same for the small part that a client of the daemon needs. */
+  clientPlatform(): Promise<ClientPlatform>;
 }
 
 /** Runs to its end and resolves to the exit code. Whatever it throws becomes one line on stderr and exit code 1. */

@@ -1,0 +1,21 @@
+/** The client's end of a local connection: dialling, and moving bytes as `-bridge` does. Part of `ClientPlatform`. */
+import type { Socket } from 'node:net';
+
+export interface Dialer {
+  /** Whether ending our direction of a connection leaves the other one open (spec modes.md §9). */
+  readonly halfClose: boolean;
+  /** @throws SystemCallError `dial …: <reason>` */
+  dial(socketPath: string, options?: DialOptions): Promise<Socket>;
+  /**
+   * Moves bytes between the standard streams and a connection that was dialled `paused`, as spec modes.md §9 has it, until
+   * the connection ends. The thread does nothing else meanwhile. Resolves to `false`, with no byte moved, where this OS or
+   * these streams do not allow it. `undefined` on an OS that never does.
+   */
+  readonly relay?: (socket: Socket) => Promise<boolean>;
+}
+
+export interface DialOptions {
+  readonly timeoutMs?: number;
+  /** Nothing is read from the connection until its `resume`. */
+  readonly paused?: boolean;
+}
