@@ -197,6 +197,8 @@ export const setrlimit: KoffiFunc<(resource: number, limit: BigUint64Array) => n
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
+/** Found where the number is no open descriptor. */
+export const POLLNVAL = 32;
 export const poll: KoffiFunc<(entries: Int32Array, count: number, timeoutMs: number) => number> = libc.func(
   `int poll(_Inout_ int *entries, ${darwin ? 'uint' : 'ulong'} count, int timeoutMs)`,
 );

@@ -1,11 +1,11 @@
 /** Starting the daemon: a session of its own, the log as its output, two inherited pipes (spec modes.md §6). */
-import { closeSync, constants, openSync, readdirSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import * as libc from '../../native-bindings/libc.ts';
 import type { Detached, DetachRequest } from '../detach.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { signalText } from '../signal-texts.ts';
+import { keepFromInheriting, openNullDevice } from './descriptors.ts';
 import { collectExit, listenForExits } from './exits.ts';
 import { launch, openPipe, openPipes, type Pipe } from './spawn.ts';
 
@@ -16,7 +16,7 @@ const secretDescriptor = 4;
 export function detach(request: DetachRequest, paths: Paths): Detached {
   listenForExits();
   keepFromInheriting();
-  const nothing = openSync('/dev/null', constants.O_RDONLY);
+  const nothing = openNullDevice(paths);
   let status: Pipe;
   let secret: Pipe | undefined;
   try {
@@ -78,19 +78,6 @@ export function detach(request: DetachRequest, paths: Paths): Detached {
     },
     release: () => reader.destroy(),
   };
-}
-
-/**
- * Descriptors our own parent left open would live as long as the daemon and reach all its children: a pipe of an ssh
- * session among them keeps that session from ending.
- */
-function keepFromInheriting(): void {
-  for (const name of readdirSync('/dev/fd')) {
-    const fd = Number(name);
-    if (fd > 2 && libc.fcntl(fd, libc.F_GETFD, 0) === 0) {
-      libc.fcntl(fd, libc.F_SETFD, libc.FD_CLOEXEC);
-    }
-  }
 }
 
 function detachError(request: DetachRequest, error: unknown, paths: Paths): SystemCallError {

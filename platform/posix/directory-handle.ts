@@ -12,6 +12,7 @@ import {
   openSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   type Stats,
   statSync,
 } from 'node:fs';
@@ -89,7 +90,7 @@ export class DirectoryHandle {
   }
 
   #resolvedPath(): string {
-    return hasProc ? readlinkSync(`/proc/self/fd/${this.fd}`) : resolve(this.path);
+    return hasProc ? readlinkSync(`/proc/self/fd/${this.fd}`) : realpathSync(this.path);
   }
 }
 

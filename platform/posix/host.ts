@@ -1,9 +1,10 @@
 /** The machine around us: home, limits, end requests, inherited descriptors. */
-import { closeSync, constants, readdirSync, readlinkSync, readSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, readSync, writeSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
+import { isNotInherited } from './descriptors.ts';
 import { detach } from './detach.ts';
 import { user } from './home.ts';
 import { loginShellsEnded, loginShellVariable } from './login-shell.ts';
@@ -14,10 +15,11 @@ import type { PosixSystem } from './system.ts';
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
 const openFilesCap = 65_536n;
 const retryReadMs = 5;
-/** A number beyond is none to the system, and Node has words of its own for it. */
-const largestDescriptor = 2 ** 31 - 1;
 const listenPipeIgnored =
   '-listen-pipe is only supported on Windows and is ignored: other platforms serve JSON-RPC over the AF_UNIX socket directly';
+
+const noProc =
+  '/proc is not mounted: no predecessor or orphan is ended, because nobody can tell who a process is, and startTime is 0';
 
 export function createHost(os: PosixSystem, paths: Paths): Host {
   return {
@@ -26,7 +28,7 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
     hungRunReach: 'tree',
     // macOS would run `ps` for each process.
     tellsUsage: os === 'linux',
-    loginShellVariable,
+    loginShellVariable: (options) => loginShellVariable(options, paths),
     loginShellsEnded,
     detach: (request) => detach(request, paths),
     sameVariable: (a, b) => a === b,
@@ -37,7 +39,11 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
 
     serveWarnings({ listenPipe }) {
       const shortcoming = spawnShortcoming();
-      return [...(listenPipe ? [listenPipeIgnored] : []), ...(shortcoming === undefined ? [] : [shortcoming])];
+      return [
+        ...(listenPipe ? [listenPipeIgnored] : []),
+        ...(shortcoming === undefined ? [] : [shortcoming]),
+        ...(os === 'linux' && !existsSync('/proc/self/stat') ? [noProc] : []),
+      ];
     },
 
     die() {
@@ -84,7 +90,7 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
 
     readDescriptor(descriptor, maxBytes) {
       const fd = Number(descriptor);
-      if (fd > largestDescriptor || isOurOwn(fd)) {
+      if (isNotInherited(fd)) {
         throw readFailure(fd, Object.assign(new Error('not inherited'), { code: 'EBADF' }), paths);
       }
       const buffer = Buffer.alloc(maxBytes);
@@ -111,36 +117,6 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
 function readFailure(fd: number, error: unknown, paths: Paths): SystemCallError {
   const code = (error as NodeJS.ErrnoException).code ?? '';
   return new SystemCallError(`read descriptor ${fd}: ${paths.reason(error)}`, code, { cause: error });
-}
-
-/**
- * Whether a number the user gave us names something the runtime has opened for itself, because nobody handed it over:
- * reading its event descriptors or its own pipes would wait for ever. Nobody hands over both ends of one pipe.
- */
-function isOurOwn(fd: number): boolean {
-  const target = descriptorTarget(fd);
-  if (target === undefined) {
-    return false;
-  }
-  if (target.startsWith('anon_inode:')) {
-    return true;
-  }
-  if (!target.startsWith('pipe:')) {
-    return false;
-  }
-  return readdirSync('/proc/self/fd').some((other) => descriptorTarget(other) === target && isWritable(Number(other)));
-}
-
-function isWritable(fd: number): boolean {
-  return (libc.fcntl(fd, libc.F_GETFL, 0) & libc.O_ACCMODE) !== constants.O_RDONLY;
-}
-
-function descriptorTarget(fd: number | string): string | undefined {
-  try {
-    return readlinkSync(`/proc/self/fd/${fd}`);
-  } catch {
-    return undefined;
-  }
 }
 
 /** sshd may hand us a non-blocking stdin; there is nothing else to do while the token is on its way, so wait in place. */

@@ -1,8 +1,10 @@
 /** A variable as the user's login shell has it (spec platform.md §2 "Login-shell PATH"). */
-import { accessSync, closeSync, constants, openSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, statSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HostError } from '../errors.ts';
+import type { Paths } from '../paths.ts';
+import { openNullDevice } from './descriptors.ts';
 import { collectExit, listenForExits, watchExit } from './exits.ts';
 import { launch, openPipe, type Pipe } from './spawn.ts';
 
@@ -22,7 +24,7 @@ export interface LoginShellOptions {
 }
 
 /** @throws HostError whose message is the reason for the log */
-export async function loginShellVariable(options: LoginShellOptions): Promise<string | undefined> {
+export async function loginShellVariable(options: LoginShellOptions, paths: Paths): Promise<string | undefined> {
   const shell = userShell();
   if (shell === undefined) {
     return undefined;
@@ -30,7 +32,7 @@ export async function loginShellVariable(options: LoginShellOptions): Promise<st
   const { name } = options;
   let output: string;
   try {
-    output = await run(shell, ['-l', '-i', '-c', `printf '%s%s%s' ${mark} "$${name}" ${mark}`], options);
+    output = await run(shell, ['-l', '-i', '-c', `printf '%s%s%s' ${mark} "$${name}" ${mark}`], options, paths);
   } catch (error) {
     if (error instanceof TimeLimit) {
       throw new HostError(`shell ${name} extraction timed out (${shell})`);
@@ -62,11 +64,16 @@ function isExecutableFile(path: string): boolean {
 class TimeLimit extends Error {}
 
 /** Runs the shell in a group of its own; at the limit the whole group goes, also when only a grandchild holds the pipe. */
-function run(shell: string, args: readonly string[], { timeoutMs, signal }: LoginShellOptions): Promise<string> {
+function run(
+  shell: string,
+  args: readonly string[],
+  { timeoutMs, signal }: LoginShellOptions,
+  paths: Paths,
+): Promise<string> {
   if (signal.aborted) {
     throw new Error('the daemon is ending');
   }
-  const { group, readEnd } = startShell(shell, args);
+  const { group, readEnd } = startShell(shell, args, paths);
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -95,9 +102,13 @@ function run(shell: string, args: readonly string[], { timeoutMs, signal }: Logi
   return promise;
 }
 
-function startShell(shell: string, args: readonly string[]): { readonly group: ShellGroup; readonly readEnd: number } {
+function startShell(
+  shell: string,
+  args: readonly string[],
+  paths: Paths,
+): { readonly group: ShellGroup; readonly readEnd: number } {
   listenForExits();
-  const nothing = openSync('/dev/null', constants.O_RDWR);
+  const nothing = openNullDevice(paths);
   let pipe: Pipe | undefined;
   try {
     pipe = openPipe();

@@ -1,6 +1,6 @@
 /** Giving memory back that an idle process does not need (Linux; docs/performance.md "Memory"). */
 import { readFileSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import * as libc from '../../native-bindings/libc.ts';
 
@@ -9,10 +9,13 @@ const maxCollectedBytes = 64 * 1024 * 1024;
 /** Up to here everything that can go goes, compiled code that is not used any more too: some 5 ms for each MB. */
 const maxThoroughBytes = 16 * 1024 * 1024;
 
-/** Takes some milliseconds, and so does the next work: it is for the moment when nothing is to be done. */
+/**
+ * Takes some milliseconds, and so does the next work: it is for the moment when nothing is to be done. The heap is asked for
+ * its size, not the process: `process.memoryUsage` throws where there is no /proc.
+ */
 export function trimMemory(): void {
   // Most of what a start leaves behind is garbage, and the collector waits for more of it.
-  if (process.memoryUsage().heapUsed < maxCollectedBytes) {
+  if (getHeapStatistics().used_heap_size < maxCollectedBytes) {
     collectGarbage();
   }
   dropCleanPages();
@@ -28,7 +31,7 @@ function collectGarbage(): void {
   const how = { type: 'major', execution: 'sync' };
   collect({ ...how, flavor: 'regular' });
   // What is left is in use: how much of it there is says how long the thorough way takes.
-  if (process.memoryUsage().heapUsed < maxThoroughBytes) {
+  if (getHeapStatistics().used_heap_size < maxThoroughBytes) {
     collect({ ...how, flavor: 'last-resort' });
   }
 }

@@ -1,10 +1,11 @@
 /** Children: three real pipes, a session and process group of their own (spec process.md §11). */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { ChildMarks } from '../child-markers.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Child, ExitStatus, OutputName, Processes, SignalName, SignalReach, SpawnRequest } from '../processes.ts';
+import { openNullDevice } from './descriptors.ts';
 import { collectExit, listenForExits, watchExit } from './exits.ts';
 import type { Identities } from './identity.ts';
 import { planMarkedStart } from './marked-start.ts';
@@ -22,13 +23,13 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
     },
     spawn(request) {
       const attempt = new Attempt(request, identities, paths);
-      return attempt.finish(() => start(request, attempt.file, attempt.theirs));
+      return attempt.finish(() => start(request, attempt.file, attempt.theirs, paths));
     },
     spawnAmongMany(request) {
       const attempt = new Attempt(request, identities, paths);
       const { file, theirs } = attempt;
       if (request.markedFor !== undefined) {
-        return attempt.finish(() => start(request, file, theirs));
+        return attempt.finish(() => start(request, file, theirs, paths));
       }
       const { command, args, env, cwd } = request;
       let launched: number | Promise<number>;
@@ -66,7 +67,7 @@ class Attempt {
     this.#paths = paths;
     listenForExits();
     try {
-      this.#streams = request.streams === 'nullDevice' ? openNullDevice() : openThreePipes();
+      this.#streams = request.streams === 'nullDevice' ? openNothing(paths) : openThreePipes();
     } catch (error) {
       throw this.#failure(error);
     }
@@ -126,7 +127,7 @@ interface Started {
 }
 
 /** @throws an Error whose `code` is the errno's name */
-function start(request: SpawnRequest, file: string, descriptors: readonly number[]): Started {
+function start(request: SpawnRequest, file: string, descriptors: readonly number[], paths: Paths): Started {
   const { command, args, cwd, markedFor } = request;
   const argv = [command, ...args];
   if (markedFor === undefined) {
@@ -135,14 +136,17 @@ function start(request: SpawnRequest, file: string, descriptors: readonly number
   const { plain, throughShell } = planMarkedStart({ ...request, markedFor }, file);
   if (throughShell !== undefined) {
     const [input, output, errors] = descriptors;
-    const nothing = openSync('/dev/null', 'w');
+    let nothing: number | undefined;
     try {
+      nothing = openNullDevice(paths);
       const pid = launch({ ...throughShell, cwd, descriptors: [input, output, nothing, errors] });
       return { pid, marks: throughShell.marks };
     } catch {
       // The script's words may have been the few too many (E2BIG): the kernel is to say what it thinks of the program alone.
     } finally {
-      closeSync(nothing);
+      if (nothing !== undefined) {
+        closeSync(nothing);
+      }
     }
   }
   return { pid: launch({ file, argv, env: plain.env, cwd, descriptors }), marks: plain.marks };
@@ -169,8 +173,8 @@ function openThreePipes(): StandardStreams {
   };
 }
 
-function openNullDevice(): StandardStreams {
-  const fd = openSync('/dev/null', 'r+');
+function openNothing(paths: Paths): StandardStreams {
+  const fd = openNullDevice(paths);
   return { ours: undefined, theirs: [fd, fd, fd] };
 }
 

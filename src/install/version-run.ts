@@ -11,6 +11,8 @@ export interface VersionRunOptions {
   readonly boundMs: number;
   /** How long a killed run is waited for. */
   readonly killedMs: number;
+  /** Told why, for whoever looks for the reason of `failed`. */
+  onNotStarted?(error: Error): void;
 }
 
 /** `failed`: it did not start, or ended with something else than status 0. `stopped`: it did not end in time. */
@@ -48,7 +50,8 @@ export function runVersion(cli: string, { platform, ...options }: VersionRunOpti
         onOutputEnd() {},
         onEnd: () => settle(child?.collect()),
       });
-    } catch {
+    } catch (error) {
+      options.onNotStarted?.(error as Error);
       settle(undefined);
     }
   });

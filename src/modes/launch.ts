@@ -8,7 +8,7 @@ import type { Platform } from '../../platform/platform.ts';
 import { ownCommand } from '../base/own-process.ts';
 import { daemonChildVariable, readyReport, statusPipeVariable, tokenPipeVariable } from '../base/start-markers.ts';
 import { logFileName } from '../run-directory/names.ts';
-import { remedyLine } from '../run-directory/start-failure.ts';
+import { failureLines, remedyLine } from '../run-directory/start-failure.ts';
 import { readTokenDescriptor, TokenError } from '../run-directory/token.ts';
 import type { ModeContext } from './mode.ts';
 
@@ -70,7 +70,7 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
       secretVariable: tokenPipeVariable,
     });
   } catch (error) {
-    return fail(`claustrum: ${(error as Error).message}`);
+    return fail(...failureLines(error));
   } finally {
     if (logFd !== undefined) {
       closeSync(logFd);

@@ -1,5 +1,6 @@
 /** `-probe-cli <path>`: does this CLI run here? Nothing printed means yes (spec modes.md §12). */
 
+import { HostError } from '../../platform/errors.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import { installTimings } from '../install/timings.ts';
 import { childEnvironment, runVersion, type VersionRunOutcome } from '../install/version-run.ts';
@@ -18,6 +19,12 @@ export const runProbeCli: Mode = async ({ settings, environment, platform: load 
     env: childEnvironment(environment, settings.profile.process.strippedVariables, platform.host),
     boundMs: installTimings.cachedRunMs,
     killedMs: installTimings.killedRunMs,
+    onNotStarted({ message, cause }) {
+      // The host's fault, not that of the file: the word on stdout would blame the wrong one alone.
+      if (cause instanceof HostError) {
+        writeWhole(2, `holdfast: ${message}; ${cause.remedy}\n`);
+      }
+    },
   });
   writeWhole(1, words[outcome]);
   return 0;

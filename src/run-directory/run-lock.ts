@@ -183,6 +183,9 @@ function verify(record: LockRecord, options: EvictionOptions): ProcessIdentity |
   }
   const { processes } = options.platform;
   const own = processes.self();
+  if (own.start === '') {
+    return 'this host does not show who a process is';
+  }
   if (record.node !== own.node) {
     return 'it belongs to another boot or another pid namespace';
   }

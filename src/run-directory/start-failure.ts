@@ -1,5 +1,5 @@
 /** What is said about a start that failed: our own line with number and remedy first, then the contract's reason (spec modes.md §6). */
-import { HostError } from '../../platform/errors.ts';
+import { HostError, SystemCallError } from '../../platform/errors.ts';
 import { TokenError } from './token.ts';
 
 /** The lines for the log and for the launcher's stderr. */
@@ -12,7 +12,15 @@ export function failureLines(error: unknown): string[] {
     const reason = error.message.startsWith('[Server] ') ? error.message : `claustrum: ${error.message}`;
     return [remedyLine(error), reason].filter((line) => line !== '');
   }
+  if (error instanceof SystemCallError || isFailedCall(error)) {
+    return [`claustrum: ${error.message}`];
+  }
   return [`holdfast: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`];
+}
+
+/** The host has refused something, and Node's text names the call, the path and the reason: no fault of ours, no stack. */
+function isFailedCall(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
 }
 
 /** Our own line in front of the contract's reason, with what to do about it. */

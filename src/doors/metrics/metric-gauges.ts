@@ -62,10 +62,19 @@ export function addGauges(registry: Registry, sources: MetricSources): void {
   counter('holdfast_log_lines_dropped_total', 'Lines the log could not be given.', () => sources.logLinesLost());
   addSessionGauges(registry, sources, gauge);
   addLoopMetrics(registry, sources.latency, gauge, counter);
-  gauge('holdfast_memory_bytes', 'Resident memory of the daemon.', () => process.memoryUsage.rss());
+  gauge('holdfast_memory_bytes', 'Resident memory of the daemon.', residentBytes);
   registerHistograms(registry, 'holdfast_rpc_duration_seconds', 'From a request to its answer, by method.', () =>
     [...sources.latency.byMethod].map(([method, distribution]) => ({ labels: { method }, distribution })),
   );
+}
+
+/** `NaN`, which the exposition format has for it, where the system does not tell (no /proc). */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return Number.NaN;
+  }
 }
 
 type AddGauge = (name: string, help: string, value: () => number | Promise<number>) => void;
