@@ -12,6 +12,11 @@ export type Handle = bigint & { readonly __handle: never };
 /** Address of native memory or of a function; 0 is NULL. */
 export type Address = bigint;
 
+/** Where a buffer lies, for structures that hold addresses. It is valid as long as the buffer is not collected. */
+export const addressOf = (buffer: Buffer): Address => koffi.address(buffer);
+/** The UTF-16 text at an address, up to its NUL. */
+export const textAt = (address: Address): string => koffi.decode.string16(address);
+
 export const INVALID_HANDLE_VALUE = 0xffff_ffff_ffff_ffffn as Handle;
 
 // ---- errhandlingapi.h, winbase.h, winerror.h

@@ -115,7 +115,7 @@ export const posix_spawn_file_actions_destroy: KoffiFunc<(actions: Buffer) => nu
 );
 export const posix_spawn_file_actions_adddup2: KoffiFunc<(actions: Buffer, from: number, to: number) => number> =
   libc.func('int posix_spawn_file_actions_adddup2(void *actions, int from, int to)');
-/** glibc ≥ 2.29, musl ≥ 1.1.24, macOS ≥ 10.15; `undefined` on older ones. */
+/** glibc 2.29, musl 1.1.24 and macOS 10.15 brought it; `undefined` on older ones. */
 export const posix_spawn_file_actions_addchdir_np: KoffiFunc<(actions: Buffer, path: string) => number> | undefined =
   whereKnown('int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)');
 export const posix_spawnattr_init: KoffiFunc<(attributes: Buffer) => number> = libc.func(

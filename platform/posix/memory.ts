@@ -14,11 +14,14 @@ const maxThoroughBytes = 16 * 1024 * 1024;
  * its size, not the process: `process.memoryUsage` throws where there is no /proc.
  */
 export function trimMemory(): void {
+  // Read before the collection, because the text of the mappings is garbage of its own (1.5 MB of it would stay).
+  const mappings = cleanFileMappings();
   // Most of what a start leaves behind is garbage, and the collector waits for more of it.
   if (getHeapStatistics().used_heap_size < maxCollectedBytes) {
     collectGarbage();
   }
-  dropCleanPages();
+  // After the collection, which touches many of these pages.
+  dropCleanPages(mappings);
   // The C library keeps what it was given back, too (glibc).
   libc.malloc_trim?.(0);
 }
@@ -38,16 +41,12 @@ function collectGarbage(): void {
 
 /**
  * Drops the clean pages of the program's own files from our memory: the kernel has them in its page cache and maps them
- * again when they are touched. Does nothing where the system cannot tell its mappings.
+ * again when they are touched.
  */
-function dropCleanPages(): void {
-  const { madvise } = libc;
-  if (madvise === undefined) {
-    return;
-  }
-  for (const { start, end } of cleanFileMappings()) {
+function dropCleanPages(mappings: readonly Mapping[]): void {
+  for (const { start, end } of mappings) {
     // A failure leaves the pages where they are.
-    madvise(start, end - start, libc.MADV_DONTNEED);
+    libc.madvise?.(start, end - start, libc.MADV_DONTNEED);
   }
 }
 
@@ -56,7 +55,10 @@ interface Mapping {
   readonly end: bigint;
 }
 
-/** Private file mappings that cannot be written and of which no page is a copy of ours. */
+/**
+ * Private file mappings that cannot be written and of which no page is a copy of ours. None where the system cannot tell
+ * its mappings.
+ */
 function cleanFileMappings(): Mapping[] {
   let text: string;
   try {

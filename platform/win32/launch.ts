@@ -1,5 +1,4 @@
 /** `CreateProcessW` and what belongs to it: standard handles, the list of what is inherited, the jobs. */
-import koffi from 'koffi';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { environmentBlock } from './environment.ts';
@@ -60,7 +59,7 @@ export function launch(request: LaunchRequest): Launched {
     standard.forEach((handle, index) => {
       startup.writeBigUInt64LE(handle, kernel32.STARTUPINFO_HANDLES + index * 8);
     });
-    startup.writeBigUInt64LE(koffi.address(attributes), kernel32.STARTUPINFO_ATTRIBUTES);
+    startup.writeBigUInt64LE(kernel32.addressOf(attributes), kernel32.STARTUPINFO_ATTRIBUTES);
     const created = kernel32.CreateProcessW(
       request.file,
       Buffer.from(`${request.commandLine}\0`, 'utf16le'),
@@ -124,7 +123,7 @@ function createAttributeList(count: number): Buffer {
 }
 
 function setAttribute(list: Buffer, attribute: number, value: Buffer): void {
-  if (!kernel32.UpdateProcThreadAttribute(list, 0, attribute, koffi.address(value), value.length, null, null)) {
+  if (!kernel32.UpdateProcThreadAttribute(list, 0, attribute, kernel32.addressOf(value), value.length, null, null)) {
     throw lastError('UpdateProcThreadAttribute');
   }
 }

@@ -1,6 +1,5 @@
 /** The listening side of an owner-only pipe: a few instances wait for a client at any time. */
 import type { Socket } from 'node:net';
-import koffi from 'koffi';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import type { ListenerEvents } from '../transport.ts';
@@ -62,7 +61,7 @@ export class PipeServer {
     }
     // Signals the event, so each instance is closed where it would have been accepted.
     for (const { pipe, overlapped } of this.#waiting) {
-      kernel32.CancelIoEx(pipe, koffi.address(overlapped));
+      kernel32.CancelIoEx(pipe, kernel32.addressOf(overlapped));
     }
   }
 
@@ -103,7 +102,7 @@ export class PipeServer {
   }
 
   #connect({ pipe, event, overlapped }: Waiting): void {
-    if (kernel32.ConnectNamedPipe(pipe, koffi.address(overlapped))) {
+    if (kernel32.ConnectNamedPipe(pipe, kernel32.addressOf(overlapped))) {
       return;
     }
     const failure = lastError('ConnectNamedPipe');
@@ -121,7 +120,7 @@ export class PipeServer {
   #arrived(waiting: Waiting): void {
     this.#waiting.delete(waiting);
     const { pipe, event, overlapped } = waiting;
-    const connected = kernel32.GetOverlappedResult(pipe, koffi.address(overlapped), [0], false);
+    const connected = kernel32.GetOverlappedResult(pipe, kernel32.addressOf(overlapped), [0], false);
     kernel32.CloseHandle(event);
     // The spare comes first: from the moment a client has the instance the next one needs another.
     this.#replenish();

@@ -1,5 +1,4 @@
 /** Who we are, and descriptors that let nobody else in (spec platform.md §3 "Named pipe"). */
-import koffi from 'koffi';
 import * as advapi32 from '../../native-bindings/advapi32.ts';
 import type { Address, Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
@@ -45,7 +44,7 @@ function takeText(address: Address | null): string {
     return '';
   }
   try {
-    return koffi.decode.string16(address);
+    return kernel32.textAt(address);
   } finally {
     kernel32.LocalFree(address);
   }

@@ -1,7 +1,7 @@
 /** `-bridge` with pipes on both sides, as shells and sshd give them: the way of platform/posix/relay.ts on Linux. */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -104,6 +104,16 @@ test('bytes travel both ways unchanged, and the end of input comes back as the e
   expect(await bridge.ended).toEqual({ code: 0, signal: undefined });
   expect(digest(bridge.bytes)).toBe(digest(sent));
   expect(Buffer.concat(bridge.errors).toString()).toBe('');
+});
+
+test.runIf(existsSync('/proc/self/maps'))('a bridge between pipes splices, by native code', async () => {
+  await serve((socket) => socket.pipe(socket));
+  const bridge = new PipedBridge();
+  bridge.child.writeInput(Buffer.from('hello'), () => {});
+  await waitUntil(() => bridge.bytes.length > 0, 'the echo');
+  expect(readFileSync(`/proc/${bridge.child.pid}/maps`, 'utf8')).toContain('koffi.node');
+  bridge.child.closeInput();
+  expect(await bridge.ended).toEqual({ code: 0, signal: undefined });
 });
 
 test('a daemon that closes ends the bridge with input still open, and every byte arrives', async () => {

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -66,6 +66,17 @@ async function everything(socket: Socket): Promise<Buffer> {
 function digest(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
+
+test.runIf(existsSync('/proc/self/maps'))('a bridge between sockets loads no native code', async () => {
+  await serve((socket) => socket.pipe(socket));
+  const child = bridge();
+  child.stdin.write('hello');
+  await once(child.stdout, 'data');
+  // Its counterpart with pipes, which does load it, is in bridge-pipes.test.ts.
+  expect(readFileSync(`/proc/${child.pid}/maps`, 'utf8')).not.toContain('koffi.node');
+  child.stdin.end();
+  await once(child, 'close');
+});
 
 describe('bytes', () => {
   test('travel both ways unchanged, whatever they are', async () => {
