@@ -48,8 +48,6 @@ export interface Host extends Home {
   loginShellsEnded(): Promise<void>;
   /** Whether two environment variable names are the same one to this OS. */
   sameVariable(a: string, b: string): boolean;
-  /** Ends this process at once, as a crash would: nothing is flushed or removed (failpoints). */
-  die(): never;
   /** Whether `-keep-children` works here; `allowed`: profile row `platform.windowsKeepChildren`, POSIX always can. */
   keepsChildren(allowed: boolean): boolean;
   /** What was asked for, or is usual, and not to be had on this host; for the log (spec platform.md §3, process.md §11.12). */

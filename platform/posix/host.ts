@@ -46,12 +46,6 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
       ];
     },
 
-    die() {
-      process.kill(process.pid, 'SIGKILL');
-      // The signal ends us before the call returns; this is for the type checker and for a kernel that disagrees.
-      return process.abort();
-    },
-
     redirectOutput(fd) {
       if (libc.dup2(fd, 1) < 0 || libc.dup2(fd, 2) < 0) {
         return false;

@@ -8,7 +8,6 @@ import { detach } from './detach.ts';
 import { sameVariable } from './environment.ts';
 import { user } from './home.ts';
 import { parseHandle, readSome, writeAndClose } from './inherited-handle.ts';
-import { killedExitCode } from './job.ts';
 
 const keepChildrenIgnored =
   '-keep-children is not supported on Windows and is ignored: child processes are confined to a Job Object that the OS terminates when the daemon exits';
@@ -33,12 +32,6 @@ export function createHost(paths: Paths): Host {
     keepsChildren: (allowed) => allowed,
     serveWarnings: ({ keepChildren, keepChildrenAllowed }) =>
       keepChildren && !keepChildrenAllowed ? [keepChildrenIgnored] : [],
-
-    die() {
-      kernel32.TerminateProcess(kernel32.GetCurrentProcess(), killedExitCode);
-      // Ended before the call returns; this is for the type checker.
-      return process.abort();
-    },
 
     reportStatus(descriptor, report) {
       const handle = parseHandle(descriptor);

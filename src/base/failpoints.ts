@@ -1,214 +1,29 @@
 /**
- * Failpoints: named places between two effects where a test makes this process fail, wait or die
- * (after the rename and before the directory is synced, after the bytes were applied and before the reply).
- *
- * The language is that of FreeBSD's fail(9), in one variable:
- *
- *     HOLDFAST_FAILPOINTS="keeper.write.before=2*off->1*kill; install.rename=error(ENOSPC)"
- *
- * A rule is `<point>=<term>[-><term>…]`, rules are separated by `;`. A term is `[<count>*]<action>`: with a count it
- * holds for that many passes, then the next term takes over; without one it holds for good. After the last term the
- * point is quiet.
- *
- * | action | effect of a pass |
- * |---|---|
- * | `off` | none |
- * | `error(CODE)` | throws a `SystemCallError` with that errno name |
- * | `panic` | throws a plain `Error`: the bug nobody thought of |
- * | `delay(ms)` | waits |
- * | `kill` | the process dies at once, without any clean-up: {@link setFailpointDeath} |
- * | `pause(path)` | creates the file `path` and waits until it is gone: the other side of a race moves meanwhile |
- *
- * A shipped build takes all of this out by the constant `HOLDFAST_FAILPOINTS_BUILT_IN` (bundler option
- * `--define:HOLDFAST_FAILPOINTS_BUILT_IN=false`): both functions are then empty and the rest of this file is unreachable.
- * From source the constant does not exist and failpoints work.
+ * Failpoints: named places between two effects where a test makes this process fail, wait or die (after the rename and
+ * before the folder is synced; after the bytes were applied and before the reply). In the product they do nothing: the
+ * rules are test/support/failpoint-rules.ts, which the entry point of the tests installs here.
  */
-import { existsSync, writeFileSync } from 'node:fs';
-import { isAbsolute } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { HostError, SystemCallError } from '../../platform/errors.ts';
-
-declare const HOLDFAST_FAILPOINTS_BUILT_IN: boolean | undefined;
-const builtIn = typeof HOLDFAST_FAILPOINTS_BUILT_IN === 'undefined' || HOLDFAST_FAILPOINTS_BUILT_IN;
-
-const variable = 'HOLDFAST_FAILPOINTS';
-const pausePollMs = 2;
-
-type Action =
-  | { readonly kind: 'off' | 'panic' | 'kill' }
-  | { readonly kind: 'error'; readonly code: string }
-  | { readonly kind: 'delay'; readonly ms: number }
-  | { readonly kind: 'pause'; readonly path: string };
-
-interface Term {
-  /** Passes left; `Infinity` for a term without count. */
-  left: number;
-  readonly action: Action;
+export interface FailpointHook {
+  /** Throws what the rule says; blocks the whole process while the rule says wait. */
+  pass(point: string): void;
+  /** The same, but only this call waits. */
+  passWaiting(point: string): Promise<void>;
 }
 
-let rules = new Map<string, Term[]>();
-let source: string | undefined;
-/** All that a pass costs when the variable is unset. */
-let armed = false;
-let die: () => never = () => process.abort();
+let hook: FailpointHook | undefined;
 
-/**
- * A place that can fail, in code that cannot wait. `delay` and `pause` block the whole process here.
- * @param point `<area>.<step>[.before|.after]`, unique in the program
- * @throws SystemCallError, Error as the rule says
- */
+export function installFailpoints(installed: FailpointHook | undefined): void {
+  hook = installed;
+}
+
+/** A place in code that cannot wait. @param point `<area>.<step>[.before|.after]`, unique in the program */
 export function failpoint(point: string): void {
-  if (builtIn && armed) {
-    passBlocking(point);
-  }
+  hook?.pass(point);
 }
 
-/** A place that can fail, in code that may wait: only this call waits, the process goes on. @see failpoint */
+/** A place in code that may wait. */
 export async function failpointAsync(point: string): Promise<void> {
-  if (builtIn && armed) {
-    await passWaiting(point);
+  if (hook !== undefined) {
+    await hook.passWaiting(point);
   }
-}
-
-/**
- * Reads the rules once at the start of a process (daemon, keeper) and takes the variable out of `environment`, so that no child inherits it.
- * @throws HostError that names the term it cannot read
- */
-export function armFailpoints(environment: NodeJS.ProcessEnv = process.env): void {
-  if (builtIn) {
-    source = environment[variable];
-    delete environment[variable];
-    rules = parseRules(source ?? '');
-    armed = rules.size > 0;
-  }
-}
-
-/** The variable as {@link armFailpoints} found it, for a process of our own that has failpoints too (the keeper). */
-export function failpointsToHandOver(): readonly (readonly [name: string, value: string])[] {
-  return source === undefined ? [] : [[variable, source]];
-}
-
-/**
- * What `kill` does. The default is `process.abort()`: no exit handler, no flush, nothing removed, which is what a crash
- * is. A start that can end itself by SIGKILL installs that instead (no core dump). It must not return.
- */
-export function setFailpointDeath(death: () => never): void {
-  die = death;
-}
-
-function parseRules(text: string): Map<string, Term[]> {
-  const parsed = new Map<string, Term[]>();
-  for (const rule of text.split(';')) {
-    if (rule.trim() === '') {
-      continue;
-    }
-    const match = /^\s*([A-Za-z0-9_.-]+)\s*=(.*)$/s.exec(rule);
-    const point = match?.[1];
-    if (match === null || point === undefined) {
-      throw refuse(rule, 'want <point>=<term>[-><term>…]');
-    }
-    if (parsed.has(point)) {
-      throw refuse(rule, `the point ${point} has a rule already`);
-    }
-    parsed.set(point, (match[2] ?? '').split('->').map(parseTerm));
-  }
-  return parsed;
-}
-
-function parseTerm(text: string): Term {
-  const match = /^\s*(?:(\d+)\*)?([a-z]+)(?:\(([^()]*)\))?\s*$/.exec(text);
-  if (match === null) {
-    throw refuse(text, 'want [<count>*]<action>[(argument)]');
-  }
-  const [, count, kind, argument] = match;
-  return {
-    left: count === undefined ? Number.POSITIVE_INFINITY : Number(count),
-    action: parseAction(text, kind, argument),
-  };
-}
-
-function parseAction(term: string, kind: string | undefined, argument: string | undefined): Action {
-  switch (kind) {
-    case 'off':
-    case 'panic':
-    case 'kill':
-      if (argument !== undefined) {
-        throw refuse(term, `${kind} takes no argument`);
-      }
-      return { kind };
-    case 'error':
-      if (argument === undefined || !/^E[A-Z0-9]+$/.test(argument)) {
-        throw refuse(term, 'want error(CODE) with an errno name such as ENOSPC');
-      }
-      return { kind, code: argument };
-    case 'delay':
-      if (argument === undefined || !/^\d{1,7}$/.test(argument)) {
-        throw refuse(term, 'want delay(ms) with whole milliseconds');
-      }
-      return { kind, ms: Number(argument) };
-    case 'pause':
-      if (argument === undefined || !isAbsolute(argument)) {
-        throw refuse(term, 'want pause(path) with an absolute path');
-      }
-      return { kind, path: argument };
-    default:
-      throw refuse(term, 'the actions are off, error(CODE), panic, delay(ms), kill, pause(path)');
-  }
-}
-
-function refuse(text: string, why: string): HostError {
-  return new HostError(`${variable}: cannot read "${text.trim()}"`, why);
-}
-
-/** The action of this pass; uses up one count. */
-function next(point: string): Action | undefined {
-  const term = rules.get(point)?.find(({ left }) => left > 0);
-  if (term !== undefined) {
-    term.left--;
-  }
-  return term?.action;
-}
-
-/** Everything but waiting. */
-function strike(point: string, action: Action | undefined): void {
-  switch (action?.kind) {
-    case 'error':
-      throw new SystemCallError(`failpoint ${point}: ${action.code}`, action.code);
-    case 'panic':
-      throw new Error(`failpoint ${point}: panic`);
-    case 'kill':
-      die();
-  }
-}
-
-function passBlocking(point: string): void {
-  const action = next(point);
-  if (action?.kind === 'delay') {
-    block(action.ms);
-  } else if (action?.kind === 'pause') {
-    writeFileSync(action.path, point, { flag: 'wx', mode: 0o600 });
-    while (existsSync(action.path)) {
-      block(pausePollMs);
-    }
-  } else {
-    strike(point, action);
-  }
-}
-
-async function passWaiting(point: string): Promise<void> {
-  const action = next(point);
-  if (action?.kind === 'delay') {
-    await sleep(action.ms);
-  } else if (action?.kind === 'pause') {
-    writeFileSync(action.path, point, { flag: 'wx', mode: 0o600 });
-    while (existsSync(action.path)) {
-      await sleep(pausePollMs);
-    }
-  } else {
-    strike(point, action);
-  }
-}
-
-function block(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

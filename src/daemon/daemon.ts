@@ -5,7 +5,7 @@ import type { Platform } from '../../platform/platform.ts';
 import type { OwnedFile, RunDirectory } from '../../platform/run-directories.ts';
 import type { Listener } from '../../platform/transport.ts';
 import { createCounters } from '../base/counters.ts';
-import { armFailpoints, failpoint, setFailpointDeath } from '../base/failpoints.ts';
+import { failpoint } from '../base/failpoints.ts';
 import type { Log } from '../base/log.ts';
 import { failedReport, readyReport, takeMarkers } from '../base/start-markers.ts';
 import { timings } from '../base/timings.ts';
@@ -94,8 +94,6 @@ class Daemon {
     const { profile, socketPath } = settings;
     this.#takeSignals();
     this.#takeFailures();
-    setFailpointDeath(() => this.#platform.host.die());
-    armFailpoints(this.#context.environment);
     this.#capLog();
     const limit = this.#platform.host.limitOpenFiles();
     if (limit !== undefined) {

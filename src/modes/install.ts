@@ -1,7 +1,6 @@
 /** `-install`: the CLI is put in place, and one line of facts says how that went (spec install.md). */
 
 import type { Platform } from '../../platform/platform.ts';
-import { armFailpoints, setFailpointDeath } from '../base/failpoints.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import { cliPathOf } from '../install/cli-path.ts';
 import { factsLine } from '../install/facts.ts';
@@ -19,8 +18,6 @@ const launcherGate = 'CLAUDE_SSH_MANAGED_LAUNCHER';
 
 export const runInstall: Mode = async (context) => {
   const platform = await context.platform();
-  setFailpointDeath(() => platform.host.die());
-  armFailpoints(context.environment);
   const { install: asked, profile } = context.settings;
 
   const home = platform.host.home();

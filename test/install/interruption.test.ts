@@ -17,8 +17,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { runProgram } from '../modes/run-program.ts';
-import { knownFailpoints } from '../support/failpoints.ts';
-import { cleanEnvironment, program, type RunResult } from '../support/holdfast.ts';
+import { cleanEnvironment, programForTests, type RunResult } from '../support/holdfast.ts';
+import { knownFailpoints } from '../support/known-failpoints.ts';
 import { waitUntil } from '../support/wait.ts';
 import { serveHttp } from './servers.ts';
 import { goodCli, pack, type profiles, readRun, sha256, Workshop } from './support.ts';
@@ -35,7 +35,7 @@ interface Running {
 function start(shop: Workshop, profile: string, words: readonly string[], failpoints: string): Running {
   const env = cleanEnvironment(shop.home, { HOLDFAST_FAILPOINTS: failpoints, TMPDIR: shop.home });
   const all = ['-install', '-wire-profile', profile, '-cli-dir', shop.folder, '-cli-version', '1.2.3', ...words];
-  const child = spawn(program, all, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(programForTests, all, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   const texts = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {

@@ -17,8 +17,8 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { connect } from '../support/client.ts';
 import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
-import { requireKnownFailpoints } from '../support/failpoints.ts';
 import type { RunResult } from '../support/holdfast.ts';
+import { requireKnownFailpoints } from '../support/known-failpoints.ts';
 import { isRunning, type ProcessFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 import { holdLock, node, ownScript } from './lock-holder.ts';
@@ -419,7 +419,7 @@ describe('a daemon that cannot take over from a predecessor within the bound', (
     const daemon = await startDaemon({ timings: {} });
     await using client = await connect(daemon);
     await client.spawn('p', 'sleep', ['3600']);
-    const script = ownScript(daemon, 'main-with-timings.ts');
+    const script = ownScript(daemon, 'main-for-tests.ts');
     await holdLock(daemon, `{"pid":$PID,"role":"serve","node":"${node}"}`, {
       words: [script, '-serve', '-socket', daemon.socket],
       env: { HOLD_STUBBORN: '1' },
@@ -533,7 +533,7 @@ describe('a signal during the start', () => {
 
   test('is told once, however often it comes', async () => {
     await using daemon = await prepareDaemon({ profile: 'current', timings: { launcherWaitMs: 4000 } });
-    const words = [ownScript(daemon, 'main-with-timings.ts'), '-serve', '-socket', daemon.socket];
+    const words = [ownScript(daemon, 'main-for-tests.ts'), '-serve', '-socket', daemon.socket];
     // A stubborn holder of the lock makes the start take its time.
     const held = await holdLock(daemon, `{"pid":$PID,"role":"serve","node":"${node}"}`, {
       words,

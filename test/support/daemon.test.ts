@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connect } from './client.ts';
 import { prepareDaemon, startDaemon } from './daemon.ts';
-import { requireKnownFailpoints } from './failpoints.ts';
 import { fixture } from './fixtures.ts';
+import { requireKnownFailpoints } from './known-failpoints.ts';
 import { isRunning, openDescriptors, processFacts, residentBytes } from './processes.ts';
 
 test('a test gets a daemon that serves, and neither process nor file is left when it ends', async () => {

@@ -9,16 +9,16 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, lstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as dial } from 'node:net';
 import { join } from 'node:path';
-import type { TimingChanges } from '../fixtures/main-with-timings.ts';
-import { requireKnownFailpoints } from './failpoints.ts';
+import type { TimingChanges } from '../fixtures/main-for-tests.ts';
 import {
   cleanEnvironment,
   type Environment,
   program,
-  programWithTimings,
+  programForTests,
   type RunResult,
   runHoldfast,
 } from './holdfast.ts';
+import { requireKnownFailpoints } from './known-failpoints.ts';
 import { findByArguments, findMarked, isRunning, type ProcessFacts, signalProcess, untilEnded } from './processes.ts';
 import { waitUntil } from './wait.ts';
 
@@ -28,9 +28,12 @@ export interface DaemonOptions {
   /** Further flags of `-serve`. */
   readonly flags?: readonly string[];
   readonly env?: Environment;
-  /** Other timers than the product's (test/fixtures/main-with-timings.ts), for what would take minutes. */
+  /** Other timers than the product's (test/fixtures/main-for-tests.ts), for what would take minutes. */
   readonly timings?: TimingChanges;
-  /** `HOLDFAST_FAILPOINTS` for the daemon; a point the source does not have is an error. */
+  /**
+   * `HOLDFAST_FAILPOINTS` for the daemon (test/support/failpoint-rules.ts); a point the source does not have is an error.
+   * Empty: the test sets the variable later.
+   */
   readonly failpoints?: string;
   /** Name of the socket file, for tests about paths. */
   readonly socketName?: string;
@@ -108,7 +111,9 @@ export class TestDaemon implements AsyncDisposable {
       HOLDFAST_TEST_TIMINGS: options.timings === undefined ? undefined : JSON.stringify(options.timings),
       ...options.env,
     });
-    this.#program = options.at?.program ?? (options.timings === undefined ? program : programWithTimings);
+    this.#program =
+      options.at?.program ??
+      (options.timings === undefined && options.failpoints === undefined ? program : programForTests);
   }
 
   /** Starts (again) in the same run directory. @throws when the launcher does not exit with 0 */

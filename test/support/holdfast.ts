@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 export const program =
   process.env.HOLDFAST_TEST_PROGRAM ?? fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
 
-/** The program from source with the timers of `HOLDFAST_TEST_TIMINGS`; see `DaemonOptions.timings`. */
-export const programWithTimings = fileURLToPath(new URL('../fixtures/holdfast-with-timings.sh', import.meta.url));
+/** The program from source with other timers and with failpoints; see test/fixtures/main-for-tests.ts. */
+export const programForTests = fileURLToPath(new URL('../fixtures/holdfast-for-tests.sh', import.meta.url));
 
 export interface RunResult {
   /** `null` when a signal ended it. */

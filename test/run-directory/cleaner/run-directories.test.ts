@@ -26,7 +26,7 @@ import { holdLock, untilSays } from '../../modes/lock-holder.ts';
 import { temporaryFolder } from '../../platform/machine.ts';
 import { connect } from '../../support/client.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/daemon.ts';
-import { programWithTimings } from '../../support/holdfast.ts';
+import { programForTests } from '../../support/holdfast.ts';
 import { root as asRoot, faketime, faketimeLibrary, linux, testNeeding } from '../../support/needs.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
@@ -159,7 +159,7 @@ describe('in one pass over unused run directories', () => {
     const elsewhere = await startDaemon({
       profile: 'S',
       timings: {},
-      at: { runDir: host.runDir('not deployed'), program: programWithTimings },
+      at: { runDir: host.runDir('not deployed'), program: programForTests },
     });
     daemons.push(elsewhere);
     reasons.set('not deployed', /pid \d+ listens in it, which is not our binary: .* is not under .*\/srv/);

@@ -15,7 +15,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '../../support/client.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/daemon.ts';
@@ -43,7 +43,7 @@ echo "$1:$(sed 's/.*) //' /proc/$1/stat | cut -d' ' -f20)"
 export class Host implements Disposable {
   readonly root = realpathSync(mkdtempSync('/tmp/hf-'));
   readonly cli = join(this.root, 'ccd-cli', '1.2.3');
-  readonly #program = join(this.root, 'srv', 'v1', fixtures, 'holdfast-with-timings.sh');
+  readonly #program = join(this.root, 'srv', 'v1', fixtures, 'holdfast-for-tests.sh');
   readonly #fifo = join(this.root, 'fifo');
   readonly #tools = join(this.root, 'tools');
 
@@ -54,9 +54,13 @@ export class Host implements Disposable {
     for (const part of ['bin', 'src', 'platform', 'native-bindings', 'package.json']) {
       cpSync(join(clone, part), join(installation, part), { recursive: true });
     }
-    mkdirSync(join(installation, fixtures), { recursive: true });
-    for (const file of ['main-with-timings.ts', 'holdfast-with-timings.sh']) {
-      copyFileSync(join(clone, fixtures, file), join(installation, fixtures, file));
+    for (const file of [
+      join(fixtures, 'main-for-tests.ts'),
+      join(fixtures, 'holdfast-for-tests.sh'),
+      join('test', 'support', 'failpoint-rules.ts'),
+    ]) {
+      mkdirSync(dirname(join(installation, file)), { recursive: true });
+      copyFileSync(join(clone, file), join(installation, file));
     }
     symlinkSync(join(clone, 'node_modules'), join(installation, 'node_modules'));
     this.installCli(this.cli);

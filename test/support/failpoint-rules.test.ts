@@ -2,21 +2,20 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
-import { SystemCallError } from '../platform/errors.ts';
-import {
-  armFailpoints,
-  failpoint,
-  failpointAsync,
-  failpointsToHandOver,
-  setFailpointDeath,
-} from '../src/base/failpoints.ts';
-import { waitUntil } from './support/wait.ts';
+import { afterEach, describe, expect, test } from 'vitest';
+import { SystemCallError } from '../../platform/errors.ts';
+import { failpoint, failpointAsync } from '../../src/base/failpoints.ts';
+import { connect } from './client.ts';
+import { startDaemon } from './daemon.ts';
+import { armFailpoints } from './failpoint-rules.ts';
+import { cleanEnvironment, runHoldfast } from './holdfast.ts';
+import { waitUntil } from './wait.ts';
 
-const module = new URL('../src/base/failpoints.ts', import.meta.url).href;
+const product = new URL('../../src/base/failpoints.ts', import.meta.url).href;
+const rules = new URL('./failpoint-rules.ts', import.meta.url).href;
 
-function arm(rules: string): NodeJS.ProcessEnv {
-  const environment: NodeJS.ProcessEnv = { HOLDFAST_FAILPOINTS: rules, PATH: '/bin' };
+function arm(text: string): NodeJS.ProcessEnv {
+  const environment: NodeJS.ProcessEnv = { HOLDFAST_FAILPOINTS: text, PATH: '/bin' };
   armFailpoints(environment);
   return environment;
 }
@@ -34,20 +33,17 @@ function outcomes(point: string, passes: number): string[] {
 }
 
 /** Runs a script that has failpoints in a process of its own. */
-function runScript(rules: string, body: string) {
-  const script = `import { armFailpoints, failpoint, failpointAsync } from '${module}'; armFailpoints();
+function runScript(text: string, body: string) {
+  const script = `import { failpoint } from '${product}'; import { armFailpoints } from '${rules}'; armFailpoints();
     process.on('exit', () => console.log('exit handler')); ${body}`;
   return spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
     encoding: 'utf8',
-    env: { ...process.env, HOLDFAST_FAILPOINTS: rules },
+    env: { ...process.env, HOLDFAST_FAILPOINTS: text },
     cwd: tmpdir(),
   });
 }
 
-afterEach(() => {
-  armFailpoints({});
-  setFailpointDeath(() => process.abort());
-});
+afterEach(() => armFailpoints({}));
 
 test('a point without a rule does nothing', async () => {
   arm('other.point=panic');
@@ -77,11 +73,8 @@ test('several points have rules and counts of their own, and spaces do not matte
   expect(outcomes('a.b', 2)).toEqual(['EIO', '-']);
 });
 
-test('the variable is gone from the environment children inherit, and can be handed to a process of our own', () => {
+test('the variable is gone from the environment children inherit', () => {
   expect(arm('a.b=1*kill')).toEqual({ PATH: '/bin' });
-  expect(failpointsToHandOver()).toEqual([['HOLDFAST_FAILPOINTS', 'a.b=1*kill']]);
-  armFailpoints({});
-  expect(failpointsToHandOver()).toEqual([]);
 });
 
 test.each([
@@ -97,21 +90,13 @@ test.each([
   ['a.b=pause', '"pause"'],
   ['a.b=pause(relative)', '"pause(relative)"'],
   ['a.b=kill;a.b=off', '"a.b=off"'],
-])('%s is refused with a message that names the term', (rules, term) => {
-  expect(() => arm(rules)).toThrow(`HOLDFAST_FAILPOINTS: cannot read ${term}`);
-});
-
-test('kill asks for the death that was installed', () => {
-  arm('a.b=1*kill');
-  setFailpointDeath(() => {
-    throw new Error('died');
-  });
-  expect(outcomes('a.b', 2)).toEqual(['died', '-']);
+])('%s is refused with a message that names the term', (text, term) => {
+  expect(() => arm(text)).toThrow(`HOLDFAST_FAILPOINTS: cannot read ${term}`);
 });
 
 test('kill ends the process at that point, with no exit handler and nothing after it', () => {
   const killed = runScript('a.b=1*off->kill', `for (let n = 1; ; n++) { console.log('pass', n); failpoint('a.b'); }`);
-  expect(killed).toMatchObject({ signal: 'SIGABRT', stdout: 'pass 1\npass 2\n' });
+  expect(killed).toMatchObject({ signal: 'SIGKILL', stdout: 'pass 1\npass 2\n' });
   const ended = runScript('a.b=off', `failpoint('a.b');`);
   expect(ended).toMatchObject({ status: 0, stdout: 'exit handler\n' });
 });
@@ -160,15 +145,23 @@ test('pause holds code that cannot wait as well', async () => {
   }
 });
 
-test('a build with HOLDFAST_FAILPOINTS_BUILT_IN=false ignores the variable', () => {
-  const without = runScript('a.b=kill', `failpoint('a.b'); console.log('alive');`);
-  expect(without.signal).toBe('SIGABRT');
-  const script = `globalThis.HOLDFAST_FAILPOINTS_BUILT_IN = false;
-    const { armFailpoints, failpoint } = await import('${module}');
-    armFailpoints(); failpoint('a.b'); console.log('alive');`;
-  const run = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
-    encoding: 'utf8',
-    env: { ...process.env, HOLDFAST_FAILPOINTS: 'a.b=kill' },
+describe('the product itself', () => {
+  test('serves whatever the variable says, and to its children it is a variable like any other', async () => {
+    await using daemon = await startDaemon({ env: { HOLDFAST_FAILPOINTS: 'daemon.listen.after=kill' } });
+    await using client = await connect(daemon);
+    await client.spawn('p', 'sh', ['-c', 'echo "$HOLDFAST_FAILPOINTS"']);
+    await client.untilOutput('p', 'daemon.listen.after=kill\n');
   });
-  expect(run).toMatchObject({ status: 0, stdout: 'alive\n' });
+
+  test('installs whatever the variable says, even what no rule could say', async () => {
+    const home = mkdtempSync(join(tmpdir(), 'hf-'));
+    try {
+      const env = cleanEnvironment(home, { HOLDFAST_FAILPOINTS: 'install.begin=kill; nonsense' });
+      const { code, stdout } = await runHoldfast(['-install'], { env });
+      expect(code).toBe(0);
+      expect(stdout).toContain('__INSTALL_RESULT__');
+    } finally {
+      rmSync(home, { recursive: true });
+    }
+  });
 });
