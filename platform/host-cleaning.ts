@@ -37,11 +37,11 @@ export interface HeldRunDirectory {
   /** Connects to the socket `name` and lets go at once. */
   ask(name: string, timeoutMs: number): Promise<SocketAnswer>;
   /**
-   * Keeps daemons from starting and ending in it, and its lock from being taken; both without waiting, until `letGo`.
+   * Keeps daemons from starting and ending in it, and its lock from being taken; both without waiting, until `release`.
    * @returns why that cannot be had, `undefined` when it is
    */
   claim(lockName: string): string | undefined;
-  letGo(): void;
+  release(): void;
   /**
    * Gives it another name in its parent, as long as its name still leads to this very folder.
    * @throws SystemCallError

@@ -12,10 +12,10 @@ export interface LockRecord {
 /** Held by one daemon of a run directory at a time; the OS drops it when the holder dies. */
 export interface RunDirectoryLock {
   write(record: LockRecord): void;
-  /** Truncates the record and lets go. The file stays. */
-  release(): void;
-  /** Lets go and leaves the record as it is, for those who only looked. */
-  letGo(): void;
+  /** Empties the record, then gives the lock back; the file stays. A second call of either does nothing. @throws Node's error */
+  clearAndRelease(): void;
+  /** Gives the lock back and leaves the record as it is, for those who only looked. */
+  releaseUnchanged(): void;
 }
 
 export type LockAttempt =

@@ -7,7 +7,7 @@ import { createHost } from './host.ts';
 import { createIdentities } from './identity.ts';
 import { createPaths } from './paths.ts';
 import { createProcesses } from './processes.ts';
-import { createRunDirectories } from './run-directory.ts';
+import { createRunDirectories } from './run-directories.ts';
 import { posixSystem } from './system.ts';
 import { createTransport } from './transport.ts';
 

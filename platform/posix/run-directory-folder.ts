@@ -141,12 +141,12 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
   claim(lockName: string): string | undefined {
     const refusal = this.#claim(lockName);
     if (refusal !== undefined) {
-      this.letGo();
+      this.release();
     }
     return refusal;
   }
 
-  letGo(): void {
+  release(): void {
     libc.flock(this.#handle.fd, libc.LOCK_UN);
     if (this.#lockFd !== undefined) {
       libc.close(this.#lockFd);
@@ -155,7 +155,7 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
   }
 
   #claim(lockName: string): string | undefined {
-    // What `exclusively` of run-directory.ts holds at the start and the end of a daemon.
+    // What `exclusively` of `PosixRunDirectory` holds at the start and the end of a daemon.
     if (libc.flock(this.#handle.fd, libc.LOCK_EX | libc.LOCK_NB) !== 0) {
       return 'a daemon is starting or ending in it';
     }
@@ -198,7 +198,7 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
   }
 
   close(): void {
-    this.letGo();
+    this.release();
     this.#handle.close();
   }
 

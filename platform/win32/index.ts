@@ -6,7 +6,7 @@ import { createHost } from './host.ts';
 import { createIdentities } from './identity.ts';
 import { createPaths } from './paths.ts';
 import { createProcesses } from './processes.ts';
-import { createRunDirectories } from './run-directory.ts';
+import { createRunDirectories } from './run-directories.ts';
 import { createTransport } from './transport.ts';
 
 export function createPlatform(): Platform {

@@ -1,9 +1,10 @@
 /** The run directory's lock: LockFileEx on a byte far behind the record, so that others can still read the record. */
-import { closeSync, ftruncateSync, writeSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import type { LockAttempt, LockRecord, RunDirectoryLock } from '../lock.ts';
-import { maxLockRecordBytes, parseLockRecord } from '../lock.ts';
-import { openPlainFile, type PlainFile, readFirst } from './plain-file.ts';
+import { LockFile } from '../common/lock-file.ts';
+import { readFirst } from '../common/read-first.ts';
+import { type LockAttempt, maxLockRecordBytes, parseLockRecord } from '../lock.ts';
+import { openPlainFile, type PlainFile } from './plain-file.ts';
 import { lastError, WindowsError } from './system-errors.ts';
 
 /** Upper half of the locked byte's offset: locks are mandatory here, and nothing is ever written there. */
@@ -27,7 +28,7 @@ export function tryLock(path: string, options: { readonly create: boolean }): Lo
   overlapped.writeUInt32LE(lockedOffsetHigh, kernel32.OVERLAPPED_OFFSET_HIGH);
   const how = kernel32.LOCKFILE_EXCLUSIVE_LOCK | kernel32.LOCKFILE_FAIL_IMMEDIATELY;
   if (kernel32.LockFileEx(file.handle, how, 0, 1, 0, overlapped)) {
-    return { state: 'taken', lock: new WindowsLock(file.fd) };
+    return { state: 'taken', lock: new LockFile(file.fd) };
   }
   const failure = lastError('LockFileEx');
   try {
@@ -37,39 +38,5 @@ export function tryLock(path: string, options: { readonly create: boolean }): Lo
     return { state: 'held', record: parseLockRecord(readFirst(file.fd, maxLockRecordBytes).toString('utf8')) };
   } finally {
     closeSync(file.fd);
-  }
-}
-
-class WindowsLock implements RunDirectoryLock {
-  readonly #fd: number;
-  #held = true;
-
-  constructor(fd: number) {
-    this.#fd = fd;
-  }
-
-  write(record: LockRecord): void {
-    const text = Buffer.from(JSON.stringify(record));
-    ftruncateSync(this.#fd, 0);
-    writeSync(this.#fd, text, 0, text.length, 0);
-  }
-
-  release(): void {
-    if (!this.#held) {
-      return;
-    }
-    try {
-      ftruncateSync(this.#fd, 0);
-    } finally {
-      this.letGo();
-    }
-  }
-
-  letGo(): void {
-    if (!this.#held) {
-      return;
-    }
-    this.#held = false;
-    closeSync(this.#fd);
   }
 }

@@ -1,19 +1,17 @@
-/** The folder of `rpc.pipe`: owned files, the lock, the log (spec modes.md §5–7, platform.md §3). */
+/** One run directory, held open: its files, its lock, and whose turn it is in it (spec modes.md §5–7, platform.md §3). */
 import { randomBytes } from 'node:crypto';
-import { closeSync, lstatSync, renameSync, unlinkSync, watch, writeSync } from 'node:fs';
-import { win32 } from 'node:path';
+import { closeSync, renameSync, unlinkSync, watch, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import { HostError } from '../errors.ts';
+import { readFirst } from '../common/read-first.ts';
 import type { LockAttempt } from '../lock.ts';
-import type { Paths } from '../paths.ts';
-import type { OwnedFile, RunDirectories, RunDirectory } from '../run-directories.ts';
-import { DirectoryHandle } from './directory-handle.ts';
+import type { OwnedFile, RunDirectory } from '../run-directories.ts';
+import type { DirectoryHandle } from './directory-handle.ts';
+import { FileIdentity } from './file-identity.ts';
 import { tryLock } from './lock.ts';
-import { FileIdentity, openPlainFile, readFirst } from './plain-file.ts';
+import { openPlainFile } from './plain-file.ts';
 import { ownerOnly } from './security.ts';
-import { lastError, WindowsError } from './system-errors.ts';
 
 /** Exists exactly as long as a daemon of this folder starts or ends; the system removes it with its holder. */
 const exclusiveName = 'daemon.busy';
@@ -25,99 +23,7 @@ const exclusivePollMs = 10;
 const replaceAttempts = 20;
 const replaceRetryMs = 10;
 
-export function createRunDirectories(paths: Paths): RunDirectories {
-  return {
-    haveOneDaemon: false,
-
-    create(path) {
-      try {
-        createFolders(win32.resolve(path));
-      } catch (error) {
-        throw new HostError(`mkdir ${path}: ${paths.reason(error)}`, '', { cause: error });
-      }
-    },
-
-    open(path) {
-      try {
-        return new WindowsRunDirectory(DirectoryHandle.openTrusted(path));
-      } catch (error) {
-        if (error instanceof HostError) {
-          throw error;
-        }
-        throw new HostError(`open ${path}: ${paths.reason(error)}`, '', { cause: error });
-      }
-    },
-
-    openLog(path, rotate) {
-      try {
-        setAside(path, rotate);
-        return { fd: openForAppend(path) };
-      } catch (error) {
-        return { declined: `open ${path}: ${paths.reason(error)}` };
-      }
-    },
-  };
-}
-
-/** Makes what is missing of a path, each folder for us alone; existing ones keep their rights. @throws WindowsError */
-function createFolders(path: string): void {
-  const parent = win32.dirname(path);
-  const failure = createFolder(path);
-  if (failure?.number === kernel32.ERROR_PATH_NOT_FOUND && parent !== path) {
-    createFolders(parent);
-    const again = createFolder(path);
-    if (again !== undefined) {
-      throw again;
-    }
-  } else if (failure !== undefined) {
-    throw failure;
-  }
-}
-
-/** @returns why there is no such folder now, `undefined` when there is one */
-function createFolder(path: string): WindowsError | undefined {
-  if (kernel32.CreateDirectoryW(win32.toNamespacedPath(path), ownerOnly('folder'))) {
-    return undefined;
-  }
-  const failure = lastError('CreateDirectory');
-  // A drive's root is "access denied" and not "exists already".
-  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? undefined : failure;
-}
-
-/** A log that cannot be moved away is appended to, whoever has it open (register D21 of spec platform.md §6). */
-function setAside(log: string, rotate: 'unlink' | 'rename'): void {
-  try {
-    // Not through `openForAppend`: a folder or a link is left as it is, and refused there.
-    if (!lstatSync(log).isFile()) {
-      return;
-    }
-    if (rotate === 'rename') {
-      renameSync(log, `${log}.old`);
-    } else {
-      unlinkSync(log);
-    }
-  } catch {
-    // Missing, or open in another daemon.
-  }
-}
-
-/** Without the right to delete for others: a second daemon of this folder must not take our log away. */
-function openForAppend(path: string): number {
-  const options = {
-    access: kernel32.FILE_APPEND_DATA,
-    share: kernel32.FILE_SHARE_READ | kernel32.FILE_SHARE_WRITE,
-  };
-  try {
-    return openPlainFile(path, { ...options, disposition: kernel32.CREATE_NEW }).fd;
-  } catch (error) {
-    if (!(error instanceof WindowsError) || error.number !== kernel32.ERROR_FILE_EXISTS) {
-      throw error;
-    }
-    return openPlainFile(path, { ...options, disposition: kernel32.OPEN_EXISTING }).fd;
-  }
-}
-
-class WindowsRunDirectory implements RunDirectory {
+export class WindowsRunDirectory implements RunDirectory {
   readonly path: string;
   readonly #handle: DirectoryHandle;
 

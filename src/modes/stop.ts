@@ -81,7 +81,7 @@ async function endUnreachable(platform: Platform, { settings, log }: ModeContext
       create: false,
     });
     if ('lock' in eviction) {
-      eviction.lock.letGo();
+      eviction.lock.releaseUnchanged();
       return eviction.outcome === 'free' ? 'none' : eviction.outcome;
     }
     return eviction.outcome === 'survivor' ? 'survivor' : 'none';

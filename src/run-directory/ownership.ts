@@ -76,7 +76,7 @@ export class Ownership {
     } catch (error) {
       log.warn('daemon', `serve: WARNING write ${directory.path}/${lockFileName}: ${platform.paths.reason(error)}`);
       // Held without a record it would keep the next start from ending us.
-      this.#lock?.letGo();
+      this.#lock?.releaseUnchanged();
       this.#lock = undefined;
     }
   }
@@ -99,7 +99,7 @@ export class Ownership {
 
   /** Empties the record and lets go of the lock. A second call does nothing. */
   release(): void {
-    this.#lock?.release();
+    this.#lock?.clearAndRelease();
     this.#lock = undefined;
   }
 }

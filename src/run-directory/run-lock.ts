@@ -163,7 +163,7 @@ async function waitForRelease(
     await delay(retryMs);
     const attempt = options.directory.tryLock(lockFileName, { create: options.create });
     if (attempt.state === 'taken') {
-      attempt.lock.letGo();
+      attempt.lock.releaseUnchanged();
       return 'released';
     }
     if (attempt.state === 'held' && attempt.record !== undefined && attempt.record.pid !== record.pid) {

@@ -128,14 +128,14 @@ export function runDirectoryContract({ platform }: Machine): void {
       first.lock.write(record);
       expect(directory.tryLock('daemon.lock', { create: true })).toEqual({ state: 'held', record });
       expect(directory.tryLock('daemon.lock', { create: false })).toEqual({ state: 'held', record });
-      first.lock.release();
-      first.lock.release();
+      first.lock.clearAndRelease();
+      first.lock.clearAndRelease();
       expect(directory.readText('daemon.lock', 100)).toBe('');
       const second = directory.tryLock('daemon.lock', { create: false });
       if (second.state !== 'taken') {
         throw new Error(`the lock is ${second.state}`);
       }
-      second.lock.letGo();
+      second.lock.releaseUnchanged();
     });
 
     test('leaves the record to those who only looked', () => {
@@ -145,7 +145,7 @@ export function runDirectoryContract({ platform }: Machine): void {
       if (attempt.state !== 'taken') {
         throw new Error(`the lock is ${attempt.state}`);
       }
-      attempt.lock.letGo();
+      attempt.lock.releaseUnchanged();
       expect(JSON.parse(directory.readText('daemon.lock', 1000) ?? '')).toEqual(record);
     });
 
@@ -170,7 +170,7 @@ export function runDirectoryContract({ platform }: Machine): void {
       attempt.lock.write(record);
       attempt.lock.write({ pid: 1, role: 'serve' });
       expect(directory.readText('daemon.lock', 1000)).toBe('{"pid":1,"role":"serve"}');
-      attempt.lock.release();
+      attempt.lock.clearAndRelease();
     });
 
     test('is dropped by the system when its holder dies', async () => {
@@ -185,7 +185,7 @@ export function runDirectoryContract({ platform }: Machine): void {
         const again = directory.tryLock('daemon.lock', { create: true });
         return again.state === 'taken' ? again.lock : undefined;
       }, 'the lock');
-      next.release();
+      next.clearAndRelease();
     });
   });
 

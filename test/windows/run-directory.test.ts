@@ -6,7 +6,7 @@ import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { opened } from '../../platform/win32/handles.ts';
 import { createPaths } from '../../platform/win32/paths.ts';
-import { createRunDirectories } from '../../platform/win32/run-directory.ts';
+import { createRunDirectories } from '../../platform/win32/run-directories.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 
 const runDirectories = createRunDirectories(createPaths());

@@ -9,7 +9,7 @@ import type { Listener } from '../../platform/transport.ts';
 import { opened } from '../../platform/win32/handles.ts';
 import { createPaths } from '../../platform/win32/paths.ts';
 import { openPipe } from '../../platform/win32/pipes.ts';
-import { createRunDirectories } from '../../platform/win32/run-directory.ts';
+import { createRunDirectories } from '../../platform/win32/run-directories.ts';
 import { currentUser, describeSecurity, type ObjectKind, ownerOnly } from '../../platform/win32/security.ts';
 import { createTransport, type TransportOptions } from '../../platform/win32/transport.ts';
 import { temporaryFolder } from '../platform/machine.ts';

@@ -149,7 +149,7 @@ class Candidate {
 
   #lockRefusal(): string | undefined {
     const refusal = this.#held.claim(lockFileName);
-    this.#held.letGo();
+    this.#held.release();
     return refusal;
   }
 

@@ -1,0 +1,98 @@
+/** The records of children, in a folder of the run directory that is held open (spec platform.md §2). */
+import { closeSync, constants, fstatSync, mkdirSync, opendirSync, renameSync, unlinkSync } from 'node:fs';
+import type { RecordFolder } from '../child-markers.ts';
+import { readFirst } from '../common/read-first.ts';
+import { DirectoryHandle } from './directory-handle.ts';
+import { openPlainFile, unlinkQuietly, writeNew } from './plain-file.ts';
+
+/** See `ChildMarkers.openRecords`. */
+export function openRecords(
+  runDirectory: string,
+  name: string,
+  { create }: { readonly create: boolean },
+): RecordFolder | 'missing' | 'notADirectory' {
+  const parent = DirectoryHandle.openTrusted(runDirectory);
+  try {
+    if (create) {
+      makeFolder(parent.at(name));
+    }
+    return new PosixRecordFolder(DirectoryHandle.openPlain(parent.at(name)));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') {
+      return 'missing';
+    }
+    if (code === 'ENOTDIR' || code === 'ELOOP') {
+      return 'notADirectory';
+    }
+    throw error;
+  } finally {
+    parent.close();
+  }
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw error;
+    }
+  }
+}
+
+class PosixRecordFolder implements RecordFolder {
+  readonly #handle: DirectoryHandle;
+
+  constructor(handle: DirectoryHandle) {
+    this.#handle = handle;
+  }
+
+  write(name: string, temporary: string, content: Buffer): void {
+    const path = this.#handle.at(temporary);
+    writeNew(path, content);
+    try {
+      renameSync(path, this.#handle.at(name));
+    } catch (error) {
+      unlinkQuietly(path);
+      throw error;
+    }
+  }
+
+  remove(name: string): boolean {
+    try {
+      unlinkSync(this.#handle.at(name));
+      return true;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT';
+    }
+  }
+
+  *names(): Iterable<string> {
+    const directory = opendirSync(this.#handle.at('.'));
+    try {
+      for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+        yield entry.name;
+      }
+    } finally {
+      directory.closeSync();
+    }
+  }
+
+  read(name: string, maxBytes: number): string | undefined {
+    try {
+      const fd = openPlainFile(this.#handle.at(name), constants.O_RDONLY);
+      try {
+        return fstatSync(fd).size <= maxBytes ? readFirst(fd, maxBytes).toString('utf8') : undefined;
+      } finally {
+        closeSync(fd);
+      }
+    } catch {
+      return undefined;
+    }
+  }
+
+  close(): void {
+    this.#handle.close();
+  }
+}
