@@ -75,7 +75,7 @@ export function probe(what: string, words: readonly string[]): Need {
   if (!probed.has(what)) {
     const [program = '', ...args] = words;
     const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
-    const told = error?.message ?? stderr.trim().split('\n').at(-1);
+    const told = error?.message ?? stderr.trim().split('\n').at(0);
     probed.set(what, ofThePlace(status === 0, `${what}, refused here (${told}); run it where root may do this`));
   }
   return probed.get(what);

@@ -24,13 +24,17 @@ for part in bin docs src platform native-bindings test vitest.config.ts; do
   cp -r "$root/$part" "$project/$part"
 done
 
+# Whatever a failed test left running ends with us; only this prefix is meant. A new start must not meet the old server.
+end_wine() {
+  stop_wine -k 9>&-
+  stop_wine -w 9>&-
+}
+trap end_wine EXIT
+
 log=$cache/last-run.log
 cd "$project"
 status=0
 windows_node --disable-warning=ExperimentalWarning node_modules/vitest/vitest.mjs run --config test/windows/vitest.config.ts --configLoader native \
   --reporter=verbose "$@" </dev/null >"$log" 2>&1 9>&- || status=$?
-# Whatever a failed test left running ends here; only this prefix is meant. A new start must not meet the old server.
-stop_wine -k 9>&-
-stop_wine -w 9>&-
 grep -av -e 'ExperimentalWarning: WASI' -e 'node --trace-warnings' "$log" || true
 exit "$status"
