@@ -1,6 +1,6 @@
 /** Children that a dead daemon has left: the next daemon of their run directory ends them, and needs their records for it. */
 import { recordFolderName } from '../names.ts';
-import { maxRecordBytes, parseRecord } from '../records/record.ts';
+import { bootOf, maxRecordBytes, parseRecord } from '../records/record.ts';
 import type { PassOptions } from './pass-options.ts';
 
 /** @returns why the run directory is still needed for a child on record; `undefined`: it is not */
@@ -15,7 +15,6 @@ export function recordedChild(runDirectory: string, { markers, processes, paths 
     return undefined;
   }
   const { node = '' } = processes.self();
-  const [boot] = node.split('/');
   try {
     for (const name of folder.names()) {
       const text = folder.read(name, maxRecordBytes);
@@ -30,7 +29,7 @@ export function recordedChild(runDirectory: string, { markers, processes, paths 
         if (markers.startOf(record.pid) === record.start) {
           return `a child on record, pid ${record.pid}, is alive`;
         }
-      } else if (record.node.split('/')[0] === boot) {
+      } else if (bootOf(record.node) === bootOf(node)) {
         return 'a record in it is of another pid namespace';
       }
     }

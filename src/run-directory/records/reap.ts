@@ -18,7 +18,7 @@ import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
 import { recordFolderName } from '../names.ts';
 import { type End, endGroup } from './end-group.ts';
-import { type ChildRecord, maxRecordBytes, parseRecord } from './record.ts';
+import { bootOf, type ChildRecord, maxRecordBytes, parseRecord } from './record.ts';
 
 /** Looked at in one start, and ended in one start; the rest waits for the next one. */
 const maxRecords = 128;
@@ -67,7 +67,7 @@ export async function reapChildren(options: ReapOptions): Promise<void> {
   try {
     await reapFrom(folder, options);
   } catch (error) {
-    log.error('process.Registry', `reaping stopped: ${(error as Error).stack ?? String(error)}`);
+    log.error('process.Registry', `reaping stopped: ${textOf(error)}`);
   } finally {
     folder.close();
   }
@@ -83,7 +83,7 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<voi
       count.kept++;
     }
   };
-  for (const file of recordFiles(folder)) {
+  const consider = (file: string): void => {
     const text = folder.read(file, maxRecordBytes);
     const record = text === undefined ? undefined : parseRecord(file, text);
     if (record === undefined) {
@@ -92,7 +92,7 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<voi
         `record ${file}: it is no record of a child; dropping it, signalling nothing`,
       );
       drop(file);
-      continue;
+      return;
     }
     const verdict = orphans.length < maxGroups ? judge(record, options) : { keep: 'enough for one start' };
     if ('orphan' in verdict) {
@@ -108,15 +108,29 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<voi
       options.log.info('process.Registry', `record ${file}: kept (${verdict.keep})`);
       count.kept++;
     }
-  }
-  const ends = await Promise.all(orphans.map((orphan) => endOrphan(orphan, options)));
-  for (const [index, end] of ends.entries()) {
-    count[end]++;
-    // One that survived is tried again by the next start.
-    if (end !== 'survived') {
-      folder.remove(orphans[index].file);
+  };
+  for (const file of recordFiles(folder)) {
+    try {
+      consider(file);
+    } catch (error) {
+      // Whatever is wrong with one record, the children of the others must still end.
+      options.log.error('process.Registry', `record ${file}: kept (${textOf(error)})`);
+      count.kept++;
     }
   }
+  await Promise.all(
+    orphans.map(async (orphan) => {
+      const end = await endOrphan(orphan, options).catch((error: unknown): End => {
+        options.log.error('process.Registry', `record ${orphan.file}: its group could not be ended: ${textOf(error)}`);
+        return 'survived';
+      });
+      count[end]++;
+      // One that survived is tried again by the next start.
+      if (end !== 'survived') {
+        folder.remove(orphan.file);
+      }
+    }),
+  );
   if (orphans.length + count.dropped + count.kept === 0) {
     return;
   }
@@ -125,6 +139,10 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<voi
     `serve: predecessor's children — ${orphans.length} orphaned group(s): ${count.term} ended on SIGTERM, ` +
       `${count.kill} on SIGKILL, ${count.survived} survived; ${count.dropped} stale record(s) dropped, ${count.kept} kept`,
   );
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 /** Half-written records of a daemon that died meanwhile are removed on the way. */
@@ -154,8 +172,8 @@ function judge(record: ChildRecord, options: ReapOptions): Verdict {
     return { keep: `it belongs to another host, "${record.host}"` };
   }
   if (record.node !== node) {
-    const [boot] = record.node.split('/');
-    return boot === node.split('/')[0] && boot !== ''
+    const boot = bootOf(record.node);
+    return boot !== '' && boot === bootOf(node)
       ? { keep: 'it belongs to another pid namespace' }
       : { stale: 'it was started before this boot' };
   }

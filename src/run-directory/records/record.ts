@@ -39,7 +39,7 @@ export function encodeRecord(record: ChildRecord): string {
 
 /** @returns `undefined` for a text that is no record of the file of that name */
 export function parseRecord(name: string, text: string): ChildRecord | undefined {
-  let found: Partial<Record<keyof ChildRecord, unknown>> | null;
+  let found: unknown;
   try {
     found = JSON.parse(text);
   } catch {
@@ -48,18 +48,44 @@ export function parseRecord(name: string, text: string): ChildRecord | undefined
   if (found === null || typeof found !== 'object') {
     return undefined;
   }
-  const { pid, node = '', host = '', instance, daemonPid, daemonStart, argv0, program, start, at = 0 } = found;
-  const texts = [node, host, instance, daemonStart, argv0, program ?? '', start];
-  if (!texts.every((value) => typeof value === 'string') || typeof at !== 'number') {
+  const {
+    pid,
+    node = '',
+    host = '',
+    instance,
+    daemonPid,
+    daemonStart,
+    argv0,
+    program,
+    start,
+    at = 0,
+  }: Untrusted = found;
+  if (!isPid(pid) || !isPid(daemonPid) || name !== recordName(pid) || typeof at !== 'number') {
     return undefined;
   }
-  if (!isPid(pid) || !isPid(daemonPid) || name !== recordName(pid)) {
+  if (!isText(node) || !isText(host) || !isText(instance) || (program !== undefined && !isText(program))) {
     return undefined;
   }
-  if (start === '' || daemonStart === '' || argv0 === '') {
+  if (!isFilled(daemonStart) || !isFilled(argv0) || !isFilled(start)) {
     return undefined;
   }
-  return found as ChildRecord;
+  const optional = program === undefined ? {} : { program };
+  return { pid, node, host, instance, daemonPid, daemonStart, argv0, ...optional, start, at };
+}
+
+/** The boot in the text of a node, which is `<boot>/<pid namespace>`; empty when there is none. */
+export function bootOf(node: string): string {
+  return node.replace(/\/.*$/s, '');
+}
+
+type Untrusted = Partial<Record<keyof ChildRecord, unknown>>;
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function isFilled(value: unknown): value is string {
+  return isText(value) && value !== '';
 }
 
 /** 0 and negative numbers mean groups to kill(2), and 1 is never a child of ours. */
