@@ -27,10 +27,11 @@ export interface MetricsServerOptions {
   readonly log: Log;
 }
 
-const contentType = 'text/plain; version=0.0.4; charset=utf-8';
+const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
+const textType = 'text/plain; charset=utf-8';
 const unixPrefix = 'unix:';
 const defaultHost = '127.0.0.1';
-/** A scraper needs one. */
+/** A scraper needs one connection. */
 const maxConnections = 16;
 /** How much whoever accepts where we want to listen may say about who it is. */
 const mostAskedChars = 1 << 20;
@@ -51,7 +52,7 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
     }
     sources.latency.probe();
     registry.metrics().then(
-      (text) => response.writeHead(200, { 'Content-Type': contentType }).end(text),
+      (text) => answer(response, 200, metricsType, text),
       (error: unknown) => {
         log.error('Server', `metrics: ${String(error)}`);
         refuse(response, 500, '');
@@ -85,11 +86,17 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
 }
 
 function asksForMetrics(request: IncomingMessage): boolean {
-  return request.method === 'GET' && request.url?.split('?')[0] === '/metrics';
+  const isReading = request.method === 'GET' || request.method === 'HEAD';
+  return isReading && request.url?.split('?')[0] === '/metrics';
 }
 
 function refuse(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' }).end(text);
+  answer(response, status, textType, text);
+}
+
+/** To HEAD, Node.js sends the header of the whole answer and keeps the body back. */
+function answer(response: ServerResponse, status: number, type: string, text: string): void {
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) }).end(text);
 }
 
 /** Like the daemon's own socket: 0600 from its first moment, peers of other users refused. */

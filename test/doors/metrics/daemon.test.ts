@@ -157,14 +157,33 @@ test('refused input and lost lines are counted', async () => {
   expect(sample(text, 'holdfast_log_lines_dropped_total')).toBe(0);
 });
 
-test('only GET /metrics is answered', async () => {
+test('HEAD is answered like GET, without the body, on every path', async () => {
+  const { daemon, port } = await withMetrics();
+  await using _ = daemon;
+  for (const [path, status] of [
+    ['/metrics', 200],
+    ['/metrics?x=1', 200],
+    ['/', 404],
+  ] as const) {
+    const head = await get({ port }, {}, path, 'HEAD');
+    const whole = await get({ port }, {}, path, 'GET');
+    expect([head.status, head.text]).toEqual([status, '']);
+    expect(head.headers['content-type']).toBe(whole.headers['content-type']);
+    expect(Object.keys(head.headers)).toEqual(Object.keys(whole.headers));
+  }
+  const { headers } = await get({ port }, {}, '/metrics', 'HEAD');
+  expect(Number(headers['content-length'])).toBeGreaterThan(1_000);
+  expect((await get({ port }, { Host: 'evil.example' }, '/metrics', 'HEAD')).status).toBe(403);
+});
+
+test('only GET and HEAD of /metrics are answered', async () => {
   const { daemon, port } = await withMetrics();
   await using _ = daemon;
   expect((await get({ port }, {}, '/metrics?x=1')).status).toBe(200);
   for (const path of ['/', '/metrics/', '/metricsx', '//metrics', '/../metrics']) {
     expect((await get({ port }, {}, path)).status).toBe(404);
   }
-  for (const method of ['POST', 'PUT', 'HEAD', 'OPTIONS', 'DELETE']) {
+  for (const method of ['POST', 'PUT', 'OPTIONS', 'DELETE']) {
     expect((await get({ port }, {}, '/metrics', method)).status).toBe(404);
   }
 });
