@@ -10,6 +10,9 @@ const darwin = process.platform === 'darwin';
 /** musl's loader has the library under another name; `null` asks the running program itself, which links it. */
 const libc = koffi.load(darwin ? '/usr/lib/libSystem.B.dylib' : null);
 
+/** For `const char *`: text goes as UTF-8, bytes go as they are and end with a NUL. */
+type CString = string | Buffer;
+
 /** A function that older systems lack. */
 function whereKnown<F extends (...parameters: never[]) => unknown>(declaration: string): KoffiFunc<F> | undefined {
   try {
@@ -98,11 +101,11 @@ export const POSIX_SPAWN_CLOEXEC_DEFAULT = darwin ? 0x4000 : 0;
 export const posix_spawn: KoffiFunc<
   (
     pid: Int32Array,
-    path: string,
+    path: CString,
     actions: Buffer,
     attributes: Buffer,
-    argv: (string | null)[],
-    envp: (string | null)[],
+    argv: (CString | null)[],
+    envp: (CString | null)[],
   ) => number
 > = libc.func(
   'int posix_spawn(_Out_ int *pid, const char *path, const void *actions, const void *attributes, const char **argv, const char **envp)',
@@ -116,7 +119,7 @@ export const posix_spawn_file_actions_destroy: KoffiFunc<(actions: Buffer) => nu
 export const posix_spawn_file_actions_adddup2: KoffiFunc<(actions: Buffer, from: number, to: number) => number> =
   libc.func('int posix_spawn_file_actions_adddup2(void *actions, int from, int to)');
 /** glibc 2.29, musl 1.1.24 and macOS 10.15 brought it; `undefined` on older ones. */
-export const posix_spawn_file_actions_addchdir_np: KoffiFunc<(actions: Buffer, path: string) => number> | undefined =
+export const posix_spawn_file_actions_addchdir_np: KoffiFunc<(actions: Buffer, path: CString) => number> | undefined =
   whereKnown('int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)');
 export const posix_spawnattr_init: KoffiFunc<(attributes: Buffer) => number> = libc.func(
   'int posix_spawnattr_init(void *attributes)',
@@ -182,6 +185,13 @@ export const LOCK_UN = 8;
 export const flock: KoffiFunc<(fd: number, operation: number) => number> = libc.func(
   'int flock(int fd, int operation)',
 );
+
+// ---- sys/prctl.h (Linux)
+
+/** The calling process is sent this signal when its parent ends; no child inherits that. */
+export const PR_SET_PDEATHSIG = 1;
+export const prctl: KoffiFunc<(option: number, a: number, b: number, c: number, d: number) => number> | undefined =
+  darwin ? undefined : libc.func('int prctl(int option, ulong a, ulong b, ulong c, ulong d)');
 
 // ---- sys/resource.h: struct rlimit is two 64-bit numbers, soft and hard
 

@@ -1,9 +1,10 @@
 /** Starting the daemon out of reach of the terminal it was started from. Part of `Host`. */
+import type { Variable } from './started-with.ts';
 
 export interface DetachRequest {
   readonly file: string;
   readonly args: readonly string[];
-  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  readonly env: readonly Variable[];
   /** Descriptor for stdout and stderr; `undefined`: keep ours. */
   readonly logFd: number | undefined;
   /** Bytes the child reads from an inherited pipe until end of file; `undefined`: no such pipe. */

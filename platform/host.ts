@@ -48,6 +48,8 @@ export interface Host extends Home {
   loginShellsEnded(): Promise<void>;
   /** Whether two environment variable names are the same one to this OS. */
   sameVariable(a: string, b: string): boolean;
+  /** From now on this process ends, as by TERM, when its parent with this pid does; nothing where the OS cannot do that. */
+  endWithParent(pid: number): void;
   /** Whether `-keep-children` works here; `allowed`: profile row `platform.windowsKeepChildren`, POSIX always can. */
   keepsChildren(allowed: boolean): boolean;
   /** What was asked for, or is usual, and not to be had on this host; for the log (spec platform.md §3, process.md §11.12). */

@@ -13,6 +13,7 @@ import type { HostCleaning } from './host-cleaning.ts';
 import type { Paths } from './paths.ts';
 import type { Processes } from './processes.ts';
 import type { RunDirectories } from './run-directories.ts';
+import type { StartedWith } from './started-with.ts';
 import type { Transport } from './transport.ts';
 
 export interface Platform {
@@ -24,6 +25,7 @@ export interface Platform {
   readonly transport: Transport;
   readonly runDirectories: RunDirectories;
   readonly host: Host;
+  readonly startedWith: StartedWith;
   readonly paths: Paths;
   readonly files: FileOperations;
   readonly git: GitHost;

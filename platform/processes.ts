@@ -1,5 +1,6 @@
 /** Starting, watching and identifying processes. Part of `Platform`. */
 import type { ChildMarks } from './child-markers.ts';
+import type { Variable } from './started-with.ts';
 
 /** One OS process. The OS reuses pids, so a pid never travels without its start time (design decision 8). */
 export interface ProcessIdentity {
@@ -31,7 +32,7 @@ export interface SpawnRequest {
   /** Already tilde-expanded; `undefined`: the daemon's own working directory. */
   readonly cwd: string | undefined;
   /** In the order the child is to see it. The adapter sorts where its OS wants that (Windows). */
-  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  readonly env: readonly Variable[];
   /** Largest piece of output handed over at once, in bytes. */
   readonly maxChunkBytes: number;
   /** Where output is read into, `maxChunkBytes` long; `undefined`: a buffer of the adapter's. Several children may share it. */

@@ -1,5 +1,6 @@
 /** The machine around us: home, limits, end requests, inherited descriptors. */
 import { closeSync, existsSync, readSync, writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Host } from '../host.ts';
@@ -44,6 +45,18 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
         ...(shortcoming === undefined ? [] : [shortcoming]),
         ...(os === 'linux' && !existsSync('/proc/self/stat') ? [noProc] : []),
       ];
+    },
+
+    endWithParent(pid) {
+      // A shell may have become this process for its last command.
+      if (libc.prctl === undefined || process.pid === pid) {
+        return;
+      }
+      libc.prctl(libc.PR_SET_PDEATHSIG, constants.signals.SIGTERM, 0, 0, 0);
+      // The parent may have ended before the call.
+      if (process.ppid !== pid) {
+        process.kill(process.pid, 'SIGTERM');
+      }
     },
 
     redirectOutput(fd) {

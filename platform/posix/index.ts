@@ -8,6 +8,8 @@ import { createIdentities } from './identity.ts';
 import { createPaths } from './paths.ts';
 import { createProcesses } from './processes.ts';
 import { createRunDirectories } from './run-directories.ts';
+import { createRunDirectories } from './run-directory.ts';
+import { startedWith } from './started-with.ts';
 import { posixSystem } from './system.ts';
 import { createTransport } from './transport.ts';
 
@@ -25,6 +27,7 @@ export function createPlatform(): Platform {
     transport,
     runDirectories: createRunDirectories(paths),
     host: createHost(os, paths),
+    startedWith,
     git: createGitHost(),
     files: createFiles(os, paths),
     childMarkers: createChildMarkers(os, identities),

@@ -4,9 +4,12 @@ import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HostError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
+import { rawPath, rawText } from '../raw-text.ts';
+import type { Variable } from '../started-with.ts';
 import { openNullDevice } from './descriptors.ts';
 import { collectExit, listenForExits, watchExit } from './exits.ts';
 import { launch, openPipe, type Pipe } from './spawn.ts';
+import { ownVariable } from './started-with.ts';
 
 const fallbackShells = ['/bin/zsh', '/bin/bash', '/bin/sh'];
 const maxOutputBytes = 1 << 20;
@@ -48,14 +51,15 @@ export async function loginShellVariable(options: LoginShellOptions, paths: Path
 }
 
 function userShell(): string | undefined {
-  const candidates = process.env.SHELL ? [process.env.SHELL, ...fallbackShells] : fallbackShells;
+  const own = ownVariable('SHELL') ?? '';
+  const candidates = own === '' ? fallbackShells : [own, ...fallbackShells];
   return candidates.find(isExecutableFile);
 }
 
 function isExecutableFile(path: string): boolean {
   try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
+    accessSync(rawPath(path), constants.X_OK);
+    return statSync(rawPath(path)).isFile();
   } catch {
     return false;
   }
@@ -98,7 +102,7 @@ function run(
     }
   });
   output.on('error', () => output.destroy());
-  output.on('end', () => stop(() => resolve(Buffer.concat(chunks).toString('utf8'))));
+  output.on('end', () => stop(() => resolve(rawText(Buffer.concat(chunks)))));
   return promise;
 }
 
@@ -185,13 +189,13 @@ class ShellGroup {
 }
 
 /** Nothing else: a login shell builds its PATH from scratch (spec platform.md §2). */
-function shellEnvironment(shell: string): [string, string][] {
-  const inherited = (name: string): string => process.env[name] ?? '';
+function shellEnvironment(shell: string): Variable[] {
+  const inherited = (name: string): string => ownVariable(name) ?? '';
   return [
     ['DISABLE_AUTO_UPDATE', 'true'],
     ['HOME', inherited('HOME')],
     ['PATH', inherited('PATH')],
-    ['SHELL', process.env.SHELL ?? shell],
+    ['SHELL', ownVariable('SHELL') ?? shell],
     ['TERM', inherited('TERM')],
     ['USER', inherited('USER')],
     ['ZSH_DISABLE_COMPFIX', 'true'],

@@ -5,6 +5,8 @@ import { SystemCallError } from '../errors.ts';
 import { goQuote } from '../go-quote.ts';
 import type { Paths } from '../paths.ts';
 import type { SpawnRequest } from '../processes.ts';
+import { rawPath } from '../raw-text.ts';
+import { ownVariable } from './started-with.ts';
 
 /**
  * Tests in the contract's order: `cwd`, then the command, then the environment, then the arguments.
@@ -33,7 +35,7 @@ export function checkProgram(
   paths: Paths,
 ): void {
   try {
-    accessSync(resolve(cwd ?? '', file), constants.X_OK);
+    accessSync(rawPath(resolve(cwd ?? '', file)), constants.X_OK);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     throw new SystemCallError(`fork/exec ${command}: ${paths.reason(error)}`, code, { cause: error });
@@ -58,7 +60,8 @@ function checkDirectory(path: string, paths: Paths): void {
 
 /** Looks a bare name up in the daemon's own PATH, as Go's exec.LookPath does: an empty element is the current folder. */
 function search(name: string): string {
-  const folders = process.env.PATH ? process.env.PATH.split(':') : [];
+  const path = ownVariable('PATH') ?? '';
+  const folders = path === '' ? [] : path.split(':');
   for (const folder of folders) {
     const file = join(folder === '' ? '.' : folder, name);
     if (!isExecutable(file)) {
@@ -77,10 +80,10 @@ function search(name: string): string {
 
 function isExecutable(file: string): boolean {
   try {
-    if (statSync(file).isDirectory()) {
+    if (statSync(rawPath(file)).isDirectory()) {
       return false;
     }
-    accessSync(file, constants.X_OK);
+    accessSync(rawPath(file), constants.X_OK);
     return true;
   } catch {
     return false;

@@ -4,13 +4,15 @@
  */
 import { closeSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
+import { rawCString } from '../raw-text.ts';
+import { environmentEntry, type Variable } from '../started-with.ts';
 import { errnoName } from './paths.ts';
 
 export interface LaunchRequest {
   /** Path of the program; never searched for. */
   readonly file: string;
   readonly argv: readonly string[];
-  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  readonly env: readonly Variable[];
   readonly cwd: string | undefined;
   /** Our descriptor for each descriptor of the child, from 0 on; nothing else is inherited. */
   readonly descriptors: readonly number[];
@@ -93,13 +95,14 @@ function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCal
   libc.posix_spawn_file_actions_init(actions);
   // The directory first: a relative program path is meant from there (spec process.md §3.3).
   if (cwd !== undefined) {
-    libc.posix_spawn_file_actions_addchdir_np?.(actions, cwd);
+    libc.posix_spawn_file_actions_addchdir_np?.(actions, rawCString(cwd));
   }
   descriptors.forEach((ours, theirs) => {
     libc.posix_spawn_file_actions_adddup2(actions, ours, theirs);
   });
-  const variables = env.map(([name, value]) => `${name}=${value}`);
-  return [new Int32Array(1), file, actions, sharedAttributes(), [...argv, null], [...variables, null]];
+  const words = argv.map(rawCString);
+  const variables = env.map((variable) => rawCString(environmentEntry(variable)));
+  return [new Int32Array(1), rawCString(file), actions, sharedAttributes(), [...words, null], [...variables, null]];
 }
 
 /** @param failure an errno, 0 for success */

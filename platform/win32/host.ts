@@ -26,6 +26,7 @@ export function createHost(paths: Paths): Host {
     // Handles of the standard streams are the C library's business; the log's own lines are what grows.
     redirectOutput: () => false,
 
+    endWithParent() {},
     limitOpenFiles: () => undefined,
     loginShellVariable: () => Promise.resolve(undefined),
     loginShellsEnded: () => Promise.resolve(),

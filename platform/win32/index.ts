@@ -7,6 +7,8 @@ import { createIdentities } from './identity.ts';
 import { createPaths } from './paths.ts';
 import { createProcesses } from './processes.ts';
 import { createRunDirectories } from './run-directories.ts';
+import { createRunDirectories } from './run-directory.ts';
+import { startedWith } from './started-with.ts';
 import { createTransport } from './transport.ts';
 
 export function createPlatform(): Platform {
@@ -21,6 +23,7 @@ export function createPlatform(): Platform {
     transport: createTransport(runDirectories, paths),
     runDirectories,
     host: createHost(paths),
+    startedWith,
     files: createFiles(paths),
     git: createGitHost(),
     childMarkers: undefined,

@@ -2,6 +2,9 @@
  * Our own runtime and the user's environment. Variables that inject code into a Node process are meant for the user's
  * programs, not for the daemon: `bin/holdfast` holds them back from our runtime, and here they come back for children.
  */
+import type { Host } from '../../platform/host.ts';
+import { noValue, type StartedWith, type Variable } from '../../platform/started-with.ts';
+import { ambientTokenVariable } from './start-markers.ts';
 
 /**
  * Variables of Node and its OpenSSL that load code or files, or write diagnostics (threat 8). `bin/holdfast` and
@@ -28,15 +31,29 @@ export const heldVariables = [
 
 const heldPrefix = 'HOLDFAST_HELD_';
 const programNameVariable = 'HOLDFAST_PROGRAM';
+/** Process id of the start script, where it waits for us so that its own environment can be read. */
+const scriptVariable = 'HOLDFAST_SCRIPT';
+/** What the start script says to us, what it takes away for good, and the token that no mode reads (spec modes.md §4). */
+const keptFromPrograms: ReadonlySet<string> = new Set([
+  programNameVariable,
+  scriptVariable,
+  'NODE_CHANNEL_FD',
+  'NODE_CHANNEL_SERIALIZATION_MODE',
+  'NODE_UNIQUE_ID',
+  ambientTokenVariable,
+]);
 
 const compileCacheVariable = 'NODE_COMPILE_CACHE';
 /** Where `bin/holdfast` told our runtime to keep compiled code; `undefined` after any other start. */
 let compileCache: string | undefined;
+let script: string | undefined;
 
 /** Gives the user's values back to `environment`. Runs before anything that could start a child. */
 export function restoreHeldVariables(environment: NodeJS.ProcessEnv): void {
   compileCache = environment[compileCacheVariable];
   delete environment[compileCacheVariable];
+  script = environment[scriptVariable];
+  delete environment[scriptVariable];
   for (const name of heldVariables) {
     const held = environment[heldPrefix + name];
     if (held === undefined) {
@@ -54,19 +71,78 @@ export function takeProgramName(environment: NodeJS.ProcessEnv): string {
   return name === undefined || name === '' ? 'holdfast' : name;
 }
 
+/**
+ * The user's environment, for the programs we start: every entry in its order and with its bytes (platform/raw-text.ts), as
+ * the start script was given it, and without what is between the script and us.
+ * @param environment what has become of it since we started
+ */
+export function ownVariables(started: StartedWith, environment: NodeJS.ProcessEnv = process.env): Variable[] {
+  const given = script === undefined ? undefined : started.environmentOfScript(script);
+  if (given === undefined) {
+    return upToDate(started.environment(), environment);
+  }
+  // Nothing is held back from the script itself: a variable that looks so is the rest of another start.
+  return given.filter(([name]) => !keptFromPrograms.has(name) && heldName(name) === undefined);
+}
+
+/** What we were started with, with the changes that were made in Node's text of it. */
+function upToDate(given: readonly Variable[], environment: NodeJS.ProcessEnv): Variable[] {
+  const variables: Variable[] = [];
+  const seen = new Set<string>();
+  for (const [givenName, value] of given) {
+    const name = heldName(givenName) ?? givenName;
+    if (keptFromPrograms.has(name) || (givenName === compileCacheVariable && value === compileCache)) {
+      continue;
+    }
+    // Node's text does not have such an entry under a name that it could be found by, so it cannot have been changed there.
+    if (name === '' || value === noValue || !name.isWellFormed()) {
+      variables.push([name, value]);
+      continue;
+    }
+    const now = environment[name];
+    if (now === undefined) {
+      continue;
+    }
+    // Of several entries with one name Node shows the first.
+    const isUnchanged = seen.has(name) || now === value || (now.includes('\ufffd') && !value.isWellFormed());
+    seen.add(name);
+    variables.push([name, isUnchanged ? value : now]);
+  }
+  for (const [name, value] of Object.entries(environment)) {
+    if (value !== undefined && name !== '' && !seen.has(name) && !keptFromPrograms.has(name)) {
+      variables.push([name, value]);
+    }
+  }
+  return variables;
+}
+
+/** When somebody ends the start script that waits for us, we are meant. */
+export function endWithScript(host: Pick<Host, 'endWithParent'>): void {
+  if (script !== undefined) {
+    host.endWithParent(Number(script));
+  }
+}
+
+/** The name of a variable that the script has held back from our runtime; `undefined` for any other. */
+function heldName(name: string): string | undefined {
+  const rest = name.startsWith(heldPrefix) ? name.slice(heldPrefix.length) : undefined;
+  return heldVariables.find((each) => each === rest);
+}
+
 /** How to start ourselves again, in another mode or in the background. */
 export interface OwnCommand {
   readonly file: string;
   readonly args: readonly string[];
-  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  readonly env: readonly Variable[];
 }
 
-/** The running program with other words, on the same runtime, with the same variables held back from it. */
-export function ownCommand(words: readonly string[], environment: NodeJS.ProcessEnv): OwnCommand {
+/**
+ * The running program with other words, on the same runtime, with the same variables held back from it.
+ * @param variables from `ownVariables`
+ */
+export function ownCommand(words: readonly string[], variables: readonly Variable[]): OwnCommand {
   const held: ReadonlySet<string> = new Set(heldVariables);
-  const env = Object.entries(environment).flatMap(([name, value]): [string, string][] =>
-    value === undefined ? [] : [[held.has(name) ? heldPrefix + name : name, value]],
-  );
+  const env = variables.map(([name, value]): Variable => [held.has(name) ? heldPrefix + name : name, value]);
   if (compileCache !== undefined) {
     env.push([compileCacheVariable, compileCache]);
   }

@@ -5,6 +5,7 @@
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Child, ExitStatus, OutputName, Processes } from '../../platform/processes.ts';
 import { signalText } from '../../platform/signal-texts.ts';
+import type { Variable } from '../../platform/started-with.ts';
 
 export interface CommandRequest {
   /** A name without separator is looked up in the daemon's own PATH. */
@@ -12,7 +13,7 @@ export interface CommandRequest {
   readonly args: readonly string[];
   /** `undefined`: the daemon's own working directory. */
   readonly cwd: string | undefined;
-  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  readonly env: readonly Variable[];
   /** Written to standard input; without it standard input is at its end from the start. */
   readonly input?: Buffer;
   /** After so long the whole group is killed. 0 or `undefined`: no limit. */

@@ -1,4 +1,5 @@
 /** Internal variables between launcher and detached daemon; no child of the daemon sees one (spec modes.md §4). */
+import type { Variable } from '../../platform/started-with.ts';
 
 /** "I am the detached child". */
 export const daemonChildVariable = 'CLAUSTRUM_DAEMON_CHILD';
@@ -10,6 +11,13 @@ export const statusPipeVariable = 'HOLDFAST_STATUS_PIPE';
 export const ambientTokenVariable = 'CLAUDE_RPC_TOKEN';
 /** Tells children that they run under the daemon; a host may export it, so it is no marker of ours. */
 export const underDaemonVariable = 'CLAUDE_SSH_DAEMON_CHILD';
+
+const markerVariables = [daemonChildVariable, statusPipeVariable, tokenPipeVariable, ambientTokenVariable];
+
+/** What a user happens to have under such a name would be taken for a word of the launcher's. */
+export function withoutMarkers(variables: readonly Variable[]): Variable[] {
+  return variables.filter(([name]) => !markerVariables.includes(name));
+}
 
 /** What the launcher reads from the status pipe. */
 export const readyReport = 'ready';
@@ -24,7 +32,7 @@ export function takeMarkers(environment: NodeJS.ProcessEnv): {
     statusDescriptor: environment[statusPipeVariable],
     tokenDescriptor: environment[tokenPipeVariable],
   };
-  for (const name of [daemonChildVariable, statusPipeVariable, tokenPipeVariable, ambientTokenVariable]) {
+  for (const name of markerVariables) {
     delete environment[name];
   }
   environment[underDaemonVariable] = '1';

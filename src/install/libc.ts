@@ -1,12 +1,13 @@
 /** Which C library this host has: `glibc`, `musl`, or empty off Linux (spec install.md §7). */
 import { readdir } from 'node:fs/promises';
 import type { Platform } from '../../platform/platform.ts';
+import type { Variable } from '../../platform/started-with.ts';
 import { runCommand } from '../base/run-command.ts';
 import type { InstallTimings } from './timings.ts';
 
 export interface LibcProbeOptions {
   readonly platform: Platform;
-  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  readonly env: readonly Variable[];
   readonly timings: InstallTimings;
   /** Tests have another one; `undefined`: there is but one C library. */
   readonly loaderFolder?: string | undefined;

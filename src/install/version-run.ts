@@ -3,10 +3,11 @@ import { resolve } from 'node:path';
 import type { Host } from '../../platform/host.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { Child, ExitStatus } from '../../platform/processes.ts';
+import type { Variable } from '../../platform/started-with.ts';
 
 export interface VersionRunOptions {
   readonly platform: Platform;
-  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  readonly env: readonly Variable[];
   /** From just before the start; then it is killed, with what it has started where that is the rule (`Host.hungRunReach`). */
   readonly boundMs: number;
   /** How long a killed run is waited for. */
@@ -59,12 +60,10 @@ export function runVersion(cli: string, { platform, ...options }: VersionRunOpti
 
 /** Our environment without the token, and without what the profile keeps from children (spec modes.md §4). */
 export function childEnvironment(
-  environment: NodeJS.ProcessEnv,
+  own: readonly Variable[],
   stripped: readonly string[],
   { sameVariable }: Pick<Host, 'sameVariable'>,
-): [name: string, value: string][] {
+): Variable[] {
   const withheld = ['CLAUDE_RPC_TOKEN', ...stripped];
-  return Object.entries(environment).flatMap(([name, value]): [string, string][] =>
-    value === undefined || withheld.some((other) => sameVariable(name, other)) ? [] : [[name, value]],
-  );
+  return own.filter(([name]) => !withheld.some((other) => sameVariable(name, other)));
 }

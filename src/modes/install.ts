@@ -1,6 +1,7 @@
 /** `-install`: the CLI is put in place, and one line of facts says how that went (spec install.md). */
 
 import type { Platform } from '../../platform/platform.ts';
+import { ownVariables } from '../base/own-process.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import { cliPathOf } from '../install/cli-path.ts';
 import { factsLine } from '../install/facts.ts';
@@ -37,7 +38,7 @@ export const runInstall: Mode = async (context) => {
     facts.print({ cliPath, cliWasPresent: false, cliError: `holdfast: ${error.message}` });
     process.exit(0);
   });
-  const env = childEnvironment(context.environment, profile.process.strippedVariables, platform.host);
+  const env = childEnvironment(ownVariables(platform.startedWith), profile.process.strippedVariables, platform.host);
   // The user's programs may do without; whom we download from is verified, and without a warning of the runtime's.
   delete context.environment.NODE_TLS_REJECT_UNAUTHORIZED;
   facts.libc = await probeLibc({ platform, env, timings: installTimings });

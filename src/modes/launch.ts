@@ -5,8 +5,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Detached } from '../../platform/detach.ts';
 import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
-import { ownCommand } from '../base/own-process.ts';
-import { daemonChildVariable, readyReport, statusPipeVariable, tokenPipeVariable } from '../base/start-markers.ts';
+import { endWithScript, ownCommand, ownVariables } from '../base/own-process.ts';
+import {
+  daemonChildVariable,
+  readyReport,
+  statusPipeVariable,
+  tokenPipeVariable,
+  withoutMarkers,
+} from '../base/start-markers.ts';
 import { logFileName } from '../run-directory/names.ts';
 import { failureLines, remedyLine } from '../run-directory/start-failure.ts';
 import { readTokenDescriptor, TokenError } from '../run-directory/token.ts';
@@ -23,6 +29,7 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
   const { settings, log } = context;
   const { socketPath, profile } = settings;
   const platform = await context.platform();
+  endWithScript(platform.host);
   const deadline = performance.now() + profile.modes.launcherWaitMs;
   const fail = (...lines: readonly string[]): number => {
     for (const line of lines) {
@@ -63,7 +70,10 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
   let daemon: Detached;
   try {
     daemon = platform.host.detach({
-      ...ownCommand(context.arguments, { ...context.environment, [daemonChildVariable]: '1' }),
+      ...ownCommand(context.arguments, [
+        ...withoutMarkers(ownVariables(platform.startedWith)),
+        [daemonChildVariable, '1'],
+      ]),
       logFd,
       secret,
       statusVariable: statusPipeVariable,

@@ -1,6 +1,7 @@
 /** `-probe-cli <path>`: does this CLI run here? Nothing printed means yes (spec modes.md §12). */
 
 import { HostError } from '../../platform/errors.ts';
+import { ownVariables } from '../base/own-process.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import { installTimings } from '../install/timings.ts';
 import { childEnvironment, runVersion, type VersionRunOutcome } from '../install/version-run.ts';
@@ -12,11 +13,15 @@ const words: Record<VersionRunOutcome, string> = { passed: '', failed: '__CLI_BA
  * The environment may ask for a managed launcher; how one is found is not specified, so the CLI is run directly
  * (spec install.md §9).
  */
-export const runProbeCli: Mode = async ({ settings, environment, platform: load }) => {
+export const runProbeCli: Mode = async ({ settings, platform: load }) => {
   const platform = await load();
   const outcome = await runVersion(settings.effective['probe-cli'].value ?? '', {
     platform,
-    env: childEnvironment(environment, settings.profile.process.strippedVariables, platform.host),
+    env: childEnvironment(
+      ownVariables(platform.startedWith),
+      settings.profile.process.strippedVariables,
+      platform.host,
+    ),
     boundMs: installTimings.cachedRunMs,
     killedMs: installTimings.killedRunMs,
     onNotStarted({ message, cause }) {

@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { ServiceManager } from '../../platform/service-manager.ts';
-import { ownCommand } from '../base/own-process.ts';
+import { ownCommand, ownVariables } from '../base/own-process.ts';
 import { printable } from '../base/printable.ts';
 import { type CommandResult, runCommand } from '../base/run-command.ts';
 import { readConfigurationFiles } from '../config/configuration-file.ts';
@@ -201,7 +201,7 @@ async function start(words: readonly string[], context: VerbContext): Promise<nu
     const secret = Buffer.from(randomBytes(tokenBytes).toString('hex'));
     const token = await directory.exclusively(() => directory.publish(ownTokenFileName, secret));
     try {
-      const own = ownCommand(['-serve', '-token-file', token.path, ...words], context.environment);
+      const own = ownCommand(['-serve', '-token-file', token.path, ...words], ownVariables(platform.startedWith));
       const { spawnSync } = await import('node:child_process');
       const result = spawnSync(own.file, own.args, { stdio: 'inherit', env: Object.fromEntries(own.env) });
       return result.status ?? exitFailed;

@@ -10,7 +10,7 @@ const windows: Host = { ...posix, sameVariable: (a, b) => a.toLowerCase() === b.
 
 function environment(
   sources: Partial<Omit<EnvironmentSources, 'wanted' | 'inherited'>> & {
-    own?: NodeJS.ProcessEnv;
+    own?: Readonly<Record<string, string>>;
     stripped?: readonly string[];
     wanted?: object;
   },
@@ -19,7 +19,7 @@ function environment(
   const { own = {}, stripped = [], wanted, ...rest } = sources;
   const variables = childEnvironment(
     {
-      inherited: inheritedVariables(own, stripped, host),
+      inherited: inheritedVariables(Object.entries(own), stripped, host),
       loginShellPath: undefined,
       agentSocket: undefined,
       ...rest,

@@ -121,7 +121,7 @@ export class Workshop {
       rules: profile.install,
       timings: { ...installTimings, ...options.timings },
       environment,
-      childEnv: childEnvironment(environment, [], platform.host),
+      childEnv: childEnvironment(Object.entries(environment) as [string, string][], [], platform.host),
       decoder: options.decoder ?? usualDecoder,
       print: (line) => lines.push(line),
       warn: (text) => warnings.push(text),

@@ -351,7 +351,7 @@ describe('our own runtime', () => {
     expect(takeProgramName(environment)).toBe('./holdfast');
     expect(environment).toEqual({ A: 'a', NODE_OPTIONS: '--require x', NODE_PATH: '', HOLDFAST_HELD_OTHER: 'stays' });
 
-    const again = ownCommand(['-serve'], environment);
+    const again = ownCommand(['-serve'], Object.entries(environment) as [string, string][]);
     expect(again.file).toBe(process.execPath);
     expect(again.args.at(-1)).toBe('-serve');
     expect(Object.fromEntries(again.env)).toEqual({

@@ -1,7 +1,7 @@
 /** The environment a child gets (spec process.md §3.3, modes.md §4). */
-import type { Host } from '../../../platform/host.ts';
 
-export type Variable = readonly [name: string, value: string];
+import type { Host } from '../../../platform/host.ts';
+import type { Variable } from '../../../platform/started-with.ts';
 
 /** Never seen by any child, wherever it comes from. */
 const secretVariable = 'CLAUDE_RPC_TOKEN';
@@ -21,14 +21,8 @@ export interface EnvironmentSources {
  * it from the runtime takes longer than all the rest of an environment: it is to be done once.
  * @param stripped names that are dropped (profile row `process.strippedVariables`)
  */
-export function inheritedVariables(own: NodeJS.ProcessEnv, stripped: readonly string[], host: Host): Variable[] {
-  const variables: Variable[] = [];
-  for (const [name, value] of Object.entries(own)) {
-    if (value !== undefined && !isSecret(name, host) && !stripped.includes(name)) {
-      variables.push([name, value]);
-    }
-  }
-  return variables;
+export function inheritedVariables(own: readonly Variable[], stripped: readonly string[], host: Host): Variable[] {
+  return own.filter(([name]) => !isSecret(name, host) && !stripped.includes(name));
 }
 
 function isSecret(name: string, host: Host): boolean {
@@ -43,8 +37,15 @@ export function childEnvironment(sources: EnvironmentSources, host: Host): Varia
     const at = variables.findIndex(([present]) => host.sameVariable(present, name));
     if (at < 0) {
       variables.push([name, value]);
-    } else {
-      variables[at] = [name, value];
+      return;
+    }
+    variables[at] = [name, value];
+    // An environment may name a variable twice; a program that reads the last one must not find the old value.
+    for (let other = variables.length - 1; other > at; other--) {
+      const [present] = variables[other] ?? [''];
+      if (host.sameVariable(present, name)) {
+        variables.splice(other, 1);
+      }
     }
   };
   if (loginShellPath !== undefined) {

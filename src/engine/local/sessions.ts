@@ -3,8 +3,10 @@ import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promi
 import { SystemCallError } from '../../../platform/errors.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Child, SignalName } from '../../../platform/processes.ts';
+import type { Variable } from '../../../platform/started-with.ts';
+import { ownVariables } from '../../base/own-process.ts';
 import type { ChildRecords } from '../../run-directory/records/child-records.ts';
-import { agentVariable, childEnvironment, inheritedVariables, type Variable } from './environment.ts';
+import { agentVariable, childEnvironment, inheritedVariables } from './environment.ts';
 import type { Feed, FeedOwner } from './feed.ts';
 import { Session, type SessionContext } from './session.ts';
 import { sessionKey } from './session-key.ts';
@@ -57,7 +59,11 @@ export class Sessions {
   constructor(options: SessionsOptions) {
     this.#options = options;
     const { platform, profile } = options;
-    this.#inherited = inheritedVariables(process.env, profile.process.strippedVariables, platform.host);
+    this.#inherited = inheritedVariables(
+      ownVariables(platform.startedWith),
+      profile.process.strippedVariables,
+      platform.host,
+    );
   }
 
   find(id: string): Session | undefined {

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ownVariables } from '../../base/own-process.ts';
 import { type CommandResult, runCommand } from '../../base/run-command.ts';
 import {
   type ConfigPin,
@@ -71,7 +72,7 @@ export class GitProgram {
     const { platform, profile } = this.services;
     const set = call.set ?? 'light';
     const statusLike = call.statusLike ?? false;
-    const inherited = ownEnvironment();
+    const inherited = ownVariables(platform.startedWith);
     const env = hardenedEnvironment(
       inherited,
       {
@@ -129,7 +130,10 @@ export class GitProgram {
       {
         args: ['config', '--includes', '--path', 'core.excludesFile'],
         cwd: tmpdir(),
-        env: [...withoutRedirections(ownEnvironment(), platform.host), ['GIT_DIR', platform.git.nullDevice]],
+        env: [
+          ...withoutRedirections(ownVariables(platform.startedWith), platform.host),
+          ['GIT_DIR', platform.git.nullDevice],
+        ],
       },
     );
     if (result.failure === undefined) {
@@ -170,8 +174,4 @@ export class GitProgram {
     }
     return result;
   }
-}
-
-function ownEnvironment(): Variable[] {
-  return Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
 }

@@ -1,5 +1,5 @@
 /** How a request comes to its repository (spec git.md §9, last table): trust check, inherited configuration, hooks check. */
-
+import { ownVariables } from '../../base/own-process.ts';
 import { type Discovery, discover } from './git-directory-trust.ts';
 import type { GitProgram } from './git-program.ts';
 import { inheritedConfigPairs } from './inherited-configuration.ts';
@@ -19,7 +19,7 @@ export async function trust(program: GitProgram, directory: string): Promise<Tru
   const { platform, profile } = program.services;
   const discovery = profile.git.trustCheck ? await discover(directory, platform.paths) : undefined;
   if (profile.git.listing === 'required') {
-    inheritedConfigPairs(Object.entries(process.env) as [string, string][]);
+    inheritedConfigPairs(ownVariables(program.services.platform.startedWith));
   }
   return { repository: new Repository(program, directory, discovery?.commonDirectory), discovery };
 }

@@ -5,7 +5,7 @@ import type { Log } from '../../base/log.ts';
 import type { Profile } from '../../wire/profile.ts';
 
 export interface GitServices {
-  readonly platform: Pick<Platform, 'processes' | 'paths' | 'host' | 'files' | 'git'>;
+  readonly platform: Pick<Platform, 'processes' | 'paths' | 'host' | 'startedWith' | 'files' | 'git'>;
   readonly profile: Pick<Profile, 'git'>;
   readonly settings: {
     /** Deadline of one git call; 0: none (spec git.md §2.1). */
