@@ -7,7 +7,6 @@ import { createIdentities } from './identity.ts';
 import { createPaths } from './paths.ts';
 import { createProcesses } from './processes.ts';
 import { createRunDirectories } from './run-directories.ts';
-import { createRunDirectories } from './run-directory.ts';
 import { startedWith } from './started-with.ts';
 import { createTransport } from './transport.ts';
 
