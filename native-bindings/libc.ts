@@ -37,10 +37,10 @@ export const F_GETFL = 3;
 export const O_ACCMODE = 3;
 
 /** Linux only; macOS has no atomic variant. */
-export const pipe2: KoffiFunc<(ends: Int32Array, flags: number) => number> | undefined = darwin
+export const pipe2: KoffiFunc<(ends: [number, number], flags: number) => number> | undefined = darwin
   ? undefined
   : libc.func('int pipe2(_Out_ int *ends, int flags)');
-export const pipe: KoffiFunc<(ends: Int32Array) => number> = libc.func('int pipe(_Out_ int *ends)');
+export const pipe: KoffiFunc<(ends: [number, number]) => number> = libc.func('int pipe(_Out_ int *ends)');
 export const fcntl: KoffiFunc<(fd: number, command: number, argument: number) => number> = libc.func(
   'int fcntl(int fd, int command, int argument)',
 );
@@ -100,7 +100,7 @@ export const POSIX_SPAWN_CLOEXEC_DEFAULT = darwin ? 0x4000 : 0;
 
 export const posix_spawn: KoffiFunc<
   (
-    pid: Int32Array,
+    pid: [number],
     path: CString,
     actions: Buffer,
     attributes: Buffer,
@@ -162,7 +162,7 @@ export const SIGINFO_PID_OFFSET = darwin ? 12 : 16;
 export const waitid: KoffiFunc<(kind: number, id: number, info: Buffer, options: number) => number> = libc.func(
   'int waitid(int kind, uint id, void *info, int options)',
 );
-export const waitpid: KoffiFunc<(pid: number, status: Int32Array, options: number) => number> = libc.func(
+export const waitpid: KoffiFunc<(pid: number, status: [number], options: number) => number> = libc.func(
   'int waitpid(int pid, _Out_ int *status, int options)',
 );
 
@@ -226,7 +226,7 @@ export const getsockopt: KoffiFunc<
   (fd: number, level: number, option: number, value: Int32Array, length: Int32Array) => number
 > = libc.func('int getsockopt(int fd, int level, int option, _Out_ int *value, _Inout_ int *length)');
 /** macOS. */
-export const getpeereid: KoffiFunc<(fd: number, uid: Int32Array, gid: Int32Array) => number> | undefined = darwin
+export const getpeereid: KoffiFunc<(fd: number, uid: [number], gid: [number]) => number> | undefined = darwin
   ? libc.func('int getpeereid(int fd, _Out_ int *uid, _Out_ int *gid)')
   : undefined;
 

@@ -7,7 +7,8 @@ import type { Paths } from '../paths.ts';
 import { signalText } from '../signal-texts.ts';
 import { keepFromInheriting, openNullDevice } from './descriptors.ts';
 import { collectExit, listenForExits } from './exits.ts';
-import { launch, openPipe, openPipes, type Pipe } from './spawn.ts';
+import { launch } from './launch.ts';
+import { openPipe, openPipes, type Pipe } from './pipes.ts';
 
 /** Where the child finds the pipes: right after its three standard descriptors. */
 const statusDescriptor = 3;
@@ -20,7 +21,7 @@ export function detach(request: DetachRequest, paths: Paths): Detached {
   let status: Pipe;
   let secret: Pipe | undefined;
   try {
-    [status, secret] = request.secret === undefined ? [openPipe(), undefined] : (openPipes(2) as [Pipe, Pipe]);
+    [status, secret] = request.secret === undefined ? [openPipe(), undefined] : openPipes(2);
   } catch (error) {
     closeSync(nothing);
     throw detachError(request, error, paths);

@@ -50,7 +50,7 @@ function lookAt(pid: number): void {
 
 /** Takes the exit status of an ended child; `undefined` while it runs or when somebody else took it. */
 export function collectExit(pid: number): ExitStatus | undefined {
-  const status = new Int32Array(1);
+  const status: [number] = [0];
   if (libc.waitpid(pid, status, libc.WNOHANG) !== pid) {
     return undefined;
   }

@@ -8,9 +8,9 @@ import type { Paths } from '../paths.ts';
 import { isNotInherited } from './descriptors.ts';
 import { detach } from './detach.ts';
 import { user } from './home.ts';
+import { spawnShortcoming } from './launch.ts';
 import { loginShellsEnded, loginShellVariable } from './login-shell.ts';
 import { trimMemory } from './memory.ts';
-import { spawnShortcoming } from './spawn.ts';
 import type { PosixSystem } from './system.ts';
 
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */

@@ -8,7 +8,8 @@ import { rawPath, rawText } from '../raw-text.ts';
 import type { Variable } from '../started-with.ts';
 import { openNullDevice } from './descriptors.ts';
 import { collectExit, listenForExits, watchExit } from './exits.ts';
-import { launch, openPipe, type Pipe } from './spawn.ts';
+import { launch } from './launch.ts';
+import { openPipe, type Pipe } from './pipes.ts';
 import { ownVariable } from './started-with.ts';
 
 const fallbackShells = ['/bin/zsh', '/bin/bash', '/bin/sh'];

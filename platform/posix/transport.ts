@@ -146,8 +146,8 @@ function foreignPeer(socket: Socket, os: PosixSystem): string | undefined {
 }
 
 function peerUidDarwin(fd: number): number | undefined {
-  const uid = new Int32Array(1);
-  return libc.getpeereid?.(fd, uid, new Int32Array(1)) === 0 ? uid[0] >>> 0 : undefined;
+  const uid: [number] = [0];
+  return libc.getpeereid?.(fd, uid, [0]) === 0 ? uid[0] >>> 0 : undefined;
 }
 
 function unlinkQuietly(path: string): void {

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import { readBuffer } from '../common/read-buffer.ts';
 import type { OutputName, SpawnRequest } from '../processes.ts';
 import { toSocket } from './handles.ts';
 import { openPipes } from './pipes.ts';
@@ -113,19 +114,4 @@ function openOutput(name: OutputName, handle: Handle, events: StreamEvents): Soc
   socket.on('error', () => socket.destroy());
   socket.on('close', () => events.onOutputEnd(name));
   return socket;
-}
-
-/**
- * One read buffer for all children of a size: libuv takes it, reads and calls back within one call, so two reads never
- * meet in it, and a thousand idle sessions cost no buffer each.
- */
-const readBuffers = new Map<number, Buffer>();
-
-function readBuffer(bytes: number): Buffer {
-  let buffer = readBuffers.get(bytes);
-  if (buffer === undefined) {
-    buffer = Buffer.allocUnsafeSlow(bytes);
-    readBuffers.set(bytes, buffer);
-  }
-  return buffer;
 }

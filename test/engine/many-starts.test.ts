@@ -1,4 +1,4 @@
-/** Many processes asked for at once: they are started beside each other (platform/posix/spawn.ts `launchAmongMany`). */
+/** Many processes asked for at once: they are started beside each other (platform/posix/launch.ts `launchAmongMany`). */
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { connect } from '../support/client.ts';

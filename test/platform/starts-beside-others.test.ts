@@ -1,4 +1,4 @@
-/** Starts on the threads of libuv's pool (platform/posix/spawn.ts), when those threads are taken. */
+/** Starts on the threads of libuv's pool (platform/posix/launch.ts), when those threads are taken. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';

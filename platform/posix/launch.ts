@@ -2,7 +2,6 @@
  * `posix_spawn` and what belongs to it. Not `child_process`: that forks, which stops the event loop for the copy of the
  * page tables, and gives the child socket pairs instead of pipes (design decision 5).
  */
-import { closeSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import { rawCString } from '../raw-text.ts';
 import { environmentEntry, type Variable } from '../started-with.ts';
@@ -102,7 +101,7 @@ function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCal
   });
   const words = argv.map(rawCString);
   const variables = env.map((variable) => rawCString(environmentEntry(variable)));
-  return [new Int32Array(1), rawCString(file), actions, sharedAttributes(), [...words, null], [...variables, null]];
+  return [[0], rawCString(file), actions, sharedAttributes(), [...words, null], [...variables, null]];
 }
 
 /** @param failure an errno, 0 for success */
@@ -159,42 +158,4 @@ function sharedAttributes(): Buffer {
   libc.sigemptyset(none);
   libc.posix_spawnattr_setsigmask(attributes, none);
   return attributes;
-}
-
-export interface Pipe {
-  readonly readEnd: number;
-  readonly writeEnd: number;
-}
-
-/** A pipe no child inherits by accident. @throws an Error whose `code` is the errno's name */
-export function openPipe(): Pipe {
-  const ends = new Int32Array(2);
-  const failed = libc.pipe2 === undefined ? libc.pipe(ends) : libc.pipe2(ends, libc.O_CLOEXEC);
-  if (failed !== 0) {
-    const code = errnoName(libc.errno());
-    throw Object.assign(new Error(`pipe: ${code}`), { code });
-  }
-  if (libc.pipe2 === undefined) {
-    for (const end of ends) {
-      libc.fcntl(end, libc.F_SETFD, libc.FD_CLOEXEC);
-    }
-  }
-  return { readEnd: ends[0], writeEnd: ends[1] };
-}
-
-/** Opens several pipes, or none. */
-export function openPipes(count: number): Pipe[] {
-  const pipes: Pipe[] = [];
-  try {
-    while (pipes.length < count) {
-      pipes.push(openPipe());
-    }
-    return pipes;
-  } catch (error) {
-    for (const { readEnd, writeEnd } of pipes) {
-      closeSync(readEnd);
-      closeSync(writeEnd);
-    }
-    throw error;
-  }
 }
