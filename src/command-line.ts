@@ -9,7 +9,7 @@ import { readConfigurationFiles } from './config/configuration-file.ts';
 import { noModeText, parseFlags, selectMode, usage } from './config/flags.ts';
 import type { ModeName } from './config/mode-names.ts';
 import type { OptionMode } from './config/options.ts';
-import { mergeSettings, type Settings, withDefaultSocket } from './config/settings.ts';
+import { logWarnings, mergeSettings, type Settings, withDefaultSocket } from './config/settings.ts';
 import type { Mode, ModeContext } from './modes/mode.ts';
 import { isVerb } from './operate/verb-names.ts';
 import { defaultSocketPath } from './run-directory/names.ts';
@@ -95,11 +95,7 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
   const entry = modes[name];
 
   const log = createLog({ level: levelNamed(environment.CLAUSTRUM_LOG_LEVEL) });
-  for (const { mode, text } of settings.warnings) {
-    if (entry.warnings.includes(mode)) {
-      log.warn(mode === 'install' ? 'Install' : 'Server', text);
-    }
-  }
+  logWarnings(settings, entry.warnings, log);
 
   let complete = settings;
   if (entry.mayNeedHome) {

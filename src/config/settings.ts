@@ -2,6 +2,7 @@
  * The settings in force: explicit flag, then `holdfast.conf`, then `claustrum.conf`, then the default, key by key
  * (spec modes.md §3 "Precedence").
  */
+import type { Log } from '../base/log.ts';
 import type { Profile } from '../wire/profile.ts';
 import type { ConfigurationFile } from './configuration-file.ts';
 import type { ConfigurationFileName } from './configuration-file-names.ts';
@@ -74,6 +75,15 @@ export interface InstallSettings {
   readonly cliDownloadTimeoutMs: number;
 }
 
+/** Writes the warnings that belong to one of `modes`. */
+export function logWarnings({ warnings }: Settings, modes: readonly OptionMode[], log: Log): void {
+  for (const { mode, text } of warnings) {
+    if (modes.includes(mode)) {
+      log.warn(mode === 'install' ? 'Install' : 'Server', text);
+    }
+  }
+}
+
 /**
  * Merges what was given with the defaults.
  * @param given the flags that occurred on the command line, also those with their default value
@@ -86,6 +96,13 @@ export function mergeSettings(given: Partial<OptionValues>, files: readonly Conf
     optionNames.map((name) => [name, pick(name, given, files, warnings)]),
   ) as unknown as EffectiveValues;
   const { value: profile = options['wire-profile'].initial as Profile } = effective['wire-profile'];
+  const filesReadRegularOnly = effective['files-read-regular-only'].value === true;
+  if (filesReadRegularOnly && profile.files.readNonRegular === 'refuse' && !profile.files.readRegularOnlyFlag) {
+    warnings.push({
+      mode: 'serve',
+      text: '-files-read-regular-only is deprecated and has no effect: only regular files are read',
+    });
+  }
 
   return {
     profile,
@@ -102,7 +119,7 @@ export function mergeSettings(given: Partial<OptionValues>, files: readonly Conf
     logMaxBytes: effective['log-max-bytes'].value ?? 0,
     maxExtractBytes: effective['max-extract-bytes'].value ?? 0,
     gitTimeoutMs: timerMs(effective['git-timeout'].value ?? profile.git.timeoutDefaultMs),
-    filesReadRegularOnly: effective['files-read-regular-only'].value === true,
+    filesReadRegularOnly,
     install: {
       cliDirectory: filled(effective['cli-dir']),
       cliVersion: filled(effective['cli-version']),

@@ -13,6 +13,7 @@ export const runServe: Mode = async (context) => {
     return (await import('./launch.ts')).launchDaemon(context);
   }
   const { runDaemon } = await import('../daemon/daemon.ts');
-  trimWhenIdle((await context.platform()).host);
-  return runDaemon(context);
+  const platform = await context.platform();
+  trimWhenIdle(platform.host);
+  return runDaemon({ ...context, platform });
 };

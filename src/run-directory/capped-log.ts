@@ -7,26 +7,27 @@ import { type BigIntStats, closeSync, fstatSync, ftruncateSync, lstatSync, write
 import type { Host } from '../../platform/host.ts';
 import type { RunDirectories } from '../../platform/run-directories.ts';
 import type { Counters } from '../base/counters.ts';
-import type { LogWrite } from '../base/log.ts';
+import type { Log } from '../base/log.ts';
 
 export interface CappedLogOptions {
-  /** Where the launcher made it. */
+  readonly log: Log;
+  /** Where the launcher made the file. */
   readonly path: string;
-  /** Key `log-max-bytes`; above 0. */
+  /** Setting `log-max-bytes`; 0: no limit. */
   readonly maxBytes: number;
   readonly runDirectories: RunDirectories;
   readonly host: Host;
   readonly counters: Counters;
-  /** What happened, as the first line of what follows. */
-  tell(text: string): void;
 }
 
 const standardError = 2;
 
-/** Where the lines go from now on. */
-export function capLog(options: CappedLogOptions): LogWrite {
-  const log = new CappedLog(options);
-  return (bytes) => log.write(bytes);
+/** From now on the lines of `log` go where there is room for them. */
+export function capLog(options: CappedLogOptions): void {
+  if (options.maxBytes > 0) {
+    const capped = new CappedLog(options);
+    options.log.writeThrough((bytes) => capped.write(bytes));
+  }
 }
 
 class CappedLog {
@@ -114,7 +115,7 @@ class CappedLog {
   #tell(text: string): void {
     this.#telling = true;
     try {
-      this.#options.tell(text);
+      this.#options.log.info('daemon', text);
     } finally {
       this.#telling = false;
     }

@@ -6,11 +6,10 @@
 import type { RunDirectoryLock } from '../../platform/lock.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { RunDirectory } from '../../platform/run-directories.ts';
+import { failpoint } from '../base/failpoints.ts';
 import type { Log } from '../base/log.ts';
 import type { Timings } from '../base/timings.ts';
 import type { Settings } from '../config/settings.ts';
-import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
-import type { SessionsOptions } from '../engine/local/sessions.ts';
 import { lockFileName } from './names.ts';
 import { ChildRecords } from './records/child-records.ts';
 import { reapChildren } from './records/reap.ts';
@@ -25,7 +24,15 @@ export interface OwnershipOptions {
   readonly timings: Timings;
 }
 
-export class Ownership {
+/** How children of this daemon are to be found by the next one. */
+export interface ChildMarking {
+  /** The run directory children are marked for; `undefined`: they are not (profile row `platform.childMarkers`). */
+  readonly markedFor: string | undefined;
+  /** `undefined`: no records are written. */
+  readonly records: ChildRecords | undefined;
+}
+
+export class Ownership implements Disposable {
   readonly #options: OwnershipOptions;
   #lock: RunDirectoryLock | undefined;
 
@@ -68,7 +75,7 @@ export class Ownership {
    * Writes who holds the lock; `serving`, once clients can connect. A record that cannot be written (full disk) costs us
    * the lock, not the start (spec modes.md §7 "Any failure").
    */
-  record(serving?: Pick<DaemonIdentity, 'instanceId' | 'startedAt'>): void {
+  record(serving?: { readonly instanceId: string; readonly startedAt: number }): void {
     const { platform, directory, log } = this.#options;
     const { pid, node } = platform.processes.self();
     try {
@@ -82,7 +89,7 @@ export class Ownership {
   }
 
   /** Ends what a dead daemon has left, and tells how children of this one are to be found by the next. */
-  async takeOverChildren(): Promise<Pick<SessionsOptions, 'markedFor' | 'records'>> {
+  async takeOverChildren(): Promise<ChildMarking> {
     const { platform, settings, instanceId, log, timings } = this.#options;
     const { childMarkers: markers, processes, paths } = platform;
     if (!settings.profile.platform.childMarkers || markers === undefined) {
@@ -98,7 +105,8 @@ export class Ownership {
   }
 
   /** Empties the record and lets go of the lock. A second call does nothing. */
-  release(): void {
+  [Symbol.dispose](): void {
+    failpoint('ownership.release.before');
     this.#lock?.clearAndRelease();
     this.#lock = undefined;
   }

@@ -24,19 +24,20 @@ export interface ReachabilityOptions {
   end(): void;
 }
 
-export interface Reachability {
+export interface Reachability extends Disposable {
   /** A connection or a session has ended: the daemon may be of no use any more. */
   check(): void;
-  stop(): void;
 }
 
+/** Looks at once, and from then on whenever there may be a reason. */
 export function watchReachability(options: ReachabilityOptions): Reachability {
   const leftover = watchLeftover(options);
   const stopProbe = options.selfProbe ? startSelfProbe(options) : () => {};
+  leftover.check();
   return {
     check: leftover.check,
-    stop() {
-      leftover.stop();
+    [Symbol.dispose]() {
+      leftover[Symbol.dispose]();
       stopProbe();
     },
   };
@@ -75,7 +76,7 @@ function watchLeftover({
   }
   return {
     check,
-    stop() {
+    [Symbol.dispose]() {
       stopped = true;
       clearTimeout(timer);
       stopWatch();

@@ -9,14 +9,14 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Listener } from '../../../platform/transport.ts';
 import type { Counters } from '../../base/counters.ts';
+import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import { timings } from '../../base/timings.ts';
 import { infoName, type MetricSources } from './metric-gauges.ts';
 import { createRegistry } from './metrics.ts';
 
-export interface MetricsServer {
-  close(): void;
-}
+/** Stops listening and cuts the scrapes in progress when it is disposed of. */
+export type MetricsServer = Disposable;
 
 export interface MetricsServerOptions {
   /** `host:port` (no host: loopback; port 0 picks one), or `unix:<path>`. */
@@ -66,7 +66,8 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
   if (address.startsWith(unixPrefix) && address !== unixPrefix) {
     const listener = await listenOnSocket(server, options);
     return {
-      close() {
+      [Symbol.dispose]() {
+        failpoint('metrics.close.before');
         listener.close();
         listener.unpublish();
         server.closeAllConnections();
@@ -82,7 +83,12 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
   }
   log.info('Server', `metrics: listening on ${shown(bound)}`);
   // A scrape in progress must not keep an ending daemon.
-  return { close: () => server.close().closeAllConnections() };
+  return {
+    [Symbol.dispose]() {
+      failpoint('metrics.close.before');
+      server.close().closeAllConnections();
+    },
+  };
 }
 
 function asksForMetrics(request: IncomingMessage): boolean {

@@ -2,8 +2,6 @@
  * How long requests take, and how late the event loop is while there are any. Kept in plain arrays, because a request is
  * handled in microseconds, and without any timer while nobody asks for anything, because an idle daemon must not wake.
  */
-import type { RequestObserver } from '../rpc/dispatcher.ts';
-
 /** Upper bounds in seconds; the last bucket has none. */
 export const latencyBuckets = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
@@ -27,12 +25,16 @@ export class Distribution {
 /** How long the timer waits by which the delay of the loop is seen. */
 const probeMs = 10;
 
-export class RpcLatency implements RequestObserver {
+export class RpcLatency {
   readonly byMethod = new Map<string, Distribution>();
   /** How late a timer came that was set when a request was answered. */
   readonly loopDelay = new Distribution();
   #probing = false;
 
+  /**
+   * @param method a name of ours, never a client's text
+   * @param startedAt `performance.now()` when the method was given the request
+   */
   answered(method: string, startedAt: number): void {
     let distribution = this.byMethod.get(method);
     if (distribution === undefined) {

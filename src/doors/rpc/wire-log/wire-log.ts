@@ -26,7 +26,7 @@ export interface WireLogOptions {
   readonly counters: Counters;
 }
 
-export class WireLog {
+export class WireLog implements Disposable {
   readonly #options: WireLogOptions;
   #connections = 0;
   #lines: string[] = [];
@@ -56,7 +56,7 @@ export class WireLog {
   }
 
   /** Writes what is left and tells what could not be written. */
-  close(): void {
+  [Symbol.dispose](): void {
     this.#flush();
     this.#closed = true;
     this.#options.file.close();
