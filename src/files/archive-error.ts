@@ -4,3 +4,4 @@ export class ArchiveError extends Error {
 }
 
 export const unexpectedEnd = () => new ArchiveError('unexpected EOF');
+export const invalidTarHeader = () => new ArchiveError('archive/tar: invalid tar header');

@@ -1,15 +1,20 @@
 /**
- * Walks a tar archive: v7, ustar, PAX (path, size), GNU long names, base-256 numbers (spec files.md §7.2).
- *
- * The `tar` package decodes the header blocks (checksum, numbers). Its own walker is not used: it decodes names as text
- * piece by piece, so that a name that is not UTF-8, or is cut by a piece's end, becomes another one; it passes over
- * PAX records with a line end in them and long names over 1 MiB without a word, and unpacks under the truncated name
- * then. All of that would look like success.
+ * Walks a tar archive and takes exactly the archives that Go's reader takes: v7, ustar, star, PAX, GNU long names, numbers
+ * in base 256, sparse files (spec files.md §7.2). No library is used for it, because those that there are warn and go
+ * on: they decode names as text, so that a name that is not UTF-8 becomes another one, and they pass over long names
+ * and records they do not like, and all of that looks like success.
  */
-import { Header } from 'tar/header';
-import { ArchiveError, unexpectedEnd } from './archive-error.ts';
+import { ArchiveError, invalidTarHeader, unexpectedEnd } from './archive-error.ts';
 import type { ByteReader } from './byte-reader.ts';
-import { type PaxRecords, readPax } from './pax.ts';
+import { checkedSize, given, type PaxRecords, readPax } from './pax.ts';
+import {
+  readOldSparseMap,
+  readPaxSparseMap,
+  refuseImpossibleMap,
+  type SparseMap,
+  sparseVersionOf,
+} from './sparse-map.ts';
+import { decodeHeader, type TarHeader, untilNul } from './tar-header.ts';
 
 export interface TarEntry {
   /** As it stands in the archive. */
@@ -25,13 +30,21 @@ const blockBytes = 512;
 /** Longest PAX header or long name. */
 const longestSpecial = 1024 * 1024;
 
-const invalidHeader = () => new ArchiveError('archive/tar: invalid tar header');
+/** Types that have no content, whatever their size says: links, devices, folders, FIFOs. */
+const withoutContent = '123456';
+
+const slash = 0x2f;
+
+/** What the holes of sparse files are written from. */
+const zeros = Buffer.alloc(32_768);
 
 export class TarReader {
   readonly #input: ByteReader;
-  /** Bytes of the entry's content that were not read yet, and of the padding behind it. */
+  /** Bytes of the entry's stored content that were not read yet, and of the padding behind it. */
   #contentLeft = 0;
   #padding = 0;
+  /** Where the stored content belongs; `undefined`: it is the file. */
+  #sparse: SparseMap | undefined;
 
   constructor(input: ByteReader) {
     this.#input = input;
@@ -43,67 +56,128 @@ export class TarReader {
    * @throws ArchiveError, failures of the input
    */
   async next(): Promise<TarEntry | undefined> {
-    let pax: PaxRecords = { sparse: false };
+    let records: PaxRecords = new Map();
     let longName: Buffer | undefined;
     for (;;) {
       const block = (await this.#toNextBlock()) ? await this.#readHeaderBlock() : undefined;
       if (block === undefined) {
         return undefined;
       }
-      const letter = String.fromCharCode(block[156] ?? 0);
-      if (letter === 'x') {
-        pax = readPax(await this.#readSpecial(block));
-      } else if (letter === 'L') {
-        longName = untilNul(await this.#readSpecial(block));
-      } else if (letter === 'K') {
-        await this.#readSpecial(block);
-      } else if (letter === 'g') {
-        return { name: nameInBlock(block), type: 'other', typeLetter: 'g', mode: 0 };
+      const header = decodeHeader(block);
+      const { typeLetter } = header;
+      this.#setContent(typeLetter, header.size);
+      if (typeLetter === 'x') {
+        records = readPax(await this.#readSpecial());
+      } else if (typeLetter === 'L') {
+        longName = untilNul(await this.#readSpecial());
+      } else if (typeLetter === 'K') {
+        await this.#readSpecial();
+      } else if (typeLetter === 'g') {
+        const name = given(readPax(await this.#readSpecial()), 'path') ?? header.name;
+        return { name, type: 'other', typeLetter, mode: 0 };
       } else {
-        return this.#startEntry(block, letter, pax, longName?.length ? longName : pax.path);
+        return this.#startEntry(block, header, records, longName?.length ? longName : undefined);
       }
     }
   }
 
   /** Content of the entry that `next` returned last. Each piece is valid until the next. @throws ArchiveError */
   async *content(): AsyncGenerator<Buffer, void, undefined> {
+    if (this.#sparse !== undefined) {
+      yield* this.#sparseContent(this.#sparse);
+      return;
+    }
     while (this.#contentLeft > 0) {
-      const piece = await this.#input.some(this.#contentLeft);
-      if (piece === undefined) {
-        throw unexpectedEnd();
+      yield await this.#storedContent(this.#contentLeft);
+    }
+  }
+
+  async *#sparseContent({ size, pieces }: SparseMap): AsyncGenerator<Buffer, void, undefined> {
+    let position = 0n;
+    for (const { offset, length } of pieces) {
+      if (length > 0n) {
+        yield* hole(offset - position);
+        for (let left = Number(length); left > 0; ) {
+          if (this.#contentLeft === 0) {
+            throw new ArchiveError('archive/tar: sparse file references non-existent data');
+          }
+          const piece = await this.#storedContent(Math.min(left, this.#contentLeft));
+          left -= piece.length;
+          yield piece;
+        }
+        position = offset + length;
       }
-      this.#contentLeft -= piece.length;
-      yield piece;
+    }
+    yield* hole(size - position);
+    if (this.#contentLeft > 0) {
+      throw new ArchiveError('archive/tar: sparse file contains unreferenced data');
     }
   }
 
-  #startEntry(block: Buffer, letter: string, pax: PaxRecords, givenName: Buffer | undefined): TarEntry {
-    const name = givenName ?? nameInBlock(block);
-    const header = decode(block, pax.size);
-    if (pax.sparse) {
-      return { name, type: 'other', typeLetter: 'S', mode: 0 };
+  async #storedContent(most: number): Promise<Buffer> {
+    const piece = await this.#input.some(most);
+    if (piece === undefined) {
+      throw unexpectedEnd();
     }
-    let type: TarEntry['type'] = 'other';
-    if (letter === '5' || (letter === '\0' && name.at(-1) === 0x2f)) {
-      type = 'directory';
-    } else if (letter === '0' || letter === '\0') {
-      type = 'file';
-    }
-    // Some programs write the size of the directory itself; there is no content behind it.
-    this.#setContent(type === 'directory' ? 0 : header.size);
-    return { name, type, typeLetter: letter, mode: header.mode };
+    this.#contentLeft -= piece.length;
+    return piece;
   }
 
-  #setContent(size: number): void {
-    this.#contentLeft = size;
-    this.#padding = (blockBytes - (size % blockBytes)) % blockBytes;
+  async #startEntry(
+    block: Buffer,
+    header: TarHeader,
+    records: PaxRecords,
+    longName: Buffer | undefined,
+  ): Promise<TarEntry> {
+    const size = checkedSize(records) ?? header.size;
+    let name = longName ?? given(records, 'path') ?? header.name;
+    let { typeLetter } = header;
+    if (typeLetter === '\0') {
+      // Before there was a letter for folders, a slash at the end of the name told them from files.
+      typeLetter = name.at(-1) === slash ? '5' : '0';
+    }
+    this.#setContent(typeLetter, size);
+    const version = sparseVersionOf(records);
+    if (typeLetter === 'S') {
+      this.#sparse = await this.#readOldSparseMap(block, header);
+    } else if (version !== undefined) {
+      name = given(records, 'GNU.sparse.name') ?? name;
+      this.#sparse = await readPaxSparseMap(records, version, size, () => this.#readContentBlock());
+    }
+    if (this.#sparse !== undefined) {
+      refuseImpossibleMap(this.#sparse);
+      if (withoutContent.includes(typeLetter)) {
+        throw invalidTarHeader();
+      }
+    }
+    const type = typeLetter === '0' ? 'file' : typeLetter === '5' ? 'directory' : 'other';
+    return { name, type, typeLetter, mode: header.mode };
+  }
+
+  #readOldSparseMap(block: Buffer, { isGnu }: TarHeader): Promise<SparseMap> {
+    if (!isGnu) {
+      throw invalidTarHeader();
+    }
+    return readOldSparseMap(block, () => this.#readMapBlock());
+  }
+
+  #setContent(typeLetter: string, told: bigint): void {
+    const size = withoutContent.includes(typeLetter) ? 0n : told;
+    if (size < 0n) {
+      throw invalidTarHeader();
+    }
+    // Above 2^53 the number is not exact, but no data are as long as that.
+    this.#contentLeft = Number(size);
+    this.#padding = Number(BigInt.asUintN(9, -size));
+    this.#sparse = undefined;
   }
 
   /** @returns whether there is one: data that end within padding hold all they should */
   async #toNextBlock(): Promise<boolean> {
     const left = this.#contentLeft;
     const padding = this.#padding;
-    this.#setContent(0);
+    this.#contentLeft = 0;
+    this.#padding = 0;
     if ((await this.#input.skip(left)) < left) {
       throw unexpectedEnd();
     }
@@ -117,11 +191,12 @@ export class TarReader {
     }
     const second = await this.#readBlock();
     if (second !== undefined && !isZero(second)) {
-      throw invalidHeader();
+      throw invalidTarHeader();
     }
     return undefined;
   }
 
+  /** @returns `undefined` at the end of the data */
   async #readBlock(): Promise<Buffer | undefined> {
     const block = await this.#input.exactly(blockBytes);
     if (block.length === 0) {
@@ -133,61 +208,47 @@ export class TarReader {
     return block;
   }
 
-  /** Content of a header that belongs to the entry behind it. */
-  async #readSpecial(block: Buffer): Promise<Buffer> {
-    const { size } = decode(block, undefined);
-    if (size > longestSpecial) {
-      throw new ArchiveError('archive/tar: header field too long');
-    }
-    const bytes = await this.#input.exactly(size);
-    if (bytes.length < size) {
+  /** A map in the old format goes on behind the header, in blocks that the size does not count. */
+  async #readMapBlock(): Promise<Buffer> {
+    const block = await this.#readBlock();
+    if (block === undefined) {
       throw unexpectedEnd();
     }
-    this.#setContent(size);
-    this.#contentLeft = 0;
+    return block;
+  }
+
+  /** The next block of the entry's stored content. */
+  async #readContentBlock(): Promise<Buffer> {
+    return this.#readContent(blockBytes, blockBytes);
+  }
+
+  /** Content of a header that belongs to the entry behind it. */
+  async #readSpecial(): Promise<Buffer> {
+    const bytes = await this.#readContent(0, longestSpecial + 1);
+    if (bytes.length > longestSpecial) {
+      throw new ArchiveError('archive/tar: header field too long');
+    }
+    return bytes;
+  }
+
+  /** All the stored content there is, up to `most` bytes. */
+  async #readContent(least: number, most: number): Promise<Buffer> {
+    const length = Math.min(this.#contentLeft, most);
+    const bytes = await this.#input.exactly(length);
+    this.#contentLeft -= bytes.length;
+    if (bytes.length < length || length < least) {
+      throw unexpectedEnd();
+    }
     return bytes;
   }
 }
 
-/** @throws ArchiveError on a wrong checksum or a number that is none */
-function decode(block: Buffer, paxSize: number | undefined): { readonly size: number; readonly mode: number } {
-  let header: Header;
-  try {
-    // The name is given as plain: with a slash at its end the package makes a directory of every file.
-    header = new Header(block, 0, { path: 'entry', ...(paxSize !== undefined && { size: paxSize }) });
-  } catch {
-    throw invalidHeader();
+function* hole(length: bigint): Generator<Buffer, void, undefined> {
+  for (let left = Number(length); left > 0; left -= zeros.length) {
+    yield zeros.subarray(0, Math.min(left, zeros.length));
   }
-  const { cksumValid, size, mode } = header;
-  if (!cksumValid || (size === undefined && !isBlank(block, 124, 136))) {
-    throw invalidHeader();
-  }
-  if (mode === undefined && !isBlank(block, 100, 108)) {
-    throw invalidHeader();
-  }
-  return { size: size ?? 0, mode: (mode ?? 0) & 0o7777 };
-}
-
-/** Name of v7, with the prefix of ustar (131 bytes in the dialect of star). */
-function nameInBlock(block: Buffer): Buffer {
-  const name = untilNul(block.subarray(0, 100));
-  if (block.toString('latin1', 257, 263) !== 'ustar\0') {
-    return name;
-  }
-  const star = block.toString('latin1', 508, 512) === 'tar\0';
-  const prefix = untilNul(block.subarray(345, star ? 476 : 500));
-  return prefix.length === 0 ? name : Buffer.concat([prefix, Buffer.from('/'), name]);
-}
-
-function untilNul(bytes: Buffer): Buffer {
-  const end = bytes.indexOf(0);
-  return end === -1 ? bytes : bytes.subarray(0, end);
 }
 
 function isZero(block: Buffer): boolean {
   return block.every((byte) => byte === 0);
-}
-
-function isBlank(block: Buffer, start: number, end: number): boolean {
-  return block.subarray(start, end).every((byte) => byte === 0 || byte === 0x20);
 }

@@ -10,9 +10,30 @@ export interface EntryOptions {
   readonly mode?: number;
   readonly link?: string;
   /** `v7` has no magic and no prefix. */
-  readonly format?: 'ustar' | 'v7' | 'gnu';
+  readonly format?: 'ustar' | 'v7' | 'gnu' | 'star';
   readonly prefix?: string;
+  /** Bytes written over the header as they are, by the offset of the field. */
+  readonly raw?: Readonly<Record<number, string | Buffer>>;
+  /** The eight bytes of the checksum, made from the right sum; `signed` adds the bytes up as numbers from -128 to 127. */
+  readonly checksum?: (sums: { readonly unsigned: number; readonly signed: number }) => string;
 }
+
+/** Offsets of the fields of a header, for `raw`. */
+export const at = {
+  mode: 100,
+  userId: 108,
+  groupId: 116,
+  size: 124,
+  time: 136,
+  magic: 257,
+  userName: 265,
+  deviceMajor: 329,
+  prefix: 345,
+  oldSparseMap: 386,
+  oldSparseMore: 482,
+  realSize: 483,
+  trailer: 508,
+} as const;
 
 const block = 512;
 
@@ -34,20 +55,31 @@ export function entry(name: string | Buffer, options: EntryOptions = {}): Buffer
   header.write('00000000000\0', 136, 'latin1');
   header.write(type, 156, 'latin1');
   header.write(link, 157, 100, 'utf8');
-  if (format === 'ustar') {
-    header.write('ustar\x0000', 257, 'latin1');
+  if (format === 'ustar' || format === 'star') {
+    header.write('ustar\x0000', at.magic, 'latin1');
+  }
+  if (format === 'star') {
+    header.write('tar\0', at.trailer, 'latin1');
   }
   if (format === 'gnu') {
     header.write('ustar  \0', 257, 'latin1');
   }
-  header.write(prefix, 345, 155, 'utf8');
-  return Buffer.concat([withChecksum(header), padded(content)]);
+  header.write(prefix, at.prefix, 155, 'utf8');
+  for (const [offset, bytes] of Object.entries(options.raw ?? {})) {
+    Buffer.from(bytes as string, 'latin1').copy(header, Number(offset));
+  }
+  return Buffer.concat([withChecksum(header, options.checksum), padded(content)]);
 }
 
-export function withChecksum(header: Buffer): Buffer {
+export function withChecksum(
+  header: Buffer,
+  checksum: NonNullable<EntryOptions['checksum']> = ({ unsigned }) => `${unsigned.toString(8).padStart(6, '0')}\0 `,
+): Buffer {
   header.fill(0x20, 148, 156);
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  const unsigned = header.reduce((total, byte) => total + byte, 0);
+  const signed = header.reduce((total, byte) => total + ((byte << 24) >> 24), 0);
+  header.fill(0, 148, 156);
+  header.write(checksum({ unsigned, signed }), 148, 8, 'latin1');
   return header;
 }
 
@@ -58,10 +90,15 @@ export function directory(name: string): Buffer {
 /** PAX records for the entry behind them. */
 export function pax(records: Record<string, string | Buffer>, type = 'x'): Buffer {
   const lines = Object.entries(records).map(([key, value]) => paxRecord(key, Buffer.from(value)));
-  return entry('PaxHeader', { type, content: Buffer.concat(lines) });
+  return rawPax(Buffer.concat(lines), type);
 }
 
-function paxRecord(key: string, value: Buffer): Buffer {
+/** A PAX header with this text, whatever it is. */
+export function rawPax(content: string | Buffer, type = 'x'): Buffer {
+  return entry('PaxHeader', { type, content });
+}
+
+export function paxRecord(key: string, value: Buffer): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from('\n')]);
   let length = rest.length;
   while (String(length).length + rest.length !== length) {
