@@ -1,5 +1,5 @@
 /** The descriptors of this process: which there are, and which of them the runtime has opened for itself. */
-import { constants, fstatSync, openSync, readdirSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, type Stats } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import { HostError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
@@ -86,6 +86,18 @@ function statOf(fd: number): Stats | undefined {
     return fstatSync(fd);
   } catch {
     return undefined;
+  }
+}
+
+/**
+ * For descriptors nothing was written through: the system lets go of them even where it reports a failure, so there is
+ * nothing to do about one.
+ */
+export function closeQuietly(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {
+    // The descriptor is closed all the same.
   }
 }
 

@@ -4,7 +4,6 @@
  * there the path is used as it is, after the same checks.
  */
 import {
-  closeSync,
   constants,
   existsSync,
   fstatSync,
@@ -18,6 +17,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { HostError } from '../errors.ts';
+import { closeQuietly } from './descriptors.ts';
 import { isPrivateGroup } from './git-host.ts';
 
 /**
@@ -86,7 +86,7 @@ export class DirectoryHandle {
       return;
     }
     this.#open = false;
-    closeSync(this.fd);
+    closeQuietly(this.fd);
   }
 
   #resolvedPath(): string {

@@ -1,6 +1,7 @@
 /** "Still the very same file": what must hold before anything is removed (design decision 8). */
-import { closeSync, constants, existsSync, fstatSync, lstatSync, openSync, type Stats, unlinkSync } from 'node:fs';
+import { constants, existsSync, fstatSync, lstatSync, openSync, type Stats, unlinkSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
+import { closeQuietly } from './descriptors.ts';
 
 const canPin = existsSync('/proc/self/fd');
 
@@ -46,7 +47,7 @@ export class FileIdentity {
     if (this.#pin === undefined) {
       return;
     }
-    closeSync(this.#pin);
+    closeQuietly(this.#pin);
     this.#pin = undefined;
   }
 }

@@ -5,7 +5,7 @@ import * as libc from '../../native-bindings/libc.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
-import { isNotInherited } from './descriptors.ts';
+import { closeQuietly, isNotInherited } from './descriptors.ts';
 import { detach } from './detach.ts';
 import { user } from './home.ts';
 import { spawnShortcoming } from './launch.ts';
@@ -89,10 +89,11 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
       const fd = Number(descriptor);
       try {
         writeSync(fd, report);
-        closeSync(fd);
       } catch {
         // The launcher is gone; nobody waits for the report.
       }
+      // Its end tells a launcher that could not be given the report that there is none.
+      closeQuietly(fd);
     },
 
     readDescriptor(descriptor, maxBytes) {

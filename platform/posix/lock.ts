@@ -1,9 +1,10 @@
 /** The run directory's lock: flock(2) on the file of its record, which the kernel drops with its holder. */
-import { closeSync, constants, fchmodSync } from 'node:fs';
+import { constants, fchmodSync, fstatSync } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import { LockFile } from '../common/lock-file.ts';
 import { readFirst } from '../common/read-first.ts';
 import { type LockAttempt, maxLockRecordBytes, parseLockRecord } from '../lock.ts';
+import { closeQuietly } from './descriptors.ts';
 import { errnoName } from './paths.ts';
 import { NotPlainFileError, openPlainFile } from './plain-file.ts';
 
@@ -22,17 +23,46 @@ export function tryLock(path: string, shown: string, options: { readonly create:
     const { code } = error as NodeJS.ErrnoException;
     return { state: code === 'ENOENT' ? 'missing' : 'unreadable', reason: `open ${shown}: ${code}` };
   }
+  const refusal = ownerRefusal(fd, shown);
+  if (refusal !== undefined) {
+    closeQuietly(fd);
+    return { state: 'unreadable', reason: refusal };
+  }
   if (libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB) === 0) {
     return taken(fd, shown, options);
   }
   const failure = errnoName(libc.errno());
   try {
-    return failure === 'EAGAIN' || failure === 'EWOULDBLOCK'
+    return isHeldElsewhere(failure)
       ? { state: 'held', record: parseLockRecord(readFirst(fd, maxLockRecordBytes).toString('utf8')) }
       : { state: 'unsupported', reason: `flock ${shown}: ${failure}` };
+  } catch (error) {
+    return { state: 'unreadable', reason: `read ${shown}: ${(error as NodeJS.ErrnoException).code}` };
   } finally {
-    closeSync(fd);
+    closeQuietly(fd);
   }
+}
+
+/** What `flock` says of a lock that somebody else has. Any other error means that there is no locking here. */
+export function isHeldElsewhere(failure: string): boolean {
+  return failure === 'EAGAIN' || failure === 'EWOULDBLOCK' || failure === 'EINTR';
+}
+
+/**
+ * The owner of the file can write what he likes into it and hold it for ever, so that of another user tells nothing.
+ * @returns why it is not used
+ */
+function ownerRefusal(fd: number, shown: string): string | undefined {
+  const own = process.geteuid?.();
+  let owner: number;
+  try {
+    owner = fstatSync(fd).uid;
+  } catch (error) {
+    return `stat ${shown}: ${(error as NodeJS.ErrnoException).code}`;
+  }
+  return own === undefined || owner === own
+    ? undefined
+    : `${shown} belongs to user ${owner}, not to user ${own}, and is not used; remove it`;
 }
 
 function taken(fd: number, shown: string, options: { readonly create: boolean }): LockAttempt {
@@ -42,8 +72,8 @@ function taken(fd: number, shown: string, options: { readonly create: boolean })
     }
     return { state: 'taken', lock: new LockFile(fd) };
   } catch (error) {
-    // The file of another user, or of a read-only file system: its mode is not ours to set.
-    closeSync(fd);
+    // A file system that is read-only, or that knows no modes.
+    closeQuietly(fd);
     return { state: 'unreadable', reason: `chmod ${shown}: ${(error as NodeJS.ErrnoException).code}` };
   }
 }

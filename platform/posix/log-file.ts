@@ -18,12 +18,21 @@ export function openLog(
     const log = directory.at(basename(path));
     const failure = setAside(log, rotate);
     const fd = openSync(log, constants.O_WRONLY | constants.O_APPEND | exclusiveCreate, 0o600);
-    fchmodSync(fd, 0o600);
+    giveFullMode(fd);
     return { fd, olderGone: failure === undefined ? undefined : `rename ${path}: ${paths.reason(failure)}` };
   } catch (error) {
     return { declined: `open ${path}: ${paths.reason(error)}` };
   } finally {
     directory?.close();
+  }
+}
+
+/** The umask may have left even less than 0600. Where the file system knows no modes, the log serves all the same. */
+function giveFullMode(fd: number): void {
+  try {
+    fchmodSync(fd, 0o600);
+  } catch {
+    // It was made with no more than 0600.
   }
 }
 

@@ -1,5 +1,6 @@
 /** Files of the run directory: made for us alone, never through a link, and never a FIFO or device that would hold us up. */
 import { closeSync, constants, fchmodSync, fstatSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeQuietly } from './descriptors.ts';
 
 /** Something else than a regular file has the name: a folder, FIFO, socket or device. */
 export class NotPlainFileError extends Error {
@@ -20,7 +21,7 @@ export function openPlainFile(path: string, access: number): number {
     }
     throw new NotPlainFileError(`${path} is not a regular file`);
   } catch (error) {
-    closeSync(fd);
+    closeQuietly(fd);
     throw error;
   }
 }
@@ -45,14 +46,6 @@ export function writeNew(path: string, content: Buffer): void {
       closeQuietly(fd);
     }
     throw error;
-  }
-}
-
-function closeQuietly(fd: number): void {
-  try {
-    closeSync(fd);
-  } catch {
-    // The first failure is the one to tell.
   }
 }
 

@@ -6,9 +6,11 @@ import * as libc from '../../native-bindings/libc.ts';
 import { readFirst } from '../common/read-first.ts';
 import type { LockAttempt } from '../lock.ts';
 import type { OwnedFile, RunDirectory } from '../run-directories.ts';
+import { closeQuietly } from './descriptors.ts';
 import type { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
-import { tryLock } from './lock.ts';
+import { isHeldElsewhere, tryLock } from './lock.ts';
+import { errnoName } from './paths.ts';
 import { openPlainFile, unlinkQuietly, writeNew } from './plain-file.ts';
 
 /** Longest wait for another daemon's start or end in the same folder; then we go on, as the contract's daemon would. */
@@ -70,19 +72,33 @@ export class PosixRunDirectory implements RunDirectory {
     }
   }
 
-  /** flock(2) on the folder itself: needs no file, and the kernel drops it with the process. */
+  /**
+   * flock(2) on the folder itself: needs no file, and the kernel drops it with the process. Where it is not to be had (no
+   * descriptor free, no such locks on this file system) the work is done without, as the contract's daemon would.
+   */
   async exclusively<T>(work: () => Promise<T> | T): Promise<T> {
-    const fd = openSync(this.#handle.at('.'), constants.O_RDONLY | constants.O_DIRECTORY);
+    const fd = this.#openForLock();
     try {
-      for (let waited = 0; waited < exclusiveWaitMs; waited += exclusivePollMs) {
-        if (libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB) === 0) {
+      for (let waited = 0; fd !== undefined && waited < exclusiveWaitMs; waited += exclusivePollMs) {
+        if (libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB) === 0 || !isHeldElsewhere(errnoName(libc.errno()))) {
           break;
         }
         await delay(exclusivePollMs);
       }
       return await work();
     } finally {
-      closeSync(fd);
+      if (fd !== undefined) {
+        closeQuietly(fd);
+      }
+    }
+  }
+
+  /** An open folder of its own: `flock` belongs to it, and ends with it. */
+  #openForLock(): number | undefined {
+    try {
+      return openSync(this.#handle.at('.'), constants.O_RDONLY | constants.O_DIRECTORY);
+    } catch {
+      return undefined;
     }
   }
 

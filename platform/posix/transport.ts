@@ -52,8 +52,8 @@ export function createTransport(os: PosixSystem, paths: Paths): Transport {
     try {
       const bindAt = shortest(join(dirname(socketPath), temporary), directory.at(temporary), limit);
       await bind(server, bindAt);
+      const bound = new FileIdentity(directory.at(temporary));
       renameOver(directory.at(temporary), directory.at(name));
-      const bound = new FileIdentity(directory.at(name));
       accept(server, events);
       return new UnixListener(paths.clean(socketPath), server, directory, name, bound);
     } catch (error) {

@@ -1,6 +1,6 @@
 /** One daemon at a time in a run directory, and no signal on the word of a file (spec modes.md §7, design decision 8). */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createPlatform } from '../../platform/posix/index.ts';
@@ -15,8 +15,10 @@ import {
   ownScript,
   untilSays,
 } from '../modes/lock-holder.ts';
+import { becoming, otherUsers } from '../support/as-user.ts';
 import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { linux, root, testNeeding } from '../support/needs.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
 
 const notHolder = "serve: not the run dir's lock holder; leaving any predecessor's children alone and recording none";
@@ -328,4 +330,35 @@ test('a holder that asks for it is not even looked at by a second start of profi
   await daemon.start();
   expect([isRunning(held.process), held.signals(), lockLines(daemon)]).toEqual([true, [], []]);
   signalProcess(held.process, 'SIGKILL');
+});
+
+describe('a lock file of another user', () => {
+  const stranger = 61_018;
+  const refusal = (daemon: TestDaemon, owner: number, own: number): string =>
+    `WARN  [daemon] serve: WARNING ${lockOf(daemon)} belongs to user ${owner}, not to user ${own}, and is not used; remove it`;
+
+  testNeeding(linux, root)('is not trusted: whom it names is left alone, and the start goes on', {}, async () => {
+    await using daemon = await prepareDaemon({ profile: 'current' });
+    const words = [ownScript(daemon), '-serve', '-socket', daemon.socket];
+    const held = await hold(daemon, { pid: '$PID', role: 'serve', node }, { words });
+    chownSync(lockOf(daemon), stranger, stranger);
+    await daemon.start();
+    expect(lockLines(daemon)).toEqual([refusal(daemon, stranger, 0), `WARN  [daemon] ${notHolder}`]);
+    expect([isRunning(held.process), held.signals()]).toEqual([true, []]);
+    // Nor is it changed.
+    expect(statSync(lockOf(daemon)).uid).toBe(stranger);
+    expect(readFileSync(lockOf(daemon), 'utf8')).toContain('"role":"serve"');
+  });
+
+  testNeeding(linux, otherUsers())('that we may write to is a warning, no failed start', {}, async () => {
+    const prepare = `mkdir -m 700 run && chown -R ${stranger} . && : >run/daemon.lock && chmod 666 run/daemon.lock && exec "$@"`;
+    await using daemon = await prepareDaemon({
+      profile: 'current',
+      through: ['sh', '-c', prepare, 'sh', ...becoming(stranger)],
+    });
+    await daemon.start();
+    expect(lockLines(daemon)).toEqual([refusal(daemon, 0, stranger), `WARN  [daemon] ${notHolder}`]);
+    await daemon.stop();
+    expect(statSync(lockOf(daemon))).toMatchObject({ uid: 0, size: 0 });
+  });
 });
