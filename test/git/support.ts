@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
 import type { SpawnRequest } from '../../platform/processes.ts';
-import { RpcError } from '../../src/doors/rpc/errors.ts';
+import { errorAnswer } from '../../src/doors/rpc/failures.ts';
 import { gitMethods } from '../../src/doors/rpc/methods/git.ts';
 import type { MethodResult } from '../../src/doors/rpc/methods/method.ts';
 import type { GitServices } from '../../src/git/run/services.ts';
@@ -79,10 +79,11 @@ export function daemon(profile: ProfileName, options: { readonly gitTimeoutMs?: 
       const result = await method.run(slice, { services, client: undefined as never, afterReply: () => {} });
       return encodeResult(result as Exclude<MethodResult, symbol>);
     } catch (error) {
-      if (error instanceof RpcError) {
-        return `${error.code} ${error.message}`;
+      const answer = errorAnswer(error);
+      if (answer === undefined) {
+        throw error;
       }
-      throw error;
+      return `${answer.code} ${answer.message}`;
     }
   };
   return { services, started, warnings, call, ask: async (name, params) => JSON.parse(await call(name, params)) };

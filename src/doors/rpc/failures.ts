@@ -4,6 +4,7 @@
  */
 import { SystemCallError } from '../../../platform/errors.ts';
 import { FilesFailure, type FilesFailureKind } from '../../files/failure.ts';
+import { GitFailure } from '../../git/run/failures.ts';
 import { errorCodes } from '../../wire/error-codes.ts';
 import { RpcError } from './errors.ts';
 
@@ -23,6 +24,7 @@ const answers: readonly ((error: unknown) => ErrorAnswer | undefined)[] = [
   (error) => (error instanceof RpcError ? { code: error.code, message: error.message } : undefined),
   (error) =>
     error instanceof FilesFailure ? { code: errorCodes.invalidParams, message: readRefusals[error.kind] } : undefined,
+  (error) => (error instanceof GitFailure ? { code: errorCodes.internal, message: error.message } : undefined),
   // The operating system's own words are wire text.
   (error) => (error instanceof SystemCallError ? { code: errorCodes.internal, message: error.message } : undefined),
 ];

@@ -1,43 +1,39 @@
-/** `git.list_branches` (spec git.md §5). */
-import { RpcError } from '../../doors/rpc/errors.ts';
-import type { ResultObject } from '../../wire/json.ts';
-import { NoRepository } from '../run/failures.ts';
+/** The local branches of a repository (`git.list_branches`, spec git.md §5). */
+import { GitFailure, namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
-import { openRepository } from '../run/open-repository.ts';
+import { openRepositoryIfAny } from '../run/open-repository.ts';
 import { linesOf } from '../run/output-text.ts';
-import type { Repository } from '../run/repository.ts';
 import { placeOf } from './managed-place.ts';
-
-const noRepository: ResultObject = { isRepo: false, branches: [] };
 
 /**
  * @param path after tilde; `''`: the daemon's own working directory
- * @throws RpcError `exit status 128`; GitRefusal
+ * @returns `undefined` when there is no repository
+ * @throws GitFailure `notRun`, `callFailed`
  */
-export async function listBranches(program: GitProgram, path: string): Promise<ResultObject> {
+export function listBranches(program: GitProgram, path: string): Promise<readonly string[] | undefined> {
+  return namingFileCalls(program.services.platform.paths, () => collectBranches(program, path));
+}
+
+async function collectBranches(program: GitProgram, path: string): Promise<readonly string[] | undefined> {
   const { platform, profile } = program.services;
-  if (profile.git.listBranches.refuseManaged && (await placeOf(path, platform.git)).state !== 'outside') {
-    return noRepository;
+  if (profile.git.listBranches.refuseManaged && (await placeOf(path, platform.git)) !== 'outside') {
+    return undefined;
   }
-  let repository: Repository;
-  try {
-    ({ repository } = await openRepository(program, path));
-  } catch (error) {
-    if (error instanceof NoRepository) {
-      return noRepository;
-    }
-    throw error;
+  const opened = await openRepositoryIfAny(program, path);
+  if (opened === undefined) {
+    return undefined;
   }
+  const { repository } = opened;
   const [isRepository, names] = await Promise.all([
     repository.test(['rev-parse', '--git-dir']),
-    // Not %(refname:short): that says `heads/main` where a tag `main` exists.
+    // Not %(refname:short), which prints `heads/main` where a tag `main` exists.
     repository.run(['for-each-ref', '--format=%(refname:lstrip=2)', 'refs/heads/']),
   ]);
   if (!isRepository) {
-    return noRepository;
+    return undefined;
   }
   if (names.failure !== undefined) {
-    throw new RpcError('internal', names.failure);
+    throw new GitFailure('callFailed', names.failure);
   }
-  return { isRepo: true, branches: linesOf(names.stdout) };
+  return linesOf(names.stdout);
 }

@@ -1,14 +1,21 @@
+/** Which submodules an index names. */
 import type { Paths } from '../../../platform/paths.ts';
 import { openRegular } from '../run/control-files.ts';
+import { nulParts } from '../run/output-text.ts';
+
+/** Mode of a submodule in an index and in a tree. */
+export const submoduleMode = '160000';
+/** Bound for the list of a whole index, which we read and do not pass on. It is enough for three million files. */
+export const maxIndexListBytes = 268_435_456;
 
 /** Extensions behind which an index may have more entries: the name, and the first byte of a size below 16 MiB. */
 const extensions = [Buffer.from('link\0'), Buffer.from('sdir\0')];
-/** One less than the longest of what is looked for. */
+/** So many bytes of one piece are kept for the next one: one less than the longest pattern has. */
 const overlap = 4;
 
 /**
- * Whether the index may name submodules: quick, because most name none and listing a large index costs as much as the
- * status itself. May say yes for no reason, never no.
+ * Whether the index may name submodules. This look is quick; most indexes name none, and git takes as long to list a large
+ * index as for the status itself. The answer may be a wrong yes, never a wrong no.
  */
 export async function mayNameSubmodules(index: string, paths: Paths): Promise<boolean> {
   const opened = await openRegular(index, paths, { maxBytes: Number.MAX_SAFE_INTEGER, followLinks: true });
@@ -36,7 +43,7 @@ export async function mayNameSubmodules(index: string, paths: Paths): Promise<bo
   }
 }
 
-/** The mode of a submodule, 0o160000, as an index writes it. Looked for by its third byte: an index is full of zeros. */
+/** Looks for the mode 0o160000 as an index writes it, by its third byte: the others are zeros, of which an index is full. */
 function hasSubmoduleMode(bytes: Buffer): boolean {
   for (let at = bytes.indexOf(0xe0, 2); at >= 0; at = bytes.indexOf(0xe0, at + 1)) {
     if (bytes[at - 2] === 0 && bytes[at - 1] === 0 && bytes[at + 1] === 0) {
@@ -44,4 +51,16 @@ function hasSubmoduleMode(bytes: Buffer): boolean {
     }
   }
   return false;
+}
+
+/** Names of the submodules in the output of `git ls-files -s -z`. */
+export function submodulesInIndex(output: Buffer): Buffer[] {
+  const names: Buffer[] = [];
+  for (const record of nulParts(output)) {
+    const tab = record.indexOf(0x09);
+    if (tab > 0 && record.toString('latin1', 0, 6) === submoduleMode) {
+      names.push(record.subarray(tab + 1));
+    }
+  }
+  return names;
 }

@@ -1,59 +1,58 @@
-/** `git.info` (spec git.md §3). */
-import type { ResultObject } from '../../wire/json.ts';
-import { NoRepository } from '../run/failures.ts';
+/** What `git.info` tells of a repository (spec git.md §3). */
+import { namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
-import { openRepository, type Trusted } from '../run/open-repository.ts';
-import { lastComponent, lineOf } from '../run/output-text.ts';
-import { type Repository, saysTrue } from '../run/repository.ts';
+import { openRepositoryIfAny } from '../run/open-repository.ts';
+import type { Repository } from '../run/repository.ts';
 import { githubSlug } from './github-slug.ts';
+import { answerOf, askTopLevel, isInWorkTree } from './repository-folders.ts';
 
-const noRepository: ResultObject = { isRepo: false, repoSlug: '', defaultBranch: '' };
+export interface RepositoryInfo {
+  /** Name of the folder at the top of the work tree. */
+  readonly name: string | undefined;
+  /** `detached:<commit>` when `HEAD` names no branch. */
+  readonly branch: string | undefined;
+  /** The top of the work tree. */
+  readonly root: string | undefined;
+  /** `<owner>/<repository>` on GitHub; `''`: the remote is not there. */
+  readonly slug: string;
+  /** `''` when it is not known. */
+  readonly defaultBranch: string;
+}
 
 /**
  * @param path after tilde; `''`: the daemon's own working directory
- * @throws GitRefusal
+ * @returns `undefined` when there is no repository with a work tree
+ * @throws GitFailure `notRun`
  */
-export async function info(program: GitProgram, path: string): Promise<ResultObject> {
-  let trusted: Trusted;
-  try {
-    trusted = await openRepository(program, path);
-  } catch (error) {
-    if (error instanceof NoRepository) {
-      return noRepository;
-    }
-    throw error;
+export function repositoryInfo(program: GitProgram, path: string): Promise<RepositoryInfo | undefined> {
+  return namingFileCalls(program.services.platform.paths, () => collectInfo(program, path));
+}
+
+async function collectInfo(program: GitProgram, path: string): Promise<RepositoryInfo | undefined> {
+  const opened = await openRepositoryIfAny(program, path);
+  if (opened === undefined) {
+    return undefined;
   }
-  const { repository, discovery } = trusted;
+  const { repository, discovery } = opened;
   const rows = program.services.profile.git.info;
-  const walks = rows.root === 'discovery';
-  // A bare repository has no work tree to be found.
-  if (walks && discovery?.workTree === undefined) {
-    return noRepository;
+  const isDiscovered = rows.root === 'discovery';
+  // The discovery found a bare repository, or the directory is missing.
+  if (isDiscovered && discovery?.workTree === undefined) {
+    return undefined;
   }
-  // None of these needs another's answer, the test for a repository included.
+  // No question needs the answer of another one, so all are asked at the same time, whether there is a repository too.
   const [isRepository, root, branch, slug, defaultBranch] = await Promise.all([
-    walks ? repository.test(['rev-parse', '--git-dir']) : isInWorkTree(repository),
-    walks ? discovery?.workTree : topLevel(repository),
+    isDiscovered ? repository.test(['rev-parse', '--git-dir']) : isInWorkTree(repository),
+    isDiscovered ? discovery?.workTree : askTopLevel(repository).then(answerOf),
     rows.branch === 'showCurrent' ? shownBranch(repository) : symbolicBranch(repository),
-    repoSlug(repository, walks ? ['remote', 'get-url', 'origin'] : ['config', '--get', 'remote.origin.url']),
+    repoSlug(repository, isDiscovered ? ['remote', 'get-url', 'origin'] : ['config', '--get', 'remote.origin.url']),
     defaultBranchOf(repository, rows.verifyDefault),
   ]);
-  if (!isRepository) {
-    return noRepository;
-  }
-  return { isRepo: true, repo: repoName(root, walks), branch, root, repoSlug: slug, defaultBranch };
+  return isRepository ? { name: nameOf(root, isDiscovered), branch, root, slug, defaultBranch } : undefined;
 }
 
-async function isInWorkTree(repository: Repository): Promise<boolean> {
-  return saysTrue(await repository.run(['rev-parse', '--is-inside-work-tree']));
-}
-
-async function topLevel(repository: Repository): Promise<string | undefined> {
-  const result = await repository.run(['rev-parse', '--show-toplevel']);
-  return result.failure === undefined ? lineOf(result) : undefined;
-}
-
-function repoName(root: string | undefined, dropsOptionLike: boolean): string | undefined {
+/** @param dropsOptionLike whether a name that looks like an option of a program is left out */
+function nameOf(root: string | undefined, dropsOptionLike: boolean): string | undefined {
   if (root === undefined) {
     return undefined;
   }
@@ -61,35 +60,39 @@ function repoName(root: string | undefined, dropsOptionLike: boolean): string | 
   return dropsOptionLike && /^[-+]/.test(name) ? undefined : name;
 }
 
+/** The part of git's path, which has slashes on Windows too, after the last slash. */
+function lastComponent(path: string): string {
+  const parts = path.replace(/[/\\]+$/, '').split('/');
+  return parts.at(-1) || path;
+}
+
 async function symbolicBranch(repository: Repository): Promise<string | undefined> {
-  const name = await repository.run(['symbolic-ref', '--short', 'HEAD']);
-  return name.failure === undefined ? lineOf(name) : detached(repository);
+  const name = answerOf(await repository.run(['symbolic-ref', '--short', 'HEAD']));
+  return name ?? detached(repository);
 }
 
 async function shownBranch(repository: Repository): Promise<string | undefined> {
-  const name = await repository.run(['branch', '--show-current']);
-  if (name.failure !== undefined) {
-    return undefined;
-  }
-  return lineOf(name) === '' ? detached(repository) : lineOf(name);
+  const name = answerOf(await repository.run(['branch', '--show-current']));
+  return name === '' ? detached(repository) : name;
 }
 
 async function detached(repository: Repository): Promise<string | undefined> {
-  const commit = await repository.run(['rev-parse', '--short', 'HEAD']);
-  return commit.failure === undefined ? `detached:${lineOf(commit)}` : undefined;
+  const commit = answerOf(await repository.run(['rev-parse', '--short', 'HEAD']));
+  return commit === undefined ? undefined : `detached:${commit}`;
 }
 
 async function repoSlug(repository: Repository, question: readonly string[]): Promise<string> {
-  const address = await repository.run(question);
-  return address.failure === undefined ? githubSlug(lineOf(address)) : '';
+  const address = answerOf(await repository.run(question));
+  return address === undefined ? '' : githubSlug(address);
 }
 
+/** @param verifies whether a branch counts only when origin really has it */
 async function defaultBranchOf(repository: Repository, verifies: boolean): Promise<string> {
-  const head = await repository.run(['symbolic-ref', '--short', 'refs/remotes/origin/HEAD']);
-  if (head.failure !== undefined) {
+  const head = answerOf(await repository.run(['symbolic-ref', '--short', 'refs/remotes/origin/HEAD']));
+  if (head === undefined) {
     return '';
   }
-  const name = lineOf(head).replace(/^origin\//, '');
+  const name = head.replace(/^origin\//, '');
   if (!verifies) {
     return name;
   }

@@ -1,6 +1,6 @@
 /**
- * Whether a path is inside a folder that holds session worktrees. Such a place is no repository to work from: what is
- * in it was checked out for a session and may be under its control (spec git.md §4.2, §5, §6.2).
+ * Whether a path is inside a folder that holds session worktrees. Such a place is no repository to work from: its content
+ * was checked out for a session and may be under the control of that session (spec git.md §4.2, §5, §6.2).
  */
 import { lstat, realpath } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
@@ -11,17 +11,15 @@ import { componentsOf } from './path-components.ts';
 /** Marks a folder of worktrees outside their repository (spec git.md §6.3). */
 export const markerName = '.claude-managed-worktrees';
 
-export const nestedText =
-  'baseRepo is inside a managed worktrees directory (beneath .claude/worktrees, or beneath a directory holding a .claude-managed-worktrees marker), or could not be validated as a trust root';
-
 export type Place =
-  /** Exists, and is outside of all managed folders. */
-  | { readonly state: 'outside'; readonly realPath: string }
-  | { readonly state: 'managed' }
-  /** There is nothing. */
-  | { readonly state: 'missing' }
-  /** There is something, but where it leads cannot be told. */
-  | { readonly state: 'unresolved' };
+  /** The path exists and is outside of all managed folders. */
+  | 'outside'
+  /** The path is inside a managed folder. */
+  | 'managed'
+  /** There is nothing at the path. */
+  | 'missing'
+  /** There is something at the path, but where it leads cannot be found out. */
+  | 'unresolved';
 
 /** @param path as sent, after tilde; `''`: the daemon's own working directory */
 export async function placeOf(path: string, host: GitHost): Promise<Place> {
@@ -31,25 +29,25 @@ export async function placeOf(path: string, host: GitHost): Promise<Place> {
     realPath = await realpath(absolute);
   } catch {
     if (isBelowWorktrees(absolute, host)) {
-      return { state: 'managed' };
+      return 'managed';
     }
-    return { state: (await isThere(absolute)) ? 'unresolved' : 'missing' };
+    return (await isThere(absolute)) ? 'unresolved' : 'missing';
   }
   for (const spelling of new Set([absolute, realPath])) {
     if (isBelowWorktrees(spelling, host) || (await isBelowMarker(spelling))) {
-      return { state: 'managed' };
+      return 'managed';
     }
   }
-  return { state: 'outside', realPath };
+  return 'outside';
 }
 
-/** Whether `.claude/worktrees` is the path itself or above it. */
+/** Whether the path is, or is below, a folder `.claude/worktrees`. */
 function isBelowWorktrees(path: string, host: GitHost): boolean {
   const components = componentsOf(host.comparable(path));
   return components.some((name, index) => name === '.claude' && components[index + 1] === 'worktrees');
 }
 
-/** A checkout may hold a file of the marker's name; it does not count there. */
+/** A marker beside a `.git` does not count, because a checkout may contain a file of that name. */
 async function isBelowMarker(path: string): Promise<boolean> {
   for (let above = dirname(path); ; above = dirname(above)) {
     const marked = await entryAt(join(above, markerName));

@@ -1,6 +1,6 @@
 /**
- * Whether a path is a linked worktree of a repository (spec git.md §4.2, gate 3 to 5). Only the files of the repository
- * count: what the worktree itself says, whoever works in it can write.
+ * Whether a path is a linked worktree of a repository (spec git.md §4.2, gates 3 to 5). Only files of the repository count,
+ * because whoever works in the worktree can write the files in there.
  */
 import { readlink, realpath } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve } from 'node:path';
@@ -9,9 +9,9 @@ import type { Paths } from '../../../platform/paths.ts';
 import { entryAt, readSmallText, targetOf } from '../run/control-files.ts';
 import type { Repository } from '../run/repository.ts';
 import { componentsOf } from './path-components.ts';
-import { entryNames, recordOf } from './worktree-entries.ts';
+import { entriesNaming } from './worktree-entries.ts';
 
-/** Settings a worktree may have for itself; they only say which tracked files are meant to be absent. */
+/** Settings that a worktree may have for itself. They only say which tracked files are meant to be absent. */
 const harmlessSettings = ['core.sparsecheckout', 'core.sparsecheckoutcone', 'index.sparse'];
 
 /**
@@ -32,7 +32,7 @@ export async function sessionEntry(
   return entry !== undefined && (await isIntact(entry, commonDirectory, repository)) ? entry : undefined;
 }
 
-/** An existing folder; and inside the repository one that is reached without links and without `..`. */
+/** Whether there is a folder, which a path inside the repository must reach without links and without `..`. */
 async function isPlainFolder(path: string, baseRepo: string, paths: Paths, host: GitHost): Promise<boolean> {
   if (host.isMisread(path) || !(await targetOf(path))?.isDirectory()) {
     return false;
@@ -60,19 +60,11 @@ async function onlyEntryFor(
   paths: Paths,
   host: GitHost,
 ): Promise<string | undefined> {
-  const spellings = [path, await realpath(path).catch(() => path)].map((spelling) =>
-    host.comparable(join(spelling, '.git')),
-  );
-  const matching: string[] = [];
-  for (const name of (await entryNames(commonDirectory)) ?? []) {
-    const entry = join(commonDirectory, 'worktrees', name);
-    const record = await recordOf(entry, paths);
-    if (record !== undefined && spellings.includes(host.comparable(record))) {
-      matching.push(entry);
-    }
-  }
-  // Two entries for one folder: nothing tells which one is its.
-  return matching.length === 1 ? matching[0] : undefined;
+  const spellings = [path, await realpath(path).catch(() => path)];
+  const dotGitFiles = spellings.map((spelling) => join(spelling, '.git'));
+  const [entry, ...more] = await entriesNaming(commonDirectory, dotGitFiles, paths, (name) => host.comparable(name));
+  // With two entries for one folder there is no telling which of them belongs to it.
+  return more.length === 0 ? entry : undefined;
 }
 
 /** Whether the files of an entry are as git writes them. */

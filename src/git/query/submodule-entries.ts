@@ -5,13 +5,11 @@ import { goQuote } from '../../../platform/go-quote.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import type { CommandResult } from '../../base/run-command.ts';
 import { decodeBytes } from '../../wire/utf8.ts';
-import { emptyTree, maxIndexListBytes } from '../run/git-program.ts';
-import { cutBytes } from '../run/output-text.ts';
+import { emptyTree } from '../run/git-program.ts';
+import { cutBytes, nulParts } from '../run/output-text.ts';
 import type { CallOptions } from '../run/repository.ts';
-import { mayNameSubmodules } from './index-submodules.ts';
+import { maxIndexListBytes, mayNameSubmodules, submoduleMode, submodulesInIndex } from './index-submodules.ts';
 
-/** Mode of a submodule in an index and in a tree. */
-export const submoduleMode = '160000';
 const mostEntries = 100;
 const nameBytes = 200;
 
@@ -38,24 +36,17 @@ export async function submoduleEntries(
     indexed = submodulesInIndex(index.stdout);
   }
   const head = await ask(['rev-parse', '--verify', '-q', 'HEAD^{commit}']);
-  const staged = await ask([
-    'diff-index',
-    '--cached',
-    '--raw',
-    '-z',
-    '--ignore-submodules=none',
-    head.failure === undefined ? 'HEAD' : emptyTree,
-    '--',
-  ]);
+  const base = head.failure === undefined ? 'HEAD' : emptyTree;
+  const staged = await ask(['diff-index', '--cached', '--raw', '-z', '--ignore-submodules=none', base, '--']);
   if (staged.failure !== undefined) {
     return { failure: staged.failure };
   }
 
   const entries: string[] = [];
   for (const name of indexed) {
-    const state = await presence(join(worktree, name.toString()));
-    if (state !== 'absent') {
-      entries.push(` S ${shown(name)} (${state})`);
+    const presence = await presenceOf(join(worktree, name.toString()));
+    if (presence !== 'absent') {
+      entries.push(` S ${shown(name)} (${presence})`);
     }
   }
   for (const name of changedSubmodules(staged.stdout)) {
@@ -67,45 +58,26 @@ export async function submoduleEntries(
   return [...entries.slice(0, mostEntries), ` S … (+${entries.length - mostEntries} more submodule entries)`];
 }
 
-/** Names of the submodules in the output of `git ls-files -s -z`. */
-export function submodulesInIndex(output: Buffer): Buffer[] {
-  const names: Buffer[] = [];
-  for (const record of records(output)) {
-    const tab = record.indexOf(0x09);
-    if (tab > 0 && record.toString('latin1', 0, 6) === submoduleMode) {
-      names.push(record.subarray(tab + 1));
-    }
-  }
-  return names;
-}
-
 /** Names in the output of `git diff-index --raw -z` of records with a submodule on either side. */
 function changedSubmodules(output: Buffer): Buffer[] {
-  const parts = [...records(output)];
   const names: Buffer[] = [];
-  // A record is a line of modes, ids and status, and one name: renames are not asked for.
-  for (let at = 0; at + 1 < parts.length; at += 2) {
-    const [before, after] = parts[at]?.toString('latin1').slice(1).split(' ') ?? [];
-    const name = parts[at + 1];
-    if (name !== undefined && (before === submoduleMode || after === submoduleMode)) {
-      names.push(name);
+  // Each record is two parts, the modes with ids and status, and the name: we do not ask git to look for renames.
+  let isChange = false;
+  let isName = false;
+  for (const part of nulParts(output)) {
+    if (isName && isChange) {
+      names.push(part);
+    } else if (!isName) {
+      const [before, after] = part.toString('latin1').slice(1).split(' ');
+      isChange = before === submoduleMode || after === submoduleMode;
     }
+    isName = !isName;
   }
   return names;
 }
 
-function* records(output: Buffer): Generator<Buffer> {
-  for (let at = 0; at < output.length; ) {
-    const end = output.indexOf(0, at);
-    if (end < 0) {
-      return;
-    }
-    yield output.subarray(at, end);
-    at = end + 1;
-  }
-}
-
-async function presence(submodule: string): Promise<string> {
+/** Whether the submodule is checked out, in the words of the entry. */
+async function presenceOf(submodule: string): Promise<string> {
   try {
     await lstat(join(submodule, '.git'));
     return 'submodule present; contents not inspected';

@@ -1,25 +1,22 @@
 /**
- * Programs that populated submodules configure. `git status` of a whole repository asks git about each of them, and the
- * pins of the repository's own programs do not know their names.
+ * Pins for the programs that populated submodules configure. `git status` of a whole repository runs git in each submodule,
+ * and the pins of the repository's own programs do not know those names.
  */
 import { join } from 'node:path';
-import { CannotPin } from '../run/configuration-pins.ts';
+import { CannotPin, type ConfigPin } from '../run/configuration-pins.ts';
 import { entryAt } from '../run/control-files.ts';
-import { maxIndexListBytes } from '../run/git-program.ts';
-import type { ConfigPin } from '../run/hardening.ts';
-import { lineOf } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
-import { mayNameSubmodules } from './index-submodules.ts';
-import { submodulesInIndex } from './submodule-entries.ts';
+import { maxIndexListBytes, mayNameSubmodules, submodulesInIndex } from './index-submodules.ts';
+import { answerOf, askGitDirectory, askTopLevel } from './repository-folders.ts';
 
-/** Submodules asked at once. */
+/** So many submodules are asked at the same time. */
 const atOnce = 4;
-/** Of the submodules of submodules and so on; git itself has no limit, but a loop of links must end. */
+/** Levels of submodules in submodules. git itself has no limit, but a loop of links must end. */
 const deepest = 16;
 
 /**
  * @param worktree a folder in the work tree, or the top of it
- * @param gitDirectory of that work tree, absolute or relative to `worktree`
+ * @param gitDirectory of that work tree, absolute
  * @throws CannotPin
  */
 export async function submoduleProgramPins(
@@ -42,7 +39,7 @@ async function pinsBelow(
   ) {
     return [];
   }
-  const top = await repository.run(['rev-parse', '--show-toplevel'], { directory: worktree });
+  const top = answerOf(await askTopLevel(repository, { directory: worktree }));
   const index = await repository.run(['ls-files', '-s', '-z', '--full-name', '--', ':(top)'], {
     directory: worktree,
     maxOutputBytes: maxIndexListBytes,
@@ -50,12 +47,12 @@ async function pinsBelow(
   if (index.timedOut || index.overflowed) {
     throw new CannotPin(`the submodules could not be listed: ${index.failure}`);
   }
-  if (top.failure !== undefined || index.failure !== undefined) {
+  if (top === undefined || index.failure !== undefined) {
     return [];
   }
   const populated: string[] = [];
   for (const name of submodulesInIndex(index.stdout)) {
-    const path = join(lineOf(top), name.toString());
+    const path = join(top, name.toString());
     if ((await entryAt(join(path, '.git'))) !== undefined) {
       populated.push(path);
     }
@@ -69,9 +66,9 @@ async function pinsBelow(
 }
 
 async function pinsOf(repository: Repository, path: string, depth: number): Promise<ConfigPin[]> {
-  const where = await repository.run(['rev-parse', '--absolute-git-dir'], { directory: path, set: 'heavy' });
-  if (where.failure !== undefined) {
+  const gitDirectory = answerOf(await askGitDirectory(repository, { directory: path }));
+  if (gitDirectory === undefined) {
     return [];
   }
-  return [...(await repository.programPinsOf(path)), ...(await pinsBelow(repository, path, lineOf(where), depth))];
+  return [...(await repository.pins.ofProgramsIn(path)), ...(await pinsBelow(repository, path, gitDirectory, depth))];
 }

@@ -4,19 +4,16 @@ import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
 import type { Paths } from '../../../platform/paths.ts';
 import { entryAt, readSmallText } from '../run/control-files.ts';
 
-/** Names of the real folders in `<commonDirectory>/worktrees`; `undefined` when that is no folder. */
-export async function entryNames(commonDirectory: string): Promise<string[] | undefined> {
-  try {
-    const found = await readdir(join(commonDirectory, 'worktrees'), { withFileTypes: true });
-    return found.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  } catch {
-    return undefined;
-  }
+/** Paths of the real folders in `<commonDirectory>/worktrees`; none when that cannot be read. */
+async function entriesOf(commonDirectory: string): Promise<string[]> {
+  const folder = join(commonDirectory, 'worktrees');
+  const found = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  return found.filter((entry) => entry.isDirectory()).map((entry) => join(folder, entry.name));
 }
 
 /**
- * The path of the `.git` file that an entry says is its worktree's, cleaned; a relative record counts from the entry.
- * `undefined` when there is no such record.
+ * The `.git` file of the worktree that an entry was made for, as the entry's file `gitdir` has it: cleaned, and a relative
+ * path counted from the entry. `undefined` when the file does not say it.
  */
 export async function recordOf(entry: string, paths: Paths): Promise<string | undefined> {
   const record = (await readSmallText(join(entry, 'gitdir'), paths))?.trim();
@@ -36,18 +33,25 @@ export async function isLocked(entry: string): Promise<boolean> {
   return (await entryAt(join(entry, 'locked'))) !== undefined;
 }
 
-/** Paths of the entries whose record is one of these `.git` files. */
+/**
+ * Paths of the entries whose record is one of these `.git` files.
+ * @param comparable makes paths comparable where spelling does not tell two files apart; the default compares as they are
+ */
 export async function entriesNaming(
   commonDirectory: string,
   dotGitFiles: readonly string[],
   paths: Paths,
+  comparable: (path: string) => string = (path) => path,
 ): Promise<string[]> {
-  const entries = ((await entryNames(commonDirectory)) ?? []).map((name) => join(commonDirectory, 'worktrees', name));
-  const records = await Promise.all(entries.map((entry) => recordOf(entry, paths)));
-  return entries.filter((_, index) => dotGitFiles.includes(records[index] ?? ''));
+  const wanted = new Set(dotGitFiles.map(comparable));
+  const entries = await entriesOf(commonDirectory);
+  const records = await Promise.all(entries.map(async (entry) => ({ entry, record: await recordOf(entry, paths) })));
+  return records
+    .filter(({ record }) => record !== undefined && wanted.has(comparable(record)))
+    .map(({ entry }) => entry);
 }
 
-/** What a worktree's `.git` file says about where its entry is. */
+/** Where the `.git` file of a worktree says that the worktree's entry is. */
 export type DotGit =
   | { readonly state: 'entry'; readonly gitDirectory: string; readonly common: string; readonly name: string }
   | { readonly state: 'elsewhere'; readonly gitDirectory: string }

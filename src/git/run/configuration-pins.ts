@@ -1,50 +1,18 @@
-/** The configuration in force for a call, and what of it must be held still while the call runs (spec git.md §2.2). */
+/**
+ * Settings that a call of git holds at a value of ours, whatever the configuration files say, so that no program which a
+ * repository names is started (spec git.md §2.2).
+ */
 import { isUtf8 } from 'node:buffer';
-import type { ConfigPin } from './hardening.ts';
+import type { ConfigEntry } from './configuration-list.ts';
 
-/** One entry of `git config --list`. Bytes, because a key's middle part is. */
-export interface ConfigEntry {
-  /** `system`, `global`, `local`, `worktree`, `command`; `undefined` where git does not tell. */
-  readonly scope: string | undefined;
-  readonly key: Buffer;
-  readonly value: Buffer;
-}
+/** A configuration key and the value it is held at. */
+export type ConfigPin = readonly [key: string, value: string];
 
-export const limits = { keyBytes: 1_048_576, names: 1_024, nameBytes: 65_536 } as const;
+const limits = { keyBytes: 1_048_576, names: 1_024, nameBytes: 65_536 } as const;
 
-/** Thrown for a configuration that cannot be held still; `message` says why and is wire text where a listing is required. */
+/** A configuration with more, or other, names than can be pinned. `message` says why; it is wire text where a listing is required. */
 export class CannotPin extends Error {
   override readonly name = 'CannotPin';
-}
-
-/** Reads the output of `git config -z --list`, with the scopes of `--show-scope` or without. */
-export function parseConfigList(output: Buffer, withScopes: boolean): ConfigEntry[] {
-  const entries: ConfigEntry[] = [];
-  let at = 0;
-  while (at < output.length) {
-    let scope: string | undefined;
-    if (withScopes) {
-      const end = endOf(output, 0, at);
-      scope = output.toString('latin1', at, end);
-      at = end + 1;
-    }
-    const end = endOf(output, 0, at);
-    const record = output.subarray(at, end);
-    const newline = record.indexOf(0x0a);
-    // A key without `=` has no newline: it is a boolean that is true.
-    entries.push(
-      newline < 0
-        ? { scope, key: record, value: Buffer.from('true') }
-        : { scope, key: record.subarray(0, newline), value: record.subarray(newline + 1) },
-    );
-    at = end + 1;
-  }
-  return entries;
-}
-
-function endOf(output: Buffer, byte: number, from: number): number {
-  const found = output.indexOf(byte, from);
-  return found < 0 ? output.length : found;
 }
 
 /**
@@ -74,19 +42,19 @@ export function hookNamePins(entries: readonly ConfigEntry[]): ConfigPin[] {
   ]);
 }
 
-/** Programs that a call of ours could start, by the key that names them. */
+/** The last parts of the keys that name the programs of a filter, and the keys that name one program each. */
 const filterPrograms = ['clean', 'smudge', 'process'];
 const singlePrograms: ReadonlyMap<string, string> = new Map([
-  // What stands in for the repository's program when the user has none configured.
+  // The value is what git gets instead of the repository's program when the user has none configured.
   ['core.sshcommand', 'ssh'],
   ['core.askpass', ''],
   ['core.alternaterefscommand', ''],
 ]);
 
 /**
- * Pins that keep programs which the repository's own configuration names from being run, by the value the user's own
- * configuration gives or by none. What the user configured (git-lfs, as a rule) stays in force.
- * @throws CannotPin when there are more than can be held still
+ * Pins that keep git from running the programs which the repository's own configuration names: each is held at the value
+ * of the user's own configuration, or switched off. What the user configured (git-lfs, as a rule) stays in force.
+ * @throws CannotPin when there are more than can be pinned
  */
 export function repositoryProgramPins(entries: readonly ConfigEntry[]): ConfigPin[] {
   const filters = new Names();
@@ -117,7 +85,7 @@ export function repositoryProgramPins(entries: readonly ConfigEntry[]): ConfigPi
       usersOwn ||= value !== undefined;
       pins.push([`filter.${name}.${program}`, value ?? '']);
     }
-    // Without a program a required filter would be an error instead of no filter.
+    // git reports an error for a required filter without a program, so the filter must not be required.
     if (!usersOwn) {
       pins.push([`filter.${name}.required`, 'false']);
     }
@@ -126,7 +94,7 @@ export function repositoryProgramPins(entries: readonly ConfigEntry[]): ConfigPi
 }
 
 function isOfRepository(scope: string | undefined): boolean {
-  // Where git does not tell (before 2.26), nothing is known to be the user's own.
+  // Where git does not say the scope (before 2.26), no setting is known to be the user's own.
   return scope === undefined || scope === 'local' || scope === 'worktree';
 }
 

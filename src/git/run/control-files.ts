@@ -1,4 +1,4 @@
-/** Reading git's own small files without being led astray or held up: no link is followed, no FIFO waited for. */
+/** Reads git's own small files. A link is not followed and a FIFO is not waited for, because others may have put them there. */
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, stat } from 'node:fs/promises';
 import type { Paths } from '../../../platform/paths.ts';
@@ -8,7 +8,7 @@ export type SmallFile =
   | { readonly state: 'missing' | 'notRegular' | 'tooLarge' }
   | { readonly state: 'failed'; readonly reason: string };
 
-/** More than any file that git writes beside `HEAD` has. */
+/** More bytes than any file that git writes beside `HEAD`. */
 export const smallFileBytes = 1_048_576;
 
 export interface ReadOptions {
@@ -16,7 +16,7 @@ export interface ReadOptions {
   readonly followLinks?: boolean;
 }
 
-/** Windows has none of the two flags and no such files. */
+/** Windows has neither flag. There are no FIFOs there, and making a link takes a privilege. */
 const withoutWaiting = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 const withoutFollowing = constants.O_NOFOLLOW ?? 0;
 
@@ -36,7 +36,7 @@ export async function openRegular(
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       return { state: 'missing' };
     }
-    // A link where none is followed (ELOOP, on some systems EMLINK), a socket (ENXIO), a folder (Windows).
+    // These mean a link that must not be followed (ELOOP, on some systems EMLINK), a socket (ENXIO), a folder (Windows).
     if (['ELOOP', 'EMLINK', 'ENXIO', 'EISDIR'].includes(code)) {
       return { state: 'notRegular' };
     }
@@ -71,7 +71,7 @@ export async function readSmallFile(path: string, paths: Paths, options: ReadOpt
       }
       length += bytesRead;
     }
-    // It grew while it was read: nothing git wrote.
+    // git writes these files in one go, so a file that grew meanwhile is not git's.
     if (length > most) {
       return { state: 'tooLarge' };
     }
@@ -83,7 +83,7 @@ export async function readSmallFile(path: string, paths: Paths, options: ReadOpt
   }
 }
 
-/** Content of a small file as text; `undefined` for anything that is not one. */
+/** Content of a small file as text; `undefined` when it cannot be read as one. */
 export async function readSmallText(
   path: string,
   paths: Paths,
@@ -93,12 +93,12 @@ export async function readSmallText(
   return file.state === 'read' ? file.bytes.toString() : undefined;
 }
 
-/** Of the entry itself. `undefined` when there is none, or it cannot be looked at. */
+/** What is at the path, a link not followed. `undefined` when there is nothing, or it cannot be looked at. */
 export async function entryAt(path: string | Buffer): Promise<Stats | undefined> {
   return lstat(path).catch(() => undefined);
 }
 
-/** Of what the path leads to. */
+/** What the path leads to, links followed. `undefined` as for {@link entryAt}. */
 export async function targetOf(path: string): Promise<Stats | undefined> {
   return stat(path).catch(() => undefined);
 }

@@ -1,11 +1,47 @@
-/** Why git was not run. Each method says it in its own frame (spec git.md §9, last table). */
+/** How work with git fails (spec git.md §9, last table). Each method of a door tells its client in a form of its own. */
+import { SystemCallError } from '../../../platform/errors.ts';
+import type { Paths } from '../../../platform/paths.ts';
 
-/** The repository, the configuration or the environment is not one git may be run on. `message` is wire text. */
-export class GitRefusal extends Error {
-  override readonly name = 'GitRefusal';
+export type GitFailureKind =
+  /** The path belongs to no repository, or this host has no git to ask. */
+  | 'noRepository'
+  /** git was not run: the repository, its configuration or our environment is not one git may be run with. */
+  | 'notRun'
+  /** A call of git failed on which the whole answer depends. */
+  | 'callFailed';
+
+/** `message` is wire text, except for `noRepository`, which every method answers with its own empty result. */
+export class GitFailure extends Error {
+  override readonly name = 'GitFailure';
+  readonly kind: GitFailureKind;
+
+  constructor(kind: GitFailureKind, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+  }
 }
 
-/** There is no repository, or no git to ask. */
-export class NoRepository extends Error {
-  override readonly name = 'NoRepository';
+export function noRepository(): GitFailure {
+  return new GitFailure('noRepository', 'not a git repository');
+}
+
+export function isNoRepository(error: unknown): boolean {
+  return error instanceof GitFailure && error.kind === 'noRepository';
+}
+
+/**
+ * Does the work of one request. A file call of Node that fails on the way, for example because the temporary directory is
+ * full, is reported in the contract's form `<operation> <path>: <reason>`.
+ * @throws SystemCallError instead of Node's error; whatever else `work` throws
+ */
+export async function namingFileCalls<T>(paths: Paths, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { syscall, path = '', code = '' } = error as NodeJS.ErrnoException;
+    if (syscall === undefined) {
+      throw error;
+    }
+    throw new SystemCallError(`${syscall} ${path}: ${paths.reason(error)}`, code, { cause: error });
+  }
 }

@@ -7,7 +7,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { goQuote } from '../../../platform/go-quote.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import { entryAt, readSmallFile, type SmallFile, smallFileBytes, targetOf } from './control-files.ts';
-import { GitRefusal, NoRepository } from './failures.ts';
+import { GitFailure, noRepository } from './failures.ts';
 
 export interface Discovery {
   /** What `GIT_COMMON_DIR` is pinned to. */
@@ -18,8 +18,8 @@ export interface Discovery {
 }
 
 /**
- * @returns `undefined` where `directory` is missing: then git says what is to be said
- * @throws NoRepository, GitRefusal
+ * @returns `undefined` when `directory` is missing; then git itself reports it
+ * @throws GitFailure `noRepository`, `notRun`
  */
 export async function discover(directory: string, paths: Paths): Promise<Discovery | undefined> {
   let start: string;
@@ -30,7 +30,7 @@ export async function discover(directory: string, paths: Paths): Promise<Discove
   }
   const found = await walk(start, paths);
   if (found === undefined) {
-    throw new NoRepository();
+    throw noRepository();
   }
   return { ...found, commonDirectory: await judge(found.gitDirectory, paths) };
 }
@@ -68,8 +68,8 @@ async function walk(start: string, paths: Paths): Promise<Found | undefined> {
   }
 }
 
-/** Test T: what git itself takes for a git directory. */
-export async function isGitDirectory(path: string, paths: Paths): Promise<boolean> {
+/** Test T of the specification: whether git itself takes the folder for a git directory. */
+async function isGitDirectory(path: string, paths: Paths): Promise<boolean> {
   const [objects, refs] = await Promise.all([targetOf(join(path, 'objects')), targetOf(join(path, 'refs'))]);
   if (objects === undefined || refs === undefined) {
     return false;
@@ -86,7 +86,7 @@ export async function isGitDirectory(path: string, paths: Paths): Promise<boolea
   return content.state === 'read' && /^(?:ref:[ \t]*refs\/|[0-9a-fA-F]{40})/.test(content.bytes.toString('latin1'));
 }
 
-/** Whether this is a linked worktree's entry: `<git directory>/worktrees/<name>`. */
+/** Whether the folder is the entry of a linked worktree: `<git directory>/worktrees/<name>`. */
 async function isEntry(gitDirectory: string, paths: Paths): Promise<boolean> {
   const parent = dirname(gitDirectory);
   return (
@@ -96,7 +96,7 @@ async function isEntry(gitDirectory: string, paths: Paths): Promise<boolean> {
   );
 }
 
-/** @returns the common directory. @throws GitRefusal */
+/** @returns the common directory. @throws GitFailure `notRun` */
 async function judge(gitDirectory: string, paths: Paths): Promise<string> {
   const file = join(gitDirectory, 'commondir');
   const content = await readSmallFile(file, paths);
@@ -143,8 +143,9 @@ async function judge(gitDirectory: string, paths: Paths): Promise<string> {
   return gitDirectory;
 }
 
-function refusal(text: string): GitRefusal {
-  return new GitRefusal(
+function refusal(text: string): GitFailure {
+  return new GitFailure(
+    'notRun',
     `the repository's git directory could not be trusted; git not run: commondir not as git writes it: ${text}`,
   );
 }

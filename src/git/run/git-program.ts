@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ownVariables } from '../../base/own-process.ts';
+import { KeyedQueue } from '../../base/keyed-queue.ts';
 import { type CommandResult, runCommand } from '../../base/run-command.ts';
+import type { ConfigPin } from './configuration-pins.ts';
 import {
-  type ConfigPin,
   type HardeningSet,
   hardenedEnvironment,
   hardenedOptions,
@@ -14,7 +15,6 @@ import {
 } from './hardening.ts';
 import { inheritedConfigPairs } from './inherited-configuration.ts';
 import type { GitServices } from './services.ts';
-import { Turns } from './turns.ts';
 
 export interface GitCall {
   /** Subcommand and its arguments. Names a client chose stand behind `--`. */
@@ -42,21 +42,19 @@ export interface GitCall {
   readonly outputGraceMs?: number;
 }
 
-/** Far above what any reply may hold, far below what would hurt. */
+/** Far more than any reply may hold, and far less than would harm the daemon. */
 const maxOutputBytes = 67_108_864;
-/** For the list of a whole index, which is looked through and not answered: three million files. */
-export const maxIndexListBytes = 268_435_456;
 
-/** Id of the tree without entries; git knows it without having it. */
+/** Id of the tree without entries. git knows this tree even where no object of it exists. */
 export const emptyTree = '4b825dc642cb6eb9a060e54bf8d69288fbee4904';
 
 export class GitProgram {
   readonly services: GitServices;
-  /** Requests that change worktrees, by the path of the repository as it is spelled, then as it really is. */
-  readonly spellingTurns = new Turns();
-  readonly repositoryTurns = new Turns();
-  /** Branch steps of the same repository, one after the other. */
-  readonly branchTurns = new Turns();
+  /** Requests that change worktrees, by the path of the repository as it is spelled and as it really is. */
+  readonly changesBySpelling = new KeyedQueue();
+  readonly changesByRepository = new KeyedQueue();
+  /** By the common directory of the repository. */
+  readonly branchDeletions = new KeyedQueue();
   #excludesFile: Promise<string | undefined> | undefined;
   #attributeSource: Promise<readonly string[]> | undefined;
 
@@ -65,8 +63,8 @@ export class GitProgram {
   }
 
   /**
-   * Never rejects but for inherited configuration.
-   * @throws GitRefusal where inherited configuration counts and cannot be taken over
+   * Rejects only because of inherited configuration; every other failure is in the result.
+   * @throws GitFailure `notRun` in the profiles that take inherited configuration over, when that cannot be done
    */
   async run(call: GitCall): Promise<CommandResult> {
     const { platform, profile } = this.services;
@@ -102,7 +100,7 @@ export class GitProgram {
     });
   }
 
-  /** `git version`, without anything of a repository. */
+  /** `git version`, which reads no repository. */
   version(directory: string): Promise<CommandResult> {
     return this.run({ args: ['version'], directory, pins: [] });
   }
@@ -117,7 +115,7 @@ export class GitProgram {
     return this.#attributeSource;
   }
 
-  /** The user's own ignore file, which a repository must not replace by another; asked once. */
+  /** The user's own ignore file, which a repository must not replace by another. git is asked for it once. */
   #userExcludes(): Promise<string | undefined> {
     this.#excludesFile ??= this.#findUserExcludes();
     return this.#excludesFile;
@@ -125,10 +123,11 @@ export class GitProgram {
 
   async #findUserExcludes(): Promise<string | undefined> {
     const { platform } = this.services;
+    const args = ['config', '--includes', '--path', 'core.excludesFile'];
     const result = await this.#start(
-      { args: [], directory: '', pins: [] },
+      { args, directory: '', pins: [] },
       {
-        args: ['config', '--includes', '--path', 'core.excludesFile'],
+        args,
         cwd: tmpdir(),
         env: [
           ...withoutRedirections(ownVariables(platform.startedWith), platform.host),

@@ -4,20 +4,19 @@
  */
 import type { GitHost } from '../../../platform/git-host.ts';
 import type { Host } from '../../../platform/host.ts';
+import type { ConfigPin } from './configuration-pins.ts';
 
 export type Variable = readonly [name: string, value: string];
-/** A configuration key and the value it is held at, whatever the files say. */
-export type ConfigPin = readonly [key: string, value: string];
 
-/** `heavy` is for the calls that look at files of the repository and for those that decide where it is. */
+/** `heavy` is for the calls that look at files of the repository and for the calls that find out where the repository is. */
 export type HardeningSet = 'light' | 'heavy';
 
 /** git has no transport of this name, so nothing is fetched. */
 const noProtocol = 'no-protocol';
 
-/** They would lead git to another repository than the one that was asked for. */
+/** These variables would lead git to another repository than the one that was asked for. */
 const redirectingVariables = ['GIT_DIR', 'GIT_COMMON_DIR', 'GIT_WORK_TREE', 'GIT_INDEX_FILE'];
-/** Dropped too where inherited configuration is taken over pair by pair. */
+/** These are dropped too where inherited configuration is taken over pair by pair. */
 const configVariables = ['GIT_CONFIG', 'GIT_CONFIG_PARAMETERS'];
 
 export interface OptionsRequest {
@@ -61,7 +60,7 @@ export interface EnvironmentRequest {
   readonly inheritedPairs: readonly ConfigPin[] | undefined;
 }
 
-/** Pins that every call carries: no configured hook has an event to run at. */
+/** Pins that every call carries. They leave a configured hook without an event to run at. */
 const hookPins: readonly ConfigPin[] = [
   ['hook.enabled', 'false'],
   ['hook.event', ''],
@@ -106,7 +105,7 @@ export function hardenedEnvironment(
   return [...inherited.filter(([name]) => !dropped.some((other) => host.sameVariable(name, other))), ...added];
 }
 
-/** What of our own environment git may see outside the hardened calls. */
+/** Our own environment for the calls of git that are not hardened. */
 export function withoutRedirections(inherited: readonly Variable[], host: Host): Variable[] {
   const dropped = [...redirectingVariables, ...configVariables];
   return inherited.filter(([name]) => !dropped.some((other) => host.sameVariable(name, other)));

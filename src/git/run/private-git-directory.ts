@@ -31,7 +31,7 @@ export async function copyGitDirectory(
       await remove();
       return undefined;
     }
-    // A split index has most of its entries in another file beside it.
+    // A split index keeps most of its entries in files beside it.
     for (const name of await readdir(entry)) {
       if (/^sharedindex\.[0-9a-f]+$/.test(name)) {
         await copyFile(join(entry, name), join(path, name), paths);
@@ -53,8 +53,9 @@ async function copyFile(from: string, to: string, paths: Paths): Promise<'copied
     const target = await open(to, 'wx', 0o600);
     try {
       await copyBytes(source.file, target);
-      // git takes a file for changed when it is no older than the index. Seconds as a double are exact to a microsecond;
-      // a copy that is older by that much makes git look at more files, a newer one would make it miss changes.
+      // git takes a file for changed when it is not older than the index. Seconds as a double are exact to a microsecond, so
+      // the copy is made older by more than that: an older index makes git look at more files, a newer one would make it
+      // miss changes.
       const { atimeMs, mtimeMs } = source.status;
       await target.utimes(atimeMs / 1000, (mtimeMs - 0.002) / 1000);
     } finally {

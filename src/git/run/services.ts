@@ -1,4 +1,4 @@
-/** What `git.*` needs of the daemon; `Services` (src/doors/rpc/methods/method.ts) has all of it. */
+/** What work with git needs of the program around it. */
 import type { Platform } from '../../../platform/platform.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';

@@ -1,35 +1,35 @@
 /** `git worktree add` without the files (spec git.md §6.4.3). */
 import { lstat, rmdir } from 'node:fs/promises';
 import type { CommandResult } from '../../base/run-command.ts';
-import { combinedText, ruledText } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
-import type { Deadline } from './create-deadline.ts';
-import { WorktreeFailure } from './failures.ts';
-import type { Start } from './start-commit.ts';
+import type { CreateDeadline } from './create-deadline.ts';
+import { addFailed } from './failures.ts';
+import { quotedText } from './quoted-text.ts';
+import type { StartPoint } from './start-commit.ts';
 
 export interface AddRequest {
   readonly branchName: string;
-  /** `''`: none. */
+  /** A branch to check out instead of a new one, if there is such a branch. `''`: none. */
   readonly existingBranch: string;
   /** As sent, after tilde. */
   readonly worktreePath: string;
-  /** The same, absolute and cleaned; an empty folder. */
+  /** The same path, absolute and cleaned. An empty folder is there. */
   readonly worktree: string;
-  readonly start: Start;
-  readonly deadline: Deadline;
+  readonly start: StartPoint;
+  readonly deadline: CreateDeadline;
 }
 
-export interface Added {
+export interface AddedWorktree {
   /** The branch the worktree is on. */
   readonly branch: string;
   /** Whether the branch was there before. */
   readonly attached: boolean;
-  /** The deadline ended the add, and what it made is there or not. */
+  /** The deadline ended the add, which may have made the worktree or not. */
   readonly timedOut: boolean;
 }
 
 /** @throws WorktreeFailure when git refuses; then the folder is gone, if it is empty */
-export async function addWithoutFiles(repository: Repository, request: AddRequest): Promise<Added> {
+export async function addWithoutFiles(repository: Repository, request: AddRequest): Promise<AddedWorktree> {
   const { branchName, existingBranch, worktreePath, worktree, start, deadline } = request;
   const rows = repository.program.services.profile.git.create;
   const timeoutMs = rows.timeoutEndsAdd ? deadline.leftMs : undefined;
@@ -48,9 +48,9 @@ export async function addWithoutFiles(repository: Repository, request: AddReques
   if (rows.timeoutEndsAdd && added.timedOut && deadline.hasPassed) {
     return { branch: branchName, attached: false, timedOut: true };
   }
-  // Only an empty folder goes: whatever is in it, git or somebody else put there.
+  // Only an empty folder may be removed: git, or somebody else, may have put something in it.
   await rmdir(worktree).catch(() => {});
-  const text = shownText(repository, added);
+  const text = quotedText(repository, added);
   throw addFailed(refusal === undefined ? text : `${text} ${refusal}`);
 }
 
@@ -61,7 +61,7 @@ async function attach(
   run: (args: readonly string[]) => Promise<CommandResult>,
 ): Promise<'attached' | string | undefined> {
   const { existingBranch, worktreePath, worktree } = request;
-  // A name with a leading dash is no branch git would make, and `-` means another one.
+  // git makes no branch with a leading dash, and `-` alone would mean the branch that was checked out before.
   const isName = existingBranch !== '' && !existingBranch.startsWith('-');
   if (!repository.program.services.profile.git.create.existingBranch || !isName) {
     return undefined;
@@ -74,21 +74,11 @@ async function attach(
   if (attached.failure === undefined) {
     return 'attached';
   }
-  const text = shownText(repository, attached);
+  const text = quotedText(repository, attached);
   const after = await lstat(worktree).catch(() => undefined);
-  // Somebody else's folder is not ours to add to.
+  // Another process has put its own folder in the place, so nothing may be added there.
   if (after?.dev !== before.dev || after.ino !== before.ino) {
     throw addFailed(text);
   }
   return `(attaching to the existing branch ${existingBranch} was refused first: ${text})`;
-}
-
-/** What a reply of creation quotes of git. */
-export function shownText(repository: Repository, result: CommandResult): string {
-  const rule = repository.program.services.profile.git.create.gitText;
-  return rule === 'textRule' ? ruledText(result) : combinedText(result);
-}
-
-export function addFailed(text: string): WorktreeFailure {
-  return new WorktreeFailure(`git worktree add failed: ${text}`, 'worktree_add_failed');
 }

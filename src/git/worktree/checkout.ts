@@ -5,15 +5,15 @@ import { join } from 'node:path';
 import type { CommandResult } from '../../base/run-command.ts';
 import type { Repository } from '../run/repository.ts';
 
-/** How long something that git started may keep git's output open after git's own end. */
+/** A program that git has started may keep git's output open for so long after git's own end. */
 const outputGraceMs = 5_000;
 
 export interface CheckoutRequest {
   /** Absolute. */
   readonly worktree: string;
-  /** Of the repository. */
+  /** The git directory of the repository. */
   readonly gitDirectory: string;
-  /** The worktree's registration, which gets the index. */
+  /** The worktree's registration, into which the index is written. */
   readonly entry: string;
   /** Commit id or full name of a branch. */
   readonly revision: string;
@@ -22,9 +22,9 @@ export interface CheckoutRequest {
 }
 
 /**
- * Checks out into the worktree with an index of our own, which then becomes the worktree's: git never works on a file
- * the worktree's `.git` leads to.
- * @returns the failed call; `undefined` when all is done
+ * Checks out into the worktree with an index of our own, which then becomes the worktree's index. So git does not write to
+ * any file that the worktree's `.git` leads to.
+ * @returns the call that failed; `undefined` when the files are there
  * @throws Node's error when the index cannot be written
  */
 export async function checkOut(repository: Repository, request: CheckoutRequest): Promise<CommandResult | undefined> {

@@ -1,8 +1,9 @@
+/** The time limit of a creation, `timeoutMs` (spec git.md §6.4.5). */
 import { performance } from 'node:perf_hooks';
 import { WorktreeFailure } from './failures.ts';
 
-/** `timeoutMs`, counted from the add. */
-export class Deadline {
+/** Counts from {@link start}, which is just before the add. */
+export class CreateDeadline {
   readonly #timeoutMs: bigint;
   #at = Number.POSITIVE_INFINITY;
 
@@ -20,12 +21,12 @@ export class Deadline {
     }
   }
 
-  /** `undefined`: no limit. At least 1, because 0 means none to the runner. */
+  /** `undefined`: no limit. At least 1, because 0 would mean no limit to `git-program.ts`. */
   get leftMs(): number | undefined {
     return this.isSet ? Math.max(1, this.#at - performance.now()) : undefined;
   }
 
-  /** A timer may fire a little before the clock says so. */
+  /** Two milliseconds are added, because a timer may fire a little before its time. */
   get hasPassed(): boolean {
     return performance.now() + 2 >= this.#at;
   }

@@ -4,9 +4,9 @@ import { linesOf } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 
 export type BranchOutcome =
-  /** There is no branch of the name any more, or the name is none. */
+  /** There is no branch of the name any more, or it is no name of a branch. */
   | { readonly state: 'gone' }
-  /** It has commits that no other branch or remote-tracking ref reaches. */
+  /** The branch has commits that no other branch or remote-tracking ref reaches. */
   | { readonly state: 'unique' }
   /** Whether it has such commits could not be found out. */
   | { readonly state: 'unchecked'; readonly failure: string | undefined }
@@ -18,11 +18,11 @@ const deleteMs = 5_000;
 const deleteGraceMs = 5_000;
 
 /** Deletes the branch when another local branch or a remote-tracking ref reaches its tip. Tags do not count. */
-export function branchStep(repository: Repository, commonDirectory: string, branch: string): Promise<BranchOutcome> {
+export function deleteBranch(repository: Repository, commonDirectory: string, branch: string): Promise<BranchOutcome> {
   if (branch === '' || /^[-+]/.test(branch)) {
     return Promise.resolve({ state: 'gone' });
   }
-  return repository.program.branchTurns.take(commonDirectory, () => deleteIfReached(repository, branch));
+  return repository.program.branchDeletions.run(commonDirectory, () => deleteIfReached(repository, branch));
 }
 
 async function deleteIfReached(repository: Repository, branch: string): Promise<BranchOutcome> {
@@ -42,7 +42,7 @@ async function deleteIfReached(repository: Repository, branch: string): Promise<
     return { tip, name, isSymbolic: target !== '' };
   });
   const sameButForCase = branches.some(({ name }) => name !== ref && name.toLowerCase() === ref.toLowerCase());
-  // More than could be looked at, or names that one file system may hold for the same.
+  // There are more branches than are looked at, or two names that a file system may take for the same.
   if (branches.length > mostBranches || sameButForCase) {
     return { state: 'unchecked', failure: undefined };
   }

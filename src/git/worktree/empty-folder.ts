@@ -8,7 +8,7 @@ import { decodeBytes } from '../../wire/utf8.ts';
 
 /**
  * Deletes what is in a folder, not the folder, and stops at the first failure. Nothing outside the folder is touched,
- * whoever swaps what for a link meanwhile.
+ * even when another process swaps entries for links meanwhile.
  * @param last the entry that is deleted after all others
  * @returns what could not be deleted, in the contract's words
  */

@@ -1,25 +1,19 @@
 /**
- * `worktreeRoot`: worktrees outside their repository, at `<root>/<directory>/<name>` (spec git.md §6.3). The folders on
- * the way must be ones that only the user, or the system, can change.
+ * Tests of the place of a worktree outside its repository, at `<root>/<directory>/<name>` (`worktreeRoot`, spec git.md §6.3).
+ * Nobody but the user and the system may be able to change the folders on the way.
  */
 import { readdir, realpath } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve } from 'node:path';
-import type { SystemCallError } from '../../../platform/errors.ts';
-import type { FolderHandle } from '../../../platform/files.ts';
+import { dirname, join, relative, resolve } from 'node:path';
 import { markerName } from '../query/managed-place.ts';
 import { componentsOf } from '../query/path-components.ts';
 import { entryAt, targetOf } from '../run/control-files.ts';
 import type { Repository } from '../run/repository.ts';
 import type { GitServices } from '../run/services.ts';
-import { checkSpelling, createLeaf, refuseExisting } from './containment.ts';
-import { noParent, refusing, type Verb, WorktreeFailure } from './failures.ts';
-import { realWay } from './real-path.ts';
-
-/** Written beside the worktrees, so that the folder is known again. 285 bytes. */
-const markerText = `This directory holds git worktrees that a remote session daemon created for its sessions.
-The daemon adds and removes the directories beside this file; do not keep other work here.
-Deleting this file makes the daemon refuse to add new worktrees while other files remain in the folder.
-`;
+import type { CreateParams } from './create-params.ts';
+import { noParent, refusing, type WorktreeVerb } from './failures.ts';
+import { refuseExisting } from './fresh-folder.ts';
+import { realPathSoFar } from './real-path.ts';
+import { checkSpelling } from './spelling.ts';
 
 export interface ExternalPath {
   /** All as sent, after tilde. */
@@ -28,8 +22,12 @@ export interface ExternalPath {
   readonly baseRepo: string;
 }
 
+export function externalPathOf(params: Pick<CreateParams, 'worktreeRoot' | 'worktreePath' | 'baseRepo'>): ExternalPath {
+  return { root: params.worktreeRoot, path: params.worktreePath, baseRepo: params.baseRepo };
+}
+
 /** Tests 1, 2 and 3: spelling. @throws WorktreeFailure */
-export function checkExternalSpelling(verb: Verb, external: ExternalPath, services: GitServices): void {
+export function checkExternalSpelling(verb: WorktreeVerb, external: ExternalPath, services: GitServices): void {
   const { root, path, baseRepo } = external;
   const { paths, git: host } = services.platform;
   if (!host.externalRoots) {
@@ -40,7 +38,7 @@ export function checkExternalSpelling(verb: Verb, external: ExternalPath, servic
   if (testsAll(services)) {
     checkSpelling(verb, baseRepo, paths, host);
   }
-  if (levels(external, services) === undefined) {
+  if (levelsOf(external, services) === undefined) {
     throw refusing(verb, `${path} is not <worktree location>/<directory>/<name> beneath ${root}`);
   }
   if (paths.isRoot(paths.clean(root))) {
@@ -52,7 +50,7 @@ export function checkExternalSpelling(verb: Verb, external: ExternalPath, servic
 }
 
 /** Test 4: not in the repository, by the spelling. @throws WorktreeFailure */
-export function checkOutsideRepository(verb: Verb, external: ExternalPath, services: GitServices): void {
+export function checkOutsideRepository(verb: WorktreeVerb, external: ExternalPath, services: GitServices): void {
   const { paths } = services.platform;
   if (!testsAll(services)) {
     return;
@@ -74,7 +72,7 @@ export async function checkWayToRoot(external: ExternalPath, services: GitServic
   const { root } = external;
   const { paths, git: host } = services.platform;
   const spelled = paths.clean(root);
-  const ways = [spelled, await realWay(spelled)];
+  const ways = [spelled, await realPathSoFar(spelled)];
   for (const directory of new Set(ways.flatMap(ancestors))) {
     const found = await targetOf(directory);
     if (found === undefined) {
@@ -97,14 +95,18 @@ export async function checkWayToRoot(external: ExternalPath, services: GitServic
 }
 
 /** Test 6: not in the repository nor in one of its worktrees, by where the root really leads. @throws WorktreeFailure */
-export async function checkLeadsOutside(verb: Verb, external: ExternalPath, repository: Repository): Promise<void> {
+export async function checkLeadsOutside(
+  verb: WorktreeVerb,
+  external: ExternalPath,
+  repository: Repository,
+): Promise<void> {
   const { services } = repository.program;
   if (!testsAll(services)) {
     return;
   }
   const { root, baseRepo } = external;
   const { paths } = services.platform;
-  const at = await realWay(paths.clean(root));
+  const at = await realPathSoFar(paths.clean(root));
   const base = await realpath(resolve(baseRepo)).catch(() => resolve(baseRepo));
   if (paths.isWithin(at, base)) {
     throw refusing(
@@ -142,7 +144,7 @@ export async function checkOutsideCheckouts(external: ExternalPath, services: Gi
   if (await loops(spelled)) {
     throw refusing('create', `${root} passes through too many symbolic links (a loop?)`);
   }
-  const real = await realWay(spelled);
+  const real = await realPathSoFar(spelled);
   for (const directory of new Set([...ancestors(spelled), spelled, ...ancestors(real), real])) {
     if ((await entryAt(join(directory, '.git'))) !== undefined) {
       throw refusing(
@@ -190,10 +192,11 @@ export async function checkRootItself(external: ExternalPath, services: GitServi
       );
     }
     const names = (await readdir(directory)).sort();
-    if (names.length > 0 && !names.includes(markerName)) {
+    const [example] = names;
+    if (example !== undefined && !names.includes(markerName)) {
       throw refusing(
         'create',
-        `${directory} already exists, is not marked as a worktree directory, and holds other files (for example "${names[0]}"); a worktree directory must start out empty or carry the marker`,
+        `${directory} already exists, is not marked as a worktree directory, and holds other files (for example "${example}"); a worktree directory must start out empty or carry the marker`,
       );
     }
   }
@@ -201,73 +204,11 @@ export async function checkRootItself(external: ExternalPath, services: GitServi
 }
 
 /** The folder below the root is a real one. @throws WorktreeFailure */
-export async function checkDirectoryLink(verb: Verb, directory: string): Promise<void> {
+export async function checkDirectoryLink(verb: WorktreeVerb, directory: string): Promise<void> {
   if ((await entryAt(directory))?.isSymbolicLink()) {
     throw refusing(
       verb,
       `${directory} is a symbolic link; the directory under the worktree location must be a real directory`,
-    );
-  }
-}
-
-/** Makes what is missing (0700), the marker and the worktree's own folder. @throws WorktreeFailure */
-export async function createExternal(external: ExternalPath, services: GitServices): Promise<void> {
-  const { files, paths } = services.platform;
-  const root = paths.clean(external.root);
-  const names = levels(external, services);
-  if (names === undefined) {
-    throw new Error('createExternal before checkExternalSpelling');
-  }
-  try {
-    await (await files.createFolders(root)).close();
-  } catch (error) {
-    if ((error as SystemCallError).code !== 'EEXIST') {
-      throw noParent(`mkdirat ${basename(root)}: ${paths.reason(error)}`);
-    }
-  }
-  const top = await files.openFolder(await realpath(root)).catch((error: Error) => {
-    throw noParent(error.message);
-  });
-  try {
-    const [directory, leaf] = names;
-    const path = join(root, directory);
-    await top.createFolder(Buffer.from(directory)).catch((error: SystemCallError) => {
-      if (error.code !== 'EEXIST') {
-        throw noParent(error.message);
-      }
-    });
-    const folder = await top.openFolder(Buffer.from(directory)).catch(async (error: SystemCallError) => {
-      await checkDirectoryLink('create', path);
-      throw noParent(error.code === 'ENOTDIR' ? `${path} is not a directory` : error.message);
-    });
-    try {
-      await mark(folder, path);
-      await createLeaf(folder, leaf, external.path, services);
-    } finally {
-      await folder.close();
-    }
-  } finally {
-    await top.close();
-  }
-}
-
-async function mark(folder: FolderHandle, path: string): Promise<void> {
-  try {
-    const marker = await folder.createFile(Buffer.from(markerName), 0o644, 'new');
-    try {
-      await marker.write(Buffer.from(markerText));
-    } finally {
-      await marker.close();
-    }
-  } catch (error) {
-    const { code, message } = error as SystemCallError;
-    if (code === 'EEXIST') {
-      return;
-    }
-    const reason = message.replace(/^.*?: /s, '');
-    throw new WorktreeFailure(
-      `failed to create parent directory: cannot mark ${path} as a worktree location: openat ${markerName}: ${reason}`,
-      'mkdir_failed',
     );
   }
 }
@@ -277,7 +218,7 @@ function testsAll(services: GitServices): boolean {
 }
 
 /** `<directory>` and `<name>`; `undefined` when the path is not exactly two levels below the root. */
-function levels(external: ExternalPath, services: GitServices): [directory: string, name: string] | undefined {
+export function levelsOf(external: ExternalPath, services: GitServices): [directory: string, name: string] | undefined {
   const { paths } = services.platform;
   const root = paths.clean(external.root);
   const path = paths.clean(external.path);
@@ -305,7 +246,7 @@ async function loops(path: string): Promise<boolean> {
   return false;
 }
 
-/** Who but the owner may write, in the contract's words. */
+/** Who may write besides the owner, in the contract's words; `undefined`: nobody. */
 function writers(mode: number, gid: number, services: GitServices): string | undefined {
   const group = (mode & 0o020) !== 0 && !services.platform.git.isPrivateGroup(gid);
   const others = (mode & 0o002) !== 0;

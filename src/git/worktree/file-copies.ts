@@ -1,4 +1,4 @@
-/** Copies files of a repository into a new worktree, and into nothing else (spec git.md §6.5). */
+/** Copies files of a repository into a new worktree, and never writes anywhere else (spec git.md §6.5). */
 import { type FileHandle, realpath } from 'node:fs/promises';
 import type { FolderHandle, WritableFile } from '../../../platform/files.ts';
 import { openRegular } from '../run/control-files.ts';
@@ -7,8 +7,8 @@ import type { GitServices } from '../run/services.ts';
 const pieceBytes = 1_048_576;
 const slash = 0x2f;
 
-/** Opened folders of the worktree, so that the files of one folder are written one after the other without a new walk. */
-export class Copies implements AsyncDisposable {
+/** Keeps the folders of the last file open, so that the next file of the same folder needs no new walk. */
+export class FileCopies implements AsyncDisposable {
   readonly #services: GitServices;
   /** With a separator at its end. */
   readonly #source: Buffer;
@@ -23,8 +23,8 @@ export class Copies implements AsyncDisposable {
     this.#target = target;
   }
 
-  static async into(services: GitServices, source: string, target: string): Promise<Copies> {
-    return new Copies(services, source, await services.platform.files.openFolder(await realpath(target)));
+  static async into(services: GitServices, source: string, target: string): Promise<FileCopies> {
+    return new FileCopies(services, source, await services.platform.files.openFolder(await realpath(target)));
   }
 
   /**
@@ -34,7 +34,7 @@ export class Copies implements AsyncDisposable {
    */
   async copy(path: Buffer, existing: 'keep' | 'replace'): Promise<void> {
     const names = split(path);
-    // Nothing git or a folder listing names so; but nothing may ever be written elsewhere.
+    // Neither git nor a folder listing gives such names; the test makes sure that we never write outside the worktree.
     if (names.some((name) => name.length === 0 || name.equals(dot) || name.equals(dotDot))) {
       return;
     }
@@ -55,12 +55,12 @@ export class Copies implements AsyncDisposable {
       }
       const target = await folder.createFile(name, 0o666, 'new');
       const complete = await this.#fill(target, source.file);
-      // A file that looks whole and is not would be worse than none.
+      // Part of a file would look like the whole file, which is worse than no file.
       if (!complete) {
         await folder.removeFile(name);
       }
     } catch {
-      // This one stays out.
+      // This file is left out; the others may still be copied.
     } finally {
       await source.file.close();
     }

@@ -2,12 +2,12 @@ import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { goQuote } from '../../../platform/go-quote.ts';
 import type { GitServices } from '../run/services.ts';
-import { withRealParent } from './containment.ts';
 import { WorktreeFailure } from './failures.ts';
+import { withRealParent } from './real-path.ts';
 
 /**
- * The home directory, and what contains it, is never removed (spec git.md §8, register entry D2). Judged by the spelling
- * and by where the path leads; a link itself may be removed, wherever it leads to.
+ * The home directory, and every folder that contains it, is never removed (spec git.md §8, register entry D2). Both the
+ * spelling of the path and the place it leads to count. A link may be removed, wherever it leads to.
  * @param path as sent, after tilde; not empty
  * @param baseRepo as sent, after tilde
  * @throws WorktreeFailure
@@ -16,7 +16,7 @@ export async function guardHome(path: string, baseRepo: string, services: GitSer
   const { paths, host } = services.platform;
   const home = host.home();
   const homes = home === undefined ? [] : [paths.clean(home), await realpath(home).catch(() => paths.clean(home))];
-  // git counts a relative path from the repository, a delete of ours from our working directory.
+  // git counts a relative path from the repository, our own delete counts it from our working directory.
   const spelled = [resolve(path), resolve(baseRepo, path)];
   const targets = [...spelled, ...(await Promise.all(spelled.map(withRealParent)))];
   const hitsHome = targets.some((target) => paths.isRoot(target) || homes.some((each) => paths.isWithin(each, target)));

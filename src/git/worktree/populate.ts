@@ -1,21 +1,20 @@
-/** What a new worktree gets besides the tracked files (spec git.md §6.5). Best effort: no failure reaches the client. */
-
+/** Copies into a new worktree what it gets besides the tracked files (spec git.md §6.5). No failure reaches the client. */
 import { isUtf8 } from 'node:buffer';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { answerOf, askTopLevel } from '../query/repository-folders.ts';
 import { entryAt, readSmallFile, targetOf } from '../run/control-files.ts';
+import { nulParts } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
-import { Copies } from './file-copies.ts';
+import { FileCopies } from './file-copies.ts';
 
 const manifestName = '.worktreeinclude';
 const maxManifestBytes = 16_777_216;
-/** Arguments of one call; Windows takes 32 KiB in all. */
+/** Bytes of arguments in one call, by path separator: Windows takes 32 KiB in all. */
 const argumentBytes = { '/': 131_072, '\\': 24_576 } as const;
 
-/**
- * Directly under `.claude/`: what a running agent keeps there for itself, and the worktrees. Compared without case.
- */
+/** Names directly under `.claude/`, compared without case: what a running agent keeps there for itself, and the worktrees. */
 const keptOut = [
   'scheduled_tasks.json',
   'scheduled_tasks.lock',
@@ -28,19 +27,16 @@ const keptOut = [
   'assistant-daemon-state.json',
 ];
 
-export interface Population {
-  /** Top of the repository's work tree, absolute. */
-  readonly source: string;
-  /** The new worktree, absolute. */
-  readonly worktree: string;
-}
-
-export async function populate(repository: Repository, population: Population): Promise<void> {
+/** @param worktree the new worktree, absolute */
+export async function populate(repository: Repository, worktree: string): Promise<void> {
   const { services } = repository.program;
-  const { source, worktree } = population;
-  let copies: Copies | undefined;
+  const source = answerOf(await askTopLevel(repository));
+  if (source === undefined) {
+    return;
+  }
+  let copies: FileCopies | undefined;
   try {
-    copies = await Copies.into(services, source, worktree);
+    copies = await FileCopies.into(services, source, worktree);
     switch (services.profile.git.create.populate) {
       case 'claudeAndManifest':
         await copyClaudeFolder(copies, source, worktree);
@@ -67,16 +63,16 @@ export async function populate(repository: Repository, population: Population): 
       }
     }
   } catch {
-    // The worktree is there, and that is what was asked for.
+    // The client has asked for the worktree, and the worktree is there.
   } finally {
     await copies?.[Symbol.asyncDispose]().catch(() => {});
   }
 }
 
 /** Paths are kept as latin1 text, one character a byte, so that any name can be compared and written. */
-async function copyAll(copies: Copies, paths: readonly string[]): Promise<void> {
+async function copyAll(copies: FileCopies, paths: readonly string[]): Promise<void> {
   for (const path of paths) {
-    // With a slash at its end: a nested repository, which is not copied.
+    // A path with a slash at its end is a nested repository, which is not copied.
     if (!path.endsWith('/')) {
       await copies.copy(Buffer.from(path, 'latin1'), 'keep');
     }
@@ -96,19 +92,19 @@ async function manifestMatches(repository: Repository, source: string, more: rea
   if (manifest.state !== 'read') {
     return [];
   }
-  // A copy: between this look and git's the file could become a FIFO.
+  // git reads a copy, because the file itself could become a FIFO before git opens it.
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-git-'));
   try {
     const copy = join(folder, 'manifest');
     await writeFile(copy, manifest.bytes, { flag: 'wx', mode: 0o600 });
     const listed = await output(repository, source, ['ls-files', ...ignoredFiles, `--exclude-from=${copy}`, ...more]);
-    return withNul ? parts(listed) : plainLines(listed);
+    return withNul ? namesIn(listed) : plainLines(listed);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-/** Of these paths the ones that git ignores. */
+/** Those of the paths that git ignores. */
 async function onlyIgnored(repository: Repository, source: string, paths: readonly string[]): Promise<string[]> {
   if (paths.length === 0) {
     return [];
@@ -118,8 +114,8 @@ async function onlyIgnored(repository: Repository, source: string, paths: readon
     statusLike: true,
     input: Buffer.from(`${paths.join('\0')}\0`, 'latin1'),
   });
-  // Exit status 1: none of them.
-  return asked.failure === undefined ? parts(asked.stdout) : [];
+  // git answers with exit status 1 when it ignores none of them.
+  return asked.failure === undefined ? namesIn(asked.stdout) : [];
 }
 
 /** The ignored files below `.claude/`, which need no manifest. */
@@ -138,12 +134,12 @@ async function ignoredClaudeFiles(repository: Repository, source: string): Promi
       return;
     }
     const command = ['ls-files', ...ignoredFiles, '--exclude-standard', '-z', '--', ...batch];
-    found.push(...parts(await output(repository, source, command, ['--literal-pathspecs'])));
+    found.push(...namesIn(await output(repository, source, command, ['--literal-pathspecs'])));
     batch = [];
     bytes = 0;
   };
   for (const child of await readdir(folder, { encoding: 'buffer' })) {
-    // An argument is text.
+    // Only a name in UTF-8 can be passed as an argument.
     if (!isUtf8(child) || child.toString().toLowerCase() === 'worktrees') {
       continue;
     }
@@ -166,8 +162,8 @@ function mayBeCopied(path: string): boolean {
   return !keptOut.some((name) => inside === name || inside.startsWith(`${name}/`));
 }
 
-/** Everything in `.claude/`, tracked or not, but the worktrees. */
-async function copyClaudeFolder(copies: Copies, source: string, worktree: string): Promise<void> {
+/** Copies everything in `.claude/`, tracked or not, except the worktrees. */
+async function copyClaudeFolder(copies: FileCopies, source: string, worktree: string): Promise<void> {
   const own = await targetOf(worktree);
   const pending = ['.claude'];
   for (let path = pending.shift(); path !== undefined; path = pending.shift()) {
@@ -176,7 +172,7 @@ async function copyClaudeFolder(copies: Copies, source: string, worktree: string
     if (!status?.isDirectory()) {
       continue;
     }
-    // The new worktree may be in there: then it must not be copied into itself.
+    // The new worktree may lie in there, and must not be copied into itself.
     if (own !== undefined && status.dev === own.dev && status.ino === own.ino) {
       continue;
     }
@@ -194,7 +190,7 @@ async function copyClaudeFolder(copies: Copies, source: string, worktree: string
   }
 }
 
-/** Standard output of a list step; a step that fails or is killed finds nothing. */
+/** Standard output of a call that lists files; empty when the call fails or is killed. */
 async function output(
   repository: Repository,
   directory: string,
@@ -205,7 +201,7 @@ async function output(
   return listed.failure === undefined ? listed.stdout : Buffer.alloc(0);
 }
 
-/** Lines but those with a name in quotes. */
+/** The lines of an output, except those with a name in quotes. */
 function plainLines(listed: Buffer): string[] {
   return listed
     .toString('latin1')
@@ -213,9 +209,7 @@ function plainLines(listed: Buffer): string[] {
     .filter((line) => line !== '' && !line.startsWith('"'));
 }
 
-function parts(listed: Buffer): string[] {
-  return listed
-    .toString('latin1')
-    .split('\0')
-    .filter((part) => part !== '');
+/** @param listed an output with `-z` */
+function namesIn(listed: Buffer): string[] {
+  return [...nulParts(listed)].map((name) => name.toString('latin1'));
 }

@@ -3,21 +3,19 @@ import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paths } from '../../../platform/paths.ts';
 import { dotGitOf, entriesNaming, isLocked, leadsBack, recordOf } from '../query/worktree-entries.ts';
-import { entryAt, readSmallText } from '../run/control-files.ts';
+import { entryAt } from '../run/control-files.ts';
 import type { GitServices } from '../run/services.ts';
 import { refusing } from './failures.ts';
-import { realWay } from './real-path.ts';
+import { realDotGit } from './real-path.ts';
 
-/** Where refs and objects of a git directory are: itself, or for the entry of a linked worktree its repository's. */
-export async function commonDirectoryOf(gitDirectory: string, paths: Paths): Promise<string> {
-  const content = (await readSmallText(join(gitDirectory, 'commondir'), paths))?.trim();
-  const common = content === undefined || content === '' ? gitDirectory : join(gitDirectory, content);
-  return realpath(common).catch(() => common);
+/** The entries that name this worktree. Usually there is one. */
+export async function entriesOfWorktree(worktree: string, commonDirectory: string, paths: Paths): Promise<string[]> {
+  return entriesNaming(commonDirectory, [await realDotGit(worktree)], paths);
 }
 
 /**
  * Removes the one registration that a worktree at this place has left behind, so that git lets the place be used again.
- * Best effort: a locked one stays, and where there are several nothing tells which is meant.
+ * Best effort: a locked registration stays, and several stay because there is no telling which of them is meant.
  */
 export async function removeStaleRegistration(
   worktree: string,
@@ -25,7 +23,7 @@ export async function removeStaleRegistration(
   services: GitServices,
 ): Promise<void> {
   const { paths, files } = services.platform;
-  const [entry, ...more] = await entriesNaming(commonDirectory, [join(await realWay(worktree), '.git')], paths);
+  const [entry, ...more] = await entriesOfWorktree(worktree, commonDirectory, paths);
   if (entry === undefined || more.length > 0 || (await isLocked(entry))) {
     return;
   }
@@ -57,7 +55,7 @@ export async function registrationOf(worktree: string, commonDirectory: string, 
   if (!isOurs) {
     return { state: 'doubtful', reason: notAdmin };
   }
-  if ((await recordOf(entry, paths)) !== join(await realWay(worktree), '.git')) {
+  if ((await recordOf(entry, paths)) !== (await realDotGit(worktree))) {
     return {
       state: 'doubtful',
       reason: 'carries a .git file naming an admin directory whose own record is of a different worktree',

@@ -1,23 +1,23 @@
 /** Removal without `git worktree remove` (spec git.md §8, N+ engine). */
 import { rmdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { askGitDirectory, commonDirectoryOf } from '../query/repository-folders.ts';
 import { entriesNaming, isLocked } from '../query/worktree-entries.ts';
 import { entryAt } from '../run/control-files.ts';
-import { GitRefusal, NoRepository } from '../run/failures.ts';
+import { GitFailure, noRepository } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
 import { openRepository } from '../run/open-repository.ts';
 import { lineOf } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
-import { branchStep } from './delete-branch.ts';
+import { deleteBranch } from './delete-branch.ts';
 import { emptyFolder, removeAllText } from './empty-folder.ts';
-import { refusing, WorktreeFailure } from './failures.ts';
-import { realWay } from './real-path.ts';
-import { commonDirectoryOf, registrationOf } from './registration.ts';
-import { lockedRefusal } from './remove-by-git.ts';
+import { lockedRefusal, notRemoved, refusing, WorktreeFailure } from './failures.ts';
+import { realDotGit } from './real-path.ts';
+import { registrationOf } from './registration.ts';
 
 export interface OwnRemoval {
   readonly baseRepo: string;
-  /** As sent, after tilde, for the texts. */
+  /** The worktree as sent, after tilde, for the texts. */
   readonly path: string;
   readonly branchName: string;
 }
@@ -37,8 +37,8 @@ export async function removeOwn(program: GitProgram, removal: OwnRemoval): Promi
   const registration = exists
     ? await registrationOf(worktree, commonDirectory, platform.paths)
     : ({ state: 'doubtful' } as const);
-  const named = [join(await realWay(worktree), '.git'), join(worktree, '.git')];
-  const naming = await entriesNaming(commonDirectory, named, platform.paths);
+  const dotGitFiles = [await realDotGit(worktree), join(worktree, '.git')];
+  const naming = await entriesNaming(commonDirectory, dotGitFiles, platform.paths);
   const verified = registration.state === 'found' ? registration.entry : undefined;
   const lockable = verified === undefined ? naming : [verified];
   if ((await Promise.all(lockable.map(isLocked))).includes(true)) {
@@ -63,7 +63,7 @@ export async function removeOwn(program: GitProgram, removal: OwnRemoval): Promi
       throw new WorktreeFailure(`removed the worktree but could not drop its registration (${reason})`, 'unsafe_path');
     }
   }
-  return (await branchStep(repository, commonDirectory, removal.branchName)).state !== 'gone';
+  return (await deleteBranch(repository, commonDirectory, removal.branchName)).state !== 'gone';
 }
 
 /** @returns `undefined` when there is neither a repository nor a worktree. @throws WorktreeFailure */
@@ -73,37 +73,32 @@ async function locate(
   path: string,
   exists: boolean,
 ): Promise<{ readonly repository: Repository; readonly commonDirectory: string } | undefined> {
-  const notExamined = (why: string) =>
-    new WorktreeFailure(
-      `failed to remove worktree: could not check whether ${path} is locked (${why}); retry`,
-      'unsafe_path',
-    );
+  const notExamined = (why: string) => notRemoved(`could not check whether ${path} is locked (${why}); retry`);
   try {
     const { repository } = await openRepository(program, baseRepo);
-    const where = await repository.run(['rev-parse', '--absolute-git-dir'], { set: 'heavy' });
+    const where = await askGitDirectory(repository);
     if (where.exit?.code === 128) {
-      throw new NoRepository();
+      throw noRepository();
     }
     if (where.failure !== undefined) {
-      throw new GitRefusal(where.failure);
+      throw new GitFailure('callFailed', where.failure);
     }
     return { repository, commonDirectory: await commonDirectoryOf(lineOf(where), program.services.platform.paths) };
   } catch (error) {
-    const isRefusal = error instanceof GitRefusal;
-    if (!isRefusal && !(error instanceof NoRepository)) {
+    if (!(error instanceof GitFailure)) {
       throw error;
     }
     if (exists) {
       throw notExamined('its registrations could not be examined');
     }
-    if (isRefusal) {
-      throw notExamined(error.message);
+    if (error.kind === 'noRepository') {
+      return undefined;
     }
-    return undefined;
+    throw notExamined(error.message);
   }
 }
 
-/** Its `.git` file goes last: a removal that is cut short leaves something that is still a worktree. */
+/** Deletes the `.git` file last, so that a removal which is cut short leaves a folder that is still a worktree. @throws WorktreeFailure */
 async function removeFolder(worktree: string, program: GitProgram): Promise<void> {
   const { platform } = program.services;
   const found = await entryAt(worktree);
@@ -116,6 +111,6 @@ async function removeFolder(worktree: string, program: GitProgram): Promise<void
     });
   }
   if (stuck !== undefined) {
-    throw new WorktreeFailure(`failed to remove worktree: ${stuck}`, 'unsafe_path');
+    throw notRemoved(stuck);
   }
 }

@@ -2,23 +2,23 @@
 import { rmdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Repository } from '../run/repository.ts';
-import { type BranchOutcome, branchStep } from './delete-branch.ts';
+import { type BranchOutcome, deleteBranch } from './delete-branch.ts';
 import { emptyFolder, removeAllText } from './empty-folder.ts';
 import { WorktreeFailure } from './failures.ts';
 
 export interface Rollback {
-  /** As sent, for the texts. */
+  /** The worktree's path as sent, for the texts. */
   readonly shownPath: string;
-  /** Absolute, cleaned. */
+  /** The same path, absolute and cleaned. */
   readonly worktree: string;
-  /** `undefined` when there is none to delete. */
+  /** The registration; `undefined` when there is none to delete. */
   readonly entry: string | undefined;
   readonly commonDirectory: string;
   /** The branch this request made; `undefined`: it attached to one that was there, or made none. */
   readonly createdBranch: string | undefined;
 }
 
-/** Undoes as far as it goes. @returns the failure with what could not be undone added to it */
+/** Undoes as much as it can. @returns the failure, with the steps that could not be undone added to its text */
 export async function rollBack(
   repository: Repository,
   rollback: Rollback,
@@ -29,7 +29,7 @@ export async function rollBack(
 }
 
 interface Undone {
-  /** To be added to the error; `''` when nothing is left. */
+  /** What could not be undone, to be added to the error; `''` when everything was. */
   readonly message: string;
   readonly branchKept: boolean;
 }
@@ -87,7 +87,7 @@ async function undoBranch(
     const text = deleted.failure === undefined ? undefined : notDeletedText(branch, deleted.failure);
     return { text, kept: false };
   }
-  const outcome = await branchStep(repository, rollback.commonDirectory, branch);
+  const outcome = await deleteBranch(repository, rollback.commonDirectory, branch);
   return { text: keptText(branch, outcome), kept: outcome.state === 'unique' };
 }
 

@@ -1,9 +1,9 @@
 /** Where a new branch starts (spec git.md §6.1 step 3, §6.4.2). Never fetches. */
 
-import { lineOf } from '../run/output-text.ts';
+import { answerOf } from '../query/repository-folders.ts';
 import type { Repository } from '../run/repository.ts';
 
-export interface Start {
+export interface StartPoint {
   /** A branch, for an add that checks out itself. */
   readonly branch: string | undefined;
   /** Its commit; `undefined`: the add takes `HEAD`. */
@@ -13,15 +13,15 @@ export interface Start {
 }
 
 /** @param wanted `sourceBranch` as sent; `''`: none */
-export async function findStart(repository: Repository, wanted: string): Promise<Start> {
+export async function findStart(repository: Repository, wanted: string): Promise<StartPoint> {
   return repository.program.services.profile.git.create.origin === 'local'
     ? localStart(repository, wanted)
     : localOrOriginStart(repository, wanted);
 }
 
 /** A local branch, else the current one. */
-async function localStart(repository: Repository, wanted: string): Promise<Start> {
-  // `-` would mean the branch before the current one.
+async function localStart(repository: Repository, wanted: string): Promise<StartPoint> {
+  // `-` would mean the branch that was checked out before.
   const isBranch =
     wanted !== '' &&
     !wanted.startsWith('-') &&
@@ -31,8 +31,8 @@ async function localStart(repository: Repository, wanted: string): Promise<Start
   return { branch, commit, shown: branch };
 }
 
-/** A local branch or the one of that name at origin, whichever has the other's work; else no start point of our own. */
-async function localOrOriginStart(repository: Repository, wanted: string): Promise<Start> {
+/** The local branch or the branch of that name at origin, whichever contains the other; without either the add decides. */
+async function localOrOriginStart(repository: Repository, wanted: string): Promise<StartPoint> {
   const commit = wanted === '' ? undefined : await localOrOriginCommit(repository, wanted);
   return { branch: undefined, commit, shown: commit === undefined ? await currentBranch(repository) : wanted };
 }
@@ -48,18 +48,19 @@ async function localOrOriginCommit(repository: Repository, wanted: string): Prom
   if (await repository.test(['merge-base', '--is-ancestor', local, remote])) {
     return remote;
   }
-  const base = await repository.run(['merge-base', remote, local]);
-  if (base.failure !== undefined) {
+  const base = answerOf(await repository.run(['merge-base', remote, local]));
+  if (base === undefined) {
     return remote;
   }
-  // They have parted. A local branch that changed the agent's own settings on the way is not what sessions start from.
+  // Each has commits that the other one has not. Sessions do not start from a local branch that has changed the settings of
+  // the agent meanwhile.
   const same = await repository.test([
     'diff',
     '--quiet',
     '--no-ext-diff',
     '--no-textconv',
     '--submodule=short',
-    lineOf(base),
+    base,
     local,
     '--',
     ':(top,icase).claude',
@@ -69,12 +70,11 @@ async function localOrOriginCommit(repository: Repository, wanted: string): Prom
 }
 
 async function commitOf(repository: Repository, ref: string): Promise<string | undefined> {
-  const commit = await repository.run(['rev-parse', '--verify', '--quiet', `${ref}^{commit}`]);
-  return commit.failure === undefined ? lineOf(commit) : undefined;
+  return answerOf(await repository.run(['rev-parse', '--verify', '--quiet', `${ref}^{commit}`]));
 }
 
 /** `undefined` for a detached or unborn `HEAD`. */
 async function currentBranch(repository: Repository): Promise<string | undefined> {
-  const name = await repository.run(['rev-parse', '--abbrev-ref', 'HEAD']);
-  return name.failure !== undefined || lineOf(name) === 'HEAD' || lineOf(name) === '' ? undefined : lineOf(name);
+  const name = answerOf(await repository.run(['rev-parse', '--abbrev-ref', 'HEAD']));
+  return name === 'HEAD' || name === '' ? undefined : name;
 }

@@ -1,14 +1,12 @@
-/** The `git.*` methods (spec git.md). The work is src/git. */
-import { realpath } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import type { Platform } from '../../../../platform/platform.ts';
+/** The `git.*` methods: params in, replies out (spec git.md). The work is src/git. */
 import { listBranches } from '../../../git/query/branches.ts';
-import { info } from '../../../git/query/info.ts';
-import { repositoryStatus, sessionWorktreeStatus } from '../../../git/query/session-status.ts';
-import { GitRefusal } from '../../../git/run/failures.ts';
+import { repositoryInfo } from '../../../git/query/info.ts';
+import { repositoryStatus } from '../../../git/query/repository-status.ts';
+import { sessionStatus } from '../../../git/query/session-status.ts';
 import { GitProgram } from '../../../git/run/git-program.ts';
 import type { GitServices } from '../../../git/run/services.ts';
 import { createWorktree } from '../../../git/worktree/create.ts';
+import { WorktreeFailure } from '../../../git/worktree/failures.ts';
 import { removeWorktree } from '../../../git/worktree/remove.ts';
 import type { ResultObject } from '../../../wire/json.ts';
 import { RpcError } from '../errors.ts';
@@ -40,46 +38,37 @@ interface GitParams {
   readonly timeoutMs: bigint;
 }
 
-type Work = (program: GitProgram, params: GitParams) => Promise<ResultObject>;
+type Answer = (program: GitProgram, params: GitParams) => Promise<ResultObject>;
 
 export const gitMethods: readonly Method<GitServices>[] = [
-  method('git.info', (program, { path }) => info(program, path)),
-  method('git.status', async (program, { path, baseRepo }) => {
-    if (program.services.profile.git.status.scope === 'repository') {
-      return repositoryStatus(program, path);
-    }
-    if (baseRepo === '') {
-      throw new RpcError('invalidParams', 'baseRepo is required');
-    }
-    return sessionWorktreeStatus(program, path, baseRepo);
-  }),
-  method('git.list_branches', (program, { path }) => listBranches(program, path)),
-  method('git.worktree_create', inTurn(createWorktree)),
-  method('git.worktree_remove', inTurn(removeWorktree)),
+  method('git.info', answerInfo),
+  method('git.status', answerStatus),
+  method('git.list_branches', answerBranches),
+  method('git.worktree_create', answerCreate),
+  method('git.worktree_remove', answerRemove),
 ];
 
-function method(name: string, work: Work): Method<GitServices> {
+function method(name: string, answer: Answer): Method<GitServices> {
   return {
     name,
     run(params, { services }) {
       const read = paramsSchema(services).read(params);
       const expand = (path = '') => services.platform.paths.expandTilde(path);
-      return refusalsAsErrors(
-        work(programOf(services), {
-          path: expand(read.path),
-          baseRepo: expand(read.baseRepo),
-          worktreePath: expand(read.worktreePath),
-          worktreeRoot: expand(read.worktreeRoot),
-          branchName: read.branchName ?? '',
-          sourceBranch: read.sourceBranch ?? '',
-          existingBranch: read.existingBranch ?? '',
-          timeoutMs: read.timeoutMs ?? 0n,
-        }),
-        services.platform,
-      );
+      return answer(programOf(services), {
+        path: expand(read.path),
+        baseRepo: expand(read.baseRepo),
+        worktreePath: expand(read.worktreePath),
+        worktreeRoot: expand(read.worktreeRoot),
+        branchName: read.branchName ?? '',
+        sourceBranch: read.sourceBranch ?? '',
+        existingBranch: read.existingBranch ?? '',
+        timeoutMs: read.timeoutMs ?? 0n,
+      });
     },
   };
 }
+
+type ReadParams = ReturnType<typeof attachingParams.read>;
 
 function paramsSchema(services: GitServices): {
   read: (params: Parameters<typeof plainParams.read>[0]) => Partial<ReadParams>;
@@ -91,38 +80,60 @@ function paramsSchema(services: GitServices): {
   return worktreeRoot ? locatedParams : plainParams;
 }
 
-type ReadParams = ReturnType<typeof attachingParams.read>;
-
-/**
- * Changes to the worktrees of one repository are made one after the other, in the order of arrival for one spelling of
- * its path; another spelling of the same repository waits too. Asking goes on meanwhile.
- */
-function inTurn(work: Work): Work {
-  return (program, params) => {
-    const spelled = resolve(params.baseRepo);
-    return program.spellingTurns.take(spelled, async () => {
-      const real = await realpath(spelled).catch(() => spelled);
-      return program.repositoryTurns.take(real, () => work(program, params));
-    });
-  };
+async function answerInfo(program: GitProgram, { path }: GitParams): Promise<ResultObject> {
+  const info = await repositoryInfo(program, path);
+  if (info === undefined) {
+    return { isRepo: false, repoSlug: '', defaultBranch: '' };
+  }
+  const { name, branch, root, slug, defaultBranch } = info;
+  return { isRepo: true, repo: name, branch, root, repoSlug: slug, defaultBranch };
 }
 
-async function refusalsAsErrors(
-  work: Promise<ResultObject>,
-  { paths }: Pick<Platform, 'paths'>,
-): Promise<ResultObject> {
+async function answerStatus(program: GitProgram, { path, baseRepo }: GitParams): Promise<ResultObject> {
+  const { scope } = program.services.profile.git.status;
+  if (scope !== 'repository' && baseRepo === '') {
+    throw new RpcError('invalidParams', 'baseRepo is required');
+  }
+  const changes = await (scope === 'repository'
+    ? repositoryStatus(program, path)
+    : sessionStatus(program, path, baseRepo));
+  if (changes === undefined) {
+    return { isRepo: false, clean: false };
+  }
+  return changes.length === 0 ? { isRepo: true, clean: true } : { isRepo: true, clean: false, changes };
+}
+
+async function answerBranches(program: GitProgram, { path }: GitParams): Promise<ResultObject> {
+  const branches = await listBranches(program, path);
+  return branches === undefined ? { isRepo: false, branches: [] } : { isRepo: true, branches };
+}
+
+async function answerCreate(program: GitProgram, params: GitParams): Promise<ResultObject> {
+  if (params.branchName === '') {
+    throw new RpcError('invalidParams', 'branchName is required');
+  }
   try {
-    return await work;
+    const { sourceBranch, branch } = await createWorktree(program, params);
+    const tellsBranch = program.services.profile.git.create.existingBranch;
+    return { success: true, path: params.worktreePath, sourceBranch, branch: tellsBranch ? branch : undefined };
   } catch (error) {
-    if (error instanceof GitRefusal) {
-      throw new RpcError('internal', error.message, { cause: error });
+    if (error instanceof WorktreeFailure) {
+      const { message, code, branchKept } = error;
+      return { success: false, error: message, errorCode: code, branchKept: branchKept ? true : undefined };
     }
-    // A file of ours that could not be made or read, e.g. for a full temporary directory.
-    const { syscall, path } = error as NodeJS.ErrnoException;
-    if (syscall === undefined) {
-      throw error;
+    throw error;
+  }
+}
+
+async function answerRemove(program: GitProgram, params: GitParams): Promise<ResultObject> {
+  try {
+    const { branchKept } = await removeWorktree(program, params);
+    return { success: true, branchKept: branchKept ? true : undefined };
+  } catch (error) {
+    if (error instanceof WorktreeFailure) {
+      return { success: false, error: error.message };
     }
-    throw new RpcError('internal', `${syscall} ${path ?? ''}: ${paths.reason(error)}`, { cause: error });
+    throw error;
   }
 }
 

@@ -1,7 +1,9 @@
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
+import { loadPlatform } from '../../platform/load.ts';
 import { type CommandRequest, runCommand } from '../../src/base/run-command.ts';
-import { platform } from './support.ts';
+
+const platform = await loadPlatform();
 
 function shell(script: string, more: Partial<CommandRequest> = {}) {
   return runCommand(platform.processes, {
@@ -28,7 +30,7 @@ test('standard input is what was given, or at its end', async () => {
   const input = Buffer.alloc(3_000_000, 'x');
   expect((await shell('wc -c', { input })).stdout.toString().trim()).toBe('3000000');
   expect((await shell('cat')).stdout.toString()).toBe('');
-  // One that does not read it does not fail for that.
+  // A program that does not read its input succeeds all the same.
   expect((await shell('exec 0<&-; exit 0', { input })).failure).toBeUndefined();
 });
 

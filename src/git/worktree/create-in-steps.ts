@@ -1,0 +1,171 @@
+/** A worktree made in steps of their own: checks, add, checkout, population; undone when a step fails (spec git.md §6.2 to §6.5). */
+import type { CommandResult } from '../../base/run-command.ts';
+import { answerOf, askGitDirectory, commonDirectoryOf } from '../query/repository-folders.ts';
+import type { Repository } from '../run/repository.ts';
+import { type AddedWorktree, addWithoutFiles } from './add-without-files.ts';
+import { refuseOptionAsBranch } from './branch-name.ts';
+import { type CheckoutRequest, checkOut } from './checkout.ts';
+import { checkContained, createContained } from './containment.ts';
+import { CreateDeadline } from './create-deadline.ts';
+import type { CreatedWorktree, CreateParams } from './create-params.ts';
+import {
+  checkExternalSpelling,
+  checkLeadsOutside,
+  checkOutsideCheckouts,
+  checkOutsideRepository,
+  checkRootItself,
+  checkWayToRoot,
+  externalPathOf,
+} from './external-root.ts';
+import { createExternal } from './external-root-folders.ts';
+import { addFailed, noParent, type WorktreeFailure } from './failures.ts';
+import { refuseExisting } from './fresh-folder.ts';
+import { populate } from './populate.ts';
+import { quotedText } from './quoted-text.ts';
+import { checkRegistration, entriesOfWorktree, registrationOf, removeStaleRegistration } from './registration.ts';
+import { rollBack } from './rollback.ts';
+import { findStart, type StartPoint } from './start-commit.ts';
+
+/** @throws WorktreeFailure */
+export async function createInSteps(repository: Repository, params: CreateParams): Promise<CreatedWorktree> {
+  const { services } = repository.program;
+  const { paths } = services.platform;
+  const { create: rows } = services.profile.git;
+  await checkPlace(repository, params);
+  await refuseOptionAsBranch(repository, params.branchName);
+  const where = await askGitDirectory(repository);
+  const gitDirectory = answerOf(where);
+  if (gitDirectory === undefined) {
+    throw addFailed(quotedText(repository, where));
+  }
+  const commonDirectory = await commonDirectoryOf(gitDirectory, paths);
+  const start = await findStart(repository, params.sourceBranch);
+
+  const worktree = paths.clean(params.worktreePath);
+  await createFolders(repository, params);
+  // A registration of the place is known to be stale only now, when the folder is new.
+  if (rows.registrationTests) {
+    await removeStaleRegistration(worktree, commonDirectory, services);
+  }
+  const deadline = new CreateDeadline(rows.timeoutMs ? params.timeoutMs : 0n);
+  const branchExisted =
+    rows.timeoutEndsAdd && deadline.isSet
+      ? await repository.test(['show-ref', '--verify', '--quiet', `refs/heads/${params.branchName}`])
+      : false;
+  deadline.start();
+  const added = await addWithoutFiles(repository, { ...params, worktree, start, deadline });
+  const failure = added.timedOut
+    ? deadline.failure('before the checkout started')
+    : await fill(repository, { worktree, gitDirectory, commonDirectory, start, added, deadline });
+  if (failure !== undefined) {
+    const entries = await entriesOfWorktree(worktree, commonDirectory, paths);
+    throw await rollBack(
+      repository,
+      {
+        shownPath: params.worktreePath,
+        worktree,
+        entry: entries.length === 1 ? entries[0] : undefined,
+        commonDirectory,
+        createdBranch: added.attached || branchExisted ? undefined : added.branch,
+      },
+      failure,
+    );
+  }
+  return { sourceBranch: start.shown, branch: added.branch };
+}
+
+/** Looks before anything is written. @throws WorktreeFailure */
+async function checkPlace(repository: Repository, params: CreateParams): Promise<void> {
+  const { services } = repository.program;
+  const { worktreePath, worktreeRoot, baseRepo } = params;
+  if (worktreeRoot === '') {
+    if (worktreePath === '') {
+      throw noParent('"" does not name a directory');
+    }
+    await checkContained('create', worktreePath, baseRepo, services);
+    await refuseExisting(worktreePath, services);
+    return;
+  }
+  const external = externalPathOf(params);
+  checkExternalSpelling('create', external, services);
+  checkOutsideRepository('create', external, services);
+  await checkWayToRoot(external, services);
+  await checkLeadsOutside('create', external, repository);
+  await checkOutsideCheckouts(external, services);
+  await checkRootItself(external, services);
+}
+
+/** @throws WorktreeFailure */
+async function createFolders(repository: Repository, params: CreateParams): Promise<void> {
+  const { services } = repository.program;
+  if (params.worktreeRoot === '') {
+    await createContained(params.worktreePath, params.baseRepo, services);
+  } else {
+    await createExternal(externalPathOf(params), services);
+  }
+}
+
+interface EmptyWorktree {
+  readonly worktree: string;
+  readonly gitDirectory: string;
+  readonly commonDirectory: string;
+  readonly start: StartPoint;
+  readonly added: AddedWorktree;
+  readonly deadline: CreateDeadline;
+}
+
+/**
+ * Gives the added worktree its files.
+ * @returns why it has to be undone
+ * @throws WorktreeFailure for a worktree that may not be ours, which therefore stays
+ */
+async function fill(repository: Repository, empty: EmptyWorktree): Promise<WorktreeFailure | undefined> {
+  const { worktree, gitDirectory, commonDirectory, start, added, deadline } = empty;
+  const entry = await entryOf(repository, worktree, commonDirectory);
+  if (deadline.hasPassed) {
+    return deadline.failure('before the checkout started');
+  }
+  const revision = !added.attached && start.commit !== undefined ? start.commit : `refs/heads/${added.branch}`;
+  const checkout = { worktree, gitDirectory, entry, revision, timeoutMs: deadline.leftMs };
+  const failure = await failureOfCheckout(repository, checkout, deadline);
+  if (failure !== undefined) {
+    return failure;
+  }
+  if (!deadline.hasPassed) {
+    await populate(repository, worktree);
+  }
+  return deadline.hasPassed ? deadline.failure('after the checkout finished') : undefined;
+}
+
+/** The registration that git has just made. @throws WorktreeFailure */
+async function entryOf(repository: Repository, worktree: string, commonDirectory: string): Promise<string> {
+  const { platform, profile } = repository.program.services;
+  if (profile.git.create.registrationTests && platform.git.registrationTests) {
+    return (await checkRegistration(worktree, commonDirectory, platform.paths)).entry;
+  }
+  const registration = await registrationOf(worktree, commonDirectory, platform.paths);
+  if (registration.state === 'doubtful') {
+    throw addFailed(`${worktree} ${registration.reason}`, ' (checkout)');
+  }
+  return registration.entry;
+}
+
+async function failureOfCheckout(
+  repository: Repository,
+  request: CheckoutRequest,
+  deadline: CreateDeadline,
+): Promise<WorktreeFailure | undefined> {
+  let failed: CommandResult | undefined;
+  try {
+    failed = await checkOut(repository, request);
+  } catch (error) {
+    return addFailed(repository.program.services.platform.paths.reason(error), ' (checkout)');
+  }
+  if (failed === undefined) {
+    return undefined;
+  }
+  const text = quotedText(repository, failed);
+  return failed.timedOut && deadline.hasPassed
+    ? deadline.failure('during the checkout', text === '' ? failed.failure : text)
+    : addFailed(text, ' (checkout)');
+}
