@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { constants, type FileHandle, open, stat, unlink } from 'node:fs/promises';
 import type { Paths } from '../../platform/paths.ts';
 import { InstallFailure } from './failure.ts';
-import { isMissing, named } from './system-call.ts';
+import { isSameFile } from './file-identity.ts';
+import { isMissing, systemCall } from './system-call.ts';
 import type { TemporaryFile } from './temporary-file.ts';
 
 const readBytes = 1 << 20;
@@ -19,11 +20,11 @@ export class Blob {
     this.#paths = paths;
   }
 
-  /** `-cli-zst`. Does not wait for a FIFO's writer. @throws InstallFailure */
+  /** Opens the file of `-cli-zst`. A FIFO without a writer does not hold us up. @throws InstallFailure */
   static async open(path: string, paths: Paths): Promise<Blob> {
     try {
       const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
-      return new Blob(path, await named(paths, 'open', path, () => open(path, flags)), paths);
+      return new Blob(path, await systemCall(paths, 'open', path, () => open(path, flags)), paths);
     } catch (error) {
       throw new InstallFailure(`opening input: ${(error as Error).message}`, { cause: error });
     }
@@ -33,11 +34,11 @@ export class Blob {
     return new Blob(file.path, file.handle, paths);
   }
 
-  /** From the first byte on, at each call. @throws SystemCallError `read <path>: …` */
+  /** Each call reads from the first byte on. @throws SystemCallError `read <path>: …` */
   async *read(): AsyncGenerator<Buffer> {
     for (let position = 0; ; ) {
       const buffer = Buffer.allocUnsafe(readBytes);
-      const { bytesRead } = await named(this.#paths, 'read', this.path, () =>
+      const { bytesRead } = await systemCall(this.#paths, 'read', this.path, () =>
         this.#handle.read(buffer, 0, buffer.length, position),
       );
       if (bytesRead === 0) {
@@ -68,7 +69,7 @@ export class Blob {
   /**
    * Closes a local blob that has served its purpose and removes it, unless the path leads to another file by now: the CLI
    * itself, where the blob lay at the CLI's path, or a newer upload.
-   * @returns why it is still there; `undefined`: it is gone, or not ours to remove
+   * @returns why it could not be removed; `undefined` when it is gone or not ours to remove
    */
   async remove(): Promise<string | undefined> {
     const [ours, now] = await Promise.all([
@@ -76,11 +77,11 @@ export class Blob {
       stat(this.path, { bigint: true }).catch(() => undefined),
     ]);
     await this.close();
-    if (now?.dev !== ours.dev || now.ino !== ours.ino) {
+    if (!isSameFile(now, ours)) {
       return undefined;
     }
     try {
-      await named(this.#paths, 'remove', this.path, () => unlink(this.path));
+      await systemCall(this.#paths, 'remove', this.path, () => unlink(this.path));
       return undefined;
     } catch (error) {
       return isMissing(error) ? undefined : (error as Error).message;
@@ -88,7 +89,7 @@ export class Blob {
   }
 }
 
-/** @throws InstallFailure. The comparison is one of texts: a checksum in upper case does not match (spec install.md §1). */
+/** Texts are compared, so a checksum in upper case does not match (spec install.md §1). @throws InstallFailure */
 export function verify(expected: string, actual: string): void {
   if (expected !== actual) {
     throw new InstallFailure(`checksum mismatch: expected=${expected}, actual=${actual}`);

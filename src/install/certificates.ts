@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import * as tls from 'node:tls';
 import type { Paths } from '../../platform/paths.ts';
 
-// Node.js 22.15 has it; an older one still starts and says what it lacks.
+// Node.js 22.15 and newer have this function. An older one still starts, and warns of what it lacks.
 const read: ((kind: 'default' | 'system') => string[]) | undefined = tls.getCACertificates;
 
 export interface AuthorityOptions {
@@ -35,7 +35,7 @@ function ownAndSystem({ warn }: AuthorityOptions): readonly string[] {
   }
 }
 
-/** Our runtime does not see the variable (src/base/own-process.ts), and would not load it any more. */
+/** We read the file ourselves, because our runtime is started without the variable (src/base/own-process.ts). */
 function extraAuthorities({ environment, paths, warn }: AuthorityOptions): string[] {
   const path = environment.NODE_EXTRA_CA_CERTS ?? '';
   if (path === '') {

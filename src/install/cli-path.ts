@@ -1,4 +1,4 @@
-/** Where a CLI version lies, and which names are none (spec install.md §1, §8). */
+/** Where a CLI version lies, and which texts are no names of versions (spec install.md §1, §8). */
 import { join } from 'node:path';
 import { goQuote } from '../../platform/go-quote.ts';
 import type { Paths } from '../../platform/paths.ts';
@@ -6,7 +6,7 @@ import { InstallFailure } from './failure.ts';
 
 export const blobPrefix = '.blob-';
 
-/** @param name of the file, which may climb: it is checked later than what lies there is run */
+/** @param name of the file; it may contain `..`, because the contract runs what is there before it checks the name */
 export function cliPathOf(folder: string, name: string, paths: Paths): string {
   return paths.clean(join(folder, name));
 }

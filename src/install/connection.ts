@@ -13,7 +13,7 @@ export interface ConnectionOptions {
   readonly timings: InstallTimings;
   /** Certificate authorities, PEM, asked for only when TLS is spoken. */
   authorities(): readonly string[];
-  /** Its reason, an `InstallFailure`, ends whatever is going on. */
+  /** An abort ends every step with the signal's reason, an `InstallFailure`. */
   readonly signal: AbortSignal;
 }
 
@@ -23,7 +23,7 @@ export interface Connection {
   readonly ends: Ends;
 }
 
-/** Before one of several addresses of a host is given up for the next. Node's quarter of a second is too short for a slow line. */
+/** How long one of several addresses of a host is tried before the next. Node's quarter of a second is too short for a slow line. */
 const nextAddressMs = 3_000;
 
 /**
@@ -88,11 +88,11 @@ function handshakeReason(error: Error, ends: Ends, paths: Paths): string {
   if (syscall !== undefined) {
     return readReason(error, ends, paths);
   }
-  // Node's sign of a peer that went away in the middle.
+  // Node reports a peer that closed during the handshake in this way.
   if (code === 'ECONNRESET') {
     return 'EOF';
   }
-  // Node's text sends the reader after its own option for the system's store, which is in use here anyway.
+  // Node's text recommends its own option for the system's store, which we use anyway.
   if (code !== undefined && unknownAuthority.includes(code)) {
     return 'tls: failed to verify certificate: x509: certificate signed by unknown authority';
   }
@@ -107,7 +107,7 @@ const unknownAuthority: readonly string[] = [
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ];
 
-/** Asks the proxy for a way through; afterwards the bytes of `socket` are the target's. */
+/** Asks the proxy for a tunnel. Afterwards `socket` leads to the target. */
 function openTunnel(socket: Socket, target: URL, proxy: URL, ends: Ends, options: ConnectionOptions): Promise<void> {
   const host = hostAndPort(bareHost(target), portOf(target));
   const request = httpRequest({
@@ -171,12 +171,12 @@ export function basicCredentials(url: URL): string | undefined {
 
 interface Step extends ConnectionOptions {
   readonly ms: number;
-  /** What it means when nothing has happened by then. */
+  /** The text of the failure when the event has not come in time. */
   readonly late: string;
   reason(error: Error): string;
 }
 
-/** Waits for one event of a socket. On any other outcome the socket is gone. @throws InstallFailure */
+/** Waits for one event of a socket. After any other outcome the socket is destroyed. @throws InstallFailure */
 function until(socket: Socket, event: string, { ms, late, reason, signal }: Step): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (failure?: InstallFailure): void => {
@@ -195,7 +195,7 @@ function until(socket: Socket, event: string, { ms, late, reason, signal }: Step
     const onClose = (): void => settle(new InstallFailure('EOF'));
     const onAbort = (): void => settle(signal.reason);
     const timer = setTimeout(() => settle(new InstallFailure(late)), ms);
-    // The second listener stays: an error between two steps, or after the end, is nobody's business.
+    // The second listener stays, because an error between two steps or after the end must not end the process.
     socket.on('error', onError).on('error', () => {});
     socket.on(event, onEvent).on('close', onClose);
     signal.addEventListener('abort', onAbort);

@@ -1,25 +1,35 @@
-/** What an installation works with. */
+/** What an installation is asked for, and what it works with. */
 import type { Platform } from '../../platform/platform.ts';
-import type { InstallSettings } from '../config/settings.ts';
 import type { InstallRules } from '../wire/profile.ts';
 import type { InstallTimings } from './timings.ts';
 import type { FrameDecoder } from './zstd.ts';
 
-export interface InstallRequest extends Omit<InstallSettings, 'cliDirectory' | 'cliVersion'> {
+export interface InstallRequest {
   /** As given, without `.exe`. */
   readonly version: string;
-  /** Cleaned. */
+  /** The folder of the versions, cleaned. */
   readonly folder: string;
+  /** Where the version belongs. */
   readonly cliPath: string;
+  readonly cliUrl: string | undefined;
+  readonly cliChecksum: string | undefined;
+  /** A local file with the compressed CLI; it is preferred to `cliUrl`. */
+  readonly cliZst: string | undefined;
+  /** How many versions the prune leaves; negative: no prune (spec install.md §5). */
+  readonly cliKeep: number;
+  /** 0: no limit. */
+  readonly maxCliBytes: number;
+  /** Limit of the whole download, fit for a timer; 0: none. */
+  readonly cliDownloadTimeoutMs: number;
 }
 
 export interface InstallContext {
   readonly platform: Platform;
   readonly rules: InstallRules;
   readonly timings: InstallTimings;
-  /** Our own, where the proxies are named. */
+  /** The environment that names the proxies, our own. */
   readonly environment: NodeJS.ProcessEnv;
-  /** Of the version run. */
+  /** The environment of the version run. */
   readonly childEnv: ReadonlyArray<readonly [name: string, value: string]>;
   readonly decoder: FrameDecoder;
   /** Writes one line to stdout. */

@@ -1,4 +1,4 @@
-/** The body of `-cli-url` on its way to a file: counted, hashed, bounded (spec install.md §4). */
+/** Downloads `-cli-url` into a file, within bounds, and computes the checksum on the way (spec install.md §4). */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Paths } from '../../platform/paths.ts';
@@ -10,14 +10,14 @@ import type { Progress } from './progress.ts';
 
 export interface DownloadRequest extends Omit<GetOptions, 'signal'> {
   readonly url: string;
-  /** Appends; fails with the contract's text. */
+  /** Appends to the file. Fails with the contract's text. */
   write(bytes: Buffer): Promise<void>;
-  /** Kept up to date, also when the download fails. */
+  /** Updated as the download goes on, so they are right for a failed one too. */
   readonly figures: FetchFigures;
   readonly progress: Progress;
   /** 0: no limit. */
   readonly maxBytes: number;
-  /** Of the whole download; 0: none. */
+  /** Limit of the whole download; 0: none. */
   readonly timeoutMs: number;
   /** Whether a body that breaks off has a text of its own. */
   readonly namesInterruption: boolean;
@@ -50,7 +50,7 @@ export async function download(request: DownloadRequest): Promise<string> {
   } finally {
     clearTimeout(deadline);
     request.progress.stop();
-    // A reset after the answer was given up is nobody's business any more.
+    // A reset after we have given up the answer must not end the process.
     body?.on('error', () => {}).destroy();
     figures.ms = Math.floor(performance.now() - started);
   }
@@ -90,7 +90,7 @@ async function receive(answer: Answer, request: DownloadRequest, signal: AbortSi
   }
 }
 
-/** One read of the body, within the limit of silence. */
+/** Reads the next bytes of the body, which must come within `readIdleMs`. */
 async function nextPiece(
   reader: AsyncIterator<Buffer>,
   answer: Answer,
@@ -110,7 +110,7 @@ async function nextPiece(
   };
   const stalled = (): void =>
     end(new InstallFailure(`download stalled: no data for ${readIdleMs / 1_000}s after ${got}`));
-  // After a sleep of the machine, or a write that blocked us, bytes may be waiting behind the timer: they are read first.
+  // After the machine has slept, or a write has blocked us, the timer is late and bytes may have come. They are read first.
   const timer = setTimeout(() => setImmediate(stalled), readIdleMs);
   const onAbort = (): void => end(new InstallFailure(`download failed: ${signal.reason.message}`));
   signal.addEventListener('abort', onAbort);

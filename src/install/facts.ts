@@ -5,7 +5,7 @@ import { encodeResult } from '../wire/json-writer.ts';
 
 export const factsMark = '__INSTALL_RESULT__';
 
-/** How a download went; present whenever one was tried. */
+/** How a download went. Present whenever a download was tried. */
 export interface FetchFigures {
   bytes: number;
   ms: number;

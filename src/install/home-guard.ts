@@ -4,9 +4,9 @@ import { resolve } from 'node:path';
 import type { Paths } from '../../platform/paths.ts';
 
 /**
- * Whether the entry at `path` is or contains the home folder: by the text, and by what the parents of the home folder are,
- * as they are given and as they resolve. A link is only an entry: what it leads to is not at stake.
- * @param home `undefined`: there is nothing to guard
+ * Whether the entry at `path` is or contains the home folder. Both the texts of the paths and the real folders above the
+ * home folder are compared. A link does not contain the home folder, because removing a link leaves its target alone.
+ * @param home `undefined`: there is no home folder to guard
  */
 export async function holdsHome(path: string, home: string | undefined, paths: Paths): Promise<boolean> {
   if (home === undefined) {

@@ -13,20 +13,20 @@ import type { Ends } from './network-errors.ts';
 import { proxyFor } from './proxy.ts';
 
 export interface GetOptions extends ConnectionOptions {
-  /** Where the proxies are named. */
+  /** The environment that names the proxies. */
   readonly environment: NodeJS.ProcessEnv;
 }
 
 export interface Answer {
   readonly status: number;
-  /** Content-Length; `undefined`: not told. */
+  /** Content-Length; `undefined` when the server does not send it. */
   readonly length: number | undefined;
-  /** The body has neither a length nor chunks: its end is that of the connection, and so is a reset, unless one looks. */
+  /** The body has neither a length nor chunks, so it ends with the connection. `brokenBy` tells a reset from the end. */
   readonly endsWithConnection: boolean;
-  /** Not read yet. Whoever got it destroys it. */
+  /** Not read yet. The caller destroys it. */
   readonly body: IncomingMessage;
   readonly ends: Ends;
-  /** Why the connection broke, beyond what `body` itself reports; `undefined`: the peer just closed it. */
+  /** Why the connection broke, which `body` itself does not report; `undefined` when the peer closed it. */
   brokenBy(): Error | undefined;
 }
 
@@ -133,7 +133,7 @@ async function ask(url: URL, options: GetOptions): Promise<Answer> {
         signal.removeEventListener('abort', onAbort);
       };
       signal.addEventListener('abort', onAbort);
-      // Stays for the life of the request: what the parser finds wrong in the body arrives here.
+      // This listener stays for the life of the request, because faults in the body are reported here too.
       request.on('error', (error) => {
         broken ??= error;
         fail(new InstallFailure(closedOr(error, ends, paths)));

@@ -1,18 +1,18 @@
-/** The way from "is it there" to "it is there and runs" (spec install.md §3), with one set of facts at its end. */
+/** Makes sure that the wanted CLI is there and runs (spec install.md §3), and returns the facts about it. */
 import { lstat, stat, unlink } from 'node:fs/promises';
 import { failpointAsync } from '../base/failpoints.ts';
 import { checkVersionName } from './cli-path.ts';
 import type { InstallContext, InstallRequest } from './context.ts';
 import type { Facts, FetchFigures } from './facts.ts';
 import { InstallFailure } from './failure.ts';
+import { type FileIdentity, isSameFile } from './file-identity.ts';
 import { prune, sweep } from './leftovers.ts';
 import { clearFolderPlace, FolderFailure, makeFolder } from './make-folder.ts';
 import { needsDownload, openSource, type Source } from './source.ts';
 import { HomeGuardFailure, place } from './stage.ts';
-import type { FileIdentity } from './system-call.ts';
 import { runVersion, type VersionRunOutcome } from './version-run.ts';
 
-/** Contract text; the numbers are those of the spec and not of `timings`. */
+/** Contract text. Its numbers are fixed by the specification and do not follow `timings`. */
 const unresponsiveText =
   'cli unresponsive: the installed Claude Code binary started but did not answer --version within 30s (120s for a first run) and was stopped; the host is not letting it run (endpoint security software or a stalled network home are the usual causes)';
 
@@ -40,10 +40,10 @@ export async function install(request: InstallRequest, context: InstallContext):
   } catch (error) {
     return failed(cliPath, error);
   }
-  return new Attempt(request, context).run();
+  return new InstallAttempt(request, context).run();
 }
 
-/** What is at the path already; a link counts as what it leads to. */
+/** Runs the file that is at the path already, links followed. */
 async function runPresent(cliPath: string, context: InstallContext): Promise<VersionRunOutcome> {
   const found = await stat(cliPath).catch(() => undefined);
   return found?.isFile() === true ? run(cliPath, context.timings.cachedRunMs, context) : 'failed';
@@ -63,8 +63,8 @@ function failed(cliPath: string, error: unknown): InstallOutcome {
   };
 }
 
-/** One attempt to install, past the checks that touch nothing. */
-class Attempt {
+/** One attempt to install. The checks that change nothing come before it. */
+class InstallAttempt {
   readonly #request: InstallRequest;
   readonly #context: InstallContext;
   readonly #figures: FetchFigures = { bytes: 0, ms: 0, longestPauseMs: 0 };
@@ -141,7 +141,7 @@ class Attempt {
     await this.#approve(cliPath, installed);
   }
 
-  /** @param installed what to remove when it does not run. @throws InstallFailure */
+  /** @param installed the file that is removed if it does not run. @throws InstallFailure */
   async #approve(path: string, installed?: FileIdentity): Promise<void> {
     const { rules, timings } = this.#context;
     const outcome = await run(path, timings.firstRunMs, this.#context);
@@ -158,7 +158,7 @@ class Attempt {
     throw new InstallFailure(`installed cli at ${this.#request.cliPath} is not runnable`);
   }
 
-  /** The download goes, and what earlier attempts left. Once. */
+  /** Removes the download and the leftovers of earlier attempts. A second call does nothing. */
   async #tidy(): Promise<void> {
     if (this.#tidied) {
       return;
@@ -170,7 +170,7 @@ class Attempt {
     }
   }
 
-  /** A local blob that could be decompressed has served its purpose, whatever came of it. */
+  /** Removes a local blob that could be decompressed, because it is not needed again, whether or not the CLI runs. */
   async #consume(): Promise<void> {
     if (this.#source?.isLocal !== true) {
       return;
@@ -200,7 +200,7 @@ class Attempt {
 
 async function sweepFolder({ folder, cliZst }: InstallRequest, context: InstallContext): Promise<void> {
   const { platform, rules, timings } = context;
-  // A refused blob stays where the user put it, also in here.
+  // The user's blob may lie in the folder itself, and a blob that was refused must stay there.
   const spared = cliZst === undefined ? undefined : await stat(cliZst, { bigint: true }).catch(() => undefined);
   await sweep(folder, {
     paths: platform.paths,
@@ -211,10 +211,10 @@ async function sweepFolder({ folder, cliZst }: InstallRequest, context: InstallC
   });
 }
 
-/** Another install may have put its own file there meanwhile. */
-async function removeSame(path: string, { dev, ino }: FileIdentity): Promise<void> {
+/** Removes our file only, because another install may have put its own there meanwhile. */
+async function removeSame(path: string, installed: FileIdentity): Promise<void> {
   const now = await lstat(path, { bigint: true }).catch(() => undefined);
-  if (now?.dev === dev && now.ino === ino) {
+  if (isSameFile(now, installed)) {
     await unlink(path).catch(() => {});
   }
 }

@@ -1,10 +1,10 @@
-/** What earlier attempts have left in the folder of the versions, and which versions stay (spec install.md §5). */
+/** Clears the folder of the versions: of what earlier attempts have left, and of old versions (spec install.md §5). */
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paths } from '../../platform/paths.ts';
 import { blobPrefix } from './cli-path.ts';
+import { type FileIdentity, isSameFile } from './file-identity.ts';
 import { holdsHome } from './home-guard.ts';
-import type { FileIdentity } from './system-call.ts';
 
 export const stagingPrefix = '.fetch-';
 
@@ -24,7 +24,7 @@ interface Entry extends FileIdentity {
 
 /**
  * Removes leftovers that are older than `ageMs`: files, links, empty folders.
- * @param spared the blob of this run, which stays where it is until it is used
+ * @param options.spared the blob of this run, which must stay until it is used
  */
 export async function sweep(
   folder: string,
@@ -35,7 +35,7 @@ export async function sweep(
     if (!isLeftover(entry.name, options) || entry.modifiedNs >= newest) {
       continue;
     }
-    if (options.spared !== undefined && isSame(entry, options.spared)) {
+    if (options.spared !== undefined && isSameFile(options.spared, entry)) {
       continue;
     }
     await removePlainly(entry, options);
@@ -44,8 +44,8 @@ export async function sweep(
 
 /**
  * Removes all but the `keep` newest versions.
- * @param options.foldersToo whether folders count; then 0 prunes, else 0 keeps everything
- * @param options.installed never removed, whatever the clock says
+ * @param options.foldersToo whether folders count as versions. If so, `keep` 0 removes every version; if not, it removes none
+ * @param options.installed the version that is never removed, however old it looks
  */
 export async function prune(
   folder: string,
@@ -61,7 +61,7 @@ export async function prune(
     .filter(({ isDirectory }) => options.foldersToo || !isDirectory)
     .sort((a, b) => (a.modifiedNs < b.modifiedNs ? 1 : a.modifiedNs > b.modifiedNs ? -1 : 0));
   for (const entry of versions.slice(keep)) {
-    if (installed !== undefined && isSame(entry, installed)) {
+    if (isSameFile(installed, entry)) {
       continue;
     }
     await removePlainly(entry, options);
@@ -72,16 +72,12 @@ function isLeftover(name: string, { partFiles }: HousekeepingOptions): boolean {
   return name.startsWith(stagingPrefix) || name.endsWith('.zst') || (partFiles && name.endsWith('.zst.part'));
 }
 
-function isSame(a: FileIdentity, b: FileIdentity): boolean {
-  return a.dev === b.dev && a.ino === b.ino;
-}
-
 async function entriesOf(folder: string): Promise<Entry[]> {
   const names = await readdir(folder).catch(() => []);
   const entries: Entry[] = [];
   for (const name of names) {
     const path = join(folder, name);
-    // Gone meanwhile, or not to be looked at: not ours to clear.
+    // An entry that is gone by now, or cannot be looked at, is not cleared.
     const found = await lstat(path, { bigint: true }).catch(() => undefined);
     if (found === undefined) {
       continue;
@@ -98,7 +94,7 @@ async function entriesOf(folder: string): Promise<Entry[]> {
   return entries;
 }
 
-/** Never a tree: a folder with something in it stays. */
+/** Removes one entry and never a tree, so a folder that is not empty stays. */
 async function removePlainly({ path, isDirectory }: Entry, { home, paths }: HousekeepingOptions): Promise<void> {
   if (await holdsHome(path, home, paths)) {
     return;

@@ -9,7 +9,7 @@ export interface LibcProbeOptions {
   readonly platform: Platform;
   readonly env: readonly Variable[];
   readonly timings: InstallTimings;
-  /** Tests have another one; `undefined`: there is but one C library. */
+  /** The folder of musl's loader, which tests replace; `undefined`: this system has only one C library. */
   readonly loaderFolder?: string | undefined;
 }
 
@@ -25,7 +25,7 @@ export async function probeLibc({
   if (loaderFolder === undefined) {
     return '';
   }
-  // musl's ldd exits with 1 and says its name on stderr.
+  // The ldd of musl exits with 1 and prints its name on stderr.
   const { combined, timedOut } = await runCommand(platform.processes, {
     command: 'ldd',
     args: ['--version'],

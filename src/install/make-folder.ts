@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Paths } from '../../platform/paths.ts';
 import { InstallFailure } from './failure.ts';
-import { isMissing, named } from './system-call.ts';
+import { isMissing, systemCall } from './system-call.ts';
 
-/** The folder cannot be made: then there is no path of the CLI either. */
+/** The folder cannot be made, so the CLI has no path either. */
 export class FolderFailure extends InstallFailure {}
 
 /** A record that another program keeps beside the folder; it describes what is being cleared away. */
@@ -21,7 +21,7 @@ export async function makeFolder(path: string, paths: Paths): Promise<void> {
   }
 }
 
-/** As Go's MkdirAll, whose choice of words and of the path they name is contract. */
+/** Works as Go's MkdirAll, because its texts, and which path they name, are contract. */
 async function makeChain(path: string, paths: Paths): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found !== undefined) {
@@ -35,9 +35,9 @@ async function makeChain(path: string, paths: Paths): Promise<void> {
     await makeChain(parent, paths);
   }
   try {
-    await named(paths, 'mkdir', path, () => mkdir(path, 0o700));
+    await systemCall(paths, 'mkdir', path, () => mkdir(path, 0o700));
   } catch (error) {
-    // Somebody else made it meanwhile. A link that leads nowhere stays what it is.
+    // Another process may have made the folder meanwhile. A link that leads nowhere is no folder.
     const now = await lstat(path).catch(() => undefined);
     if (now?.isDirectory() !== true) {
       throw error;

@@ -5,8 +5,8 @@ import type { Paths } from '../../platform/paths.ts';
 
 /** `dial tcp 127.0.0.1:80: connect: connection refused`, `dial tcp: lookup nowhere.test: no such host`. */
 export function dialReason(error: unknown, host: string, port: number, paths: Paths): string {
-  // Several addresses were tried: the last one stands for all of them.
-  const last = error instanceof AggregateError ? error.errors[error.errors.length - 1] : error;
+  // When several addresses were tried, the text names the last one.
+  const last = error instanceof AggregateError ? error.errors.at(-1) : error;
   const { code, syscall, address = host, port: triedPort = port } = last as ConnectError;
   if (syscall === 'getaddrinfo') {
     return `dial tcp: lookup ${host}: ${lookupReasons[code ?? ''] ?? paths.reason(last)}`;
@@ -28,7 +28,7 @@ export function hostAndPort(host: string, port: number): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Both ends of an open connection, for messages after it has broken: then the socket does not know them any more. */
+/** Both ends of an open connection, for messages about a broken one, whose socket does not know its ends any more. */
 export interface Ends {
   readonly local: string;
   readonly remote: string;
@@ -47,7 +47,7 @@ export function readReason(error: unknown, ends: Ends, paths: Paths): string {
   if (code?.startsWith('HPE_') === true) {
     return `malformed HTTP response: ${(error as Error).message}`;
   }
-  // TLS alerts and the like have words of their own.
+  // TLS alerts and the like have texts of their own.
   if (syscall === undefined) {
     return (error as Error).message;
   }

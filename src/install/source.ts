@@ -1,4 +1,4 @@
-/** Where the compressed CLI comes from: `-cli-zst`, else `-cli-url`, checked before anything is made of it (spec install.md §3 steps 5–7). */
+/** Opens the compressed CLI, `-cli-zst` or else `-cli-url`, and verifies its checksum (spec install.md §3 steps 5–7). */
 import { tmpdir } from 'node:os';
 import { failpointAsync } from '../base/failpoints.ts';
 import { Blob, verify } from './blob.ts';
@@ -13,16 +13,16 @@ import { TemporaryFile } from './temporary-file.ts';
 
 export interface Source {
   readonly blob: Blob;
-  /** A file of the user's, which is removed once it is installed. */
+  /** Whether it is a file of the user's, which is removed only once it is installed. */
   readonly isLocal: boolean;
-  /** Lets go of it; a download is removed. A second call does nothing. */
+  /** Closes the blob, and removes it if it is a download. A second call does nothing. */
   release(): Promise<void>;
 }
 
 /**
- * Both given: the local file, because it needs no network.
+ * When both are given the local file is taken, because it needs no network.
  * @param figures kept up to date when something is downloaded
- * @throws InstallFailure; nothing is left behind
+ * @throws InstallFailure; a download that was begun is removed
  */
 export async function openSource(
   request: InstallRequest,
@@ -90,7 +90,7 @@ async function fetchBlob(
   return { blob: Blob.downloaded(file, platform.paths), isLocal: false, release: () => file.discard() };
 }
 
-/** Beside the versions, where there is room for them; elsewhere when that folder is not there or cannot be written. */
+/** The file lies beside the versions, because there is room for them; or in the temporary folder when that is not possible. */
 async function createDownload(folder: string, { platform }: InstallContext): Promise<TemporaryFile> {
   try {
     return await TemporaryFile.create(folder, blobPrefix, platform.paths);

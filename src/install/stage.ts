@@ -1,15 +1,14 @@
 /** From the compressed blob to the CLI at its path, which only ever holds a complete 0755 file (spec install.md §3 steps 8–9). */
 import { lstat, rename, unlink } from 'node:fs/promises';
-import { SystemCallError } from '../../platform/errors.ts';
 import { goQuote } from '../../platform/go-quote.ts';
-import type { Paths } from '../../platform/paths.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { failpointAsync } from '../base/failpoints.ts';
 import type { Blob } from './blob.ts';
 import { InstallFailure } from './failure.ts';
+import type { FileIdentity } from './file-identity.ts';
 import { holdsHome } from './home-guard.ts';
 import { stagingPrefix } from './leftovers.ts';
-import { type FileIdentity, isMissing } from './system-call.ts';
+import { isMissing, systemCall } from './system-call.ts';
 import { TemporaryFile } from './temporary-file.ts';
 import { decompress, type FrameDecoder } from './zstd.ts';
 
@@ -22,38 +21,38 @@ export interface PlaceRequest {
   /** 0: no limit. */
   readonly maxBytes: number;
   readonly decoder: FrameDecoder;
-  /** The blob is good; called for each time it was decompressed. */
+  /** Called after each time that the blob was decompressed without a fault. */
   onDecompressed(): void;
-  /** Runs the staged file before it takes its place; throws when it may not. */
+  /** Runs the staged file before it takes its place. Throws when the file may not take it. */
   approve(path: string): Promise<void>;
 }
 
-/** The home folder is at the path of the CLI. The blob is kept then. */
+/** The home folder is at the path of the CLI, or below it. The blob is kept then. */
 export class HomeGuardFailure extends InstallFailure {}
 
 const cliMode = 0o755;
 
-/** @returns which file it is now. @throws InstallFailure, or SystemCallError for a chmod or rename that failed */
+/** @returns the identity of the installed file. @throws InstallFailure, or SystemCallError for a chmod or rename that failed */
 export async function place(request: PlaceRequest): Promise<FileIdentity> {
   try {
     return await placeOnce(request);
   } catch (error) {
-    if (!(error instanceof Vanished)) {
+    if (!(error instanceof StagedFileVanished)) {
       throw error;
     }
   }
   try {
     return await placeOnce(request);
   } catch (error) {
-    if (!(error instanceof Vanished)) {
+    if (!(error instanceof StagedFileVanished)) {
       throw error;
     }
     throw new InstallFailure(`staging file vanished before install: ${error.message}`, { cause: error });
   }
 }
 
-/** The staged file is gone: somebody else swept the folder. */
-class Vanished extends Error {}
+/** Another process cleaned the folder and removed the staged file. */
+class StagedFileVanished extends Error {}
 
 async function placeOnce(request: PlaceRequest): Promise<FileIdentity> {
   const { platform, cliPath, home } = request;
@@ -66,7 +65,7 @@ async function placeOnce(request: PlaceRequest): Promise<FileIdentity> {
     await request.approve(staged.path);
     await clearFolder(cliPath, platform);
     await failpointAsync('install.rename.before');
-    await moveOver(staged.path, cliPath, platform.paths);
+    await systemCall(platform.paths, 'rename', `${staged.path} ${cliPath}`, () => rename(staged.path, cliPath));
     return staged.identity;
   } catch (error) {
     const isGone = await lstat(staged.path).then(() => false, isMissing);
@@ -74,7 +73,7 @@ async function placeOnce(request: PlaceRequest): Promise<FileIdentity> {
     if (!isGone || error instanceof HomeGuardFailure) {
       throw error;
     }
-    throw new Vanished((error as Error).message, { cause: error });
+    throw new StagedFileVanished((error as Error).message, { cause: error });
   }
 }
 
@@ -123,14 +122,5 @@ async function clearFolder(path: string, { files }: Platform): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found?.isDirectory() === true) {
     await prefixing(`clearing stale dir at ${path}`, files.removeTree(path));
-  }
-}
-
-async function moveOver(from: string, to: string, paths: Paths): Promise<void> {
-  try {
-    await rename(from, to);
-  } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    throw new SystemCallError(`rename ${from} ${to}: ${paths.reason(error)}`, code, { cause: error });
   }
 }

@@ -1,11 +1,12 @@
+/** File calls of Node that fail in the contract's form (spec install.md §10). */
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Paths } from '../../platform/paths.ts';
 
 /**
- * Runs a call of Node's; its failure gets the contract's form `<operation> <path>: <reason>` (spec install.md §10).
+ * Runs one call. Its failure becomes `<operation> <path>: <reason>`.
  * @throws SystemCallError
  */
-export async function named<T>(paths: Paths, operation: string, path: string, work: () => Promise<T>): Promise<T> {
+export async function systemCall<T>(paths: Paths, operation: string, path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -14,13 +15,7 @@ export async function named<T>(paths: Paths, operation: string, path: string, wo
   }
 }
 
-/** Whether the failure, one of {@link named} or of Node's own, is that there is no such file or folder. */
+/** Whether the failure, of {@link systemCall} or of Node's own call, is that there is no such file or folder. */
 export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'ENOENT';
-}
-
-/** One file under whatever name. */
-export interface FileIdentity {
-  readonly dev: bigint;
-  readonly ino: bigint;
 }

@@ -1,9 +1,10 @@
-/** Files of ours that are not finished yet: random names nobody else has, mode 0600. */
+/** Files of ours that are not finished yet. They have random names that no other process uses, and mode 0600. */
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paths } from '../../platform/paths.ts';
-import { type FileIdentity, named } from './system-call.ts';
+import type { FileIdentity } from './file-identity.ts';
+import { systemCall } from './system-call.ts';
 
 export class TemporaryFile {
   readonly path: string;
@@ -21,13 +22,13 @@ export class TemporaryFile {
   /** @param prefix of the name; the rest is random. @throws SystemCallError `open <path>: …` */
   static async create(folder: string, prefix: string, paths: Paths): Promise<TemporaryFile> {
     const path = join(folder, `${prefix}${randomBytes(8).toString('hex')}`);
-    return new TemporaryFile(path, await named(paths, 'open', path, () => open(path, 'wx+', 0o600)), paths);
+    return new TemporaryFile(path, await systemCall(paths, 'open', path, () => open(path, 'wx+', 0o600)), paths);
   }
 
   /** @throws SystemCallError `write <path>: …` */
   async append(bytes: Buffer): Promise<void> {
     for (let rest = bytes; rest.length > 0; ) {
-      const { bytesWritten } = await named(this.#paths, 'write', this.path, () =>
+      const { bytesWritten } = await systemCall(this.#paths, 'write', this.path, () =>
         this.#handle.write(rest, 0, rest.length, this.#length),
       );
       this.#length += bytesWritten;
@@ -46,16 +47,16 @@ export class TemporaryFile {
 
   /** @throws SystemCallError `chmod <path>: …` */
   async setMode(mode: number): Promise<void> {
-    await named(this.#paths, 'chmod', this.path, () => this.#handle.chmod(mode));
+    await systemCall(this.#paths, 'chmod', this.path, () => this.#handle.chmod(mode));
   }
 
-  /** What was written is on the disk, not only in memory. @throws SystemCallError `sync <path>: …` */
+  /** Waits until the bytes are on the disk, not only in memory. @throws SystemCallError `sync <path>: …` */
   async sync(): Promise<void> {
-    await named(this.#paths, 'sync', this.path, () => this.#handle.sync());
+    await systemCall(this.#paths, 'sync', this.path, () => this.#handle.sync());
   }
 
   async identity(): Promise<FileIdentity> {
-    const { dev, ino } = await named(this.#paths, 'stat', this.path, () => this.#handle.stat({ bigint: true }));
+    const { dev, ino } = await systemCall(this.#paths, 'stat', this.path, () => this.#handle.stat({ bigint: true }));
     return { dev, ino };
   }
 
@@ -65,7 +66,7 @@ export class TemporaryFile {
       return;
     }
     this.#isClosed = true;
-    await named(this.#paths, 'close', this.path, () => this.#handle.close());
+    await systemCall(this.#paths, 'close', this.path, () => this.#handle.close());
   }
 
   /** Closes and removes it, as far as that can be done. */

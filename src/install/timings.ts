@@ -3,9 +3,9 @@ export interface InstallTimings {
   /** Version run of a CLI that was there already, and of one installed now (spec install.md §6). */
   readonly cachedRunMs: number;
   readonly firstRunMs: number;
-  /** A killed version run is waited for so long at most: a process that the kernel holds may not end at all. */
+  /** A killed version run is waited for so long at most, because a process that the kernel holds may never end. */
   readonly killedRunMs: number;
-  /** `ldd --version`, and what holds its output after its end (spec install.md §7). */
+  /** `ldd --version`, and a process that holds its output open after its end (spec install.md §7). */
   readonly libcMs: number;
   readonly libcHolderMs: number;
   /** Download (spec install.md §4). */

@@ -8,7 +8,7 @@ import type { Variable } from '../../platform/started-with.ts';
 export interface VersionRunOptions {
   readonly platform: Platform;
   readonly env: readonly Variable[];
-  /** From just before the start; then it is killed, with what it has started where that is the rule (`Host.hungRunReach`). */
+  /** Counted from just before the start. Then the run is killed, on some systems with what it has started (`Host.hungRunReach`). */
   readonly boundMs: number;
   /** How long a killed run is waited for. */
   readonly killedMs: number;
@@ -16,10 +16,10 @@ export interface VersionRunOptions {
   onNotStarted?(error: Error): void;
 }
 
-/** `failed`: it did not start, or ended with something else than status 0. `stopped`: it did not end in time. */
+/** `failed`: the CLI did not start, or ended with another status than 0. `stopped`: it did not end in time. */
 export type VersionRunOutcome = 'passed' | 'failed' | 'stopped';
 
-/** Its output is not read, and what it leaves running delays nothing. */
+/** The output is not read, and a process that the CLI leaves running delays nothing. */
 export function runVersion(cli: string, { platform, ...options }: VersionRunOptions): Promise<VersionRunOutcome> {
   return new Promise((done) => {
     let child: Child | undefined;
@@ -28,7 +28,7 @@ export function runVersion(cli: string, { platform, ...options }: VersionRunOpti
     const bound = setTimeout(() => {
       stopped = true;
       child?.signal('KILL', platform.host.hungRunReach);
-      // The kernel may hold it for ever (a stalled network home); then it is left behind.
+      // The kernel may never let the process end (a stalled network home); then we go on without it.
       patience = setTimeout(() => done('stopped'), options.killedMs);
     }, options.boundMs);
     const settle = (exit: ExitStatus | undefined): void => {
@@ -39,7 +39,7 @@ export function runVersion(cli: string, { platform, ...options }: VersionRunOpti
     };
     try {
       child = platform.processes.spawn({
-        // With a separator in it, so that no search finds another program of that name.
+        // A path with a separator is not searched for in PATH, where another program of that name may be.
         command: resolve(cli),
         args: ['--version'],
         cwd: undefined,

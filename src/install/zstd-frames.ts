@@ -1,5 +1,5 @@
 /**
- * Where the frames of a zstd file begin and end (RFC 8878 §3.1). Both decoders need to be told: Node's stops after the
+ * Finds where the frames of a zstd file begin and end (RFC 8878 §3.1), because neither decoder does: Node's stops after the
  * first frame, or skippable frame, and drops the rest without an error; fzstd decodes wide windows wrongly (src/install/zstd.ts).
  */
 import { InstallFailure } from './failure.ts';
@@ -12,13 +12,13 @@ export type FramePiece =
   | { readonly kind: 'end' };
 
 const frameMagic = 0xfd2fb528;
-/** Sixteen values; the frame's content is for others (pzstd keeps sizes there). */
+/** The first of sixteen values. Such frames hold data of other programs (pzstd keeps sizes there). */
 const skippableMagic = 0x184d2a50;
 
 const reservedBlockType = 3;
 const runLengthBlockType = 1;
 
-/** What the next bytes are, and how many of them are still missing. */
+/** What the next bytes are. */
 type State = 'magic' | 'descriptor' | 'header' | 'blockHeader' | 'blockBody' | 'checksum' | 'skipLength' | 'skipBody';
 
 export class FrameSplitter {
@@ -90,7 +90,7 @@ export class FrameSplitter {
         return;
       }
       case 'descriptor': {
-        const descriptor = this.#head[4];
+        const descriptor = descriptorOf(this.#head);
         this.#hasChecksum = (descriptor & 0b100) !== 0;
         this.#expect('header', headerBytes(descriptor));
         return;
@@ -134,7 +134,7 @@ export class FrameSplitter {
     this.#expect('magic', 4, 'fresh');
   }
 
-  /** @param head `fresh`: what was gathered so far is done with */
+  /** @param head `fresh`: the bytes gathered so far are not needed any more */
   #expect(state: State, bytes: number, head?: 'fresh'): void {
     this.#state = state;
     this.#missing = bytes;
@@ -154,24 +154,35 @@ function isInsideBlocks(state: State): boolean {
 
 /** Bytes between the descriptor and the first block: window, dictionary and content size, each of which may be absent. */
 function headerBytes(descriptor: number): number {
-  const isSingleSegment = (descriptor & 0b10_0000) !== 0;
-  const dictionary = [0, 1, 2, 4][descriptor & 0b11];
-  return (isSingleSegment ? 0 : 1) + dictionary + contentSizeBytes(descriptor);
+  // The flags 0, 1, 2 and 3 mean 0, 1, 2 and 4 bytes.
+  const dictionary = (1 << (descriptor & 0b11)) >> 1;
+  return (isSingleSegment(descriptor) ? 0 : 1) + dictionary + contentSizeBytes(descriptor);
 }
 
 function contentSizeBytes(descriptor: number): number {
-  const isSingleSegment = (descriptor & 0b10_0000) !== 0;
-  return [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6];
+  const flag = descriptor >> 6;
+  // The flags 1, 2 and 3 mean 2, 4 and 8 bytes.
+  return flag === 0 ? Number(isSingleSegment(descriptor)) : 2 ** flag;
+}
+
+/** The byte behind the magic number. */
+function descriptorOf(head: Buffer): number {
+  return head.readUInt8(4);
+}
+
+function isSingleSegment(descriptor: number): boolean {
+  return (descriptor & 0b10_0000) !== 0;
 }
 
 /** @param head magic number, descriptor, header */
 function windowOf(head: Buffer): number {
-  const descriptor = head[4];
-  if ((descriptor & 0b10_0000) === 0) {
-    const base = 2 ** (10 + (head[5] >> 3));
-    return base + (base / 8) * (head[5] & 7);
+  const descriptor = descriptorOf(head);
+  if (!isSingleSegment(descriptor)) {
+    const window = head.readUInt8(5);
+    const base = 2 ** (10 + (window >> 3));
+    return base + (base / 8) * (window & 7);
   }
-  // A single segment is remembered whole.
+  // A decoder must remember the whole of a single segment.
   const bytes = contentSizeBytes(descriptor);
   const at = head.length - bytes;
   if (bytes === 8) {

@@ -10,20 +10,20 @@ export interface FrameDecoder {
   readonly maxWindowBytes: number;
   /** Completes "window of … bytes exceeds …". */
   readonly windowLimit: string;
-  /** What it does not do, for the log; `undefined`: nothing. */
+  /** What the decoder does not do, for the log; `undefined` when it does everything. */
   readonly shortcoming: string | undefined;
   decode(frame: AsyncGenerator<Buffer>): AsyncGenerator<Buffer>;
 }
 
-/** zstd's own default limit: whoever packs with a wider window must tell every reader so. */
+/** The default limit of zstd itself: a file with a wider window needs an option of every reader. */
 const windowLog = 27;
 
-/** Enough for eight blocks at once. */
+/** Room for eight blocks. */
 const outputChunkBytes = 1 << 20;
 
 const createZstdDecompress: ((options: zlib.ZstdOptions) => Transform) | undefined = zlib.createZstdDecompress;
 
-/** Node's decoder (libzstd): verifies the frame's checksum. `undefined`: this Node.js was built without. */
+/** Node's decoder (libzstd), which verifies the frame's checksum. `undefined`: this Node.js was built without it. */
 export const nodeDecoder: FrameDecoder | undefined =
   createZstdDecompress === undefined
     ? undefined
@@ -36,7 +36,7 @@ export const nodeDecoder: FrameDecoder | undefined =
             chunkSize: outputChunkBytes,
             params: { [zlib.constants.ZSTD_d_windowLogMax]: windowLog },
           });
-          // Its failure ends the loop below too, which reports it.
+          // A failure here also ends the loop below, which reports it.
           const feeding = pipeline(frame, decoder).catch(() => {});
           yield* decoder as AsyncIterable<Buffer>;
           await feeding;
@@ -101,7 +101,7 @@ async function* split(source: AsyncIterable<Buffer>): AsyncGenerator<FramePiece>
   splitter.finish();
 }
 
-/** Up to the frame's end; what follows stays for the next frame. */
+/** The bytes up to the end of the frame. The pieces behind it stay for the next frame. */
 async function* bytesOfFrame(pieces: AsyncGenerator<FramePiece>): AsyncGenerator<Buffer> {
   for (;;) {
     const { done, value } = await pieces.next();
@@ -122,7 +122,7 @@ async function* decodeFrame(frame: AsyncGenerator<Buffer>, decoder: FrameDecoder
   }
 }
 
-/** Node's carry the name of libzstd's error; fzstd's have a number. */
+/** An error of Node's decoder carries the name of libzstd's error, one of fzstd a number. */
 function isDecoderError(error: unknown): boolean {
   const { code } = error as { readonly code?: unknown };
   return typeof code === 'number' || (typeof code === 'string' && /^Z(STD_error)?_/.test(code));

@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ownVariables } from '../../base/own-process.ts';
 import { KeyedQueue } from '../../base/keyed-queue.ts';
+import { ownVariables } from '../../base/own-process.ts';
 import { type CommandResult, runCommand } from '../../base/run-command.ts';
 import type { ConfigPin } from './configuration-pins.ts';
 import {
