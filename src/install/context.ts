@@ -1,5 +1,6 @@
 /** What an installation is asked for, and what it works with. */
 import type { Platform } from '../../platform/platform.ts';
+import type { Variable } from '../../platform/started-with.ts';
 import type { InstallRules } from '../wire/profile.ts';
 import type { InstallTimings } from './timings.ts';
 import type { FrameDecoder } from './zstd.ts';
@@ -30,7 +31,7 @@ export interface InstallContext {
   /** The environment that names the proxies, our own. */
   readonly environment: NodeJS.ProcessEnv;
   /** The environment of the version run. */
-  readonly childEnv: ReadonlyArray<readonly [name: string, value: string]>;
+  readonly childEnv: readonly Variable[];
   readonly decoder: FrameDecoder;
   /** Writes one line to stdout. */
   print(line: string): void;

@@ -2,17 +2,12 @@
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Variable } from '../../../platform/started-with.ts';
 import { KeyedQueue } from '../../base/keyed-queue.ts';
 import { ownVariables } from '../../base/own-process.ts';
 import { type CommandResult, runCommand } from '../../base/run-command.ts';
 import type { ConfigPin } from './configuration-pins.ts';
-import {
-  type HardeningSet,
-  hardenedEnvironment,
-  hardenedOptions,
-  type Variable,
-  withoutRedirections,
-} from './hardening.ts';
+import { type HardeningSet, hardenedEnvironment, hardenedOptions, withoutRedirections } from './hardening.ts';
 import { inheritedConfigPairs } from './inherited-configuration.ts';
 import type { GitServices } from './services.ts';
 

@@ -4,9 +4,8 @@
  */
 import type { GitHost } from '../../../platform/git-host.ts';
 import type { Host } from '../../../platform/host.ts';
+import type { Variable } from '../../../platform/started-with.ts';
 import type { ConfigPin } from './configuration-pins.ts';
-
-export type Variable = readonly [name: string, value: string];
 
 /** `heavy` is for the calls that look at files of the repository and for the calls that find out where the repository is. */
 export type HardeningSet = 'light' | 'heavy';

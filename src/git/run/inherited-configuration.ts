@@ -1,8 +1,8 @@
 /** Configuration that the daemon inherited in `GIT_CONFIG_COUNT` and its pairs (spec git.md §2.2). */
 import { goQuote } from '../../../platform/go-quote.ts';
+import type { Variable } from '../../../platform/started-with.ts';
 import type { ConfigPin } from './configuration-pins.ts';
 import { GitFailure } from './failures.ts';
-import type { Variable } from './hardening.ts';
 
 /**
  * The pairs in their order.
