@@ -18,7 +18,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { heldVariables, ownCommand, restoreHeldVariables, takeProgramName } from '../../src/base/own-process.ts';
 import { version } from '../../src/base/version.ts';
 import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
-import { testNeeding, root as userRoot } from '../support/needs.ts';
+import { testNeeding, tracing, root as userRoot } from '../support/needs.ts';
 import { runProgram } from './run-program.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -227,6 +227,16 @@ describe('the launch script', () => {
     });
     expect(bare.stdout).toBe(`probe\n${versionText}`);
   });
+
+  testNeeding(tracing())(
+    'starts its own runtime where a sandbox refuses to say whether a file can be run',
+    {},
+    async () => {
+      const refuse = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=faccessat2:error=EPERM'];
+      const result = await runProgram('strace', [...refuse, program, '-version'], { env: cleanEnvironment(directory) });
+      expect(result).toMatchObject({ code: 0, stdout: versionText, stderr: '' });
+    },
+  );
 
   test('does not let OPENSSL_CONF or NODE_EXTRA_CA_CERTS stop our runtime, load into it or make it complain', async () => {
     const broken = join(directory, 'broken.cnf');
