@@ -22,6 +22,9 @@ export function goQuote(text: string): string {
       quoted += named;
     } else if (/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u.test(character)) {
       quoted += character;
+    } else if (point >= 0xdc80 && point <= 0xdcff) {
+      // A byte that is not UTF-8 (raw-text.ts).
+      quoted += `\\x${(point - 0xdc00).toString(16)}`;
     } else if (point < 0x80) {
       quoted += `\\x${point.toString(16).padStart(2, '0')}`;
     } else if (point < 0x10000) {

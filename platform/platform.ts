@@ -42,5 +42,6 @@ export interface Platform {
 export interface ClientPlatform {
   readonly paths: Paths;
   readonly user: Home;
+  readonly startedWith: StartedWith;
   readonly dialer: Dialer;
 }

@@ -1,7 +1,8 @@
 /** Command line to mode, nothing else; each mode is loaded only when it is chosen. */
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import type { Home } from '../platform/home.ts';
 import type { ClientPlatform, Platform } from '../platform/platform.ts';
+import { inexactPath, type PathSources } from './base/exact-paths.ts';
 import { createLog, levelNamed } from './base/log.ts';
 import { restoreHeldVariables, takeProgramName } from './base/own-process.ts';
 import { writeWhole } from './base/standard-output.ts';
@@ -21,6 +22,8 @@ interface ModeEntry {
   load(): Promise<Mode>;
   /** Whether a socket or another default below the home folder may be needed (spec modes.md §4). */
   readonly mayNeedHome: boolean;
+  /** What it makes paths of: nothing, what the command line names, or home folder and working directory in any case. */
+  readonly paths: 'none' | 'named' | 'any';
   /** Whose warnings about settings go to stderr before the mode runs. The daemon logs its own; a relay stays silent. */
   readonly warnings: readonly OptionMode[];
 }
@@ -29,21 +32,39 @@ const modes: Record<ModeName, ModeEntry> = {
   version: {
     load: async () => (await import('./modes/version.ts')).runVersion,
     mayNeedHome: false,
+    paths: 'none',
     warnings: ['version'],
   },
   install: {
     load: async () => (await import('./modes/install.ts')).runInstall,
     mayNeedHome: false,
+    paths: 'any',
     warnings: ['all', 'install'],
   },
   'probe-cli': {
     load: async () => (await import('./modes/probe-cli.ts')).runProbeCli,
     mayNeedHome: false,
+    paths: 'named',
     warnings: [],
   },
-  serve: { load: async () => (await import('./modes/serve.ts')).runServe, mayNeedHome: true, warnings: [] },
-  bridge: { load: async () => (await import('./modes/bridge.ts')).runBridge, mayNeedHome: true, warnings: [] },
-  stop: { load: async () => (await import('./modes/stop.ts')).runStop, mayNeedHome: true, warnings: ['all'] },
+  serve: {
+    load: async () => (await import('./modes/serve.ts')).runServe,
+    mayNeedHome: true,
+    paths: 'any',
+    warnings: [],
+  },
+  bridge: {
+    load: async () => (await import('./modes/bridge.ts')).runBridge,
+    mayNeedHome: true,
+    paths: 'named',
+    warnings: [],
+  },
+  stop: {
+    load: async () => (await import('./modes/stop.ts')).runStop,
+    mayNeedHome: true,
+    paths: 'named',
+    warnings: ['all'],
+  },
 };
 
 function fail(line: string): number {
@@ -72,6 +93,13 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
 
   const [verb, ...verbWords] = words;
   if (isVerb(verb)) {
+    const inexact = await inexactPath(
+      { words, variables: ['HOME', 'XDG_CONFIG_HOME'], workingDirectory: true },
+      clientPlatform,
+    );
+    if (inexact !== undefined) {
+      return fail(inexact);
+    }
     const { runVerb, standardOutput } = await import('./operate/verbs.ts');
     return runVerb(verb, verbWords, { environment, programName, executableDirectory, platform, ...standardOutput });
   }
@@ -97,6 +125,11 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
   const log = createLog({ level: levelNamed(environment.CLAUSTRUM_LOG_LEVEL) });
   logWarnings(settings, entry.warnings, log);
 
+  const inexact = await inexactPath(sourcesOfPaths(entry, words, settings), clientPlatform);
+  if (inexact !== undefined) {
+    return fail(inexact);
+  }
+
   let complete = settings;
   if (entry.mayNeedHome) {
     const { user } = await clientPlatform();
@@ -120,6 +153,17 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
   };
   const mode = await entry.load();
   return await mode(context);
+}
+
+function sourcesOfPaths(entry: ModeEntry, words: readonly string[], { effective }: Settings): PathSources {
+  if (entry.paths === 'none') {
+    return { words: [], variables: [], workingDirectory: false };
+  }
+  const usesHome = entry.paths === 'any' || (entry.mayNeedHome && effective.socket.source === 'default');
+  const named = [effective.socket.value, effective['probe-cli'].value];
+  const usesDirectory =
+    entry.paths === 'any' || named.some((path) => path !== undefined && path !== '' && !isAbsolute(path));
+  return { words, variables: usesHome ? ['HOME'] : [], workingDirectory: usesDirectory };
 }
 
 /** The settings with their defaults below the home folder; `undefined` when that folder is needed and unknown. */

@@ -3,9 +3,10 @@ import type { ClientPlatform } from '../platform.ts';
 import { createDialer } from './dial.ts';
 import { user } from './home.ts';
 import { createPaths } from './paths.ts';
+import { startedWith } from './started-with.ts';
 import { posixSystem } from './system.ts';
 
 export function createClientPlatform(): ClientPlatform {
   const paths = createPaths(posixSystem);
-  return { paths, user, dialer: createDialer(posixSystem, paths) };
+  return { paths, user, startedWith, dialer: createDialer(posixSystem, paths) };
 }

@@ -3,8 +3,9 @@ import type { ClientPlatform } from '../platform.ts';
 import { createDialer } from './dial.ts';
 import { user } from './home.ts';
 import { createPaths } from './paths.ts';
+import { startedWith } from './started-with.ts';
 
 export function createClientPlatform(): ClientPlatform {
   const paths = createPaths();
-  return { paths, user, dialer: createDialer(paths) };
+  return { paths, user, startedWith, dialer: createDialer(paths) };
 }

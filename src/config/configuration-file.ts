@@ -1,7 +1,8 @@
 /** `holdfast.conf` and `claustrum.conf` beside the executable (spec modes.md §3 "Precedence"). */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { printable } from '../base/printable.ts';
+import { goQuote, printable } from '../base/printable.ts';
+import { decodeBytes } from '../wire/utf8.ts';
 import { type ConfigurationFileName, configurationFileNames } from './configuration-file-names.ts';
 import { type OptionName, type OptionValues, optionNamed, options } from './options.ts';
 
@@ -66,7 +67,7 @@ function readSmallFile(path: string): string | undefined {
     if (length > largestFileBytes) {
       throw new Error(`it is larger than the limit of ${largestFileBytes} bytes`);
     }
-    return buffer.toString('utf8', 0, length);
+    return decodeBytes(buffer.subarray(0, length));
   } finally {
     closeSync(fd);
   }
@@ -87,10 +88,13 @@ function parse(file: string, text: string): Pick<ConfigurationFile, 'values' | '
     }
     const { kind } = options[name];
     const word = trimmed.slice(equals + 1).trimStart();
-    const value = kind.fromFile(word);
+    // A path in another encoding cannot be named by our runtime; it would be another file.
+    const value = word.isWellFormed() ? kind.fromFile(word) : undefined;
     if (value === undefined) {
-      const shown = printable(word, 200);
-      refusals.push({ option: name, text: `${file}:${index + 1}: ${name} = ${shown} is refused: want ${kind.want}` });
+      const [shown, want] = word.isWellFormed()
+        ? [printable(word, 200), kind.want]
+        : [goQuote(word.slice(0, 200)), 'text in UTF-8'];
+      refusals.push({ option: name, text: `${file}:${index + 1}: ${name} = ${shown} is refused: want ${want}` });
     } else {
       values[name] = value;
     }

@@ -1,0 +1,164 @@
+/** A path that is not UTF-8 is refused with its bytes shown; nothing is ever made under a name that looks like it. */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { rawText } from '../../platform/raw-text.ts';
+import { inexactPath } from '../../src/base/exact-paths.ts';
+import { goQuote } from '../../src/base/printable.ts';
+import { readConfigurationFiles } from '../../src/config/configuration-file.ts';
+import { decodeBytes } from '../../src/wire/utf8.ts';
+import { connect } from '../support/client.ts';
+import { prepareDaemon } from '../support/daemon.ts';
+import { cleanEnvironment, program, type RunResult } from '../support/holdfast.ts';
+import { runProgram } from './run-program.ts';
+
+let directory: string;
+/** `s\xe9` in the folder of the test. */
+let odd: Buffer;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'hf'));
+  odd = Buffer.concat([Buffer.from(`${directory}/s`), Buffer.of(0xe9)]);
+  mkdirSync(odd);
+  writeFileSync(Buffer.concat([odd, Buffer.from('/token')]), 'token\n');
+});
+
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Runs words of a shell, in which `$odd` is that folder, `$holdfast` the program and `$good` a folder in UTF-8. */
+function runShell(script: string): Promise<RunResult> {
+  return runProgram(
+    '/bin/sh',
+    ['-c', `odd=$1/$(printf 's\\351'); good=$1; holdfast=$2; ${script}`, 'sh', directory, program],
+    { env: cleanEnvironment(directory) },
+  );
+}
+
+const names = (path: string | Buffer): string[] =>
+  readdirSync(path, { encoding: 'buffer' })
+    .map((name) => name.toString('latin1'))
+    .sort();
+
+/** The refusal, and that neither a sibling nor anything in the folder was made. */
+async function expectRefusal(script: string, what: string, remedy: string): Promise<void> {
+  const before = [names(directory), names(odd)];
+  expect(await runShell(script)).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: `holdfast: ${what} is not UTF-8, and another file would be used in its place; ${remedy}\n`,
+  });
+  expect([names(directory), names(odd)]).toEqual(before);
+}
+
+const useAnother = 'use a path that is UTF-8';
+
+describe('an argument that is not UTF-8', () => {
+  test.each([
+    ['-serve -token-file "$good/none" -socket "$odd/rpc.sock"', '/rpc.sock'],
+    ['-serve -socket "$good/rpc.sock" -token-file "$odd/token"', '/token'],
+    ['-serve -socket "$good/rpc.sock" -token-file "$good/none" -wire-log "$odd/wire"', '/wire'],
+    ['-serve -socket "$good/rpc.sock" -token-file "$good/none" -metrics-addr "unix:$odd/metrics"', '/metrics'],
+    ['-bridge -socket "$odd/rpc.sock"', '/rpc.sock'],
+    ['-stop -socket "$odd/rpc.sock"', '/rpc.sock'],
+    ['-install -cli-version 1.0.0 -cli-dir "$odd"', ''],
+    ['-install -cli-version 1.0.0 -cli-zst "$odd/cli.zst"', '/cli.zst'],
+    ['-wire-profile next -probe-cli "$odd/cli"', '/cli'],
+    ['service install --dry-run -socket "$odd/rpc.sock"', '/rpc.sock'],
+  ])('is refused: %s', async (words, end) => {
+    const prefix = words.includes('unix:') ? 'unix:' : '';
+    await expectRefusal(`"$holdfast" ${words}`, `the argument "${prefix}${directory}/s\\xe9${end}"`, useAnother);
+  });
+
+  test('is no matter where only the version is asked for', async () => {
+    expect(await runShell('"$holdfast" -version -socket "$odd/rpc.sock"')).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
+describe('a home folder that is not UTF-8', () => {
+  test.each([
+    '-serve -token-file "$good/none"',
+    '-serve -token-file "$good/none" -socket "$good/rpc.sock"',
+    '-bridge',
+    '-stop',
+    '-install -cli-version 1.0.0',
+    'service install',
+  ])('is refused: %s', async (words) => {
+    const what = `$HOME, "${directory}/s\\xe9",`;
+    await expectRefusal(`HOME=$odd "$holdfast" ${words}`, what, 'set HOME to a path that is UTF-8');
+  });
+
+  test('is no matter to a client that names its socket', async () => {
+    const { stderr } = await runShell('HOME=$odd "$holdfast" -bridge -socket "$good/none.sock"');
+    expect(stderr).toBe(
+      `claustrum: dial server: dial unix ${directory}/none.sock: connect: no such file or directory\n`,
+    );
+  });
+});
+
+describe('a working directory that is not UTF-8', () => {
+  test.each([
+    '-serve -token-file token -socket rpc.sock',
+    '-serve -token-file "$good/none" -socket "$good/rpc.sock"',
+    '-bridge -socket rpc.sock',
+    '-stop -socket rpc.sock',
+    '-install -cli-version 1.0.0 -cli-dir ccd-cli',
+    '-wire-profile next -probe-cli ./cli',
+  ])('is refused: %s', async (words) => {
+    const what = `the working directory "${directory}/s\\xe9"`;
+    await expectRefusal(`cd "$odd" && "$holdfast" ${words}`, what, 'start from a folder whose path is UTF-8');
+  });
+
+  test('is no matter to a client that names its socket in full', async () => {
+    const { stderr } = await runShell('cd "$odd" && "$holdfast" -bridge -socket "$good/none.sock"');
+    expect(stderr).toBe(
+      `claustrum: dial server: dial unix ${directory}/none.sock: connect: no such file or directory\n`,
+    );
+  });
+});
+
+test('a value of a configuration file that is not UTF-8 is refused with its line, and the default holds', () => {
+  const line = Buffer.concat([Buffer.from('profile = S\nwire-log = '), odd, Buffer.from('/wire\nlog-max-bytes = 7\n')]);
+  writeFileSync(join(directory, 'holdfast.conf'), line);
+  const [file] = readConfigurationFiles(directory).filter(({ isThere }) => isThere);
+  expect(file?.values).toEqual({ 'log-max-bytes': 7 });
+  expect(file?.refusals).toEqual([
+    {
+      option: 'wire-log',
+      text: `holdfast.conf:2: wire-log = "${directory}/s\\xe9/wire" is refused: want text in UTF-8`,
+    },
+  ]);
+});
+
+test('a path with the replacement character itself is a path like any other', async () => {
+  await using daemon = await prepareDaemon({ socketName: 's\ufffd.sock' });
+  daemon.env.HOME = join(daemon.dir, 'h\ufffd');
+  mkdirSync(daemon.env.HOME);
+  await daemon.start();
+  await using client = await connect(daemon);
+  await client.spawn('p', 'sh', ['-c', 'echo "$HOME"']);
+  await client.exitOf('p');
+  expect(client.stream('p').text()).toBe(`${daemon.env.HOME}\n`);
+});
+
+test('nothing is asked of the OS about a command line that is plain', async () => {
+  const asked = inexactPath({ words: ['-serve'], variables: ['HOME'], workingDirectory: true }, () => {
+    throw new Error('asked');
+  });
+  expect(await asked).toBe(undefined);
+});
+
+test.each([
+  [Buffer.from('plain ☃ \ufffd'), 'plain ☃ \ufffd', '"plain ☃ \ufffd"'],
+  [Buffer.of(0x73, 0xe9), 's\udce9', '"s\\xe9"'],
+  // A half of a surrogate pair, an overlong slash, a sequence that is cut short, a byte that never occurs.
+  [Buffer.of(0xed, 0xa0, 0x80), '\udced\udca0\udc80', '"\\xed\\xa0\\x80"'],
+  [Buffer.of(0xc0, 0xaf), '\udcc0\udcaf', '"\\xc0\\xaf"'],
+  [Buffer.of(0xe2, 0x98, 0x61), '\udce2\udc98a', '"\\xe2\\x98a"'],
+  [Buffer.of(0xff, 0xf0, 0x9f, 0x98, 0x80), '\udcff😀', '"\\xff😀"'],
+])('bytes %# become text that shows each bad one', (bytes, text, shown) => {
+  expect(rawText(bytes)).toBe(text);
+  // The wire has the same rule.
+  expect(decodeBytes(bytes)).toBe(text);
+  expect(goQuote(rawText(bytes))).toBe(shown);
+});
