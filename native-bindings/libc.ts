@@ -230,6 +230,32 @@ export const getpeereid: KoffiFunc<(fd: number, uid: [number], gid: [number]) =>
   ? libc.func('int getpeereid(int fd, _Out_ int *uid, _Out_ int *gid)')
   : undefined;
 
+export const AF_UNIX = 1;
+export const AF_NETLINK = 16;
+export const SOCK_RAW = 3;
+/** Linux only. */
+export const SOCK_CLOEXEC = 0o2000000;
+export const MSG_DONTWAIT = darwin ? 0x80 : 0x40;
+export const socket: KoffiFunc<(domain: number, type: number, protocol: number) => number> = libc.func(
+  'int socket(int domain, int type, int protocol)',
+);
+export const send: KoffiFunc<(fd: number, bytes: Buffer, length: number, flags: number) => number | bigint> = libc.func(
+  'long send(int fd, const void *bytes, size_t length, int flags)',
+);
+export const recv: KoffiFunc<(fd: number, bytes: Buffer, length: number, flags: number) => number | bigint> = libc.func(
+  'long recv(int fd, _Out_ void *bytes, size_t length, int flags)',
+);
+
+// ---- linux/netlink.h, linux/sock_diag.h, linux/unix_diag.h (Linux)
+
+export const NETLINK_SOCK_DIAG = 4;
+export const NLM_F_REQUEST = 1;
+export const SOCK_DIAG_BY_FAMILY = 20;
+export const UDIAG_SHOW_PEER = 0x04;
+export const UDIAG_SHOW_RQLEN = 0x10;
+export const UNIX_DIAG_PEER = 2;
+export const UNIX_DIAG_RQLEN = 4;
+
 // ---- sys/syscall.h (Linux; the same numbers on x64 and arm64)
 
 export const SYS_pidfd_send_signal = 424;

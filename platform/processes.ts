@@ -114,4 +114,6 @@ export interface Processes {
   signalIfSame(target: ProcessIdentity, name: SignalName): 'sent' | 'gone' | 'refused';
   /** Our own identity. */
   self(): ProcessIdentity;
+  /** Our own creation time in seconds since the epoch, as `Child.startTime` has it. */
+  ownStartSeconds(): number;
 }

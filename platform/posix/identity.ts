@@ -5,7 +5,8 @@ import type { Processes, ProcessIdentity, SignalName } from '../processes.ts';
 import { procStat } from './proc-stat.ts';
 import type { PosixSystem } from './system.ts';
 
-export interface Identities extends Pick<Processes, 'identify' | 'commandLine' | 'signalIfSame' | 'self'> {
+export interface Identities
+  extends Pick<Processes, 'identify' | 'commandLine' | 'signalIfSame' | 'self' | 'ownStartSeconds'> {
   /** Creation time in seconds since the epoch (spec process.md §3.7); 0 when the OS would not tell. Works on a zombie. */
   startSeconds(pid: number): number;
 }
@@ -21,6 +22,7 @@ export function createIdentities(os: PosixSystem): Identities {
   return {
     identify,
     startSeconds: source.startSeconds,
+    ownStartSeconds: () => source.startSeconds(process.pid),
     commandLine: source.commandLine,
     self() {
       return identify(process.pid) ?? { pid: process.pid, start: '', node: source.node() };

@@ -18,6 +18,7 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
     commandLine: identities.commandLine,
     signalIfSame: identities.signalIfSame,
     self: identities.self,
+    ownStartSeconds: identities.ownStartSeconds,
     check(request) {
       checkProgram(checkSpawn(request, paths), request, paths);
     },

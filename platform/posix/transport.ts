@@ -14,6 +14,7 @@ import { FileIdentity } from './file-identity.ts';
 import { peerCredentials } from './peer-credentials.ts';
 import { socketDescriptor } from './socket-descriptor.ts';
 import type { PosixSystem } from './system.ts';
+import { unreadBytes } from './unread-bytes.ts';
 
 /**
  * Connections that wait to be accepted. Beyond it a client of ours is told EAGAIN and does not wait, as one of TCP would; the
@@ -83,6 +84,7 @@ export function createTransport(os: PosixSystem, paths: Paths): Transport {
     foreignNames: [pipeFileName],
     listen,
     sendNow,
+    ...(os === 'linux' ? { unreadBytes } : {}),
   };
 }
 

@@ -8,7 +8,7 @@ import { splitWords } from './command-line.ts';
 import { handleAt } from './handles.ts';
 import { killedExitCode } from './job.ts';
 
-export type Identities = Pick<Processes, 'identify' | 'commandLine' | 'signalIfSame' | 'self'>;
+export type Identities = Pick<Processes, 'identify' | 'commandLine' | 'signalIfSame' | 'self' | 'ownStartSeconds'>;
 
 export function createIdentities(): Identities {
   return {
@@ -24,6 +24,8 @@ export function createIdentities(): Identities {
       const start = creationTime(kernel32.GetCurrentProcess());
       return { pid: process.pid, start: start === undefined ? '' : String(start), node: undefined };
     },
+
+    ownStartSeconds: () => startSeconds(kernel32.GetCurrentProcess()),
 
     commandLine(pid) {
       const line =

@@ -9,6 +9,9 @@ export interface Counters {
   /** Bytes accepted for stdin. */
   stdinBytes: number;
   slowReadersDropped: number;
+  /** Times a program was held back for its receiver, and how long in all. */
+  paced: number;
+  pacedMs: number;
   stdinQueueFull: number;
   stdinRefusedBytes: number;
   replayEvictedFrames: number;
@@ -37,6 +40,8 @@ export function createCounters(): Counters {
     streamBytes: 0,
     stdinBytes: 0,
     slowReadersDropped: 0,
+    paced: 0,
+    pacedMs: 0,
     stdinQueueFull: 0,
     stdinRefusedBytes: 0,
     replayEvictedFrames: 0,

@@ -11,6 +11,8 @@ export interface Timings {
   /** An ended process can be replayed for so long, looked at so often (spec process.md §9). */
   readonly retentionMs: number;
   readonly retentionCheckMs: number;
+  /** A receiver that takes no byte for so long holds its program back no longer (spec wire.md §2 "steady reader"). */
+  readonly readerStallMs: number;
   /** Killed children are waited for at most so long at the end (spec process.md §10). */
   readonly shutdownWaitMs: number;
   /** Login-shell PATH (spec process.md §3.3). */
@@ -67,6 +69,7 @@ export const timings: Timings = {
   supersedeGraceMs: 3_000,
   retentionMs: 15 * 60_000,
   retentionCheckMs: 60_000,
+  readerStallMs: 10_000,
   shutdownWaitMs: 1_000,
   shellPathMs: 4_000,
   agentShellMs: 4_000,

@@ -95,6 +95,20 @@ export const profile: ValueKind<Profile> = {
   fromFile: profileNamed,
 };
 
+/** What happens to a client that reads more slowly than its process writes (spec wire.md §2 "steady reader"). */
+export type SlowReader = 'pace' | 'drop';
+
+const slowReaderNamed = (text: string): SlowReader | undefined =>
+  text === 'pace' || text === 'drop' ? text : undefined;
+
+export const slowReader: ValueKind<SlowReader> = {
+  placeholder: 'pace|drop',
+  want: 'pace or drop',
+  refusal: 'want pace or drop',
+  fromCommandLine: slowReaderNamed,
+  fromFile: slowReaderNamed,
+};
+
 /** The object id of a commit, lower case. */
 export const commit: ValueKind<string> = {
   ...string,

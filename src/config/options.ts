@@ -4,7 +4,18 @@
  */
 import type { Profile } from '../wire/profile.ts';
 import { defaultProfile } from '../wire/profiles.ts';
-import { address, bool, commit, duration, int, profile, string, type ValueKind } from './option-values.ts';
+import {
+  address,
+  bool,
+  commit,
+  duration,
+  int,
+  profile,
+  type SlowReader,
+  slowReader,
+  string,
+  type ValueKind,
+} from './option-values.ts';
 
 /** The mode an option belongs to; `select` picks the mode itself. Options of other modes are accepted and ignored. */
 export type OptionMode = 'select' | 'all' | 'serve' | 'install' | 'version';
@@ -77,6 +88,13 @@ export const options = {
     'serve',
     'the log starts over at this size and keeps one older file, 0 = no limit',
     boundKey,
+  ),
+  'slow-reader': option<SlowReader>(
+    slowReader,
+    'pace',
+    'serve',
+    'pace: a process waits for a client that reads slowly; drop: such a client is disconnected',
+    key,
   ),
   'max-extract-bytes': option(int, 0, 'serve', 'largest total of files.extract_tar, 0 = no limit', boundKey),
   'git-timeout': option(

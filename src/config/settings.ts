@@ -6,6 +6,7 @@ import type { Log } from '../base/log.ts';
 import type { Profile } from '../wire/profile.ts';
 import type { ConfigurationFile } from './configuration-file.ts';
 import type { ConfigurationFileName } from './configuration-file-names.ts';
+import type { SlowReader } from './option-values.ts';
 import { type Option, type OptionMode, type OptionName, type OptionValues, optionNames, options } from './options.ts';
 
 export type Source = 'flag' | ConfigurationFileName | 'default';
@@ -46,6 +47,7 @@ export interface Settings {
   readonly wireLogMaxBytes: number;
   /** Largest log; 0: no limit. */
   readonly logMaxBytes: number;
+  readonly slowReader: SlowReader;
   /** 0: no limit. */
   readonly maxExtractBytes: number;
   /** Limit of one git call, fit for a timer; 0: none. */
@@ -117,6 +119,7 @@ export function mergeSettings(given: Partial<OptionValues>, files: readonly Conf
     wireLogMaxString: effective['wire-log-max-string'].value ?? 0,
     wireLogMaxBytes: effective['wire-log-max-bytes'].value ?? 0,
     logMaxBytes: effective['log-max-bytes'].value ?? 0,
+    slowReader: effective['slow-reader'].value ?? 'pace',
     maxExtractBytes: effective['max-extract-bytes'].value ?? 0,
     gitTimeoutMs: timerMs(effective['git-timeout'].value ?? profile.git.timeoutDefaultMs),
     filesReadRegularOnly,

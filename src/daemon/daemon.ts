@@ -158,7 +158,7 @@ async function build(
   );
   const left = { connections: 0, groups: 0 };
   undo.defer(async () => {
-    left.groups = await leaveSessions(sessions, keepChildren, log);
+    left.groups = await leaveSessions(sessions, marking.records, keepChildren, log);
   });
   undo.defer(() => lifetime.abort());
   undo.defer(() => {
@@ -170,7 +170,7 @@ async function build(
       sources: {
         ...{ counters, version, profile: profile.name, startedAt: identity.startedAt, showsUsage: host.tellsUsage },
         connections: () => clients.count,
-        sessions: () => sessions.all(),
+        sessions: () => sessions.sessions(),
         logLinesLost: () => log.droppedLines,
       },
     }),

@@ -7,14 +7,18 @@ import type { Settings } from '../config/settings.ts';
 import type { RpcLatency } from '../doors/metrics/rpc-latency.ts';
 import { Clients } from '../doors/rpc/clients.ts';
 import { createDispatcher } from '../doors/rpc/dispatcher.ts';
-import { type AllServices, allMethods } from '../doors/rpc/methods/all.ts';
+import { type AllServices, contractMethods, extensionMethods } from '../doors/rpc/methods/all.ts';
 import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
 import type { WireLog } from '../doors/rpc/wire-log/wire-log.ts';
-import { Pace } from '../engine/local/pace.ts';
-import { Sessions, type SessionsOptions } from '../engine/local/sessions.ts';
+import { FairShare } from '../engine/local/fair-share.ts';
+import { LocalEngine, type LocalEngineOptions } from '../engine/local/local-engine.ts';
 import { ShellAgent } from '../engine/local/shell-agent.ts';
+import type { SessionEngine } from '../engine/session-engine.ts';
+import type { ChildRecords } from '../run-directory/records/child-records.ts';
 
-export interface EngineOptions extends Pick<SessionsOptions, 'shellPath' | 'keepChildren' | 'markedFor' | 'records'> {
+export interface EngineOptions extends Pick<LocalEngineOptions, 'shellPath' | 'keepChildren' | 'markedFor'> {
+  /** Told of every child; `undefined`: no records are written. */
+  readonly records: ChildRecords | undefined;
   readonly platform: Platform;
   readonly settings: Settings;
   readonly log: Log;
@@ -34,29 +38,37 @@ export interface EngineOptions extends Pick<SessionsOptions, 'shellPath' | 'keep
 }
 
 export interface Engine {
-  readonly sessions: Sessions;
+  readonly sessions: SessionEngine;
   readonly clients: Clients;
 }
 
 export function createEngine(options: EngineOptions): Engine {
   const { platform, settings, log, counters, timings, token, identity } = options;
   const { profile } = settings;
-  const pace = new Pace();
-  const sessions = new Sessions({
+  const share = new FairShare();
+  const sessions = new LocalEngine({
     platform,
     profile,
     log,
     counters,
     timings,
-    pace,
+    share,
+    slowReader: settings.slowReader,
     shellPath: options.shellPath,
     shellAgent: profile.platform.sshAgentHandOff
       ? new ShellAgent({ platform, log, timings, signal: options.lifetime })
       : undefined,
     keepChildren: options.keepChildren,
     markedFor: options.markedFor,
-    records: options.records,
-    onSessionEnd: options.onLessToDo,
+  });
+  sessions.watch((event) => {
+    if (event.event === 'spawned') {
+      options.records?.add(event);
+    } else if (event.event === 'ended') {
+      options.records?.remove(event.pid);
+    } else if (event.event === 'exited') {
+      options.onLessToDo();
+    }
   });
   const services: AllServices = {
     platform,
@@ -64,16 +76,18 @@ export function createEngine(options: EngineOptions): Engine {
     settings,
     log,
     counters,
-    timings,
-    sessions,
+    engine: sessions,
     daemon: identity,
+    runningArguments: async () =>
+      (await sessions.sessions()).filter(({ state }) => state !== 'exited').map(({ args }) => args),
     requestShutdown: options.requestShutdown,
   };
   const dispatcher = createDispatcher({
     services,
     profile,
     token,
-    methods: allMethods,
+    methods: contractMethods,
+    extensions: extensionMethods,
     log,
     observer: options.latency,
   });
@@ -82,8 +96,9 @@ export function createEngine(options: EngineOptions): Engine {
     log,
     counters,
     timings,
-    pace,
+    requestCame: () => share.requestCame(),
     sendNow: platform.transport.sendNow,
+    unreadBytes: platform.transport.unreadBytes,
     wireLog: options.wireLog,
     reattachClosesOld: profile.process.reattachClosesOld,
     idleCloseMs: profile.wire.idleCloseMs,

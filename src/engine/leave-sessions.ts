@@ -1,29 +1,31 @@
 /** What becomes of the sessions when the daemon ends (spec process.md §10). */
 import { failpoint } from '../base/failpoints.ts';
 import type { Log } from '../base/log.ts';
+import type { SessionEngine } from './session-engine.ts';
 
-/** The part of the engine that is needed for it. */
-export interface EndingSessions {
-  readonly runningCount: number;
-  /** Starts nothing new, and waits for what is being started. */
-  close(): Promise<void>;
-  /** @returns how many groups were killed */
-  killAll(): Promise<number>;
-  /** Of those that live on: the next daemon is not to end them. */
-  removeRecords(): void;
+/** Files by which the next daemon would find children of this one. */
+export interface RecordsToRemove {
+  remove(pid: number): void;
 }
 
 /** @returns how many process groups were killed */
-export async function leaveSessions(sessions: EndingSessions, keepChildren: boolean, log: Log): Promise<number> {
+export async function leaveSessions(
+  engine: SessionEngine,
+  records: RecordsToRemove | undefined,
+  keepChildren: boolean,
+  log: Log,
+): Promise<number> {
   failpoint('sessions.leave.before');
-  await sessions.close();
-  let killed = 0;
+  const { killed, kept } = await engine.close(keepChildren ? 'keep' : 'end');
   if (keepChildren) {
-    const count = sessions.runningCount;
-    log.info('Server', `-keep-children: leaving ${count} running child process(es) alive across shutdown`);
-  } else {
-    killed = await sessions.killAll();
+    log.info('Server', `-keep-children: leaving ${kept} running child process(es) alive across shutdown`);
   }
-  sessions.removeRecords();
+  // The next daemon is to leave the processes of the table alone: they are killed, or kept on purpose. One whose id was taken
+  // over keeps its record and is ended by the next start (spec platform.md §2 "Keeping children").
+  for (const { pid, state, replaced } of await engine.sessions()) {
+    if (state === 'running' && !replaced) {
+      records?.remove(pid);
+    }
+  }
   return killed;
 }

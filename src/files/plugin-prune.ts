@@ -8,10 +8,8 @@ import { isMissing } from './stat.ts';
 export interface PluginServices {
   readonly platform: Pick<Platform, 'files' | 'paths' | 'transport'>;
   readonly settings: { readonly socketPath: string };
-  readonly sessions: {
-    /** argv of every child whose exit has not been reported. */
-    runningArguments(): Iterable<readonly string[]>;
-  };
+  /** argv of every child whose exit has not been reported. */
+  runningArguments(): Promise<Iterable<readonly string[]>>;
 }
 
 const dayMs = 86_400_000;
@@ -106,7 +104,7 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
       if (found.kind !== 'directory') {
         return false;
       }
-      if (isLive(name)) {
+      if (await isLive(name)) {
         tally.live++;
         return false;
       }
@@ -126,8 +124,8 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
     }
   }
 
-  function isLive(name: string): boolean {
-    for (const argv of services.sessions.runningArguments()) {
+  async function isLive(name: string): Promise<boolean> {
+    for (const argv of await services.runningArguments()) {
       if (argv.some((argument) => argument.match(hashInText)?.includes(name))) {
         return true;
       }

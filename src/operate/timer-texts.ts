@@ -14,6 +14,7 @@ export const timerTexts: Record<keyof Timings, string> = {
   supersedeGraceMs: 'from SIGTERM to SIGKILL of a superseded session',
   retentionMs: 'an ended process can be replayed',
   retentionCheckMs: 'how often ended processes are looked through',
+  readerStallMs: 'a client that reads nothing for so long holds its process back no longer',
   shutdownWaitMs: 'killed processes are waited for at the end',
   shellPathMs: 'login shell asked for its PATH',
   agentShellMs: 'login shell asked for its SSH agent',

@@ -1,5 +1,4 @@
 /** Stream and exit frames as bytes (spec process.md §4). A frame is serialised once; replays send the same bytes. */
-import type { ExitStatus, OutputName } from '../../platform/processes.ts';
 import { type Base64Encoder, createEncoder } from './base64-encoder/encoder.ts';
 import { encodeString } from './json-writer.ts';
 
@@ -9,6 +8,17 @@ export const maxFrameData = 32_768;
 const dataKey = ',"data":"';
 const frameEnd = '"}\n';
 
+export type OutputName = 'stdout' | 'stderr';
+
+/** How a process ended. */
+export interface ExitStatus {
+  /** -1 for a process that a signal ended. */
+  readonly code: number;
+  /** SIG-prefixed. */
+  readonly signal: string | undefined;
+}
+
+/** Who asked for the end. */
 export type KilledBy = 'client' | 'shutdown';
 
 let encoder: Base64Encoder | undefined;

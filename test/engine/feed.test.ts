@@ -1,22 +1,25 @@
-/** One connection's place in one process's frames (spec process.md §8, wire.md §2 "slow reader"). */
+/** One reader's place in one process's frames (spec process.md §8, wire.md §2 "steady reader"). */
 import { describe, expect, test } from 'vitest';
 import { Feed, type FeedOwner } from '../../src/engine/local/feed.ts';
-import { ReplayWindow } from '../../src/engine/local/window.ts';
+import { ReplayWindow } from '../../src/engine/local/replay-window.ts';
+import type { Mark } from '../../src/engine/mark.ts';
+import type { FrameStream, Reader, ReaderRole } from '../../src/engine/session-engine.ts';
 
 const frameSize = 100;
 /** Ten frames fit. */
 const windowBytes = 10 * frameSize;
 
 /** A process that writes frames, and a reader that takes them when the test says so. */
-class Scene implements FeedOwner {
+class Scene implements Reader, FeedOwner {
+  readonly id = 'p1';
   readonly told: string[] = [];
   readonly window = new ReplayWindow(windowBytes, { onEvict: (seq) => this.feed?.evicting(seq) });
-  feed: Feed;
+  readonly #marks = new Map<string, Mark>();
+  readonly feed: Feed;
 
-  constructor(framesBefore = 0) {
-    this.feed = undefined as unknown as Feed;
+  constructor(framesBefore = 0, role: ReaderRole = 'receiver') {
     this.write(framesBefore);
-    this.feed = new Feed('p1', this, this.window, () => this.told.push('left'));
+    this.feed = new Feed(this, this, role);
   }
 
   write(count: number): void {
@@ -31,41 +34,72 @@ class Scene implements FeedOwner {
     }
   }
 
-  /** Numbers of the frames that can be taken now. */
-  take(maxBytes = 1 << 20): number[] {
-    const seqs: number[] = [];
-    for (let view = this.feed.take(maxBytes); view !== undefined; view = this.feed.take(maxBytes)) {
-      seqs.push(...readSeqs(view.bytes));
-      view.release();
+  /** Numbers of the frames that can be taken now, with replies by their texts and gaps as `from-to`. */
+  take(maxBytes = 1 << 20): (number | string)[] {
+    const taken: (number | string)[] = [];
+    for (let some = this.takeOnce(maxBytes); some.length > 0; some = this.takeOnce(maxBytes)) {
+      taken.push(...some);
     }
-    return seqs;
+    return taken;
   }
 
-  /** Numbers of the frames of one write. */
-  takeOnce(maxBytes: number): number[] {
-    const view = this.feed.take(maxBytes);
-    view?.release();
-    return view === undefined ? [] : readSeqs(view.bytes);
+  /** The same of one look. */
+  takeOnce(maxBytes: number): (number | string)[] {
+    const item = this.feed.take(maxBytes);
+    if (item === undefined) {
+      return [];
+    }
+    if (item.kind === 'reply') {
+      return [item.reply];
+    }
+    if (item.kind === 'gap') {
+      return [`${item.from}-${item.to}`];
+    }
+    item.release();
+    return readSeqs(item.bytes);
   }
 
-  /** As a reattach does: replay, the reply `name`, then live frames. */
+  /** As a reattach does: replay, the place of the reply `name`, then live frames. */
   reattach(fromSeq: number, name = 'reply'): void {
-    this.feed.replay(fromSeq, () => {
-      this.told.push(name);
-    });
+    this.#marks.set(name, this.feed.replay(fromSeq));
   }
 
-  feedAttached(): void {}
-  feedReady(): void {
+  /** The reply of a spawn belongs here, or behind a frame. */
+  mark(name: string, behind?: number): void {
+    const mark = behind === undefined ? this.feed.markHere() : this.feed.markBehind(behind);
+    if (mark !== undefined) {
+      this.#marks.set(name, mark);
+    }
+  }
+
+  /** The reply of this name is known. It leaves at once when its place has been reached already. */
+  answer(name = 'reply'): void {
+    if (this.#marks.get(name)?.fill(name) !== true) {
+      this.told.push(name);
+    }
+  }
+
+  attached(): void {}
+  ready(_stream: FrameStream, _more: boolean): void {
     if (this.told.at(-1) !== 'ready') {
       this.told.push('ready');
     }
   }
-  feedFellBehind(_feed: Feed, seq: number): void {
+  fellBehind(_stream: FrameStream, seq: number): void {
     this.told.push(`fell behind at ${seq}`);
   }
-  feedReplaced(): void {}
-  feedGone(): void {}
+  replaced(): void {}
+  over(): void {}
+  unplaced(reply: string): void {
+    this.told.push(`unplaced ${reply}`);
+  }
+  progress(): number {
+    return 0;
+  }
+  taken(): void {}
+  left(): void {
+    this.told.push('left');
+  }
 
   /** What happened besides "there are frames". */
   get events(): string[] {
@@ -91,24 +125,40 @@ describe('a new receiver', () => {
     expect(scene.take()).toEqual([]);
   });
 
-  test('gets nothing before its reply is queued, and then everything', () => {
+  test('gets nothing before the reply of its spawn is known, and then everything', () => {
     const scene = new Scene();
-    scene.feed.hold();
+    scene.mark('reply');
     scene.write(4);
     expect(scene.take()).toEqual([]);
-    scene.feed.release();
+    scene.answer();
+    expect(scene.events).toEqual(['reply']);
     expect(scene.take()).toEqual([1, 2, 3, 4]);
   });
 
-  test('waits for as many replies as are owed', () => {
+  test('waits for as many replies as are owed, whichever is known first', () => {
     const scene = new Scene();
-    scene.feed.hold();
-    scene.feed.hold();
+    scene.mark('first');
+    scene.mark('second');
     scene.write(1);
-    scene.feed.release();
+    scene.answer('second');
     expect(scene.take()).toEqual([]);
-    scene.feed.release();
-    expect(scene.take()).toEqual([1]);
+    scene.answer('first');
+    expect(scene.events).toEqual(['first']);
+    expect(scene.take()).toEqual(['second', 1]);
+  });
+
+  test('gets the reply that belongs behind a frame there, and neither sooner nor later', () => {
+    const scene = new Scene();
+    scene.write(5);
+    scene.mark('early', 5);
+    scene.answer('early');
+    scene.write(2);
+    scene.mark('late', 7);
+    scene.write(1);
+    expect(scene.take()).toEqual([1, 2, 3, 4, 5, 'early', 6, 7]);
+    scene.answer('late');
+    expect(scene.events).toEqual(['late']);
+    expect(scene.take()).toEqual([8]);
   });
 });
 
@@ -121,32 +171,39 @@ describe('a replay', () => {
     [7, []],
     [2 ** 64, []],
   ])('from %d brings exactly the frames above it, then the reply, then live frames', (fromSeq, expected) => {
-    const scene = new Scene(6);
-    scene.reattach(fromSeq);
-    scene.write(2);
-    expect(scene.take()).toEqual(expected);
-    expect(scene.events).toEqual(['reply']);
-    expect(scene.take()).toEqual([]);
-    scene.feed.release();
-    expect(scene.take()).toEqual([7, 8]);
+    const late = new Scene(6);
+    late.reattach(fromSeq);
+    late.write(2);
+    expect(late.take()).toEqual(expected);
+    expect(late.take()).toEqual([]);
+    late.answer();
+    expect(late.events).toEqual(['reply']);
+    expect(late.take()).toEqual([7, 8]);
+
+    const early = new Scene(6);
+    early.reattach(fromSeq);
+    early.write(2);
+    early.answer();
+    expect([...early.events, ...early.take()].filter((each) => each !== 'reply')).toEqual([...expected, 7, 8]);
   });
 
-  test('replies only after the last promised frame was taken', () => {
+  test('known at once has its reply right behind the last promised frame', () => {
     const scene = new Scene(6);
     scene.reattach(0);
+    scene.answer();
+    scene.write(1);
     expect(scene.takeOnce(4 * frameSize)).toEqual([1, 2, 3, 4]);
-    expect(scene.feed.promisedBytes).toBe(2 * frameSize);
-    expect(scene.events).toEqual([]);
-    expect(scene.take()).toEqual([5, 6]);
-    expect([scene.feed.promisedBytes, scene.events]).toEqual([0, ['reply']]);
+    expect([scene.feed.promisedBytes, scene.feed.owes]).toEqual([2 * frameSize, true]);
+    expect(scene.take()).toEqual([5, 6, 'reply', 7]);
+    expect([scene.feed.promisedBytes, scene.feed.owes, scene.events]).toEqual([0, false, []]);
   });
 
   test('of a process that has written nothing is a reply alone', () => {
     const scene = new Scene();
     scene.reattach(0);
     expect(scene.take()).toEqual([]);
+    scene.answer();
     expect(scene.events).toEqual(['reply']);
-    scene.feed.release();
     scene.write(1);
     expect(scene.take()).toEqual([1]);
   });
@@ -154,34 +211,34 @@ describe('a replay', () => {
   test('completes however fast the process writes, and only then the reader is told what it lost', () => {
     const scene = new Scene(10);
     scene.reattach(0);
+    scene.answer();
     expect(scene.takeOnce(frameSize)).toEqual([1]);
     scene.write(100);
     expect(scene.events).toEqual([]);
-    expect(scene.take()).toEqual(range(2, 10));
-    expect(scene.events).toEqual(['reply']);
-    scene.feed.release();
-    expect(scene.take()).toEqual([]);
-    expect(scene.events).toEqual(['reply', 'fell behind at 11']);
+    expect(scene.take()).toEqual([...range(2, 10), 'reply']);
+    expect(scene.events).toEqual(['fell behind at 11']);
   });
 
   test('twice by the same reader brings the frames twice, each with its reply', () => {
     const scene = new Scene(3);
     scene.reattach(0, 'first');
     scene.reattach(1, 'second');
-    expect(scene.take()).toEqual([1, 2, 3]);
-    scene.feed.release();
-    expect(scene.take()).toEqual([2, 3]);
-    scene.feed.release();
+    scene.answer('second');
+    scene.answer('first');
     scene.write(1);
-    expect(scene.take()).toEqual([4]);
-    expect(scene.events).toEqual(['first', 'second']);
+    expect(scene.take()).toEqual([1, 2, 3, 'first', 2, 3, 'second', 4]);
+    expect(scene.events).toEqual([]);
   });
 
-  test('by a reader that still waited for frames takes none of them away', () => {
+  test('by a reader that still waited for frames takes none of them away, and no reply between them', () => {
     const scene = new Scene(2);
-    scene.write(3);
+    scene.write(2);
+    scene.mark('between', 4);
+    scene.write(1);
     scene.reattach(4);
-    expect(scene.take()).toEqual([3, 4, 5, 5]);
+    scene.answer('between');
+    scene.answer();
+    expect(scene.take()).toEqual([3, 4, 'between', 5, 5, 'reply']);
   });
 
   test('saves a reader that was about to be dropped: it goes on with the frames that are left', () => {
@@ -189,14 +246,12 @@ describe('a replay', () => {
     scene.reattach(0, 'first');
     scene.write(100);
     scene.reattach(10, 'second');
-    expect(scene.take()).toEqual(range(1, 10));
-    scene.feed.release();
-    expect(scene.take()).toEqual(range(101, 110));
-    expect(scene.events).toEqual(['first', 'second']);
-    scene.feed.release();
+    scene.answer('first');
+    scene.answer('second');
+    expect(scene.take()).toEqual([...range(1, 10), 'first', ...range(101, 110), 'second']);
     scene.write(2);
     expect(scene.take()).toEqual([111, 112]);
-    expect(scene.events).toEqual(['first', 'second']);
+    expect(scene.events).toEqual([]);
   });
 });
 
@@ -228,12 +283,33 @@ describe('a slow reader', () => {
 
   test('that still waits for the reply of its spawn is told after it', () => {
     const scene = new Scene();
-    scene.feed.hold();
+    scene.mark('reply');
     scene.write(11);
     expect(scene.events).toEqual([]);
-    scene.feed.release();
+    scene.answer();
     scene.take();
-    expect(scene.events).toEqual(['fell behind at 1']);
+    expect(scene.events).toEqual(['reply', 'fell behind at 1']);
+  });
+});
+
+describe('an observer that is slow', () => {
+  test('is told what it missed where it is missing, and goes on at the oldest frame that is kept', () => {
+    const scene = new Scene(0, 'observer');
+    scene.write(3);
+    expect(scene.take()).toEqual([1, 2, 3]);
+    scene.write(20);
+    expect(scene.take()).toEqual(['4-13', ...range(14, 23)]);
+    scene.write(1);
+    expect(scene.take()).toEqual([24]);
+    expect(scene.events).toEqual([]);
+  });
+
+  test('gets its promised replay whole before it is told', () => {
+    const scene = new Scene(10, 'observer');
+    scene.reattach(0);
+    scene.answer();
+    scene.write(15);
+    expect(scene.take()).toEqual([...range(1, 10), 'reply', '11-15', ...range(16, 25)]);
   });
 });
 
@@ -244,10 +320,19 @@ describe('a receiver that is no more', () => {
     scene.feed.stopLive();
     scene.write(20);
     expect(scene.feed.done).toBe(false);
-    expect(scene.take()).toEqual([1, 2, 3]);
-    scene.feed.release();
-    expect(scene.take()).toEqual([]);
-    expect([scene.feed.done, scene.events]).toEqual([true, ['reply']]);
+    scene.answer();
+    expect(scene.take()).toEqual([1, 2, 3, 'reply']);
+    expect([scene.feed.done, scene.events]).toEqual([true, []]);
+  });
+
+  test('because another one took over gets the replies that belong behind frames it will not see', () => {
+    const scene = new Scene();
+    scene.write(3);
+    scene.mark('exit', 3);
+    scene.feed.stopLive();
+    scene.answer('exit');
+    expect(scene.events).toEqual(['exit']);
+    expect([scene.take(), scene.feed.done]).toEqual([[], true]);
   });
 
   test('because its process has written its last gets the rest of it, whatever the window does meanwhile', () => {
@@ -264,20 +349,31 @@ describe('a receiver that is no more', () => {
   test('because its process has written its last is still told what it has missed', () => {
     const scene = new Scene(10);
     scene.reattach(0);
+    scene.answer();
     scene.write(20);
     scene.feed.finish();
-    expect(scene.take()).toEqual(range(1, 10));
-    scene.feed.release();
-    scene.take();
-    expect(scene.events).toEqual(['reply', 'fell behind at 11']);
+    expect(scene.take()).toEqual([...range(1, 10), 'reply']);
+    expect(scene.events).toEqual(['fell behind at 11']);
   });
 
-  test('because it has left answers what waited for its frames, and gets none', () => {
+  test('because it has left gets its replies at once, those that are known later too, and no frames', () => {
     const scene = new Scene(3);
-    scene.reattach(0);
+    scene.reattach(0, 'known');
+    scene.answer('known');
+    scene.reattach(0, 'unknown');
     scene.feed.leave();
     scene.write(20);
     expect([scene.take(), scene.feed.done, scene.feed.promisedBytes]).toEqual([[], true, 0]);
-    expect(scene.events).toEqual(['reply', 'left']);
+    scene.answer('unknown');
+    expect(scene.events).toEqual(['unplaced known', 'left', 'unknown']);
+  });
+
+  test('because it has left holds no frames, also when it asks for some', () => {
+    const scene = new Scene(3);
+    scene.feed.leave();
+    scene.reattach(0);
+    expect(scene.feed.promisedBytes).toBe(0);
+    scene.answer();
+    expect(scene.events).toEqual(['left', 'reply']);
   });
 });

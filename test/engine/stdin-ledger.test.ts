@@ -1,20 +1,19 @@
 /** The count of accepted stdin bytes (spec process.md §5), for each generation. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { RpcError } from '../../src/doors/rpc/errors.ts';
-import { StdinLedger, type StdinReply } from '../../src/engine/local/stdin-ledger.ts';
+import { EngineFailure, type EngineFailureKind } from '../../src/engine/failures.ts';
+import { StdinLedger } from '../../src/engine/local/stdin-ledger.ts';
+import type { InputResult } from '../../src/engine/session-engine.ts';
 import type { Profile, ProfileName } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
 
-const gap = { code: -32003, message: 'stdin offset gap: offset ahead of applied bytes' };
-const notRunning = { code: -32602, message: 'Process not running' };
-const queueFull = { code: -32002, message: 'stdin backpressure: queue full' };
+const gap = { refused: 'stdinGap' } as const;
+const notRunning = { refused: 'processNotRunning' } as const;
+const queueFull = { refused: 'stdinQueueFull' } as const;
 const queueMax = 16_777_216;
 const uint64Max = 18_446_744_073_709_551_615n;
 
-type Answer =
-  | { readonly applied: number; readonly duplicate?: true }
-  | { readonly code: number; readonly message: string };
+type Answer = { readonly applied: number; readonly duplicate?: true } | { readonly refused: EngineFailureKind };
 
 /** A process as its stdin sees it: what was written, and what of it the child has read. */
 class Scene {
@@ -22,6 +21,7 @@ class Scene {
   readonly written: Buffer[] = [];
   readonly #unread: (() => void)[] = [];
   timesFull = 0;
+  timesEnded = 0;
   readonly ledger: StdinLedger;
 
   constructor(profile: ProfileName) {
@@ -31,6 +31,9 @@ class Scene {
         this.written.push(Buffer.from(bytes));
         this.#unread.push(done);
       },
+      end: () => {
+        this.timesEnded++;
+      },
       onQueueFull: () => {
         this.timesFull++;
       },
@@ -39,9 +42,17 @@ class Scene {
 
   /** The answer, or `undefined` while it is held back. */
   offer(data: string | Buffer, offset?: bigint): { answer?: Answer } {
+    return this.hold(() => this.ledger.offer(Buffer.from(data), offset));
+  }
+
+  close(offset: bigint): Answer | undefined {
+    return this.hold(() => this.ledger.close(offset)).answer;
+  }
+
+  hold(ask: () => InputResult | Promise<InputResult>): { answer?: Answer } {
     const held: { answer?: Answer } = {};
     try {
-      const reply = this.ledger.offer(Buffer.from(data), offset);
+      const reply = ask();
       if (reply instanceof Promise) {
         reply.then(
           (late) => {
@@ -81,14 +92,15 @@ class Scene {
   }
 }
 
-function shown({ success, applied, duplicate }: StdinReply): Answer {
-  expect(success).toBe(true);
-  return duplicate === undefined ? { applied } : { applied, duplicate };
+function shown({ applied, duplicate }: InputResult): Answer {
+  return duplicate ? { applied, duplicate } : { applied };
 }
 
 function refusal(error: unknown): Answer {
-  const { code, message } = error as RpcError;
-  return { code, message };
+  if (!(error instanceof EngineFailure)) {
+    throw error;
+  }
+  return { refused: error.kind };
 }
 
 /** Promise callbacks have run. */
@@ -312,5 +324,61 @@ describe('a process that has ended', () => {
     await scene.ends();
     expect(scene.answer(data, offset)).toEqual(expected);
     expect(scene.text).toBe('123456');
+  });
+});
+
+describe('the end of the input', () => {
+  test('comes behind the last accepted byte, once all of them were taken', async () => {
+    const scene = new Scene('S');
+    scene.answer('abc');
+    expect(scene.close(3n)).toEqual({ applied: 3 });
+    expect(scene.timesEnded).toBe(0);
+    await scene.childReads();
+    expect(scene.timesEnded).toBe(1);
+    expect(scene.close(3n)).toEqual({ applied: 3, duplicate: true });
+    expect(scene.timesEnded).toBe(1);
+  });
+
+  test('waits for bytes that are still to come, and is not put before bytes that have come', () => {
+    const scene = new Scene('current');
+    scene.answer('abc');
+    expect(scene.close(4n)).toEqual(gap);
+    expect(scene.close(2n)).toEqual({ refused: 'stdinEndBehind' });
+    expect(scene.close(uint64Max)).toEqual(gap);
+    expect(scene.answer('d', 3n)).toEqual({ applied: 4 });
+    expect(scene.close(4n)).toEqual({ applied: 4 });
+  });
+
+  test('leaves repeated requests duplicates and refuses fresh bytes', () => {
+    const scene = new Scene('S');
+    scene.answer('abc');
+    scene.close(3n);
+    expect(scene.answer('bc', 1n)).toEqual({ applied: 3, duplicate: true });
+    expect(scene.answer('cd', 2n)).toEqual({ refused: 'stdinClosed' });
+    expect(scene.answer('d')).toEqual({ refused: 'stdinClosed' });
+  });
+
+  test('asked for while requests wait for room takes its turn behind them', async () => {
+    const scene = new Scene('S');
+    fill(scene);
+    const late = scene.offer('late');
+    const end = scene.hold(() => scene.ledger.close(BigInt(queueMax + 4)));
+    expect([late.answer, end.answer]).toEqual([undefined, undefined]);
+    for (let count = 0; count < 17; count++) {
+      await scene.childReads();
+    }
+    expect([late.answer, end.answer]).toEqual([{ applied: queueMax + 4 }, { applied: queueMax + 4 }]);
+    expect(scene.timesEnded).toBe(1);
+  });
+
+  test('of an ended process is known when it was asked for, and refused when not', async () => {
+    const asked = new Scene('current');
+    asked.answer('abc');
+    asked.close(3n);
+    await asked.ends();
+    expect(asked.close(3n)).toEqual({ applied: 3, duplicate: true });
+    const never = new Scene('current');
+    await never.ends();
+    expect(never.close(0n)).toEqual(notRunning);
   });
 });

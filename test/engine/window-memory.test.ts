@@ -2,7 +2,9 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
-import { type Cursor, Promised, ReplayWindow } from '../../src/engine/local/window.ts';
+import type { Cursor } from '../../src/engine/local/cursor.ts';
+import { PinnedReplay } from '../../src/engine/local/pinned-replay.ts';
+import { ReplayWindow } from '../../src/engine/local/replay-window.ts';
 import { waitUntil } from '../support/wait.ts';
 
 setFlagsFromString('--expose-gc');
@@ -34,7 +36,7 @@ function append(window: ReplayWindow, size: number): void {
   });
 }
 
-function drain(reader: Cursor | Promised): number {
+function drain(reader: Cursor | PinnedReplay): number {
   let bytes = 0;
   for (let view = reader.take(1 << 20); view !== undefined; view = reader.take(1 << 20)) {
     bytes += view.bytes.length;
@@ -46,7 +48,7 @@ function drain(reader: Cursor | Promised): number {
 test('memory of dropped frames is let go, however much a process writes', async () => {
   const before = bufferBytes();
   const window = newWindow();
-  const cursor = window.cursorAt(1);
+  const cursor = window.cursor();
   for (let count = 0; count < perWindow * 8; count++) {
     append(window, frame);
     drain(cursor);
@@ -61,7 +63,7 @@ test('an old promise costs one window, and nothing once it is kept', async () =>
   for (let count = 0; count < perWindow; count++) {
     append(window, frame);
   }
-  const promised = new Promised(window, 1, window.lastSeq);
+  const promised = new PinnedReplay(window, 1, window.lastSeq);
   const left = promised.bytesLeft;
   for (let count = 0; count < perWindow * 6; count++) {
     append(window, frame);
@@ -77,7 +79,7 @@ test('an old promise holds nothing of what was written since, whatever the size 
   const before = bufferBytes();
   const window = newWindow();
   append(window, 600_000);
-  const promised = new Promised(window, 1, 1);
+  const promised = new PinnedReplay(window, 1, 1);
   for (let count = 0; count < 100; count++) {
     append(window, 600_000);
   }
@@ -88,12 +90,12 @@ test('an old promise holds nothing of what was written since, whatever the size 
 test('a dropped promise lets its memory go', async () => {
   const before = bufferBytes();
   const window = newWindow();
-  const promises: Promised[] = [];
+  const promises: PinnedReplay[] = [];
   for (let round = 0; round < 3; round++) {
     for (let count = 0; count < perWindow; count++) {
       append(window, frame);
     }
-    promises.push(new Promised(window, 1, window.lastSeq));
+    promises.push(new PinnedReplay(window, 1, window.lastSeq));
   }
   for (let count = 0; count < perWindow; count++) {
     append(window, frame);

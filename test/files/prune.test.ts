@@ -38,7 +38,7 @@ function prune(folder: string, params: object | string | undefined = {}, running
   return callMethod(pluginsMethods, 'plugins.prune', params, {
     platform,
     settings: { socketPath: join(folder, 'run', 'me', 'rpc.sock') },
-    sessions: { runningArguments: () => running },
+    runningArguments: async () => running,
   });
 }
 
@@ -81,7 +81,7 @@ test('a socket anywhere else has no roots to prune', async () => {
     'rpc.sock',
     '',
   ]) {
-    const services = { platform, settings: { socketPath }, sessions: { runningArguments: () => [] } };
+    const services = { platform, settings: { socketPath }, runningArguments: async () => [] };
     for (const params of [undefined, 'null', { minAgeDays: 5000 }]) {
       expect(await callMethod(pluginsMethods, 'plugins.prune', params, services)).toBe(expected);
     }
@@ -277,7 +277,7 @@ test('the folder of an install is no shared plug-in, even if its id looks like o
       {
         platform,
         settings: { socketPath: join(folder, 'run', a, 'rpc.sock') },
-        sessions: { runningArguments: () => [] },
+        runningArguments: async () => [],
       },
     ),
   );

@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
 import { errorAnswer } from '../../src/doors/rpc/failures.ts';
 import { filesMethods } from '../../src/doors/rpc/methods/files.ts';
-import type { Method, MethodResult } from '../../src/doors/rpc/methods/method.ts';
+import type { Answer, Method, MethodResult } from '../../src/doors/rpc/methods/method.ts';
 import type { FilesServices } from '../../src/files/services.ts';
 import { encodeResult } from '../../src/wire/json-writer.ts';
 import type { ProfileName } from '../../src/wire/profile.ts';
@@ -54,8 +54,8 @@ export async function callMethod<S>(
   const bytes = Buffer.from(text ?? '');
   const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
   try {
-    const result = await method.run(slice, { services, client: undefined as never, afterReply: () => {} });
-    return encodeResult(result as Exclude<MethodResult, symbol>);
+    const result = await method.run(slice, { services, client: undefined as never });
+    return encodeResult(result as Exclude<MethodResult, Answer>);
   } catch (error) {
     const answer = errorAnswer(error);
     if (answer === undefined) {

@@ -7,7 +7,7 @@ import { loadPlatform } from '../../platform/load.ts';
 import type { SpawnRequest } from '../../platform/processes.ts';
 import { errorAnswer } from '../../src/doors/rpc/failures.ts';
 import { gitMethods } from '../../src/doors/rpc/methods/git.ts';
-import type { MethodResult } from '../../src/doors/rpc/methods/method.ts';
+import type { Answer, MethodResult } from '../../src/doors/rpc/methods/method.ts';
 import type { GitServices } from '../../src/git/run/services.ts';
 import { encodeResult } from '../../src/wire/json-writer.ts';
 import type { ProfileName } from '../../src/wire/profile.ts';
@@ -76,8 +76,8 @@ export function daemon(profile: ProfileName, options: { readonly gitTimeoutMs?: 
     const bytes = Buffer.from(text ?? '');
     const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
     try {
-      const result = await method.run(slice, { services, client: undefined as never, afterReply: () => {} });
-      return encodeResult(result as Exclude<MethodResult, symbol>);
+      const result = await method.run(slice, { services, client: undefined as never });
+      return encodeResult(result as Exclude<MethodResult, Answer>);
     } catch (error) {
       const answer = errorAnswer(error);
       if (answer === undefined) {

@@ -2,8 +2,10 @@
 import type { Socket } from 'node:net';
 import { afterEach, expect, test, vi } from 'vitest';
 import { Outbox } from '../../src/doors/rpc/outbox.ts';
-import { Feed, type FeedOwner } from '../../src/engine/local/feed.ts';
-import { Cursor, ReplayWindow } from '../../src/engine/local/window.ts';
+import { Cursor } from '../../src/engine/local/cursor.ts';
+import { Feed } from '../../src/engine/local/feed.ts';
+import { ReplayWindow } from '../../src/engine/local/replay-window.ts';
+import type { Reader } from '../../src/engine/session-engine.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -26,19 +28,21 @@ async function countsOfOneFrame(sessions: number): Promise<Counts> {
     },
   } as unknown as Socket;
   const outbox = new Outbox(socket, () => {});
-  const owner: FeedOwner = {
-    feedAttached: (feed) => outbox.add(feed),
-    feedReady: (feed, more) => outbox.wake(feed, more),
-    feedFellBehind: () => {},
-    feedReplaced: () => {},
-    feedGone: (feed) => outbox.remove(feed),
+  const reader: Reader = {
+    attached: (stream) => outbox.add(stream),
+    ready: (stream, more) => outbox.wake(stream, more),
+    fellBehind: () => {},
+    replaced: () => {},
+    over: (stream) => outbox.remove(stream),
+    unplaced: () => {},
+    progress: () => 0,
   };
   const windows: ReplayWindow[] = [];
   const feeds: Feed[] = [];
   for (let index = 0; index < sessions; index++) {
     const window = new ReplayWindow(1_000_000, { onEvict: () => {} });
-    const feed = new Feed(`p${index}`, owner, window, () => {});
-    owner.feedAttached(feed);
+    const feed = new Feed({ id: `p${index}`, window, taken: () => {}, left: () => {} }, reader, 'receiver');
+    reader.attached(feed);
     windows.push(window);
     feeds.push(feed);
     // Each has sent something already, as sessions have.
@@ -81,7 +85,7 @@ test('one frame takes the same steps whether its connection follows one process 
 
 test('a frame that many were written before is found without looking through them', async () => {
   const window = new ReplayWindow(16_000_000, { onEvict: () => {} });
-  const cursor = window.cursorAt(1);
+  const cursor = window.cursor();
   const lookUps = vi.spyOn(window, 'slabOf');
   for (let frame = 1; frame <= 5_000; frame++) {
     window.append(3_000, (target, offset) => target.fill(0x20, offset, offset + 3_000));

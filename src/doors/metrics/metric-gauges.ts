@@ -1,7 +1,7 @@
 /** What is so at the moment of a scrape: sessions, memory, the event loop (design §3.9; spec modes.md §14 "more may follow"). */
 import { Counter, Gauge, type Metric, type Registry } from 'prom-client';
 import type { Counters } from '../../base/counters.ts';
-import type { Session, SessionState } from '../../engine/local/session.ts';
+import type { MaybePromise, SessionInfo, SessionState } from '../../engine/session-engine.ts';
 import { type Distribution, latencyBuckets, type RpcLatency } from './rpc-latency.ts';
 import type { SessionUsage } from './session-usage.ts';
 
@@ -19,7 +19,7 @@ export interface MetricSources {
   /** Whether the system tells the usage of a process without programs being started for it. */
   readonly showsUsage: boolean;
   connections(): number;
-  sessions(): Iterable<Session>;
+  sessions(): MaybePromise<readonly SessionInfo[]>;
   logLinesLost(): number;
 }
 
@@ -59,6 +59,11 @@ export function addGauges(registry: Registry, sources: MetricSources): void {
     () => sources.startedAt / 1000,
   );
   gauge('holdfast_connections', 'Open client connections.', () => sources.connections());
+  counter(
+    'holdfast_paced_seconds_total',
+    'How long processes were held back for slow clients.',
+    () => sources.counters.pacedMs / 1000,
+  );
   counter('holdfast_log_lines_dropped_total', 'Lines the log could not be given.', () => sources.logLinesLost());
   addSessionGauges(registry, sources, gauge);
   addLoopMetrics(registry, sources.latency, gauge, counter);
@@ -88,9 +93,9 @@ function addSessionGauges(registry: Registry, sources: MetricSources, gauge: Add
     help: 'Processes by state: running, draining (ended, its output is still held open), exited (kept for replays).',
     labelNames: ['state'],
     registers: [registry],
-    collect() {
+    async collect() {
       const count = { running: 0, draining: 0, exited: 0 };
-      for (const { state } of sources.sessions()) {
+      for (const { state } of await sources.sessions()) {
         count[state]++;
       }
       for (const state of states) {
@@ -98,10 +103,10 @@ function addSessionGauges(registry: Registry, sources: MetricSources, gauge: Add
       }
     },
   });
-  gauge('holdfast_replay_bytes', 'Bytes of frames kept for replays, of all processes.', () => {
+  gauge('holdfast_replay_bytes', 'Bytes of frames kept for replays, of all processes.', async () => {
     let bytes = 0;
-    for (const { replayBytes } of sources.sessions()) {
-      bytes += replayBytes;
+    for (const { windowBytes } of await sources.sessions()) {
+      bytes += windowBytes;
     }
     return bytes;
   });
@@ -112,7 +117,7 @@ function addSessionGauges(registry: Registry, sources: MetricSources, gauge: Add
   let look: Promise<SessionUsage[]> | undefined;
   const usage = async (): Promise<SessionUsage[]> => {
     const { usageOf } = await import('./session-usage.ts');
-    const running = [...sources.sessions()].filter(({ state }) => state === 'running');
+    const running = (await sources.sessions()).filter(({ state }) => state === 'running');
     look ??= usageOf(running.map(({ pid }) => pid)).finally(() => {
       look = undefined;
     });

@@ -25,6 +25,7 @@ const rows: readonly Row[] = [
     help: 'Connections closed because they fell out of a replay window.',
     key: 'slowReadersDropped',
   },
+  { name: 'holdfast_paced_total', help: 'Times a process was held back for a slow client.', key: 'paced' },
   {
     name: 'holdfast_stdin_queue_full_total',
     help: 'Processes whose stdin queue has been full.',

@@ -3,9 +3,9 @@ import type { Socket } from 'node:net';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
-import type { Feed } from '../../engine/local/feed.ts';
-import type { Pace } from '../../engine/local/pace.ts';
-import { windowBytes } from '../../engine/local/session.ts';
+import { windowBytes } from '../../engine/local/replay-window.ts';
+import type { Mark } from '../../engine/mark.ts';
+import type { FrameStream, Reader } from '../../engine/session-engine.ts';
 import { LineReader, maxLineBytes } from '../../wire/line-reader.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';
 import { Outbox, type OutboxOptions } from './outbox.ts';
@@ -24,6 +24,8 @@ const maxConcurrentCalls = 4096;
  * this bound a burst of them fills the memory with answers before the first one has left.
  */
 const maxBulkCalls = 16;
+/** Events that a client has asked for and does not read; with more the connection is closed. */
+const maxUnsentPushBytes = 4 * 1024 * 1024;
 /** Lines of such calls kept for their turn; beyond, reading stops. */
 const maxDeferredBytes = 1024 * 1024;
 
@@ -32,14 +34,17 @@ export interface ConnectionContext extends OutboxOptions {
   readonly log: Log;
   readonly counters: Counters;
   readonly timings: Timings;
-  readonly pace: Pace;
+  /** A client has asked something: floods give way to it for a moment. */
+  requestCame(): void;
+  /** `Transport.unreadBytes`. */
+  readonly unreadBytes?: ((socket: Socket) => number | undefined) | undefined;
   /** Profile row `process.reattachClosesOld`. */
   readonly reattachClosesOld: boolean;
   /** The socket is closed and everything of it let go. */
   onClose(connection: Connection): void;
 }
 
-export class Connection implements Caller {
+export class Connection implements Caller, Reader {
   readonly #socket: Socket;
   readonly #context: ConnectionContext;
   readonly #lines = new LineReader();
@@ -54,6 +59,7 @@ export class Connection implements Caller {
   #inputEnded = false;
   #closing = false;
   #loggedClose = false;
+  #watch: Disposable | undefined;
   #halfCloseTimer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, context: ConnectionContext) {
@@ -65,7 +71,7 @@ export class Connection implements Caller {
       if (this.#closing) {
         return;
       }
-      context.pace.requestCame();
+      context.requestCame();
       this.#lines.push(chunk as Buffer);
       this.#serve();
     });
@@ -104,7 +110,10 @@ export class Connection implements Caller {
 
   #handleLines(): void {
     while (!this.#closing && this.#deferred.length > 0 && this.#hasRoomForBulk()) {
-      const [line] = this.#deferred.splice(0, 1);
+      const line = this.#deferred.shift();
+      if (line === undefined) {
+        break;
+      }
       this.#deferredBytes -= line.length;
       this.#context.dispatcher.handle(line, this);
     }
@@ -189,44 +198,81 @@ export class Connection implements Caller {
     this.#outbox.reply(frame);
   }
 
-  // ---- feeds
+  replyAt(mark: Mark, frame: string): void {
+    this.#outbox.replyAt(mark, frame);
+  }
 
-  feedAttached(feed: Feed): void {
-    if (this.#closing) {
-      feed.leave();
+  push(frame: string): void {
+    if (this.#outbox.unsentReplyBytes > maxUnsentPushBytes) {
+      this.#context.counters.slowReadersDropped++;
+      this.#context.log.warn(
+        'Server',
+        `connection has ${maxUnsentPushBytes} bytes of events unread; closing it: read them, or ask for none`,
+      );
+      this.#closeAfterWritten();
     } else {
-      this.#outbox.add(feed);
+      this.#outbox.reply(frame);
+    }
+  }
+
+  setWatch(watch: Disposable | undefined): void {
+    this.#watch?.[Symbol.dispose]();
+    this.#watch = watch;
+  }
+
+  // ---- streams
+
+  get reader(): Reader {
+    return this;
+  }
+
+  attached(stream: FrameStream): void {
+    if (this.#closing) {
+      stream.leave();
+    } else {
+      this.#outbox.add(stream);
       if (this.#inputEnded) {
-        feed.stopLive();
+        stream.stopLive();
       }
     }
   }
 
-  feedReady(feed: Feed, more: boolean): void {
-    this.#outbox.wake(feed, more);
+  ready(stream: FrameStream, more: boolean): void {
+    this.#outbox.wake(stream, more);
   }
 
-  feedFellBehind(feed: Feed, seq: number): void {
+  unplaced(reply: string): void {
+    this.#outbox.placed(reply);
+  }
+
+  /** A client that takes bytes lets some leave, or leaves fewer of them unread in the socket. */
+  progress(): number {
+    const { bytesWritten, writableLength } = this.#socket;
+    const unread = this.#context.unreadBytes?.(this.#socket) ?? 0;
+    return this.#outbox.bytesSentNow + bytesWritten - writableLength - unread;
+  }
+
+  fellBehind(stream: FrameStream, seq: number): void {
     this.#context.counters.slowReadersDropped++;
     this.#context.log.warn(
       'frameSink',
-      `slow reader dropped: process ${feed.processId} evicted seq ${seq} before it was sent; reattach with fromSeq ${seq - 1}`,
+      `slow reader dropped: process ${stream.processId} evicted seq ${seq} before it was sent; reattach with fromSeq ${seq - 1}`,
     );
     // What the socket was given already is older than the evicted frame, so it is nowhere else any more.
     this.#closeAfterWritten();
   }
 
-  feedReplaced(feed: Feed): void {
-    if (feed.done) {
-      this.#outbox.remove(feed);
+  replaced(stream: FrameStream): void {
+    if (stream.done) {
+      this.#outbox.remove(stream);
     }
     if (this.#context.reattachClosesOld) {
       this.close();
     }
   }
 
-  feedGone(feed: Feed): void {
-    this.#outbox.remove(feed);
+  over(stream: FrameStream): void {
+    this.#outbox.remove(stream);
   }
 
   // ---- end
@@ -238,8 +284,8 @@ export class Connection implements Caller {
     this.#inputEnded = true;
     this.#logClose();
     this.#lines.end();
-    for (const feed of this.#outbox.feeds) {
-      feed.stopLive();
+    for (const stream of this.#outbox.streams) {
+      stream.stopLive();
     }
     this.#halfCloseTimer = setTimeout(() => this.destroy(), this.#context.timings.halfCloseMs);
     this.#serve();
@@ -277,10 +323,11 @@ export class Connection implements Caller {
 
   #leave(): void {
     this.#closing = true;
-    const feeds = [...this.#outbox.feeds];
+    this.setWatch(undefined);
+    const streams = [...this.#outbox.streams];
     this.#outbox.close();
-    for (const feed of feeds) {
-      feed.leave();
+    for (const stream of streams) {
+      stream.leave();
     }
   }
 

@@ -1,18 +1,13 @@
 /** The handling order of a request: parse, auth, version, method, params, handler (spec wire.md §5). */
 import { timingSafeEqual } from 'node:crypto';
 import type { Log } from '../../base/log.ts';
-import type { FeedOwner } from '../../engine/local/feed.ts';
+import type { Mark } from '../../engine/mark.ts';
 import { type ErrorKind, errorCodes } from '../../wire/error-codes.ts';
 import { type Request, readRequest } from '../../wire/json-reader.ts';
 import { encodeResult, errorFrame, resultFrame } from '../../wire/json-writer.ts';
 import type { Profile } from '../../wire/profile.ts';
 import { errorAnswer } from './failures.ts';
-import { type Call, type Method, type MethodResult, noReply } from './methods/method.ts';
-
-/** The one method that may need no token. */
-const shutdownMethod = 'server.shutdown';
-/** Methods whose answers may be of any size. Others may be slow, but nobody waits for a slow one. */
-const bulkMethods: ReadonlySet<string> = new Set(['files.read', 'files.list']);
+import { Answer, type Client, type Method, type MethodResult } from './methods/method.ts';
 
 export interface RequestObserver {
   /**
@@ -26,17 +21,21 @@ export interface DispatcherOptions<S> {
   readonly services: S;
   readonly profile: Profile;
   readonly token: Buffer;
-  /** All there are; the profile's list decides which of them are served. */
+  /** All of the contract; the profile's list decides which of them are served. */
   readonly methods: readonly Method<S>[];
+  /** Served in every profile, and in no list (spec extensions.md §1). */
+  readonly extensions: readonly Method<S>[];
   readonly log: Log;
   /** Told of every request that was answered, refused by its method or failed; `undefined`: nobody measures. */
   readonly observer?: RequestObserver | undefined;
 }
 
 /** The connection a line came by, as far as answering it goes. */
-export interface Caller extends FeedOwner {
+export interface Caller extends Client {
   /** Queues one frame, its newline included. */
   reply(frame: string): void;
+  /** The same for a reply that has its place in a stream of this connection. */
+  replyAt(mark: Mark, frame: string): void;
   /**
    * An answer comes later; as many `callEnded` follow.
    * @param bulk it may be of any size
@@ -60,7 +59,10 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
       served.set(method.name, method);
     }
   }
-  const namespaces = new Set(profile.server.methods.map(namespaceOf));
+  for (const method of options.extensions) {
+    served.set(method.name, method);
+  }
+  const namespaces = new Set([...served.keys()].map(namespaceOf));
 
   function handle(line: Buffer, caller: Caller): void {
     const request = readRequest(line);
@@ -70,7 +72,8 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
       return;
     }
     const { idText, method: name } = request;
-    const needsToken = name !== shutdownMethod || profile.server.shutdownNeedsAuth;
+    const method = served.get(name);
+    const needsToken = method?.needsToken?.(profile) ?? true;
     if (needsToken && !isToken(request.auth)) {
       log.warn('Server', `Unauthorized request: method=${name}, id=${idText}`);
       refuse(caller, idText, 'unauthorized', 'Unauthorized: invalid or missing auth token');
@@ -80,16 +83,14 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
       refuse(caller, idText, 'invalidRequest', 'Invalid JSON-RPC version');
       return;
     }
-    const method = served.get(name);
     if (method === undefined) {
       refuse(caller, idText, 'methodNotFound', unknownMethod(name));
       return;
     }
-    const bulk = bulkMethods.has(name);
-    if (bulk && caller.deferBulk(line)) {
+    if (method.bulk === true && caller.deferBulk(line)) {
       return;
     }
-    run(method, request, caller, bulk);
+    run(method, request, caller);
   }
 
   /** Constant time for a token of the right length; the length itself is no secret. */
@@ -105,29 +106,20 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
     return namespaces.has(namespace) ? `Unknown method: ${name}` : `Unknown namespace: ${namespace}`;
   }
 
-  function run(method: Method<S>, request: Request, caller: Caller, bulk: boolean): void {
+  function run(method: Method<S>, request: Request, caller: Caller): void {
     const { idText } = request;
+    const bulk = method.bulk === true;
     const startedAt = observer === undefined ? 0 : performance.now();
-    const after: (() => void)[] = [];
-    const call: Call<S> = { services, client: caller, afterReply: (work) => after.push(work) };
-    const answer = (result: MethodResult): void => {
-      if (result !== noReply) {
-        caller.reply(resultFrame(idText, encodeResult(result)));
-      }
-      for (const work of after) {
-        work();
-      }
-    };
     try {
-      const result = method.run(request.params, call);
+      const result = method.run(request.params, { services, client: caller });
       if (!(result instanceof Promise)) {
-        answer(result);
+        answer(caller, idText, result);
         observer?.answered(method.name, startedAt);
         return;
       }
       caller.callStarted(bulk);
       result
-        .then(answer)
+        .then((known) => answer(caller, idText, known))
         .catch((error: unknown) => fail(caller, method.name, idText, error))
         .finally(() => {
           observer?.answered(method.name, startedAt);
@@ -137,6 +129,22 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
       fail(caller, method.name, idText, error);
       observer?.answered(method.name, startedAt);
     }
+  }
+
+  function answer(caller: Caller, idText: string, result: MethodResult): void {
+    if (!(result instanceof Answer)) {
+      caller.reply(resultFrame(idText, encodeResult(result)));
+      return;
+    }
+    if (result.result !== undefined) {
+      const frame = resultFrame(idText, encodeResult(result.result));
+      if (result.mark === undefined) {
+        caller.reply(frame);
+      } else {
+        caller.replyAt(result.mark, frame);
+      }
+    }
+    result.afterwards?.();
   }
 
   function fail(caller: Caller, method: string, idText: string, error: unknown): void {

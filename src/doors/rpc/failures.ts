@@ -3,9 +3,11 @@
  * own and know no codes of the wire; this table is the one place where a kind becomes a code and a text (spec wire.md §6).
  */
 import { SystemCallError } from '../../../platform/errors.ts';
+import { EngineFailure, type EngineFailureKind } from '../../engine/failures.ts';
 import { FilesFailure, type FilesFailureKind } from '../../files/failure.ts';
 import { GitFailure } from '../../git/run/failures.ts';
-import { errorCodes } from '../../wire/error-codes.ts';
+import { type ErrorKind, errorCodes } from '../../wire/error-codes.ts';
+
 import { RpcError } from './errors.ts';
 
 const readRefusals: Record<FilesFailureKind, string> = {
@@ -19,12 +21,30 @@ export interface ErrorAnswer {
   readonly message: string;
 }
 
+const engineTexts: Readonly<Record<EngineFailureKind, readonly [kind: ErrorKind, text: string]>> = {
+  processNotFound: ['invalidParams', 'Process not found'],
+  processNotRunning: ['invalidParams', 'Process not running'],
+  stdinGap: ['stdinOffsetGap', 'stdin offset gap: offset ahead of applied bytes'],
+  stdinQueueFull: ['stdinQueueFull', 'stdin backpressure: queue full'],
+  stdinClosed: ['invalidParams', 'stdin closed'],
+  stdinEndBehind: ['invalidParams', 'stdin end behind applied bytes'],
+};
+
+function engineAnswer(error: unknown): ErrorAnswer | undefined {
+  if (!(error instanceof EngineFailure)) {
+    return undefined;
+  }
+  const [kind, message] = engineTexts[error.kind];
+  return { code: errorCodes[kind], message };
+}
+
 /** The rows are tried from the first to the last. */
 const answers: readonly ((error: unknown) => ErrorAnswer | undefined)[] = [
   (error) => (error instanceof RpcError ? { code: error.code, message: error.message } : undefined),
   (error) =>
     error instanceof FilesFailure ? { code: errorCodes.invalidParams, message: readRefusals[error.kind] } : undefined,
   (error) => (error instanceof GitFailure ? { code: errorCodes.internal, message: error.message } : undefined),
+  engineAnswer,
   // The operating system's own words are wire text.
   (error) => (error instanceof SystemCallError ? { code: errorCodes.internal, message: error.message } : undefined),
 ];

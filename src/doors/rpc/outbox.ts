@@ -1,9 +1,11 @@
 /**
- * What one connection still has to send: replies first, then the frames of its feeds in turn. Frames stay in the
+ * What one connection still has to send: replies first, then the frames of its streams in turn. Frames stay in the
  * processes' windows until the socket has room, so a slow reader costs nobody anything (spec wire.md §2).
  */
 import type { Socket } from 'node:net';
-import type { Feed } from '../../engine/local/feed.ts';
+import type { Mark } from '../../engine/mark.ts';
+import type { FrameStream } from '../../engine/session-engine.ts';
+import { gapFrame } from './extension-frames.ts';
 import type { WireTap } from './wire-tap.ts';
 
 /** Bytes handed to the socket and not yet taken by the kernel; more frames wait in their windows. */
@@ -23,11 +25,11 @@ export class Outbox {
   readonly #onDrain: () => void;
   readonly #tap: WireTap | undefined;
   readonly #sendNow: OutboxOptions['sendNow'];
-  readonly #feeds = new Set<Feed>();
-  /** Feeds that may have frames, in the order of their turn. */
-  readonly #ready = new Set<Feed>();
-  /** Feeds that have promised a replay. */
-  readonly #promising = new Set<Feed>();
+  readonly #streams = new Set<FrameStream>();
+  /** Streams that may have frames, in the order of their turn. */
+  readonly #ready = new Set<FrameStream>();
+  /** Streams that have promised a replay. */
+  readonly #promising = new Set<FrameStream>();
   #replies: string[] = [];
   #replyBytes = 0;
   #scheduled = false;
@@ -57,17 +59,18 @@ export class Outbox {
   /** Bytes of replays that are still to be sent. */
   get promisedBytes(): number {
     let bytes = 0;
-    for (const feed of this.#promising) {
-      if (feed.promisedBytes === 0) {
-        this.#promising.delete(feed);
+    for (const stream of this.#promising) {
+      if (stream.promisedBytes === 0) {
+        this.#promising.delete(stream);
       }
-      bytes += feed.promisedBytes;
+      bytes += stream.promisedBytes;
     }
     return bytes;
   }
 
   /** Whether everything has left. */
   get empty(): boolean {
+    // A reply that waits for its place counts among the replies.
     return this.#replyBytes === 0 && this.promisedBytes === 0 && this.#socket.writableLength === 0;
   }
 
@@ -81,31 +84,50 @@ export class Outbox {
     this.#schedule();
   }
 
-  add(feed: Feed): void {
-    this.#feeds.add(feed);
+  /** Queues a reply that leaves when its stream has come to the mark. */
+  replyAt(mark: Mark, frame: string): void {
+    if (this.#closed) {
+      return;
+    }
+    this.#replyBytes += frame.length;
+    if (!mark.fill(frame)) {
+      this.placed(frame);
+    }
   }
 
-  remove(feed: Feed): void {
-    this.#feeds.delete(feed);
-    this.#ready.delete(feed);
-    this.#promising.delete(feed);
+  /** A reply given to `replyAt` may leave: its stream has come to the mark, or has ended. */
+  placed(frame: string): void {
+    if (!this.#closed) {
+      this.#replies.push(frame);
+      this.#schedule();
+    }
   }
 
-  get feeds(): Iterable<Feed> {
-    return this.#feeds;
+  add(stream: FrameStream): void {
+    this.#streams.add(stream);
+  }
+
+  remove(stream: FrameStream): void {
+    this.#streams.delete(stream);
+    this.#ready.delete(stream);
+    this.#promising.delete(stream);
+  }
+
+  get streams(): Iterable<FrameStream> {
+    return this.#streams;
   }
 
   /**
-   * The feed has frames to take.
+   * The stream has frames to take.
    * @param more whether it is about to have some more, so that they may leave together
    */
-  wake(feed: Feed, more: boolean): void {
-    if (this.#closed || !this.#feeds.has(feed)) {
+  wake(stream: FrameStream, more: boolean): void {
+    if (this.#closed || !this.#streams.has(stream)) {
       return;
     }
-    this.#ready.add(feed);
-    if (feed.promisedBytes > 0) {
-      this.#promising.add(feed);
+    this.#ready.add(stream);
+    if (stream.promisedBytes > 0) {
+      this.#promising.add(stream);
     }
     if (more || this.#scheduled || this.#collecting) {
       this.#schedule();
@@ -132,7 +154,7 @@ export class Outbox {
     this.flush();
   };
 
-  /** Writes as much as the socket takes: the replies of a turn in few writes, the frames of a feed in few writes. */
+  /** Writes as much as the socket takes: the replies of a turn in few writes, the frames of a stream in few writes. */
   flush(): void {
     this.#collecting = false;
     // What is written may be gone at once, and whoever is told so may come here again.
@@ -174,8 +196,13 @@ export class Outbox {
 
   #writeReplies(): void {
     let count = 0;
-    for (let length = 0; count < this.#replies.length && length < writeBytes; count++) {
-      length += this.#replies[count].length;
+    let length = 0;
+    for (const frame of this.#replies) {
+      if (length >= writeBytes) {
+        break;
+      }
+      length += frame.length;
+      count++;
     }
     const frames = this.#replies.splice(0, count);
     this.#tap?.sent(frames);
@@ -185,24 +212,30 @@ export class Outbox {
     });
   }
 
-  /** @returns whether there was anything to write, frames or a reply that had waited for them */
+  /** @returns whether anything was taken or found out, so that another look is worth while */
   #writeFrames(): boolean {
-    const [feed] = this.#ready;
-    if (feed === undefined) {
+    const [stream] = this.#ready;
+    if (stream === undefined) {
       return false;
     }
-    this.#ready.delete(feed);
-    const view = feed.take(writeBytes);
-    if (view === undefined) {
-      // The feed is dry, holds still for a reply, or has dropped this connection; if it is not done it wakes us again.
-      if (feed.done) {
-        this.remove(feed);
+    this.#ready.delete(stream);
+    const item = stream.take(writeBytes);
+    if (item === undefined) {
+      // The stream is dry, stands still at a mark, or has dropped this connection; if it is not done it wakes us again.
+      if (stream.done) {
+        this.remove(stream);
       }
       return true;
     }
-    this.#ready.add(feed);
-    this.#tap?.sent(view.bytes);
-    this.#write(view.bytes, view.release);
+    this.#ready.add(stream);
+    if (item.kind === 'frames') {
+      this.#tap?.sent(item.bytes);
+      this.#write(item.bytes, item.release);
+    } else if (item.kind === 'reply') {
+      this.placed(item.reply);
+    } else {
+      this.reply(gapFrame(stream.processId, item));
+    }
     return true;
   }
 
@@ -213,6 +246,6 @@ export class Outbox {
     this.#replyBytes = 0;
     this.#ready.clear();
     this.#promising.clear();
-    this.#feeds.clear();
+    this.#streams.clear();
   }
 }

@@ -1,97 +1,146 @@
 /**
- * One connection's place in one process's frames: first what a reattach has promised, then the live frames
- * (spec process.md §8, wire.md §2 "slow reader").
+ * One reader's place in one process's frames: what was promised to it first, then the live frames, and between them the
+ * marks where replies belong (spec process.md §8, wire.md §2 "steady reader").
  */
-import { type Cursor, type FrameView, Promised, type ReplayWindow } from './window.ts';
+import { Mark, type MarkedStream } from '../mark.ts';
+import type { FrameStream, Reader, ReaderRole, StreamItem } from '../session-engine.ts';
+import type { Cursor } from './cursor.ts';
+import { PinnedReplay } from './pinned-replay.ts';
+import type { ReplayWindow } from './replay-window.ts';
 
-/** What a connection does for a feed. */
+/** What a feed reports to its session. */
 export interface FeedOwner {
-  /** The feed is this connection's from now on, until it is replaced, gone, or left. */
-  feedAttached(feed: Feed): void;
-  /**
-   * There is something to take; frames are fetched when the socket has room.
-   * @param more whether more is about to come in this turn of the loop
-   */
-  feedReady(feed: Feed, more: boolean): void;
-  /** The reader fell out of the window: frame `seq` is gone before it was sent. */
-  feedFellBehind(feed: Feed, seq: number): void;
-  /** Another connection took the process over. */
-  feedReplaced(feed: Feed): void;
-  /** The process is no longer this connection's business: its id was used again, or it was forgotten. */
-  feedGone(feed: Feed): void;
+  readonly id: string;
+  readonly window: ReplayWindow;
+  /** The reader has taken frames, the last of them this one. */
+  taken(feed: Feed, lastSeq: number): void;
+  /** The reader wants no more. */
+  left(feed: Feed): void;
 }
 
 interface Stage {
-  readonly frames: Promised;
-  /** Called once every frame of the stage was taken. */
-  readonly onSent: () => void;
+  readonly frames: PinnedReplay;
+  /** Stands behind the frames. */
+  readonly stop: Stop | undefined;
 }
 
-export class Feed {
+/** What a stream stops at: a reply that goes there, or somebody who waits until the reader has come so far. */
+type Stop = Mark | { readonly reached: () => void };
+
+export class Feed implements FrameStream, MarkedStream {
   readonly processId: string;
-  readonly owner: FeedOwner;
-  readonly #onLeave: (feed: Feed) => void;
-  readonly #window: ReplayWindow;
+  readonly reader: Reader;
+  readonly role: ReaderRole;
+  readonly #owner: FeedOwner;
   readonly #live: Cursor;
   #stages: Stage[] = [];
-  /** Replies that must be queued before the next frame is taken. */
-  #holds = 0;
+  /** Behind the live frame `seq`, in the order of the frames. */
+  #liveStops: { readonly seq: number; readonly stop: Stop }[] = [];
   #ended = false;
   #wantsLive = true;
-  /** The next live frame is gone; told once what was promised has been sent. */
+  /** The next live frame is gone. The reader is told once what was promised has been sent. */
   #fellBehind = false;
 
   /** Starts behind the newest frame. */
-  constructor(processId: string, owner: FeedOwner, window: ReplayWindow, onLeave: (feed: Feed) => void) {
-    this.processId = processId;
-    this.owner = owner;
-    this.#onLeave = onLeave;
-    this.#window = window;
-    this.#live = window.cursorAt(window.lastSeq + 1);
+  constructor(owner: FeedOwner, reader: Reader, role: ReaderRole) {
+    this.processId = owner.id;
+    this.reader = reader;
+    this.role = role;
+    this.#owner = owner;
+    this.#live = owner.window.cursor();
+  }
+
+  // ---- what is to come, and in which order
+
+  /** Before anything else that is to come. */
+  markHere(): Mark {
+    return this.#promise(nothing(this.#owner.window));
   }
 
   /**
-   * Promises frames `fromSeq + 1 … lastSeq` and whatever is still owed before them. The feed then holds still until
-   * `release`, so that the reply is queued between the replay and the live frames.
-   * @param whenSent runs when all of it was taken; queues the reply
+   * Promises frames `fromSeq + 1 … lastSeq`, and before them whatever is still owed.
+   * @returns the mark behind them
    */
-  replay(fromSeq: number, whenSent: () => void): void {
-    const { lastSeq } = this.#window;
+  replay(fromSeq: number): Mark {
+    const { window } = this.#owner;
     // What is owed comes first; the replay may repeat it, which clients expect.
     if (!this.#fellBehind) {
-      this.#promiseOwed();
+      this.#pinOwed();
     }
-    this.#stages.push({
-      frames: new Promised(this.#window, fromSeq + 1, lastSeq),
-      onSent: () => {
-        this.hold();
-        whenSent();
-      },
-    });
-    // From here on the reader is as good as any other: what it missed before is what this replay is for.
-    this.#live.moveTo(lastSeq + 1);
+    const mark = this.#promise(new PinnedReplay(window, fromSeq + 1, window.lastSeq));
+    // From here on the reader is as good as any other: the replay brings what it has missed.
+    this.#live.moveToEnd();
     this.#fellBehind = false;
     this.ready();
+    return mark;
   }
 
-  /** No frame leaves until as many `release` calls have come. */
-  hold(): void {
-    this.#holds++;
+  /** @returns the mark behind the frames */
+  #promise(frames: PinnedReplay): Mark {
+    if (this.#ended) {
+      frames.drop();
+      return new Mark(undefined);
+    }
+    const mark = new Mark(this);
+    this.#stages.push({ frames, stop: mark });
+    return mark;
   }
 
-  release(): void {
-    this.#holds--;
+  filled(mark: Mark): boolean {
+    const [stage] = this.#stages;
+    const [live] = this.#liveStops;
+    if (stage !== undefined) {
+      if (stage.stop !== mark || stage.frames.bytesLeft > 0) {
+        this.ready();
+        return false;
+      }
+      this.#stages.shift();
+    } else {
+      if (live?.stop !== mark || live.seq >= this.#live.next) {
+        this.ready();
+        return false;
+      }
+      this.#liveStops.shift();
+    }
+    mark.leaveStream();
     this.ready();
+    return true;
+  }
+
+  /** A mark behind frame `seq`, which is the newest. `undefined`: the reader will not come so far. */
+  markBehind(seq: number): Mark | undefined {
+    if (this.#ended || !this.#wantsLive) {
+      return undefined;
+    }
+    const mark = new Mark(this);
+    this.#liveStops.push({ seq, stop: mark });
+    this.ready();
+    return mark;
+  }
+
+  /** Resolves once the reader has taken frame `seq`, which is the newest, or will never do so. */
+  whenTaken(seq: number): Promise<void> {
+    if (this.#ended || !this.#wantsLive) {
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      this.#liveStops.push({ seq, stop: { reached: resolve } });
+      this.ready();
+    });
   }
 
   /** Frames may be there, and perhaps more in a moment. */
   ready(more = true): void {
     if (!this.#ended) {
-      this.owner.feedReady(this, more);
+      this.reader.ready(this, more);
     }
   }
 
-  /** Bytes promised and not yet taken. */
+  /** Bytes of live frames that wait for this reader. Promised ones do not count. */
+  get liveBytes(): number {
+    return this.#live.bytesLeft;
+  }
+
   get promisedBytes(): number {
     let bytes = 0;
     for (const { frames } of this.#stages) {
@@ -100,25 +149,68 @@ export class Feed {
     return bytes;
   }
 
-  /** The next frames in order; `undefined` when there are none now. */
-  take(maxBytes: number): FrameView | undefined {
-    while (!this.#ended && this.#holds === 0 && this.#stages.length > 0) {
-      const [stage] = this.#stages;
-      const view = stage.frames.take(maxBytes);
-      if (view !== undefined) {
-        return view;
+  get owes(): boolean {
+    return !this.#ended && (this.#stages.length > 0 || this.#liveStops.some(({ stop }) => stop instanceof Mark));
+  }
+
+  // ---- taking
+
+  take(maxBytes: number): StreamItem | undefined {
+    while (!this.#ended) {
+      const stage = this.#stages[0];
+      if (stage === undefined) {
+        return this.#takeLive(maxBytes);
+      }
+      const frames = stage.frames.take(maxBytes);
+      if (frames !== undefined) {
+        this.#owner.taken(this, frames.lastSeq);
+        return frames;
+      }
+      if (standsStill(stage.stop)) {
+        return undefined;
       }
       this.#stages.shift();
-      stage.onSent();
+      const reply = pass(stage.stop);
+      if (reply !== undefined) {
+        return reply;
+      }
     }
-    if (this.#ended || this.#holds > 0 || !this.#wantsLive) {
+    return undefined;
+  }
+
+  #takeLive(maxBytes: number): StreamItem | undefined {
+    for (let next = this.#liveStops[0]; next !== undefined && next.seq < this.#live.next; next = this.#liveStops[0]) {
+      if (standsStill(next.stop)) {
+        return undefined;
+      }
+      this.#liveStops.shift();
+      const reply = pass(next.stop);
+      if (reply !== undefined) {
+        return reply;
+      }
+    }
+    if (!this.#wantsLive) {
       return undefined;
     }
     if (this.#fellBehind) {
-      this.owner.feedFellBehind(this, this.#live.next);
+      return this.#tellFallenBehind();
+    }
+    const frames = this.#live.take(maxBytes, this.#liveStops[0]?.seq);
+    if (frames !== undefined) {
+      this.#owner.taken(this, frames.lastSeq);
+    }
+    return frames;
+  }
+
+  #tellFallenBehind(): StreamItem | undefined {
+    if (this.role === 'receiver') {
+      this.reader.fellBehind(this, this.#live.next);
       return undefined;
     }
-    return this.#live.take(maxBytes);
+    const from = this.#live.next;
+    this.#live.moveToStart();
+    this.#fellBehind = false;
+    return { kind: 'gap', from, to: this.#live.next - 1 };
   }
 
   /** Called by the session before frame `seq` leaves the window. A promised replay is completed first, whatever comes. */
@@ -127,14 +219,21 @@ export class Feed {
       return;
     }
     this.#fellBehind = true;
-    if (this.#stages.length === 0 && this.#holds === 0) {
-      this.owner.feedFellBehind(this, this.#live.next);
+    if (this.role === 'receiver' && this.#stages.length === 0) {
+      this.reader.fellBehind(this, this.#live.next);
     }
   }
+
+  // ---- end
 
   /** What was promised is still sent, nothing after it (the client has ended its half, or another one took over). */
   stopLive(): void {
     this.#wantsLive = false;
+    for (const { stop } of this.#liveStops) {
+      this.#stages.push({ frames: nothing(this.#owner.window), stop });
+    }
+    this.#liveStops = [];
+    this.ready();
   }
 
   /** The process will write no more: what it has written is still sent, then the feed is done. */
@@ -143,38 +242,72 @@ export class Feed {
     if (this.#fellBehind) {
       return;
     }
-    this.#promiseOwed();
-    this.#wantsLive = false;
-    this.ready();
+    this.#pinOwed();
+    this.stopLive();
   }
 
-  /** Frames this connection was still waiting for. */
-  #promiseOwed(): void {
-    const owed = new Promised(this.#window, this.#live.next, this.#window.lastSeq);
-    if (owed.bytesLeft > 0) {
-      this.#stages.push({ frames: owed, onSent: () => {} });
+  /** Promises the frames that this reader was still waiting for, and the marks between them. */
+  #pinOwed(): void {
+    const { window } = this.#owner;
+    let next = this.#live.next;
+    for (const { seq, stop } of this.#liveStops) {
+      this.#stages.push({ frames: new PinnedReplay(window, next, seq), stop });
+      next = Math.max(next, seq + 1);
+    }
+    this.#liveStops = [];
+    const rest = new PinnedReplay(window, next, window.lastSeq);
+    if (rest.bytesLeft > 0) {
+      this.#stages.push({ frames: rest, stop: undefined });
     }
   }
 
-  /** Whether nothing will come any more. */
   get done(): boolean {
     return this.#ended || (!this.#wantsLive && this.#stages.length === 0);
   }
 
-  /** The connection wants no more of this process. */
   leave(): void {
     this.end();
-    this.#onLeave(this);
+    this.#owner.left(this);
   }
 
-  /** Nothing is sent any more; requests that waited for their replay are answered. */
+  /** Nothing is sent any more; the replies that were to have a place among the frames go out as they are. */
   end(): void {
+    if (this.#ended) {
+      return;
+    }
     this.#ended = true;
-    const stages = this.#stages;
-    this.#stages = [];
-    for (const { frames, onSent } of stages) {
+    const stops = [...this.#stages.map(({ stop }) => stop), ...this.#liveStops.map(({ stop }) => stop)];
+    for (const { frames } of this.#stages) {
       frames.drop();
-      onSent();
+    }
+    this.#stages = [];
+    this.#liveStops = [];
+    for (const stop of stops) {
+      const item = pass(stop);
+      if (item !== undefined) {
+        this.reader.unplaced(item.reply);
+      }
     }
   }
+}
+
+/** Whether the reply that belongs here is not known yet. */
+function standsStill(stop: Stop | undefined): boolean {
+  return stop instanceof Mark && stop.reply === undefined;
+}
+
+function pass(stop: Stop | undefined): { readonly kind: 'reply'; readonly reply: string } | undefined {
+  if (stop === undefined) {
+    return undefined;
+  }
+  if (!(stop instanceof Mark)) {
+    stop.reached();
+    return undefined;
+  }
+  stop.leaveStream();
+  return stop.reply === undefined ? undefined : { kind: 'reply', reply: stop.reply };
+}
+
+function nothing(window: ReplayWindow): PinnedReplay {
+  return new PinnedReplay(window, 1, 0);
 }

@@ -1,75 +1,117 @@
-/** One process: its frames, its numbering, its stdin counter and its end (spec process.md §2). */
-import type { Child, OutputName, SignalName, SpawnRequest } from '../../../platform/processes.ts';
+/** One process: its frames, its numbering, its stdin counter, its readers and its end (spec process.md §2). */
+import type { Child, SpawnRequest as ChildRequest, OutputName, SignalName } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
 import { FrameWriter, type KilledBy, maxFrameData, outputEncoder } from '../../wire/frames.ts';
 import type { Profile } from '../../wire/profile.ts';
+import type { Mark } from '../mark.ts';
+import type {
+  EndResult,
+  InputResult,
+  MaybePromise,
+  Opened,
+  Reader,
+  ReaderRole,
+  SessionEvent,
+  SessionExit,
+  SessionInfo,
+  SessionState,
+} from '../session-engine.ts';
+import type { FairShare } from './fair-share.ts';
 import { Feed, type FeedOwner } from './feed.ts';
-import type { Pace } from './pace.ts';
+import { Pacing } from './pacing.ts';
+import { ReplayWindow, windowBytes } from './replay-window.ts';
 import { StdinLedger } from './stdin-ledger.ts';
-import { ReplayWindow } from './window.ts';
-
-/** Serialized frames kept per process (spec process.md §9). */
-export const windowBytes = 16_777_216;
 
 export interface SessionContext {
-  readonly profile: Profile;
-  readonly log: Log;
+  readonly profile: Pick<Profile, 'process'>;
+  readonly log: Pick<Log, 'info' | 'warn'>;
   readonly counters: Counters;
   readonly timings: Timings;
-  readonly pace: Pace;
+  readonly share: FairShare;
+  /** Key `slow-reader`. */
+  readonly slowReader: 'pace' | 'drop';
 }
 
-export type SessionState =
-  | 'running'
-  /** The OS process has ended, somebody still holds its output open. */
-  | 'draining'
-  /** The exit frame is out. */
-  | 'exited';
-
-export type KillOutcome = 'died' | 'alreadyExited' | 'alive' | 'diedEscalated' | 'aliveEscalated';
-
-type ChildEvents = Pick<SpawnRequest, 'maxChunkBytes' | 'readBuffer' | 'onOutput' | 'onOutputEnd' | 'onEnd'>;
-
-export class Session {
+/** What the request for a process says about it. */
+export interface SessionDescription {
   readonly id: string;
   /** Agent session this spawn belongs to (session-key.ts). */
   readonly key: string | undefined;
+  readonly command: string;
   /** argv from 1 on, as the client sent it. */
   readonly args: readonly string[];
+  /** As sent. */
+  readonly cwd: string | undefined;
+  readonly door: string | undefined;
+}
+
+type ChildEvents = Pick<ChildRequest, 'maxChunkBytes' | 'readBuffer' | 'onOutput' | 'onOutputEnd' | 'onEnd'>;
+
+/** What a listener is told of one session; the engine adds whose event it is. */
+type Happening = SessionEvent extends infer Event
+  ? Event extends SessionEvent
+    ? Omit<Event, 'id' | 'pid' | 'at'>
+    : never
+  : never;
+
+export class Session implements FeedOwner {
+  readonly description: SessionDescription;
+  readonly window: ReplayWindow;
+  readonly stdin: StdinLedger;
   readonly #context: SessionContext;
+  readonly #tell: (event: SessionEvent) => void;
+  readonly #frames: FrameWriter;
+  readonly #pacing: Pacing;
+  readonly #exited = Promise.withResolvers<void>();
   /** From `began` on; before, nobody knows this process. */
   #child!: Child;
-  readonly #frames: FrameWriter;
-  readonly #window: ReplayWindow;
-  readonly #ledger: StdinLedger;
-  readonly #exited = Promise.withResolvers<void>();
   #state: SessionState = 'running';
+  #spawnedAt = 0;
+  /** `performance.now()` of the exit frame. */
   #exitedAt: number | undefined;
+  #exit: SessionExit | undefined;
   #killedBy: KilledBy | undefined;
-  #feed: Feed | undefined;
+  #receiver: Feed | undefined;
+  #attachChangedAt = 0;
+  #exitSeen = false;
+  readonly #observers = new Set<Feed>();
   #openOutputs = 2;
+  #outputBytes: Record<OutputName, number> = { stdout: 0, stderr: 0 };
   #drainTimer: NodeJS.Timeout | undefined;
   /** Full reads since the others had their turn. */
   #chunks = 0;
+  /** Outputs that wait for the next turn of the loop, or for the receiver. */
   #paused: OutputName[] = [];
+  #turnComes = false;
   #toldEviction = false;
+  #toldPacing = false;
 
   /** A process that is about to be started: with its `events` in the request, and `began` right after. */
-  constructor({ id, key, args }: Pick<Session, 'id' | 'key' | 'args'>, context: SessionContext) {
-    this.id = id;
-    this.key = key;
-    this.args = args;
+  constructor(
+    description: SessionDescription,
+    context: SessionContext,
+    tell: (event: SessionEvent) => void = () => {},
+  ) {
+    this.description = description;
     this.#context = context;
-    this.#frames = new FrameWriter(id);
-    this.#window = new ReplayWindow(windowBytes, { onEvict: (seq) => this.#evicting(seq) });
-    this.#ledger = new StdinLedger(context.profile.process, {
+    this.#tell = tell;
+    this.#frames = new FrameWriter(description.id);
+    this.window = new ReplayWindow(windowBytes, { onEvict: (seq) => this.#evicting(seq) });
+    this.#pacing = new Pacing({
+      mode: context.slowReader,
+      readerStallMs: context.timings.readerStallMs,
+      onPause: () => this.#heldBack(),
+      onResume: (pausedMs, why) => this.#goesOn(pausedMs, why),
+    });
+    this.stdin = new StdinLedger(context.profile.process, {
       isRunning: () => this.running,
       write: (bytes, done) => {
         context.counters.stdinBytes += bytes.length;
         this.#child.writeInput(bytes, done);
       },
+      end: () => this.#child.closeInput(),
       onQueueFull: () => this.#stdinQueueFull(),
       onRefused: (bytes) => {
         context.counters.stdinRefusedBytes += bytes;
@@ -91,15 +133,17 @@ export class Session {
   /** The child runs. */
   began(child: Child): void {
     this.#child = child;
+    this.#spawnedAt = Date.now();
+    this.#attachChangedAt = this.#spawnedAt;
+    this.#happened({ event: 'spawned', marks: child.marks });
+  }
+
+  get id(): string {
+    return this.description.id;
   }
 
   get pid(): number {
     return this.#child.pid;
-  }
-
-  /** OS creation time in seconds since the epoch, read once at the spawn (spec process.md §3.7). */
-  get startTime(): number {
-    return this.#child.startTime;
   }
 
   get state(): SessionState {
@@ -118,75 +162,191 @@ export class Session {
     return this.#exitedAt;
   }
 
-  get firstSeq(): number {
-    return this.#window.firstSeq;
-  }
-
-  get lastSeq(): number {
-    return this.#window.lastSeq;
-  }
-
-  /** Bytes of frames kept for replays. */
-  get replayBytes(): number {
-    return this.#window.bytes;
-  }
-
-  get stdin(): StdinLedger {
-    return this.#ledger;
+  /** @param replaced whether the id belongs to a later process by now */
+  info(replaced: boolean): SessionInfo {
+    const { id, command, args, cwd, door } = this.description;
+    return {
+      id,
+      pid: this.pid,
+      startTime: this.#child.startTime,
+      command,
+      args,
+      cwd,
+      state: this.#state,
+      spawnedAt: this.#spawnedAt,
+      exit: this.#exit,
+      attached: this.#receiver !== undefined,
+      observers: this.#observers.size,
+      sinceAttachChange: this.#attachChangedAt,
+      unseenExit: this.#state === 'exited' && !this.#exitSeen,
+      firstSeq: this.window.firstSeq,
+      lastSeq: this.window.lastSeq,
+      outBytes: this.#outputBytes.stdout,
+      errBytes: this.#outputBytes.stderr,
+      inBytes: this.stdin.applied,
+      stdinQueued: this.stdin.queued,
+      stdinClosed: this.stdin.closed,
+      windowBytes: this.window.bytes,
+      paced: this.#pacing.paused,
+      door,
+      replaced,
+    };
   }
 
   // ---- readers
 
-  /**
-   * Makes `owner` the only receiver. A new receiver starts behind the newest frame; `Feed.replay` brings older ones.
-   * @returns the owner's feed, the same one when it was attached already
-   */
-  attach(owner: FeedOwner): Feed {
-    if (this.#feed?.owner === owner) {
-      return this.#feed;
+  /** The first receiver: the reply of the spawn stands before every frame. */
+  open(reader: Reader): Opened {
+    const mark = this.#receive(reader).markHere();
+    return this.#opened(mark, false);
+  }
+
+  /** Replays frames from `fromSeq + 1` on; the reply stands behind them and before the live frames. */
+  attach(reader: Reader, role: ReaderRole, fromSeq: number, existing = false): Opened {
+    const feed = role === 'receiver' ? this.#receive(reader) : this.#observe(reader);
+    return this.#opened(feed.replay(fromSeq), existing);
+  }
+
+  /** What the reply says is what is so when the request takes effect, however late its place comes. */
+  #opened(mark: Mark, existing: boolean): Opened {
+    const child = this.#child;
+    return {
+      existing,
+      running: this.running,
+      firstSeq: this.window.firstSeq,
+      lastSeq: this.window.lastSeq,
+      stdinApplied: this.stdin.applied,
+      pid: child.pid,
+      // Reading it asks the system, which a spawn that does not tell it should not wait for.
+      get startTime() {
+        return child.startTime;
+      },
+      mark,
+    };
+  }
+
+  /** @returns the feed of the only receiver, the same one when the reader is attached already */
+  #receive(reader: Reader): Feed {
+    if (this.#receiver?.reader === reader) {
+      return this.#receiver;
     }
-    const old = this.#feed;
-    const feed = new Feed(this.id, owner, this.#window, this.#left);
-    this.#feed = feed;
-    owner.feedAttached(feed);
+    const old = this.#receiver;
+    const feed = new Feed(this, reader, 'receiver');
+    this.#setReceiver(feed);
+    reader.attached(feed);
     if (old !== undefined) {
-      // What an unfinished reattach has promised the old connection is still sent; nothing newer is.
+      // What an unfinished reattach has promised the old reader is still sent; nothing newer is.
       old.stopLive();
-      old.owner.feedReplaced(old);
+      old.reader.replaced(old);
     }
     return feed;
   }
 
-  /** Output goes on being kept. */
-  readonly #left = (feed: Feed): void => {
-    if (this.#feed === feed) {
-      this.#feed = undefined;
+  #observe(reader: Reader): Feed {
+    for (const feed of this.#observers) {
+      if (feed.reader === reader) {
+        return feed;
+      }
     }
-  };
+    const feed = new Feed(this, reader, 'observer');
+    this.#observers.add(feed);
+    reader.attached(feed);
+    return feed;
+  }
 
-  /** Takes the process away from its receiver: its id was used again, or it is being forgotten. */
-  dropReceiver(): void {
-    const feed = this.#feed;
-    if (feed === undefined) {
+  /** @returns whether the reader did observe this process */
+  unobserve(reader: Reader): boolean {
+    for (const feed of this.#observers) {
+      if (feed.reader === reader) {
+        feed.leave();
+        reader.over(feed);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #setReceiver(feed: Feed | undefined): void {
+    const before = this.#receiver;
+    this.#receiver = feed;
+    this.#pacing.receivedBy(feed);
+    this.#attachChangedAt = Date.now();
+    if (before !== undefined) {
+      this.#happened({ event: 'detached' });
+    }
+    if (feed !== undefined) {
+      this.#happened({ event: 'attached' });
+    }
+  }
+
+  /** Output goes on being kept. */
+  left(feed: Feed): void {
+    if (this.#receiver === feed) {
+      this.#setReceiver(undefined);
+    }
+    this.#observers.delete(feed);
+  }
+
+  taken(feed: Feed, lastSeq: number): void {
+    if (feed !== this.#receiver) {
       return;
     }
-    feed.leave();
-    feed.owner.feedGone(feed);
+    this.#pacing.taken();
+    if (this.#state === 'exited' && lastSeq === this.window.lastSeq) {
+      this.#exitSeen = true;
+    }
+  }
+
+  /** Takes the process away from its readers at once: its id was used again. */
+  dropReaders(): void {
+    for (const feed of this.#readers()) {
+      feed.leave();
+      feed.reader.over(feed);
+    }
   }
 
   /**
-   * The table has let go of this process and it will write no more. Its receiver gets what is left of it and holds its
-   * frames no longer than that takes.
+   * The table has let go of this process and it will write no more. Its readers get what is left of it and hold its frames
+   * no longer than that takes.
    */
-  finishReceiver(): void {
-    const feed = this.#feed;
-    this.#feed = undefined;
-    feed?.finish();
+  finishReaders(): void {
+    const feeds = this.#readers();
+    if (this.#receiver !== undefined) {
+      this.#setReceiver(undefined);
+    }
+    this.#observers.clear();
+    for (const feed of feeds) {
+      feed.finish();
+    }
   }
 
-  /** Whether `owner` is attached. */
-  isReceivedBy(owner: FeedOwner): boolean {
-    return this.#feed?.owner === owner;
+  #readers(): Feed[] {
+    return this.#receiver === undefined ? [...this.#observers] : [this.#receiver, ...this.#observers];
+  }
+
+  /** Whether `reader` is the receiver. */
+  isReceivedBy(reader: Reader): boolean {
+    return this.#receiver?.reader === reader;
+  }
+
+  #readBy(reader: Reader | undefined): Feed | undefined {
+    return reader === undefined ? undefined : this.#readers().find((feed) => feed.reader === reader);
+  }
+
+  /** Resolves once `reader` has taken the exit frame, if it is the receiver. The process has ended. */
+  async exitTakenBy(reader: Reader): Promise<void> {
+    if (this.#receiver?.reader === reader) {
+      await this.#receiver.whenTaken(this.window.lastSeq);
+    }
+  }
+
+  #ready(more?: boolean): void {
+    this.#receiver?.ready(more);
+    if (this.#observers.size > 0) {
+      for (const feed of this.#observers) {
+        feed.ready(more);
+      }
+    }
   }
 
   #evicting(seq: number): void {
@@ -198,41 +358,82 @@ export class Session {
         `Process ${this.id}: replay window full (${windowBytes} bytes); dropping oldest frames`,
       );
     }
-    this.#feed?.evicting(seq);
+    for (const feed of this.#observers) {
+      feed.evicting(seq);
+    }
+    this.#receiver?.evicting(seq);
   }
 
   // ---- output
 
   #output(stream: OutputName, bytes: Buffer): boolean {
     this.#context.counters.streamBytes += bytes.length;
-    const seq = this.#window.lastSeq + 1;
-    this.#window.append(this.#frames.dataSize(stream, seq, bytes.length), (target, offset) =>
+    this.#outputBytes[stream] += bytes.length;
+    const seq = this.window.lastSeq + 1;
+    this.window.append(this.#frames.dataSize(stream, seq, bytes.length), (target, offset) =>
       this.#frames.writeData(target, offset, stream, seq, bytes),
     );
+    const goOn = this.#pacing.written();
     if (bytes.length < maxFrameData) {
       // The pipe is empty now, and libuv goes on to something else by itself.
       this.#chunks = 0;
-      this.#feed?.ready(false);
+      this.#ready(false);
+    } else {
+      this.#ready();
+      this.#chunks++;
+    }
+    if (goOn && this.#chunks < this.#context.share.chunksPerTurn) {
       return true;
     }
-    this.#feed?.ready();
-    if (++this.#chunks < this.#context.pace.chunksPerTurn) {
-      return true;
-    }
-    if (this.#paused.push(stream) === 1) {
-      setImmediate(this.#newTurn);
+    this.#paused.push(stream);
+    if (goOn) {
+      this.#takeNewTurn();
     }
     return false;
   }
 
+  #takeNewTurn(): void {
+    if (!this.#turnComes) {
+      this.#turnComes = true;
+      setImmediate(this.#newTurn);
+    }
+  }
+
   readonly #newTurn = (): void => {
+    this.#turnComes = false;
     this.#chunks = 0;
+    if (this.#pacing.paused) {
+      return;
+    }
     const paused = this.#paused;
     this.#paused = [];
     for (const stream of paused) {
       this.#child.resume(stream);
     }
   };
+
+  #heldBack(): void {
+    const { counters, log } = this.#context;
+    counters.paced++;
+    if (!this.#toldPacing) {
+      this.#toldPacing = true;
+      log.info('process.Manager', `Process ${this.id}: its client reads more slowly than it writes; holding it back`);
+    }
+    this.#happened({ event: 'paced' });
+  }
+
+  #goesOn(pausedMs: number, why: 'caughtUp' | 'stalled' | 'over'): void {
+    const { counters, log, timings } = this.#context;
+    counters.pacedMs += pausedMs;
+    if (why === 'stalled') {
+      log.warn(
+        'process.Manager',
+        `Process ${this.id}: its client has read nothing for ${timings.readerStallMs / 1000} s; holding it back no longer`,
+      );
+    }
+    this.#happened({ event: 'resumed' });
+    this.#takeNewTurn();
+  }
 
   #outputEnded(): void {
     this.#openOutputs--;
@@ -244,8 +445,10 @@ export class Session {
   #childEnded(): void {
     this.#state = 'draining';
     this.#context.counters.processExits++;
+    this.#happened({ event: 'ended' });
+    this.#pacing.end();
     if (!this.running) {
-      this.#ledger.processEnded();
+      this.stdin.processEnded();
     }
     if (this.#openOutputs > 0) {
       this.#drainTimer = setTimeout(() => this.#drainExpired(), this.#context.timings.pipeDrainMs);
@@ -266,20 +469,22 @@ export class Session {
       return;
     }
     clearTimeout(this.#drainTimer);
-    const status = this.#child.collect();
+    const { code, signal } = this.#child.collect();
     const frame = this.#frames.exit(
-      this.#window.lastSeq + 1,
-      status,
+      this.window.lastSeq + 1,
+      { code, signal },
       this.#context.profile.process.exitFrameSignal,
       this.#killedBy,
     );
-    this.#window.append(frame.length, (target, offset) => frame.copy(target, offset));
+    this.window.append(frame.length, (target, offset) => frame.copy(target, offset));
     this.#state = 'exited';
     this.#exitedAt = performance.now();
+    this.#exit = { at: Date.now(), code, signal, killedBy: this.#killedBy };
     this.#child.closeInput();
-    this.#ledger.processEnded();
-    this.#logExit(status.code, status.signal);
-    this.#feed?.ready();
+    this.stdin.processEnded();
+    this.#logExit(code, signal);
+    this.#ready();
+    this.#happened({ event: 'exited', exit: this.#exit });
     this.#exited.resolve();
   }
 
@@ -297,6 +502,28 @@ export class Session {
     );
   }
 
+  /** The table has let go of this process. */
+  forgotten(why: 'forgotten' | 'released'): void {
+    this.#happened({ event: why });
+  }
+
+  #happened(happening: Happening): void {
+    this.#tell({ id: this.id, pid: this.pid, at: Date.now(), ...happening } as SessionEvent);
+  }
+
+  // ---- input
+
+  closeInput(offset: bigint): MaybePromise<InputResult> {
+    const result = this.stdin.close(offset);
+    const tell = (closed: InputResult): InputResult => {
+      if (!closed.duplicate) {
+        this.#happened({ event: 'stdinClosed' });
+      }
+      return closed;
+    };
+    return result instanceof Promise ? result.then(tell) : tell(result);
+  }
+
   // ---- kill
 
   /** Sends one signal; a child seen as ended gets none, because its pid may be somebody else's soon. */
@@ -305,6 +532,7 @@ export class Session {
       return;
     }
     this.#killedBy ??= by;
+    this.#pacing.suspend();
     this.#tellFailure(this.#child.signal(name, name === 'KILL' ? 'tree' : 'child'));
   }
 
@@ -316,23 +544,33 @@ export class Session {
     if (this.#state === 'running') {
       this.#killedBy ??= by;
     }
+    this.#pacing.suspend();
     this.#tellFailure(this.#child.signal('KILL', 'tree'));
   }
 
-  /** spec process.md §7, from step 2 on. */
-  async killAndWait(name: SignalName, graceMs: number, escalate: boolean): Promise<KillOutcome> {
+  /**
+   * A signal, and the group's KILL when the exit frame does not come in time (spec process.md §7, from step 2 on).
+   * @param asker when it reads this process, its reply stands behind the exit frame
+   */
+  async signalAndWait(name: SignalName, graceMs: number, escalate: boolean, asker?: Reader): Promise<EndResult> {
+    const ended = { found: true, died: true, alreadyExited: false, escalated: false, mark: undefined };
     if (this.#state === 'exited') {
-      return 'alreadyExited';
+      return { ...ended, alreadyExited: true, mark: this.#markExit(asker) };
     }
     this.signal(name, 'client');
     if (await this.waitForExit(graceMs)) {
-      return 'died';
+      return { ...ended, mark: this.#markExit(asker) };
     }
     if (!escalate) {
-      return 'alive';
+      return { ...ended, died: false };
     }
     this.killTree('client');
-    return (await this.waitForExit(this.#context.timings.killEscalatedMs)) ? 'diedEscalated' : 'aliveEscalated';
+    const died = await this.waitForExit(this.#context.timings.killEscalatedMs);
+    return { ...ended, died, escalated: true, mark: died ? this.#markExit(asker) : undefined };
+  }
+
+  #markExit(asker: Reader | undefined): Mark | undefined {
+    return this.#readBy(asker)?.markBehind(this.window.lastSeq);
   }
 
   /** Whether the exit frame came within the time. */

@@ -2,41 +2,42 @@
  * Counts the bytes accepted for a child's stdin, so that a client can repeat a request without anything running twice
  * (spec process.md §5). `applied` is the promise: every byte below it was accepted exactly once.
  */
-import { RpcError } from '../../doors/rpc/errors.ts';
 import type { Profile } from '../../wire/profile.ts';
+import { EngineFailure } from '../failures.ts';
+import type { InputResult } from '../session-engine.ts';
 
-export type StdinReply = {
-  readonly success: true;
-  readonly applied: number;
-  readonly duplicate: true | undefined;
-};
+export type StdinRules = Pick<Profile['process'], 'stdinOffsetBeforeRunning' | 'stdinQueueMax' | 'stdinQueueFull'>;
 
 export interface StdinTarget {
   /** Whether the process counts as running (profile row `process.runningFlipsAt`). */
   isRunning(): boolean;
   write(bytes: Buffer, done: () => void): void;
+  /** Every accepted byte was written or dropped, and none will follow: the child is to see the end of its input. */
+  end(): void;
   /** The limit was reached for the first time. */
   onQueueFull(): void;
   /** Bytes were refused because of it. */
   onRefused?(bytes: number): void;
 }
 
-interface Held {
-  readonly data: Buffer;
-  readonly offset: bigint | undefined;
-  readonly resolve: (reply: StdinReply) => void;
-  readonly reject: (error: RpcError) => void;
+/** A request that is answered once the queue has room. */
+interface HeldRequest {
+  /** `undefined`: the queue still has no room. */
+  tryNow(): InputResult | undefined;
+  readonly resolve: (result: InputResult) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export class StdinLedger {
-  readonly #rules: Profile['process'];
+  readonly #rules: StdinRules;
   readonly #target: StdinTarget;
   #applied = 0;
   #queued = 0;
-  #held: Held[] = [];
+  #held: HeldRequest[] = [];
   #toldFull = false;
+  #closed = false;
 
-  constructor(rules: Profile['process'], target: StdinTarget) {
+  constructor(rules: StdinRules, target: StdinTarget) {
     this.#rules = rules;
     this.#target = target;
   }
@@ -46,15 +47,31 @@ export class StdinLedger {
     return this.#applied;
   }
 
+  /** Accepted bytes that the child has not taken. */
+  get queued(): number {
+    return this.#queued;
+  }
+
+  /** The child sees the end of its input behind the accepted bytes. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /**
    * Accepts `data`, or refuses it and changes nothing.
-   * @throws RpcError also through the promise, which is only returned where the profile holds replies back
+   * @returns a promise only where the profile holds replies back
+   * @throws EngineFailure also through the promise
    */
-  offer(data: Buffer, offset: bigint | undefined): StdinReply | Promise<StdinReply> {
-    if (this.#held.length > 0) {
-      return this.#hold(data, offset);
-    }
-    return this.#tryOffer(data, offset) ?? this.#hold(data, offset);
+  offer(data: Buffer, offset: bigint | undefined): InputResult | Promise<InputResult> {
+    return this.#inOrder(() => this.#tryOffer(data, offset));
+  }
+
+  /**
+   * End of input after exactly `offset` bytes (spec extensions.md §2.3).
+   * @throws EngineFailure also through the promise
+   */
+  close(offset: bigint): InputResult | Promise<InputResult> {
+    return this.#inOrder(() => this.#tryClose(offset));
   }
 
   /** The process has ended: what waits for room is answered. */
@@ -62,33 +79,46 @@ export class StdinLedger {
     const waiting = this.#held;
     this.#held = [];
     for (const { reject } of waiting) {
-      reject(notRunning());
+      reject(new EngineFailure('processNotRunning'));
     }
   }
 
+  #inOrder(tryNow: () => InputResult | undefined): InputResult | Promise<InputResult> {
+    const result = this.#held.length > 0 ? undefined : tryNow();
+    if (result !== undefined) {
+      return result;
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<InputResult>();
+    this.#held.push({ tryNow, resolve, reject });
+    return promise;
+  }
+
   /** `undefined`: the queue is full and the reply must wait. */
-  #tryOffer(data: Buffer, offset: bigint | undefined): StdinReply | undefined {
+  #tryOffer(data: Buffer, offset: bigint | undefined): InputResult | undefined {
     const running = this.#target.isRunning();
     if (!running && !this.#rules.stdinOffsetBeforeRunning) {
-      throw notRunning();
+      throw new EngineFailure('processNotRunning');
     }
     const fresh = this.#freshBytes(data, offset);
     if (fresh === 'duplicate') {
-      return { success: true, applied: this.#applied, duplicate: true };
+      return { applied: this.#applied, duplicate: true };
     }
     if (!running) {
-      throw notRunning();
+      throw new EngineFailure('processNotRunning');
+    }
+    if (this.#closed && fresh.length > 0) {
+      throw new EngineFailure('stdinClosed');
     }
     if (this.#queued > 0 && this.#queued + fresh.length > this.#rules.stdinQueueMax) {
       this.#tellFull();
       if (this.#rules.stdinQueueFull === 'refuse') {
         this.#target.onRefused?.(fresh.length);
-        throw new RpcError('stdinQueueFull', 'stdin backpressure: queue full');
+        throw new EngineFailure('stdinQueueFull');
       }
       return undefined;
     }
     this.#accept(fresh);
-    return { success: true, applied: this.#applied, duplicate: undefined };
+    return { applied: this.#applied, duplicate: false };
   }
 
   /** The table of spec process.md §5.2; the gap is tested first so that no sum can overflow. */
@@ -98,7 +128,7 @@ export class StdinLedger {
     }
     const applied = BigInt(this.#applied);
     if (offset > applied) {
-      throw new RpcError('stdinOffsetGap', 'stdin offset gap: offset ahead of applied bytes');
+      throw new EngineFailure('stdinGap');
     }
     if (offset === applied) {
       return data;
@@ -107,6 +137,22 @@ export class StdinLedger {
       return 'duplicate';
     }
     return data.subarray(Number(applied - offset));
+  }
+
+  #tryClose(offset: bigint): InputResult {
+    const applied = BigInt(this.#applied);
+    if (this.#closed && offset === applied) {
+      return { applied: this.#applied, duplicate: true };
+    }
+    if (!this.#target.isRunning()) {
+      throw new EngineFailure('processNotRunning');
+    }
+    if (offset !== applied) {
+      throw new EngineFailure(offset > applied ? 'stdinGap' : 'stdinEndBehind');
+    }
+    this.#closed = true;
+    this.#endWhenWritten();
+    return { applied: this.#applied, duplicate: false };
   }
 
   #accept(bytes: Buffer): void {
@@ -118,26 +164,26 @@ export class StdinLedger {
     this.#target.write(bytes, () => {
       this.#queued -= bytes.length;
       this.#letHeldIn();
+      this.#endWhenWritten();
     });
   }
 
-  #hold(data: Buffer, offset: bigint | undefined): Promise<StdinReply> {
-    const { promise, resolve, reject } = Promise.withResolvers<StdinReply>();
-    this.#held.push({ data, offset, resolve, reject });
-    return promise;
+  #endWhenWritten(): void {
+    if (this.#closed && this.#queued === 0) {
+      this.#target.end();
+    }
   }
 
   #letHeldIn(): void {
-    while (this.#held.length > 0) {
-      const [{ data, offset, resolve, reject }] = this.#held;
+    for (let next = this.#held[0]; next !== undefined; next = this.#held[0]) {
       try {
-        const reply = this.#tryOffer(data, offset);
-        if (reply === undefined) {
+        const result = next.tryNow();
+        if (result === undefined) {
           return;
         }
-        resolve(reply);
+        next.resolve(result);
       } catch (error) {
-        reject(error as RpcError);
+        next.reject(error);
       }
       this.#held.shift();
     }
@@ -150,8 +196,4 @@ export class StdinLedger {
     this.#toldFull = true;
     this.#target.onQueueFull();
   }
-}
-
-export function notRunning(): RpcError {
-  return new RpcError('invalidParams', 'Process not running');
 }

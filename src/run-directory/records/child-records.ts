@@ -18,6 +18,9 @@ export interface ChildRecordsOptions {
   readonly log: Log;
 }
 
+/** What the engine tells of a child that it has started. */
+export type StartedChild = Pick<Child, 'pid' | 'marks'>;
+
 /** How many bytes of a name nobody guesses: 12 characters. */
 const temporaryNameBytes = 6;
 
@@ -38,7 +41,7 @@ export class ChildRecords {
   }
 
   /** A child has been started. Never fails: a child without record is served like any other. */
-  add({ pid, marks }: Child): void {
+  add({ pid, marks }: StartedChild): void {
     if (marks === undefined) {
       return;
     }

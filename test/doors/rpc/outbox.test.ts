@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { loadPlatform } from '../../../platform/load.ts';
 import { Outbox, type OutboxOptions } from '../../../src/doors/rpc/outbox.ts';
-import { Feed, type FeedOwner } from '../../../src/engine/local/feed.ts';
-import { ReplayWindow } from '../../../src/engine/local/window.ts';
+import { Feed } from '../../../src/engine/local/feed.ts';
+import { ReplayWindow } from '../../../src/engine/local/replay-window.ts';
+import type { FrameStream, Reader } from '../../../src/engine/session-engine.ts';
 import { waitUntil } from '../../support/wait.ts';
 
 const frameSize = 1000;
@@ -19,7 +20,7 @@ let options: OutboxOptions = {};
 const { transport } = await loadPlatform();
 
 /** An outbox at one end of a socket, a reader at the other. */
-class Wire implements FeedOwner, AsyncDisposable {
+class Wire implements Reader, AsyncDisposable {
   readonly outbox: Outbox;
   readonly reader: Socket;
   readonly near: Socket;
@@ -55,7 +56,7 @@ class Wire implements FeedOwner, AsyncDisposable {
 
   feed(name: string): { readonly feed: Feed; write(frames: number): void; readonly window: ReplayWindow } {
     const window = new ReplayWindow(windowBytes, { onEvict: () => {} });
-    const feed = new Feed(name, this, window, () => {});
+    const feed = new Feed({ id: name, window, taken: () => {}, left: () => {} }, this, 'receiver');
     this.outbox.add(feed);
     return {
       feed,
@@ -87,14 +88,20 @@ class Wire implements FeedOwner, AsyncDisposable {
     return waitUntil(() => this.lines.length >= count, `${count} lines`);
   }
 
-  feedAttached(): void {}
-  feedReady(feed: Feed, more: boolean): void {
-    this.outbox.wake(feed, more);
+  attached(): void {}
+  ready(stream: FrameStream, more: boolean): void {
+    this.outbox.wake(stream, more);
   }
-  feedFellBehind(): void {}
-  feedReplaced(): void {}
-  feedGone(feed: Feed): void {
-    this.outbox.remove(feed);
+  fellBehind(): void {}
+  replaced(): void {}
+  over(stream: FrameStream): void {
+    this.outbox.remove(stream);
+  }
+  unplaced(reply: string): void {
+    this.outbox.placed(reply);
+  }
+  progress(): number {
+    return 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -157,9 +164,12 @@ describe.each([
     const { feed, write } = wire.feed('p');
     write(16_000);
     wire.outbox.flush();
-    const view = feed.take(1);
-    const taken = (Number((view as { lastSeq: number }).lastSeq) - 1) * frameSize;
-    view?.release();
+    const item = feed.take(1);
+    if (item?.kind !== 'frames') {
+      throw new Error('nothing is left in the window');
+    }
+    const taken = (item.lastSeq - 1) * frameSize;
+    item.release();
     // The kernel takes some at once; the rest of what was handed over is bounded.
     expect(taken).toBeLessThan(maxAhead + (1 << 20));
     expect(taken).toBeGreaterThan(1 << 20);
@@ -190,29 +200,36 @@ describe.each([
     );
   });
 
-  test('a promised replay counts until it was handed over, and its reply stands right behind it', async () => {
-    await using wire = await Wire.open();
-    wire.reader.pause();
-    const { feed, write, window } = wire.feed('p');
-    write(8000);
-    // As a method does: the reply is made of what the replay has found, a moment later.
-    feed.replay(0, () => {
-      queueMicrotask(() => {
-        wire.outbox.reply('reply\n');
-        feed.release();
-      });
-    });
-    expect(wire.outbox.promisedBytes).toBeGreaterThanOrEqual(8000 * frameSize);
-    write(8000);
-    expect(window.lastSeq).toBe(16_000);
-    wire.reader.resume();
-    await wire.untilLines(16_001 + 8000);
-    expect(wire.outbox.promisedBytes).toBe(0);
-    const { lines } = wire;
-    const reply = lines.indexOf('reply');
-    expect(lines.slice(reply - 8000, reply)).toEqual(Array.from({ length: 8000 }, (_, index) => `p ${index + 1}`));
-    expect(lines[lines.length - 1]).toBe('p 16000');
-  });
+  test.each([
+    ['before the reader has come so far', 0],
+    ['while the reader waits for it', 8000],
+  ])(
+    'a promised replay counts until it was handed over, and its reply, known %s, stands right behind it',
+    async (_, linesBefore) => {
+      await using wire = await Wire.open();
+      wire.reader.pause();
+      const { feed, write, window } = wire.feed('p');
+      write(8000);
+      const mark = feed.replay(0);
+      expect(wire.outbox.promisedBytes).toBeGreaterThanOrEqual(8000 * frameSize);
+      write(8000);
+      expect(window.lastSeq).toBe(16_000);
+      if (linesBefore > 0) {
+        wire.reader.resume();
+        await wire.untilLines(8000 + linesBefore);
+      }
+      wire.outbox.replyAt(mark, 'reply\n');
+      expect(wire.outbox.empty).toBe(false);
+      wire.reader.resume();
+      await wire.untilLines(16_001 + 8000);
+      await waitUntil(() => wire.outbox.empty, 'everything to have left');
+      expect(wire.outbox.promisedBytes).toBe(0);
+      const { lines } = wire;
+      const reply = lines.indexOf('reply');
+      expect(lines.slice(reply - 8000, reply)).toEqual(Array.from({ length: 8000 }, (_, index) => `p ${index + 1}`));
+      expect(lines[lines.length - 1]).toBe('p 16000');
+    },
+  );
 
   test('a process that is no longer the reader’s business sends nothing more', async () => {
     await using wire = await Wire.open();

@@ -22,6 +22,7 @@ const extractParams = object({ archivePath: string(), destDir: string() });
 export const filesMethods: readonly Method<FilesServices>[] = [
   defineMethod({
     name: 'files.list',
+    bulk: true,
     params: pathParams,
     async run({ path = '' }, { services }) {
       const { pathPrefix, entries } = await listFolder(path, services);
@@ -62,6 +63,7 @@ export const filesMethods: readonly Method<FilesServices>[] = [
   }),
   defineMethod({
     name: 'files.read',
+    bulk: true,
     params: pathParams,
     async run({ path = '', maxBytes }, { services }) {
       const found = await readFile(path, maxBytes, services);

@@ -1,43 +1,72 @@
 /**
- * A method is data: a name, the shape of its params, a function. The dispatcher (src/doors/rpc/dispatcher.ts) knows none of
- * them; a profile is a list of names.
+ * A method is data: a name, the shape of its params, what it needs, a function. The dispatcher (../dispatcher.ts) knows none
+ * of them; a profile is a list of names.
  */
-
-import type { FeedOwner } from '../../../engine/local/feed.ts';
+import type { Mark } from '../../../engine/mark.ts';
+import type { Reader } from '../../../engine/session-engine.ts';
 import type { JsonSlice, ResultObject } from '../../../wire/json.ts';
+import type { Profile } from '../../../wire/profile.ts';
 import type { Schema } from '../params.ts';
+
+/** The connection a request came by, as far as a method may know it. */
+export interface Client {
+  readonly reader: Reader;
+  /** Sends a frame nobody asked for one by one, its newline included (spec extensions.md §1). */
+  push(frame: string): void;
+  /** What is ended with the connection, or when it is replaced; `undefined` ends it now. */
+  setWatch(watch: Disposable | undefined): void;
+}
 
 /** One request being answered. */
 export interface Call<S> {
   readonly services: S;
-  /** The connection the request came by, as far as a method may know it. */
-  readonly client: FeedOwner;
-  /** Runs right after this request's reply was queued and before anything else of the connection. */
-  afterReply(work: () => void): void;
+  readonly client: Client;
 }
 
-/** The result of a method that is answered by what it does, not by a frame. */
-export const noReply: unique symbol = Symbol('no reply');
+/** An answer that is more than a result. */
+export class Answer {
+  /** `undefined`: what the method does is the answer, no frame is sent. */
+  readonly result: ResultObject | undefined;
+  /** Where in a stream of the client the reply belongs; `undefined`: at once. */
+  readonly mark: Mark | undefined;
+  /** Runs right after the reply was queued. */
+  readonly afterwards: (() => void) | undefined;
 
-export type MethodResult = ResultObject | typeof noReply;
+  constructor(result: ResultObject | undefined, more: { readonly mark?: Mark | undefined; afterwards?(): void } = {}) {
+    this.result = result;
+    this.mark = more.mark;
+    this.afterwards = more.afterwards;
+  }
+}
+
+export type MethodResult = ResultObject | Answer;
 
 export interface Method<S> {
   readonly name: string;
+  /** Whether a profile asks for the token; without this it always does. */
+  readonly needsToken?: ((profile: Profile) => boolean) | undefined;
+  /** Whether the answer may be of any size: only few such requests of a connection run at once. */
+  readonly bulk?: boolean | undefined;
   /**
    * @param params the raw text, `undefined` when the request has none; valid during the call only
-   * @throws RpcError, also through the promise; anything else becomes `recovered panic: …`
+   * @throws what `errorAnswer` (../failures.ts) knows, also through the promise; anything else becomes `recovered panic: …`
    */
   run(params: JsonSlice | undefined, call: Call<S>): MethodResult | Promise<MethodResult>;
 }
 
 /** Binds a params schema to its function, so that untrusted JSON becomes a typed value in exactly one step. */
-export function defineMethod<P, S>(method: {
-  readonly name: `${string}.${string}`;
-  readonly params: Schema<P>;
-  run(params: P, call: Call<S>): MethodResult | Promise<MethodResult>;
-}): Method<S> {
+export function defineMethod<P, S>(
+  method: {
+    readonly name: `${string}.${string}`;
+    readonly params: Schema<P>;
+    run(params: P, call: Call<S>): MethodResult | Promise<MethodResult>;
+  } & Pick<Method<S>, 'needsToken' | 'bulk'>,
+): Method<S> {
+  const { name, needsToken, bulk } = method;
   return {
-    name: method.name,
+    name,
+    needsToken,
+    bulk,
     run: (params, call) => method.run(method.params.read(params), call),
   };
 }

@@ -1,22 +1,19 @@
-/** `process.*` (spec process.md). The work is src/engine/local. */
-import { setImmediate as nextTurn } from 'node:timers/promises';
+/** `process.*` (spec process.md). The work is the engine's; here requests become calls and results become replies. */
 import type { SignalName } from '../../../../platform/processes.ts';
-import type { Counters } from '../../../base/counters.ts';
-import type { Timings } from '../../../base/timings.ts';
-import type { Session } from '../../../engine/local/session.ts';
-import type { Sessions, Spawned } from '../../../engine/local/sessions.ts';
+import type { InputResult, MaybePromise, Opened, SessionEngine } from '../../../engine/session-engine.ts';
 import { decodeBase64 } from '../../../wire/base64.ts';
 import { RpcError } from '../errors.ts';
 import { bool, int64, object, string, stringArray, stringMap, uint64 } from '../params.ts';
-import { type Call, defineMethod, type Method, type MethodResult } from './method.ts';
+import { Answer, type Call, defineMethod, type Method, type MethodResult } from './method.ts';
 
 export interface ProcessServices {
-  readonly sessions: Sessions;
-  readonly counters: Counters;
-  readonly timings: Timings;
+  readonly engine: SessionEngine;
 }
 
 type ProcessCall = Call<ProcessServices>;
+
+/** A name of the starter that `holdfast.sessions` shows (spec extensions.md §3). */
+const longestDoor = 32;
 
 export const processMethods: readonly Method<ProcessServices>[] = [
   defineMethod({
@@ -29,161 +26,120 @@ export const processMethods: readonly Method<ProcessServices>[] = [
       env: stringMap(),
       wantPid: bool(),
       disableShellAgentSocket: bool(),
+      // Opt-ins of spec extensions.md §3.
+      ifAbsent: bool(),
+      fromSeq: uint64(),
+      door: string(),
     }),
-    run(params, call: ProcessCall) {
+    run(params, { services, client }: ProcessCall) {
       const id = requireId(params.id);
       const command = params.command;
       if (command === undefined || command === '') {
         throw new RpcError('invalidParams', 'Command is required');
       }
-      const { wantPid, args = [], cwd, env, disableShellAgentSocket: withoutShellAgent = false } = params;
-      const answer = ({ session, feed }: Spawned): MethodResult => {
-        // The reply goes out before the first frame of the process.
-        call.afterReply(() => feed.release());
-        return { success: true, ...identityOf(session, wantPid) };
-      };
-      const result = inOrder(call, id, () => {
-        const spawned = call.services.sessions.spawn({ id, command, args, cwd, env, withoutShellAgent }, call.client);
-        return spawned instanceof Promise ? spawned.then(answer) : answer(spawned);
-      });
-      return result instanceof Promise ? announce(call, id, result) : result;
+      const { wantPid, args = [], cwd, env, disableShellAgentSocket: withoutShellAgent = false, door } = params;
+      if (door !== undefined && door.length > longestDoor) {
+        throw new RpcError('invalidParams', `door has ${door.length} characters, the most is ${longestDoor}`);
+      }
+      const ifAbsent = params.ifAbsent === true ? { fromSeq: params.fromSeq ?? 0n } : undefined;
+      return whenKnown(
+        services.engine.spawn({ id, command, args, cwd, env, withoutShellAgent, ifAbsent, door }, client.reader),
+        (opened) =>
+          new Answer(
+            opened.existing
+              ? { success: true, existing: true, ...stateOf(opened, wantPid) }
+              : { success: true, ...identityOf(opened, wantPid) },
+            opened,
+          ),
+      );
     },
   }),
 
   defineMethod({
     name: 'process.stdin',
     params: object({ id: string(), data: string(), offset: uint64() }),
-    run({ id = '', data = '', offset }, call: ProcessCall) {
+    run({ id = '', data = '', offset }, { services }: ProcessCall) {
       const bytes = decodeBase64(data);
       if (bytes === undefined) {
         throw new RpcError('invalidParams', 'Invalid base64 data');
       }
-      return inOrder(call, id, () => {
-        const session = call.services.sessions.find(id);
-        if (session === undefined) {
-          throw new RpcError('invalidParams', 'Process not found');
-        }
-        return session.stdin.offer(bytes, offset);
-      });
+      return whenKnown(services.engine.input(id, bytes, offset), inputReply);
     },
   }),
 
   defineMethod({
     name: 'process.kill',
     params: object({ id: string(), signal: string() }),
-    run({ id = '', signal }, call: ProcessCall) {
-      return inOrder(call, id, () => {
-        call.services.sessions.kill(id, signalNamed(signal));
-        return { success: true };
-      });
+    run({ id = '', signal }, { services }: ProcessCall) {
+      const end = services.engine.end(id, { how: 'signal', signal: signalNamed(signal) });
+      return whenKnown(end, () => ({ success: true }));
     },
   }),
 
   defineMethod({
     name: 'process.killAndWait',
     params: object({ id: string(), signal: string(), timeoutMs: int64(), escalate: bool() }),
-    run({ id: sentId, signal, timeoutMs, escalate = true }, call: ProcessCall) {
+    run({ id: sentId, signal, timeoutMs, escalate = true }, { services, client }: ProcessCall) {
       const id = requireId(sentId);
-      return inOrder(call, id, async () => {
-        const { sessions, timings } = call.services;
-        const session = sessions.find(id);
-        if (session === undefined) {
-          return { found: false, died: false };
-        }
-        const outcome = await session.killAndWait(signalNamed(signal), graceOf(timeoutMs, timings), escalate);
-        // The exit frame leaves at the end of the turn that made it; the reply comes after it.
-        await nextTurn();
-        return {
-          found: true,
-          died: outcome !== 'alive' && outcome !== 'aliveEscalated',
-          alreadyExited: outcome === 'alreadyExited' ? true : undefined,
-          escalated: outcome === 'diedEscalated' || outcome === 'aliveEscalated' ? true : undefined,
-        };
-      });
+      const how = { how: 'signalAndWait', signal: signalNamed(signal), graceMs: timeoutMs, escalate } as const;
+      return whenKnown(
+        services.engine.end(id, how, client.reader),
+        ({ found, died, alreadyExited, escalated, mark }) =>
+          new Answer(
+            { found, died, alreadyExited: alreadyExited || undefined, escalated: escalated || undefined },
+            { mark },
+          ),
+      );
     },
   }),
 
   defineMethod({
     name: 'process.reattach',
     params: object({ id: string(), fromSeq: uint64(), wantPid: bool() }),
-    run({ id: sentId, fromSeq = 0n, wantPid }, call: ProcessCall) {
+    run({ id: sentId, fromSeq = 0n, wantPid }, { services, client }: ProcessCall) {
       const id = requireId(sentId);
-      return inOrder(call, id, () => {
-        const { sessions, counters } = call.services;
-        const session = sessions.find(id);
-        if (session === undefined) {
-          return { found: false, running: false, firstSeq: 0, lastSeq: 0, stdinApplied: 0 };
-        }
-        counters.reattaches++;
-        const feed = session.attach(call.client);
-        const result = {
-          found: true,
-          running: session.running,
-          firstSeq: session.firstSeq,
-          lastSeq: session.lastSeq,
-          stdinApplied: session.stdin.applied,
-          ...identityOf(session, wantPid),
-        };
-        // A number past every frame asks for no replay; it need not survive the conversion exactly.
-        return new Promise((resolve) => {
-          feed.replay(Number(fromSeq), () => {
-            call.afterReply(() => feed.release());
-            resolve(result);
-          });
-        });
-      });
+      return whenKnown(services.engine.attach(id, fromSeq, client.reader, 'receiver'), (opened) =>
+        reattachReply(opened, wantPid),
+      );
     },
   }),
 ];
 
-function requireId(id: string | undefined): string {
+/** A value at once stays a value at once: the reply of a burst's request costs no turn of the loop. */
+export function whenKnown<T>(value: MaybePromise<T>, reply: (known: T) => MethodResult): MaybePromise<MethodResult> {
+  return value instanceof Promise ? value.then(reply) : reply(value);
+}
+
+export function requireId(id: string | undefined): string {
   if (id === undefined || id === '') {
     throw new RpcError('invalidParams', 'Process ID is required');
   }
   return id;
 }
 
+export function inputReply({ applied, duplicate }: InputResult): MethodResult {
+  return { success: true, applied, duplicate: duplicate || undefined };
+}
+
+/** `undefined`: there is no such process. */
+export function reattachReply(opened: Opened | undefined, wantPid: boolean | undefined): MethodResult {
+  return opened === undefined
+    ? { found: false, running: false, firstSeq: 0, lastSeq: 0, stdinApplied: 0 }
+    : new Answer({ found: true, ...stateOf(opened, wantPid) }, opened);
+}
+
+function stateOf(opened: Opened, wantPid: boolean | undefined) {
+  const { running, firstSeq, lastSeq, stdinApplied } = opened;
+  return { running, firstSeq, lastSeq, stdinApplied, ...identityOf(opened, wantPid) };
+}
+
 /** CT-1 (spec process.md §3.7). */
-function identityOf(session: Session, wanted: boolean | undefined): { pid?: number; startTime?: number } {
-  return wanted === true ? { pid: session.pid, startTime: session.startTime } : {};
+function identityOf(opened: Opened, wanted: boolean | undefined): { pid?: number; startTime?: number } {
+  return wanted === true ? { pid: opened.pid, startTime: opened.startTime } : {};
 }
 
 /** Everything that is no name of ours means TERM (spec process.md §6). */
 function signalNamed(text: string | undefined): SignalName {
   const name = text?.startsWith('SIG') ? text.slice(3) : text;
   return name === 'KILL' || name === 'INT' || name === 'HUP' ? name : 'TERM';
-}
-
-function graceOf(timeoutMs: bigint | undefined, timings: Timings): number {
-  if (timeoutMs === undefined || timeoutMs <= 0n) {
-    return timings.killGraceMs;
-  }
-  return timeoutMs > BigInt(timings.killGraceMaxMs) ? timings.killGraceMaxMs : Number(timeoutMs);
-}
-
-/**
- * Requests for one process id start in the order they came; while a spawn of the id is on its way, later ones wait for it
- * (spec wire.md §9.5). Also those of other connections: a client whose connection broke meanwhile is not to hear that
- * there is no such process, and start it twice.
- */
-function inOrder(
-  { services }: ProcessCall,
-  id: string,
-  work: () => MethodResult | Promise<MethodResult>,
-): MethodResult | Promise<MethodResult> {
-  const pending = services.sessions.pendingSpawns.get(id);
-  return pending === undefined ? work() : pending.then(work, work);
-}
-
-/** Makes later requests for the id wait until the spawn has registered or failed. */
-function announce<T>({ services }: ProcessCall, id: string, spawn: Promise<T>): Promise<T> {
-  const { pendingSpawns } = services.sessions;
-  pendingSpawns.set(id, spawn);
-  const forget = (): void => {
-    if (pendingSpawns.get(id) === spawn) {
-      pendingSpawns.delete(id);
-    }
-  };
-  spawn.then(forget, forget);
-  return spawn;
 }

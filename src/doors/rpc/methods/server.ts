@@ -2,7 +2,7 @@
 import type { Platform } from '../../../../platform/platform.ts';
 import type { Profile } from '../../../wire/profile.ts';
 import { noParams } from '../params.ts';
-import { defineMethod, type Method, noReply } from './method.ts';
+import { Answer, defineMethod, type Method } from './method.ts';
 
 /** Who this daemon is, stamped once at its start. */
 export interface DaemonIdentity {
@@ -57,9 +57,11 @@ export const serverMethods: readonly Method<ServerServices>[] = [
   defineMethod({
     name: 'server.shutdown',
     params: noParams,
-    run(_, { services, afterReply }) {
-      afterReply(() => services.requestShutdown());
-      return services.profile.server.shutdownReply ? { ok: true } : noReply;
-    },
+    needsToken: (profile) => profile.server.shutdownNeedsAuth,
+    run: (_, { services }) =>
+      new Answer(services.profile.server.shutdownReply ? { ok: true } : undefined, {
+        // The end closes every connection, so the reply is queued before it begins.
+        afterwards: () => services.requestShutdown(),
+      }),
   }),
 ];

@@ -1,21 +1,21 @@
-/** How much of a process's output is taken in a row, and when it leaves (src/engine/local/pace.ts, session.ts). Counted, not timed. */
+/** How much of a process's output is taken in a row, and when it leaves (src/engine/local/fair-share.ts, session.ts). Counted, not timed. */
 import { expect, test } from 'vitest';
 import type { Child } from '../../platform/processes.ts';
 import { createCounters } from '../../src/base/counters.ts';
 import { createLog } from '../../src/base/log.ts';
 import { timings } from '../../src/base/timings.ts';
-import type { Feed, FeedOwner } from '../../src/engine/local/feed.ts';
-import { Pace } from '../../src/engine/local/pace.ts';
+import { FairShare } from '../../src/engine/local/fair-share.ts';
 import { Session } from '../../src/engine/local/session.ts';
+import type { Reader } from '../../src/engine/session-engine.ts';
 import { maxFrameData } from '../../src/wire/frames.ts';
 import { defaultProfile } from '../../src/wire/profiles.ts';
 
 /** A session whose child is played by the test. */
-function begin(pace: Pace) {
+function begin(share: FairShare) {
   const log = createLog({ level: 'error' });
   const session = new Session(
-    { id: 'p', key: undefined, args: [] },
-    { profile: defaultProfile, log, counters: createCounters(), timings, pace },
+    { id: 'p', key: undefined, command: 'p', args: [], cwd: undefined, door: undefined },
+    { profile: defaultProfile, log, counters: createCounters(), timings, share, slowReader: 'pace' },
   );
   const resumed: string[] = [];
   session.began({ pid: 1, startTime: 0, resume: (stream: string) => resumed.push(stream) } as unknown as Child);
@@ -34,7 +34,7 @@ function readsInARow(output: (bytes: number) => boolean): number {
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 test('a process that floods gives way after a few reads, and goes on in the next turn', async () => {
-  const { output, resumed } = begin(new Pace());
+  const { output, resumed } = begin(new FairShare());
   expect(readsInARow(output)).toBe(4);
   expect(resumed).toEqual([]);
   await nextTurn();
@@ -43,33 +43,36 @@ test('a process that floods gives way after a few reads, and goes on in the next
 });
 
 test('while requests come it gives way after each read', async () => {
-  const pace = new Pace();
-  const { output } = begin(pace);
-  pace.requestCame();
+  const share = new FairShare();
+  const { output } = begin(share);
+  share.requestCame();
   expect(readsInARow(output)).toBe(1);
   await nextTurn();
-  pace.requestCame();
+  share.requestCame();
   expect(readsInARow(output)).toBe(1);
 });
 
 test('a process that writes less than a full read at a time is never told to wait', () => {
-  const { output } = begin(new Pace());
+  const { output } = begin(new FairShare());
   for (let count = 0; count < 50; count++) {
     expect(output(maxFrameData - 1)).toBe(true);
   }
 });
 
 test('small output leaves at once; a full read may be followed by more and waits for the end of the turn', () => {
-  const { session, output } = begin(new Pace());
+  const { session, output } = begin(new FairShare());
   const more: boolean[] = [];
-  const owner: FeedOwner = {
-    feedAttached: () => {},
-    feedReady: (_feed: Feed, moreToCome: boolean) => more.push(moreToCome),
-    feedFellBehind: () => {},
-    feedReplaced: () => {},
-    feedGone: () => {},
+  const reader: Reader = {
+    attached: () => {},
+    ready: (_, moreToCome) => more.push(moreToCome),
+    fellBehind: () => {},
+    replaced: () => {},
+    over: () => {},
+    unplaced: () => {},
+    progress: () => 0,
   };
-  session.attach(owner);
+  session.open(reader).mark.fill('reply');
+  more.length = 0;
   output(5);
   output(maxFrameData);
   output(5);

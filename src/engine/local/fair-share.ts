@@ -8,7 +8,7 @@ const chunksBesideRequests = 1;
 const expectedMs = 50;
 
 /** One for all processes of a daemon. */
-export class Pace {
+export class FairShare {
   #requestsUntil = 0;
 
   /** A client has asked something. */

@@ -1,7 +1,10 @@
 /** The replay window against a plain array (spec process.md §9). */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Cursor, type FrameView, Promised, ReplayWindow } from '../../src/engine/local/window.ts';
+import type { Cursor } from '../../src/engine/local/cursor.ts';
+import { PinnedReplay } from '../../src/engine/local/pinned-replay.ts';
+import { ReplayWindow } from '../../src/engine/local/replay-window.ts';
+import type { Frames } from '../../src/engine/session-engine.ts';
 
 /** A frame of this many bytes whose content tells its number everywhere, so that a mix-up of any kind shows. */
 function frameBytes(seq: number, size: number): Buffer {
@@ -22,7 +25,7 @@ function windowOf(maxBytes: number): { readonly window: ReplayWindow; readonly e
 }
 
 /** Everything a reader gets from here on. */
-function drain(reader: Cursor | Promised, maxBytes = 1 << 20): Buffer {
+function drain(reader: Cursor | PinnedReplay, maxBytes = 1 << 20): Buffer {
   const pieces: Buffer[] = [];
   for (let view = reader.take(maxBytes); view !== undefined; view = reader.take(maxBytes)) {
     pieces.push(Buffer.from(view.bytes));
@@ -56,7 +59,7 @@ describe('the limit', () => {
     append(window, 10);
     append(window, 5000);
     expect([window.firstSeq, window.lastSeq, window.bytes, evicted]).toEqual([2, 2, 5000, [1]]);
-    expect(drain(new Promised(window, 1, 2))).toEqual(frameBytes(2, 5000));
+    expect(drain(new PinnedReplay(window, 1, 2))).toEqual(frameBytes(2, 5000));
     append(window, 10);
     expect([window.firstSeq, window.lastSeq, window.bytes, evicted]).toEqual([3, 3, 10, [1, 2]]);
   });
@@ -64,8 +67,8 @@ describe('the limit', () => {
   test('before the first frame both numbers are 0 and there is nothing to read', () => {
     const { window } = windowOf(100);
     expect([window.firstSeq, window.lastSeq, window.bytes]).toEqual([0, 0, 0]);
-    expect(window.cursorAt(1).take(100)).toBeUndefined();
-    expect(new Promised(window, 1, 0).take(100)).toBeUndefined();
+    expect(window.cursor().take(100)).toBeUndefined();
+    expect(new PinnedReplay(window, 1, 0).take(100)).toBeUndefined();
   });
 
   test('a frame is told as going while it can still be read', () => {
@@ -81,17 +84,17 @@ describe('the limit', () => {
 describe('readers', () => {
   test('get many small frames in one piece, at most as long as they ask for, and a long frame whole', () => {
     const { window } = windowOf(1 << 20);
+    const cursor = window.cursor();
     for (let count = 0; count < 20; count++) {
       append(window, 100);
     }
-    const cursor = window.cursorAt(1);
     const first = cursor.take(1050);
     expect([first?.lastSeq, first?.bytes.length, cursor.next]).toEqual([10, 1000, 11]);
     first?.release();
     append(window, 100_000);
     drain(cursor, 1000);
     expect(cursor.next).toBe(22);
-    expect(new Promised(window, 21, 21).take(10)?.bytes).toEqual(frameBytes(21, 100_000));
+    expect(new PinnedReplay(window, 21, 21).take(10)?.bytes).toEqual(frameBytes(21, 100_000));
   });
 
   test('a promise takes only what the window still has, and nothing for a number that is yet to come', () => {
@@ -99,11 +102,11 @@ describe('readers', () => {
     for (let count = 0; count < 5; count++) {
       append(window, 100);
     }
-    const all = new Promised(window, 1, 5);
+    const all = new PinnedReplay(window, 1, 5);
     expect(all.bytesLeft).toBe(300);
     expect(drain(all)).toEqual(Buffer.concat([3, 4, 5].map((seq) => frameBytes(seq, 100))));
     expect(all.bytesLeft).toBe(0);
-    const none = new Promised(window, 2 ** 64, 5);
+    const none = new PinnedReplay(window, 2 ** 64, 5);
     expect([none.bytesLeft, none.take(1000)]).toEqual([0, undefined]);
   });
 });
@@ -116,7 +119,7 @@ interface Model {
 }
 
 interface Reader {
-  readonly source: Cursor | Promised;
+  readonly source: Cursor | PinnedReplay;
   next: number;
   readonly last: number;
 }
@@ -156,8 +159,8 @@ class Run {
   readonly #window = new ReplayWindow(maxBytes, { onEvict: (seq) => this.#evicted.push(seq) });
   readonly #model: Model = { sizes: [], first: 0 };
   readonly #promises: Reader[] = [];
-  readonly #views: { readonly view: FrameView; readonly from: number }[] = [];
-  #live: Reader = { source: this.#window.cursorAt(1), next: 1, last: Number.POSITIVE_INFINITY };
+  readonly #views: { readonly view: Frames; readonly from: number }[] = [];
+  #live: Reader = { source: this.#window.cursor(), next: 1, last: Number.POSITIVE_INFINITY };
 
   do(step: Step): void {
     if (step.do === 'append') {
@@ -203,14 +206,14 @@ class Run {
     // The feed drops a reader whose next frame is gone; here it goes on at the front.
     if (this.#live.next < this.#model.first) {
       this.#live.next = this.#model.first;
-      (this.#live.source as Cursor).moveTo(this.#model.first);
+      (this.#live.source as Cursor).moveToStart();
     }
   }
 
   #promise(back: number): void {
     const { lastSeq } = this.#window;
     const first = Math.max(1, lastSeq - back);
-    const source = new Promised(this.#window, first, lastSeq);
+    const source = new PinnedReplay(this.#window, first, lastSeq);
     const next = Math.max(first, this.#model.first);
     expect(source.bytesLeft).toBe(total(this.#model.sizes.slice(next - 1)));
     if (lastSeq > 0) {
@@ -244,7 +247,7 @@ class Run {
 
   #drop(which: number): void {
     const [reader] = this.#promises.splice(which % Math.max(1, this.#promises.length), 1);
-    (reader?.source as Promised | undefined)?.drop();
+    (reader?.source as PinnedReplay | undefined)?.drop();
   }
 
   /** What was lent is still what was first written, however much was written since. */
@@ -281,7 +284,7 @@ test('whatever is written, read, promised and let go, every reader gets the byte
 
 test('a reader of every frame gets one stream without a gap, however often the memory goes round', () => {
   const { window } = windowOf(1 << 20);
-  const cursor = window.cursorAt(1);
+  const cursor = window.cursor();
   const sizes = [80, 43_763, 500, 43_763, 43_763, 120];
   for (let seq = 1; seq <= 600; seq++) {
     append(window, sizes[seq % sizes.length] as number);

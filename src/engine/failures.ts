@@ -1,0 +1,22 @@
+/** Why the engine did not do what it was asked. Doors know what their clients are told about each kind. */
+export type EngineFailureKind =
+  | 'processNotFound'
+  | 'processNotRunning'
+  /** The bytes begin beyond what was accepted so far: some are missing in between. */
+  | 'stdinGap'
+  /** The child does not read, and no more is held for it. */
+  | 'stdinQueueFull'
+  /** Fresh bytes behind the end of the input. */
+  | 'stdinClosed'
+  /** The end of the input is to be where bytes were accepted already. */
+  | 'stdinEndBehind';
+
+export class EngineFailure extends Error {
+  override readonly name = 'EngineFailure';
+  readonly kind: EngineFailureKind;
+
+  constructor(kind: EngineFailureKind) {
+    super(kind);
+    this.kind = kind;
+  }
+}

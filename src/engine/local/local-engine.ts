@@ -1,0 +1,394 @@
+/** The engine inside this process: its own children by their ids (spec process.md). */
+import { setTimeout as delay } from 'node:timers/promises';
+import { SystemCallError } from '../../../platform/errors.ts';
+import type { Platform } from '../../../platform/platform.ts';
+import type { Child } from '../../../platform/processes.ts';
+import type { Variable } from '../../../platform/started-with.ts';
+import { KeyedQueue } from '../../base/keyed-queue.ts';
+import { ownVariables } from '../../base/own-process.ts';
+import type { Profile } from '../../wire/profile.ts';
+import { EngineFailure } from '../failures.ts';
+import type {
+  ClosedEngine,
+  EndRequest,
+  EndResult,
+  InputResult,
+  MaybePromise,
+  Opened,
+  Reader,
+  ReaderRole,
+  SessionEngine,
+  SessionEvent,
+  SessionInfo,
+  SessionListener,
+  SpawnRequest,
+} from '../session-engine.ts';
+import { agentVariable, childEnvironment, inheritedVariables } from './environment.ts';
+import { Retention } from './retention.ts';
+import { Session, type SessionContext } from './session.ts';
+import { sessionKey } from './session-key.ts';
+import type { ShellAgent } from './shell-agent.ts';
+import type { ShellPath } from './shell-path.ts';
+import { endRivals, exitFramesTaken } from './supersede.ts';
+
+export interface LocalEngineOptions extends SessionContext {
+  readonly platform: Platform;
+  readonly profile: Pick<Profile, 'process' | 'platform'>;
+  readonly shellPath: ShellPath;
+  /** `undefined`: the profile has no SSH agent hand-off. */
+  readonly shellAgent: ShellAgent | undefined;
+  /** Children are to live on when the daemon ends (CT-2). */
+  readonly keepChildren: boolean;
+  /** The run directory children are marked for; `undefined`: they are not (profile row `platform.childMarkers`). */
+  readonly markedFor: string | undefined;
+}
+
+const notFound: EndResult = {
+  found: false,
+  died: false,
+  alreadyExited: false,
+  escalated: false,
+  mark: undefined,
+};
+
+export class LocalEngine implements SessionEngine {
+  readonly #options: LocalEngineOptions;
+  readonly #byId = new Map<string, Session>();
+  /** Every process that still runs, also those whose id was taken over (profile row `process.idReuseKillsOld`). */
+  readonly #alive = new Set<Session>();
+  /** Spawns that have neither registered nor failed, by process id. */
+  readonly #pendingSpawns = new Map<string, Promise<unknown>>();
+  /** Spawns whose process is being started on another thread. */
+  readonly #starting = new Set<Promise<unknown>>();
+  /** Spawns of one agent session run one after the other. */
+  readonly #agentSessions = new KeyedQueue();
+  readonly #retention: Retention;
+  readonly #listeners = new Set<SessionListener>();
+  readonly #inherited: readonly Variable[];
+  #closed = false;
+
+  constructor(options: LocalEngineOptions) {
+    this.#options = options;
+    const { platform, profile, timings } = options;
+    this.#inherited = inheritedVariables(
+      ownVariables(platform.startedWith),
+      profile.process.strippedVariables,
+      platform.host,
+    );
+    this.#retention = new Retention({
+      retentionMs: timings.retentionMs,
+      checkMs: timings.retentionCheckMs,
+      forget: (session) => this.#forget(session, 'forgotten'),
+    });
+  }
+
+  // ---- what the others ask
+
+  input(id: string, bytes: Buffer, offset: bigint | undefined): MaybePromise<InputResult> {
+    return this.#inOrder(id, () => this.#known(id).stdin.offer(bytes, offset));
+  }
+
+  closeInput(id: string, offset: bigint): MaybePromise<InputResult> {
+    return this.#inOrder(id, () => this.#known(id).closeInput(offset));
+  }
+
+  attach(id: string, fromSeq: bigint, reader: Reader, role: ReaderRole): MaybePromise<Opened | undefined> {
+    return this.#inOrder(id, () => {
+      const session = this.#byId.get(id);
+      return session === undefined ? undefined : this.#attach(session, fromSeq, reader, role);
+    });
+  }
+
+  #attach(session: Session, fromSeq: bigint, reader: Reader, role: ReaderRole, existing = false): Opened {
+    if (role === 'receiver') {
+      this.#options.counters.reattaches++;
+    }
+    // A number beyond every frame asks for no replay; it need not survive the conversion exactly.
+    return session.attach(reader, role, Number(fromSeq), existing);
+  }
+
+  unobserve(id: string, reader: Reader): MaybePromise<boolean> {
+    return this.#inOrder(id, () => this.#byId.get(id)?.unobserve(reader) ?? false);
+  }
+
+  end(id: string, how: EndRequest, reader?: Reader): MaybePromise<EndResult> {
+    return this.#inOrder(id, () => {
+      const session = this.#byId.get(id);
+      if (session === undefined) {
+        return notFound;
+      }
+      if (how.how === 'signal') {
+        session.signal(how.signal, 'client');
+        return { ...notFound, found: true };
+      }
+      if (how.how === 'signalAndWait') {
+        return session.signalAndWait(how.signal, this.#grace(how.graceMs), how.escalate, reader);
+      }
+      return this.#release(session, this.#grace(how.graceMs), reader);
+    });
+  }
+
+  async #release(session: Session, graceMs: number, reader: Reader | undefined): Promise<EndResult> {
+    const result = await session.signalAndWait('TERM', graceMs, true, reader);
+    if (result.died && this.#byId.get(session.id) === session) {
+      this.#forget(session, 'released');
+    }
+    return result;
+  }
+
+  #grace(asked: bigint | undefined): number {
+    const { killGraceMs, killGraceMaxMs } = this.#options.timings;
+    if (asked === undefined || asked <= 0n) {
+      return killGraceMs;
+    }
+    return asked > BigInt(killGraceMaxMs) ? killGraceMaxMs : Number(asked);
+  }
+
+  #known(id: string): Session {
+    const session = this.#byId.get(id);
+    if (session === undefined) {
+      throw new EngineFailure('processNotFound');
+    }
+    return session;
+  }
+
+  sessions(): readonly SessionInfo[] {
+    const all = [...new Set([...this.#byId.values(), ...this.#alive])].map((session) =>
+      session.info(this.#byId.get(session.id) !== session),
+    );
+    return all.sort((a, b) => a.spawnedAt - b.spawnedAt);
+  }
+
+  watch(listener: SessionListener): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  #tell(session: Session, event: SessionEvent): void {
+    if (event.event === 'exited') {
+      this.#alive.delete(session);
+      if (this.#byId.get(session.id) === session) {
+        this.#retention.add(session);
+      }
+    }
+    for (const listener of this.#listeners) {
+      listener(event);
+    }
+  }
+
+  get runningCount(): number {
+    return this.#alive.size;
+  }
+
+  // ---- order
+
+  /** Runs `work` at once, unless a spawn of the id is on its way: then after it (spec wire.md §9.5). */
+  #inOrder<T>(id: string, work: () => MaybePromise<T>): MaybePromise<T> {
+    const pending = this.#pendingSpawns.get(id);
+    return pending === undefined ? work() : pending.then(work, work);
+  }
+
+  /** Makes later requests for the id wait until the spawn has registered or failed. */
+  #announce<T>(id: string, spawn: Promise<T>): Promise<T> {
+    this.#pendingSpawns.set(id, spawn);
+    const forget = (): void => {
+      if (this.#pendingSpawns.get(id) === spawn) {
+        this.#pendingSpawns.delete(id);
+      }
+    };
+    spawn.then(forget, forget);
+    return spawn;
+  }
+
+  // ---- spawn
+
+  spawn(request: SpawnRequest, reader: Reader): MaybePromise<Opened> {
+    const opened = this.#inOrder(request.id, () => this.#openOrStart(request, reader));
+    return opened instanceof Promise ? this.#announce(request.id, opened) : opened;
+  }
+
+  #openOrStart(request: SpawnRequest, reader: Reader): MaybePromise<Opened> {
+    this.#retention.check();
+    const known = request.ifAbsent === undefined ? undefined : this.#byId.get(request.id);
+    if (request.ifAbsent !== undefined && known !== undefined) {
+      return this.#attach(known, request.ifAbsent.fromSeq, reader, 'receiver', true);
+    }
+    const key = this.#options.profile.process.sessionSupersede === 'no' ? undefined : sessionKey(request.args);
+    if (key !== undefined) {
+      return this.#agentSessions.run(key, () => this.#superseding(request, key, reader));
+    }
+    if (this.#options.shellPath.known && !this.#wantsShellAgent(request)) {
+      return this.#start(request, undefined, reader, undefined);
+    }
+    return this.#lookUpAgent(request).then((agentSocket) => this.#start(request, undefined, reader, agentSocket));
+  }
+
+  /** Waits for what the login shell has to say. @returns the SSH agent's socket, if the child is to get one */
+  async #lookUpAgent(request: SpawnRequest): Promise<string | undefined> {
+    await this.#options.shellPath.wait();
+    return this.#wantsShellAgent(request) ? this.#options.shellAgent?.socket() : undefined;
+  }
+
+  /** An empty value counts as one that is there. */
+  #wantsShellAgent({ env, withoutShellAgent }: SpawnRequest): boolean {
+    if (this.#options.shellAgent === undefined || withoutShellAgent) {
+      return false;
+    }
+    return process.env[agentVariable] === undefined && env?.get(agentVariable) === undefined;
+  }
+
+  async #superseding(request: SpawnRequest, key: string, reader: Reader): Promise<Opened> {
+    const agentSocket = await this.#lookUpAgent(request);
+    const rivals = [...this.#alive].filter(
+      (session) =>
+        session.description.key === key && session.id !== request.id && this.#byId.get(session.id) === session,
+    );
+    if (this.#options.profile.process.sessionSupersede !== 'waitForOldExit') {
+      void endRivals(rivals, this.#options.timings);
+    } else if (rivals.length > 0) {
+      this.#checkStartable(request);
+      await endRivals(rivals, this.#options.timings);
+      await exitFramesTaken(rivals, reader);
+    }
+    return this.#start(request, key, reader, agentSocket);
+  }
+
+  /** A spawn that cannot work supersedes nothing. */
+  #checkStartable(request: SpawnRequest): void {
+    try {
+      this.#options.platform.processes.check({
+        command: request.command,
+        args: request.args,
+        cwd: this.#workingDirectory(request),
+        env: [...(request.env ?? [])],
+      });
+    } catch (error) {
+      this.#tellNotStarted(request, error);
+      throw error;
+    }
+  }
+
+  #start(
+    request: SpawnRequest,
+    key: string | undefined,
+    reader: Reader,
+    agentSocket: string | undefined,
+  ): MaybePromise<Opened> {
+    const { id, command, args, cwd, door } = request;
+    const session: Session = new Session({ id, key, command, args, cwd, door }, this.#options, (event) =>
+      this.#tell(session, event),
+    );
+    let child: MaybePromise<Child>;
+    try {
+      child = this.#startChild(request, session, agentSocket);
+    } catch (error) {
+      this.#tellNotStarted(request, error);
+      throw error;
+    }
+    if (!(child instanceof Promise)) {
+      return this.#began(session, child, reader);
+    }
+    const opened = child.then(
+      (started) => this.#began(session, started, reader),
+      (error) => {
+        this.#tellNotStarted(request, error);
+        throw error;
+      },
+    );
+    this.#starting.add(opened);
+    const settled = (): unknown => this.#starting.delete(opened);
+    opened.then(settled, settled);
+    return opened;
+  }
+
+  #startChild(request: SpawnRequest, session: Session, agentSocket: string | undefined): MaybePromise<Child> {
+    const { platform, profile, markedFor, keepChildren, shellPath } = this.#options;
+    if (this.#closed) {
+      throw new SystemCallError('the daemon is shutting down', 'ESHUTDOWN');
+    }
+    return platform.processes.spawnAmongMany({
+      ...session.events,
+      command: request.command,
+      args: request.args,
+      cwd: this.#workingDirectory(request),
+      env: childEnvironment(
+        { inherited: this.#inherited, loginShellPath: shellPath.value, agentSocket, wanted: request.env },
+        platform.host,
+      ),
+      gentleScope: profile.platform.windowsSignalScope,
+      outlivesUs: keepChildren,
+      ...(markedFor === undefined ? {} : { markedFor }),
+    });
+  }
+
+  #began(session: Session, child: Child, reader: Reader): Opened {
+    const { log, counters } = this.#options;
+    const { id, command } = session.description;
+    this.#alive.add(session);
+    session.began(child);
+    if (child.warning !== undefined) {
+      log.warn('process.Manager', `Process ${id}: ${child.warning}`);
+    }
+    counters.processSpawns++;
+    log.info('process.Manager', `Process ${id} started, PID=${session.pid}, command=${command}`);
+    const replaced = this.#byId.get(id);
+    this.#byId.set(id, session);
+    if (replaced !== undefined) {
+      this.#retire(replaced, reader);
+    }
+    return session.open(reader);
+  }
+
+  #workingDirectory({ cwd }: SpawnRequest): string | undefined {
+    return cwd === undefined || cwd === '' ? undefined : this.#options.platform.paths.expandTilde(cwd);
+  }
+
+  /** An id is used again (spec process.md §3.5). The new process runs already. */
+  #retire(old: Session, reader: Reader): void {
+    this.#retention.remove(old);
+    if (old.state === 'exited') {
+      // After the reply of the new process no frame of the old one could be told from one of the new.
+      if (old.isReceivedBy(reader)) {
+        old.dropReaders();
+      } else {
+        old.finishReaders();
+      }
+      old.forgotten('forgotten');
+    } else if (this.#options.profile.process.idReuseKillsOld) {
+      old.dropReaders();
+      old.killTree('client');
+    } else {
+      old.exited.then(() => old.finishReaders());
+    }
+  }
+
+  #forget(session: Session, why: 'forgotten' | 'released'): void {
+    this.#retention.remove(session);
+    this.#byId.delete(session.id);
+    session.finishReaders();
+    session.forgotten(why);
+  }
+
+  #tellNotStarted({ id }: SpawnRequest, error: unknown): void {
+    this.#options.log.warn('process.Manager', `Failed to start process ${id}: ${(error as Error).message}`);
+  }
+
+  // ---- end (spec process.md §10)
+
+  async close(children: 'end' | 'keep'): Promise<ClosedEngine> {
+    this.#closed = true;
+    this.#retention.stop();
+    const { shutdownWaitMs } = this.#options.timings;
+    // What is being started on another thread runs, has failed, or hangs.
+    await Promise.race([Promise.allSettled(this.#starting), delay(shutdownWaitMs, undefined, { ref: false })]);
+    if (children === 'keep') {
+      return { killed: 0, kept: this.#alive.size };
+    }
+    const running = [...this.#alive].filter((session) => this.#byId.get(session.id) === session);
+    for (const session of running) {
+      session.killTree('shutdown');
+    }
+    await Promise.all(running.map((session) => session.waitForExit(shutdownWaitMs)));
+    return { killed: running.length, kept: 0 };
+  }
+}

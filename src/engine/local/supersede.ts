@@ -1,0 +1,22 @@
+/** A spawn of an agent session ends other processes of the same agent session (spec process.md §3.6). */
+import type { Timings } from '../../base/timings.ts';
+import type { Reader } from '../session-engine.ts';
+import type { Session } from './session.ts';
+
+/** Ends the rivals. @returns when each of them has shown its exit frame */
+export async function endRivals(rivals: readonly Session[], { supersedeGraceMs }: Timings): Promise<void> {
+  await Promise.all(
+    rivals.map(async (rival) => {
+      rival.signal('TERM', 'client');
+      if (!(await rival.waitForExit(supersedeGraceMs))) {
+        rival.killTree('client');
+        await rival.exited;
+      }
+    }),
+  );
+}
+
+/** The reply of the new process comes after the exit frames that its client receives. */
+export async function exitFramesTaken(rivals: readonly Session[], reader: Reader): Promise<void> {
+  await Promise.all(rivals.map((rival) => rival.exitTakenBy(reader)));
+}

@@ -1,0 +1,235 @@
+/**
+ * The engine: every session of a daemon by its id (spec process.md). Doors call it and know nothing else about sessions.
+ *
+ * Requests for one id take effect in the order of the calls; later ones wait for a spawn of the id that is on its way, also
+ * when another client asks: one whose connection broke meanwhile is not to hear that there is no such process, and start it
+ * twice. Different ids never wait for each other.
+ *
+ * A call returns its value at once when nothing must be waited for, so that a burst of requests costs no turn of the loop.
+ * Failures are `EngineFailure`, or `SystemCallError` with the operating system's words; both also through a promise.
+ */
+import type { ChildMarks } from '../../platform/child-markers.ts';
+import type { SignalName } from '../../platform/processes.ts';
+import type { Mark } from './mark.ts';
+
+export type MaybePromise<T> = T | Promise<T>;
+
+export interface SessionEngine {
+  /** Starts a process with `reader` as its receiver (spec process.md §3). */
+  spawn(request: SpawnRequest, reader: Reader): MaybePromise<Opened>;
+  /** Gives bytes to the child (spec process.md §5). */
+  input(id: string, bytes: Buffer, offset: bigint | undefined): MaybePromise<InputResult>;
+  /** End of file for the child after exactly `offset` bytes (spec extensions.md §2.3). */
+  closeInput(id: string, offset: bigint): MaybePromise<InputResult>;
+  /**
+   * Signals or ends a process (spec process.md §6, §7; extensions.md "release").
+   * @param reader who asks: when it reads this process, the result says where in its stream the reply belongs
+   */
+  end(id: string, how: EndRequest, reader?: Reader): MaybePromise<EndResult>;
+  /**
+   * Lets `reader` read frames from `fromSeq + 1` on (spec process.md §8; extensions.md "observe"). A receiver replaces the
+   * one before it; an observer disturbs nobody. `undefined`: no such process.
+   * @param fromSeq a number beyond every frame asks for none of those that were written
+   */
+  attach(id: string, fromSeq: bigint, reader: Reader, role: ReaderRole): MaybePromise<Opened | undefined>;
+  /** Ends the observing of one process. `false`: it was not observed by this reader. */
+  unobserve(id: string, reader: Reader): MaybePromise<boolean>;
+  /** Every session there is, oldest first, also those that can only be replayed any more. */
+  sessions(): MaybePromise<readonly SessionInfo[]>;
+  /** Tells what happens from now on. Events that came before a result of `sessions` are part of that result. */
+  watch(listener: SessionListener): Disposable;
+  /** Processes that have not shown their exit frame. */
+  readonly runningCount: number;
+  /** Nothing is started from now on; then every running process is ended, or left alone. A second call does nothing. */
+  close(children: 'end' | 'keep'): Promise<ClosedEngine>;
+}
+
+export interface SpawnRequest {
+  readonly id: string;
+  readonly command: string;
+  /** argv from 1 on. */
+  readonly args: readonly string[];
+  /** As sent; `undefined` or empty: the daemon's own working directory. */
+  readonly cwd: string | undefined;
+  readonly env: ReadonlyMap<string, string> | undefined;
+  /** The child is not to get the login shell's SSH agent. */
+  readonly withoutShellAgent: boolean;
+  /** Attach from `fromSeq` instead when the id is known, running or ended (spec extensions.md §3). */
+  readonly ifAbsent: { readonly fromSeq: bigint } | undefined;
+  /** What the starter calls itself. */
+  readonly door: string | undefined;
+}
+
+export type ReaderRole = 'receiver' | 'observer';
+
+export interface Opened {
+  /** Only `spawn` with `ifAbsent`: the process was there already, and this is a reattach. */
+  readonly existing: boolean;
+  /** As the profile counts it (spec process.md §2). */
+  readonly running: boolean;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  readonly stdinApplied: number;
+  readonly pid: number;
+  /** OS creation time in seconds since the epoch. */
+  readonly startTime: number;
+  /** Where the reply belongs: behind the replay and before the live frames. */
+  readonly mark: Mark;
+}
+
+export interface InputResult {
+  /** Bytes accepted so far. */
+  readonly applied: number;
+  readonly duplicate: boolean;
+}
+
+export type EndRequest =
+  | { readonly how: 'signal'; readonly signal: SignalName }
+  /** @property graceMs as sent; zero, less or `undefined`: the default */
+  | {
+      readonly how: 'signalAndWait';
+      readonly signal: SignalName;
+      readonly graceMs: bigint | undefined;
+      readonly escalate: boolean;
+    }
+  /** TERM, then the group's KILL; the process is forgotten with its frames. */
+  | { readonly how: 'release'; readonly graceMs: bigint | undefined };
+
+export interface EndResult {
+  readonly found: boolean;
+  /** The exit frame is out. */
+  readonly died: boolean;
+  readonly alreadyExited: boolean;
+  /** The whole group was killed because the process outlived the signal. */
+  readonly escalated: boolean;
+  /** Where the reply belongs, when the asker reads this process: behind the exit frame. */
+  readonly mark: Mark | undefined;
+}
+
+export type SessionState =
+  | 'running'
+  /** The OS process has ended, somebody still holds its output open. */
+  | 'draining'
+  /** The exit frame is out. */
+  | 'exited';
+
+/** Times are milliseconds since the epoch. */
+export interface SessionInfo {
+  readonly id: string;
+  readonly pid: number;
+  readonly startTime: number;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd: string | undefined;
+  readonly state: SessionState;
+  readonly spawnedAt: number;
+  readonly exit: SessionExit | undefined;
+  readonly attached: boolean;
+  readonly observers: number;
+  readonly sinceAttachChange: number;
+  /** The exit frame never went to a receiver. */
+  readonly unseenExit: boolean;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  /** Raw bytes of output, ever. */
+  readonly outBytes: number;
+  readonly errBytes: number;
+  /** Bytes accepted for stdin, and those of them that the child has not taken. */
+  readonly inBytes: number;
+  readonly stdinQueued: number;
+  readonly stdinClosed: boolean;
+  /** Bytes of frames kept for replays. */
+  readonly windowBytes: number;
+  readonly paced: boolean;
+  readonly door: string | undefined;
+  /** Its id belongs to a later process by now; requests do not reach this one. */
+  readonly replaced: boolean;
+}
+
+export interface SessionExit {
+  readonly at: number;
+  readonly code: number;
+  readonly signal: string | undefined;
+  readonly killedBy: 'client' | 'shutdown' | undefined;
+}
+
+export interface ClosedEngine {
+  /** Process groups that were killed. */
+  readonly killed: number;
+  /** Processes that were left running. */
+  readonly kept: number;
+}
+
+// ---- readers
+
+/** What a connection does for the streams it reads. */
+export interface Reader {
+  /** The stream is this reader's from now on, until it is replaced, over, or left. */
+  attached(stream: FrameStream): void;
+  /**
+   * There is something to take; it is fetched when the client takes bytes.
+   * @param more whether more is about to come in this turn of the loop
+   */
+  ready(stream: FrameStream, more: boolean): void;
+  /** A receiver fell out of the window: frame `seq` is gone before it was sent. */
+  fellBehind(stream: FrameStream, seq: number): void;
+  /** Another reader has become the receiver. What was promised to this one still comes. */
+  replaced(stream: FrameStream): void;
+  /** The stream is over at once: its id was used again. */
+  over(stream: FrameStream): void;
+  /** The place of this reply will never be reached, because its stream has ended: it goes out as it is. */
+  unplaced(reply: string): void;
+  /** A number that changes whenever the client takes bytes, whatever they are; equal ones mean that it took none. */
+  progress(): number;
+}
+
+/** Frames and marks of one process for one reader, in one order. */
+export interface FrameStream {
+  readonly processId: string;
+  readonly role: ReaderRole;
+  /** The next thing in order; `undefined` when there is nothing now. `Reader.ready` tells when there may be something. */
+  take(maxBytes: number): StreamItem | undefined;
+  /** Bytes of a promised replay that were not taken. */
+  readonly promisedBytes: number;
+  /** Whether promised frames or replies are still to be taken. */
+  readonly owes: boolean;
+  /** Whether nothing will come any more. */
+  readonly done: boolean;
+  /** What was promised still comes, nothing after it. */
+  stopLive(): void;
+  /** The reader wants no more of this process. */
+  leave(): void;
+}
+
+export type StreamItem =
+  | Frames
+  /** The reply of a request, in its place. */
+  | { readonly kind: 'reply'; readonly reply: string }
+  /** Frames an observer will not see, because they fell out of the window before it took them. */
+  | { readonly kind: 'gap'; readonly from: number; readonly to: number };
+
+/** Whole frames in one piece of memory. `release` must be called once they are sent. */
+export interface Frames {
+  readonly kind: 'frames';
+  readonly bytes: Buffer;
+  /** seq of the last frame in it. */
+  readonly lastSeq: number;
+  release(): void;
+}
+
+// ---- events
+
+export type SessionListener = (event: SessionEvent) => void;
+
+/** `at`: milliseconds since the epoch. */
+export type SessionEvent = {
+  readonly id: string;
+  readonly pid: number;
+  readonly at: number;
+} /** @property marks what the child carries in its environment, so that it can be found again; `undefined`: nothing */ & (
+  | { readonly event: 'spawned'; readonly marks: ChildMarks | undefined }
+  | { readonly event: 'attached' | 'detached' | 'forgotten' | 'paced' | 'resumed' | 'stdinClosed' | 'released' }
+  /** The OS process has ended; its pid is still taken. The exit frame follows. */
+  | { readonly event: 'ended' }
+  | { readonly event: 'exited'; readonly exit: SessionExit }
+);
