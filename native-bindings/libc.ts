@@ -223,7 +223,7 @@ export const SO_PEERCRED = 17;
 
 /** Linux: SO_PEERCRED fills struct ucred { pid, uid, gid }. */
 export const getsockopt: KoffiFunc<
-  (fd: number, level: number, option: number, value: Int32Array, length: Int32Array) => number
+  (fd: number, level: number, option: number, value: [number, number, number], length: [number]) => number
 > = libc.func('int getsockopt(int fd, int level, int option, _Out_ int *value, _Inout_ int *length)');
 /** macOS. */
 export const getpeereid: KoffiFunc<(fd: number, uid: [number], gid: [number]) => number> | undefined = darwin

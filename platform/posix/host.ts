@@ -1,13 +1,12 @@
-/** The machine around us: home, limits, end requests, inherited descriptors. */
-import { closeSync, existsSync, readSync, writeSync } from 'node:fs';
+/** The machine around us: home, limits, end requests. */
+import { closeSync, existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
-import { SystemCallError } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
-import { closeQuietly, isNotInherited } from './descriptors.ts';
 import { detach } from './detach.ts';
 import { user } from './home.ts';
+import { readDescriptor, reportStatus } from './inherited-descriptor.ts';
 import { spawnShortcoming } from './launch.ts';
 import { loginShellsEnded, loginShellVariable } from './login-shell.ts';
 import { trimMemory } from './memory.ts';
@@ -15,7 +14,6 @@ import type { PosixSystem } from './system.ts';
 
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
 const openFilesCap = 65_536n;
-const retryReadMs = 5;
 const listenPipeIgnored =
   '-listen-pipe is only supported on Windows and is ignored: other platforms serve JSON-RPC over the AF_UNIX socket directly';
 
@@ -85,34 +83,8 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
       return Number(limit[0]);
     },
 
-    reportStatus(descriptor, report) {
-      const fd = Number(descriptor);
-      try {
-        writeSync(fd, report);
-      } catch {
-        // The launcher is gone; nobody waits for the report.
-      }
-      // Its end tells a launcher that could not be given the report that there is none.
-      closeQuietly(fd);
-    },
-
-    readDescriptor(descriptor, maxBytes) {
-      const fd = Number(descriptor);
-      if (isNotInherited(fd)) {
-        throw readFailure(fd, Object.assign(new Error('not inherited'), { code: 'EBADF' }), paths);
-      }
-      const buffer = Buffer.alloc(maxBytes);
-      let length = 0;
-      while (length < maxBytes) {
-        const count = readRetrying(fd, buffer, length, paths);
-        const newline = buffer.subarray(length, length + count).indexOf(0x0a);
-        length += count;
-        if (count === 0 || newline >= 0) {
-          break;
-        }
-      }
-      return buffer.subarray(0, length);
-    },
+    reportStatus,
+    readDescriptor: (descriptor, maxBytes) => readDescriptor(descriptor, maxBytes, paths),
 
     onEndRequest(callback) {
       process.on('SIGTERM', () => callback('terminated'));
@@ -120,27 +92,4 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
       process.on('SIGHUP', () => {});
     },
   };
-}
-
-function readFailure(fd: number, error: unknown, paths: Paths): SystemCallError {
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  return new SystemCallError(`read descriptor ${fd}: ${paths.reason(error)}`, code, { cause: error });
-}
-
-/** sshd may hand us a non-blocking stdin; there is nothing else to do while the token is on its way, so wait in place. */
-function readRetrying(fd: number, buffer: Buffer, at: number, paths: Paths): number {
-  for (;;) {
-    try {
-      return readSync(fd, buffer, at, buffer.length - at, null);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EOF') {
-        return 0;
-      }
-      if (code !== 'EAGAIN') {
-        throw readFailure(fd, error, paths);
-      }
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryReadMs);
-    }
-  }
 }

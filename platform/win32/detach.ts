@@ -8,7 +8,7 @@ import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { joinWords } from './command-line.ts';
 import { openNullDevice, toSocket } from './handles.ts';
-import { describeHandle } from './inherited-handle.ts';
+import { describeHandle } from './inherited-descriptor.ts';
 import { type Launched, type LaunchRequest, launch } from './launch.ts';
 import { openPipe } from './pipes.ts';
 import { WindowsError } from './system-errors.ts';

@@ -1,17 +1,9 @@
-/**
- * The named pipe: for its owner only, closed to other machines, published in `rpc.pipe` beside where the socket would be
- * (spec platform.md §3 "Named pipe").
- */
-import { randomBytes } from 'node:crypto';
-import { win32 } from 'node:path';
-import { HostError } from '../errors.ts';
+/** Named pipes: both ends. */
 import type { Paths } from '../paths.ts';
-import { pipeFileName } from '../published-names.ts';
-import type { OwnedFile, RunDirectories, RunDirectory } from '../run-directories.ts';
-import type { Listener, Transport } from '../transport.ts';
-import { createDialer, maxPublishedBytes, pipePrefix } from './dial.ts';
-import { PipeServer } from './pipe-server.ts';
-import { currentUser } from './security.ts';
+import type { RunDirectories } from '../run-directories.ts';
+import type { Transport } from '../transport.ts';
+import { createDialer } from './dial.ts';
+import { createListen } from './listen.ts';
 
 /** What a test replaces to play another user or a squatter. */
 export interface TransportOptions {
@@ -24,63 +16,12 @@ export interface TransportOptions {
 export function createTransport(
   runDirectories: RunDirectories,
   paths: Paths,
-  { nextName = randomName, trustedUser = currentUser }: TransportOptions = {},
+  { nextName, trustedUser }: TransportOptions = {},
 ): Transport {
   return {
     ...createDialer(paths, trustedUser),
     listensOnAnyPath: false,
     foreignNames: [],
-
-    async listen(socketPath, events) {
-      const name = nextName();
-      let directory: RunDirectory | undefined;
-      let server: PipeServer | undefined;
-      let published: OwnedFile | undefined;
-      try {
-        directory = runDirectories.open(win32.dirname(win32.resolve(socketPath)));
-        server = new PipeServer(name, events);
-        published = directory.publish(pipeFileName, Buffer.from(name));
-        server.accept();
-        return new PipeListener(name, server, directory, published);
-      } catch (error) {
-        published?.remove();
-        server?.close();
-        directory?.close();
-        const reason = error instanceof Error ? error.message : String(error);
-        const remedy = error instanceof HostError ? error.remedy : '';
-        throw new HostError(`[Server] named-pipe transport: ${reason}`, remedy, { cause: error });
-      }
-    },
+    listen: createListen(runDirectories, nextName),
   };
-}
-
-function randomName(): string {
-  return pipePrefix + randomBytes(8).toString('hex');
-}
-
-class PipeListener implements Listener {
-  readonly address: string;
-  readonly #server: PipeServer;
-  readonly #directory: RunDirectory;
-  readonly #published: OwnedFile;
-
-  constructor(address: string, server: PipeServer, directory: RunDirectory, published: OwnedFile) {
-    this.address = address;
-    this.#server = server;
-    this.#directory = directory;
-    this.#published = published;
-  }
-
-  leadsHere(): boolean {
-    return this.#directory.readText(pipeFileName, maxPublishedBytes) === this.address;
-  }
-
-  close(): void {
-    this.#server.close();
-  }
-
-  unpublish(): void {
-    this.#published.remove();
-    this.#directory.close();
-  }
 }
