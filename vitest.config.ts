@@ -1,10 +1,39 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** Files that take longest, so that none of them is left over when everything else is done. */
+const first = [
+  'test/faults/simultaneous-starts.test.ts',
+  'test/conformance/conformance.test.ts',
+  'test/operate/failing-calls.test.ts',
+  'test/install/disk.test.ts',
+  'test/install/interruption.test.ts',
+  'test/install/local.test.ts',
+  'test/install/agent-cli.test.ts',
+  'test/git/create.test.ts',
+  'test/git/faults.test.ts',
+];
+
+/** Files that measure memory or time, or that load the machine so that others would be late. */
+const alone = ['test/faults/slow-reader.test.ts', 'test/faults/exhaustion.test.ts', 'test/engine/pace.test.ts'];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = (file: TestSpecification): number => {
+      const index = first.findIndex((name) => file.moduleId.endsWith(name));
+      return index < 0 ? first.length : index;
+    };
+    // The order of the others is that of the base class: by group, then the larger file first.
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}
+
+const include = ['test/**/*.test.ts'];
+// The Windows suite runs on the Windows build of Node (test/windows/run.sh).
+const exclude = ['test/windows/**', 'test/platform/win32.test.ts'];
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // The Windows suite runs on the Windows build of Node (test/windows/run.sh).
-    exclude: ['test/windows/**', 'test/platform/win32.test.ts'],
     // forks, not threads: a native addon in worker threads can crash at teardown (docs/dependencies.md).
     pool: 'forks',
     // Hundreds of real processes share two cores in CI: a test that lost the race for them is asked once more, and vitest
@@ -12,5 +41,15 @@ export default defineConfig({
     retry: process.env.CI === 'true' ? 1 : 0,
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    sequence: { sequencer: LongestFirst },
+    // Every daemon, folder, port and user of a test is its own, so files run side by side. One worker used 0.7 of a
+    // processor, the rest was waiting (docs/testing.md has the figures): four keep two busy, also beside Wine.
+    projects: [
+      {
+        extends: true,
+        test: { name: 'beside', include, exclude: [...exclude, ...alone], maxWorkers: 4, sequence: { groupOrder: 0 } },
+      },
+      { extends: true, test: { name: 'alone', include: alone, maxWorkers: 1, sequence: { groupOrder: 1 } } },
+    ],
   },
 });

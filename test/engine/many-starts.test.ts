@@ -12,8 +12,9 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
   test('a hundred processes of one burst run once each, with their own words, environment and folder', async () => {
     await using daemon = await startDaemon({ profile });
     await using client = await connect(daemon);
-    // Whatever a daemon opens for its first process and keeps.
-    await client.spawn('first', 'true');
+    // Whatever a daemon opens for its first process and keeps; one that has ended at once would get no record.
+    await client.spawn('first', 'cat');
+    await client.kill('first');
     await client.exitOf('first');
     const before = openDescriptors(daemon.pid()).size;
     const ids = Array.from({ length: 100 }, (_, index) => `p${index}`);
@@ -47,8 +48,9 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
   test('a start that fails among others says why, and the others are not touched by it', async () => {
     await using daemon = await startDaemon({ profile });
     await using client = await connect(daemon);
-    // Whatever a daemon opens for its first process and keeps.
-    await client.spawn('first', 'true');
+    // Whatever a daemon opens for its first process and keeps; one that has ended at once would get no record.
+    await client.spawn('first', 'cat');
+    await client.kill('first');
     await client.exitOf('first');
     const before = openDescriptors(daemon.pid()).size;
     const asked = Array.from({ length: 40 }, (_, index) => {
