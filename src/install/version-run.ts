@@ -4,6 +4,7 @@ import type { Host } from '../../platform/host.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { Child, ExitStatus } from '../../platform/processes.ts';
 import type { Variable } from '../../platform/started-with.ts';
+import { ambientTokenVariable } from '../base/start-markers.ts';
 
 export interface VersionRunOptions {
   readonly platform: Platform;
@@ -12,7 +13,7 @@ export interface VersionRunOptions {
   readonly boundMs: number;
   /** How long a killed run is waited for. */
   readonly killedMs: number;
-  /** Told why, for whoever looks for the reason of `failed`. */
+  /** Gets the reason when the CLI could not be started, for the log. */
   onNotStarted?(error: Error): void;
 }
 
@@ -64,6 +65,6 @@ export function childEnvironment(
   stripped: readonly string[],
   { sameVariable }: Pick<Host, 'sameVariable'>,
 ): Variable[] {
-  const withheld = ['CLAUDE_RPC_TOKEN', ...stripped];
+  const withheld = [ambientTokenVariable, ...stripped];
   return own.filter(([name]) => !withheld.some((other) => sameVariable(name, other)));
 }
