@@ -30,7 +30,7 @@ export async function extractTar(
   return exclusivelyAt(cleaned, () => openAndExtract(archivePath, cleaned, services));
 }
 
-/** Before anything is touched: the archive stays too. @throws ExtractionError */
+/** Comes before anything is touched, so the archive stays, too. @throws ExtractionError */
 function refuseDestination(destination: string, { platform: { paths, host } }: FilesServices): void {
   const cleaned = paths.clean(destination);
   if (!paths.isAbsolute(destination) || paths.isRoot(cleaned)) {
@@ -49,7 +49,7 @@ async function openAndExtract(archivePath: string, destination: string, services
     return await readAndExtract(archive, destination, services);
   } finally {
     await archive.close();
-    // From its opening on the archive is consumed, whatever became of it.
+    // An archive that was opened is consumed, also when it could not be unpacked.
     await consume(archivePath, services).catch(() => undefined);
   }
 }
@@ -62,8 +62,8 @@ async function consume(archivePath: string, { platform }: FilesServices): Promis
 }
 
 /**
- * A device is nobody's upload and nobody's destination, but root could remove `/dev/null` by such a request and take it
- * from every program of the host. The contract does not speak of devices.
+ * A device is left alone as archive and as destination: a request to root's daemon could remove `/dev/null` and so take
+ * it from every program of the host. The contract does not speak of devices.
  */
 async function isDevice(path: string, { files }: FilesServices['platform']): Promise<boolean> {
   const found = await files.statusOfEntry(path).catch(() => undefined);

@@ -10,9 +10,10 @@ import { targetOf } from './entry-name.ts';
 import { ExtractionError } from './extraction-error.ts';
 import { FolderCursor, FolderFailure } from './folder-cursor.ts';
 import type { FilesServices } from './services.ts';
+import { failedWith } from './system-failures.ts';
 import type { TarEntry, TarReader } from './tar-reader.ts';
 
-/** Tells a client that everything is there; empty, at the top, written last. */
+/** The empty file at the top that tells a client that everything was unpacked. It is written last. */
 export const markerName = Buffer.from('.synced');
 
 const fileMode = 0o600;
@@ -38,7 +39,7 @@ export async function extract(archive: TarReader, destination: Destination, serv
     await extraction.writeMarker();
     return count;
   } catch (error) {
-    // An entry may have had the marker's name.
+    // There may be a marker all the same: an entry of the archive may have its name.
     await destination.folder.removeTree(markerName).catch(() => undefined);
     throw error;
   } finally {
@@ -134,7 +135,7 @@ class Extraction {
       await file.close();
     } catch (error) {
       await file.close().catch(() => undefined);
-      // A part of a file must not look like the file.
+      // Remove it, so that nobody takes a part of the file for the whole file.
       await folder.removeFile(name).catch(() => undefined);
       throw asExtractionError(this.#rules.entryPrefixes ? `write ${shown}: ` : '', error);
     }
@@ -156,10 +157,10 @@ class Extraction {
       try {
         return await folder.createFile(name, mode, 'new');
       } catch (error) {
-        if ((error as { code?: string }).code !== 'EEXIST') {
+        if (!failedWith(error, 'EEXIST')) {
           throw error;
         }
-        // A folder in its place stays, and is what the second attempt meets.
+        // A folder of that name is not removed, so the second attempt fails with EEXIST, too.
         await folder.removeFile(name).catch(() => undefined);
         return await folder.createFile(name, mode, 'new');
       }
@@ -207,7 +208,7 @@ class Extraction {
     return this.#failure(`create ${shown}: `, 'open', [], undefined, code);
   }
 
-  /** Through open folders a path could get longer than any program could use afterwards. */
+  /** Going from folder to folder one can make a path that is too long for every program that names it as a whole. */
   #refuseLongPath(target: readonly Buffer[]): void {
     const length = target.reduce((sum, part) => sum + 1 + part.length, Buffer.byteLength(this.#destination.path));
     if (length > this.#services.platform.files.longestPath) {
@@ -234,9 +235,10 @@ class Extraction {
   }
 }
 
+/** The target of an entry is longer than the longest path of the system. */
 class LongPath extends Error {}
 
-/** A failure to read the archive or to write a file, with the prefix of its place. Anything else is a bug and stays one. */
+/** A failure to read the archive or to write a file gets the prefix of its place. Any other error is a bug and stays as it is. */
 function asExtractionError(prefix: string, error: unknown): unknown {
   const expected = error instanceof ArchiveError || error instanceof SystemCallError;
   return expected ? new ExtractionError(prefix + error.message, { cause: error }) : error;

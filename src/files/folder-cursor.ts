@@ -3,8 +3,9 @@
  * the entries of an archive follow each other folder by folder.
  */
 import type { FolderHandle } from '../../platform/files.ts';
+import { failedWith } from './system-failures.ts';
 
-/** Folders of the current path that stay open; a way back into a deeper one starts at the top again. */
+/** How many folders of the current path stay open. The way to one that was closed starts at the top again. */
 const mostOpen = 32;
 
 interface Step {
@@ -40,7 +41,10 @@ export class FolderCursor {
   /** The folder at `parts`, valid until the next call. @throws FolderFailure */
   async folderAt(parts: readonly Buffer[]): Promise<FolderHandle> {
     let common = 0;
-    while (common < parts.length && this.#steps[common]?.name.equals(parts[common] as Buffer)) {
+    for (const name of parts) {
+      if (!this.#steps[common]?.name.equals(name)) {
+        break;
+      }
       common++;
     }
     if (common > 0 && this.#steps[common - 1]?.folder === undefined) {
@@ -76,7 +80,7 @@ export class FolderCursor {
     try {
       await folder.createFolder(name);
     } catch (error) {
-      if (codeOf(error) !== 'EEXIST') {
+      if (!failedWith(error, 'EEXIST')) {
         throw new FolderFailure(depth, false, error);
       }
       created = false;
@@ -84,11 +88,7 @@ export class FolderCursor {
     try {
       return await folder.openFolder(name);
     } catch (error) {
-      throw new FolderFailure(depth, !created && ['ENOTDIR', 'ELOOP'].includes(codeOf(error)), error);
+      throw new FolderFailure(depth, !created && failedWith(error, 'ENOTDIR', 'ELOOP'), error);
     }
   }
-}
-
-function codeOf(error: unknown): string {
-  return (error as { code?: string } | undefined)?.code ?? '';
 }

@@ -113,9 +113,9 @@ async function readHeader(input: ByteReader): Promise<boolean> {
 }
 
 /**
- * One run of deflate data; what follows it stays in the input. A stream loses the bytes it still holds when it fails,
- * so they are taken from it as they come: at most two pieces wait here. What one call had unpacked in front of damaged
- * data is lost with it all the same, so a failure shows up to one piece early.
+ * One run of deflate data; what follows it stays in the input. A stream that fails drops the bytes that nobody has taken
+ * from it, so each piece is taken as soon as there is one; at most two pieces wait here. The piece in which the damage
+ * lies is lost as a whole, so a failure is told up to one piece too early.
  */
 async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefined> {
   const stream = createInflateRaw({ chunkSize: outputBytes });
@@ -138,7 +138,7 @@ async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefin
     failure ??= error;
     wake();
   });
-  // A stream that is given up in mid-write never answers that write.
+  // A stream that is destroyed during a write never calls the callback of that write.
   stream.on('close', () => endWrite());
   const feeding = feed().catch((error) => {
     failure ??= error;
@@ -192,7 +192,7 @@ async function* inflate(input: ByteReader): AsyncGenerator<Buffer, void, undefin
     }
   } finally {
     stream.destroy();
-    // Nobody may close the input while it is being read.
+    // Wait for a read of the input that is still running: our caller closes the input next.
     await feeding;
   }
 }

@@ -2,8 +2,8 @@
 import type { Platform } from '../../platform/platform.ts';
 import { socketName } from '../../platform/published-names.ts';
 import { exclusivelyAt } from './destination-lock.ts';
-import { findSibling, messageOf } from './plugin-siblings.ts';
-import { isMissing } from './stat.ts';
+import { findSibling } from './plugin-siblings.ts';
+import { isMissing, messageOf } from './system-failures.ts';
 
 export interface PluginServices {
   readonly platform: Pick<Platform, 'files' | 'paths' | 'transport'>;
@@ -75,7 +75,7 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
   if ((await statusOf(sharedRoot)) === undefined) {
     return { ...tally, root, pruned, prunedLegacy: [], legacy: 'absent', minAgeDays: days };
   }
-  // An install's own root may look like a hash; it is no shared plug-in.
+  // The id of an install may look like a hash, but the folder of its plug-ins is no plug-in.
   const installs = await namesIn(join(install.folder, 'run'));
   const prunedLegacy = await sweep(sharedRoot, (name) => name === install.id || installs.includes(name));
   return { ...tally, root, pruned, prunedLegacy, legacy: 'swept', minAgeDays: days };
@@ -90,7 +90,7 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
     const names = (await namesIn(folder, tally.errors)).filter((name) => hash.test(name) && !isForeign(name)).sort();
     for (const name of names) {
       const path = join(folder, name);
-      // An extraction into the same folder comes first or starts after it.
+      // An extraction into the same folder must not run meanwhile.
       if (await exclusivelyAt(path, () => sweepOne(path, name))) {
         gone.push(name);
       }

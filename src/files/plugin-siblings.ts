@@ -1,14 +1,13 @@
 /** Whether another install's daemon may be using the shared plugin folders (spec files.md §8 step 7). */
-import { SystemCallError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { pipeFileName, socketName } from '../../platform/published-names.ts';
 import { decodeBytes } from '../wire/utf8.ts';
-import { isMissing } from './stat.ts';
+import { failedWith, isMissing, messageOf } from './system-failures.ts';
 
 const connectMs = 300;
 
-/** Nobody listens there. */
-const nobody = ['ECONNREFUSED', 'ENOTSOCK', 'EPROTOTYPE', 'ENOENT'];
+/** Failures of a dial that mean that no daemon listens there. */
+const nobodyListens = ['ECONNREFUSED', 'ENOTSOCK', 'EPROTOTYPE', 'ENOENT'];
 
 /**
  * @param runFolder `<X>/run`, which holds a folder for each install
@@ -51,7 +50,7 @@ export async function findSibling(
       socket.destroy();
       return `run/${id}/${socketName} answers`;
     } catch (error) {
-      if (error instanceof SystemCallError && nobody.includes(error.code)) {
+      if (failedWith(error, ...nobodyListens)) {
         return undefined;
       }
       return `cannot rule out run/${id}/${socketName}: ${messageOf(error)}`;
@@ -69,8 +68,4 @@ export async function findSibling(
       throw error;
     }
   }
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -4,7 +4,7 @@ import { SystemCallError } from '../../platform/errors.ts';
 import type { FileStatus, ReadableFile } from '../../platform/files.ts';
 import { FilesFailure } from './failure.ts';
 import type { FilesServices } from './services.ts';
-import { undefinedIfMissing } from './stat.ts';
+import { undefinedIfMissing } from './system-failures.ts';
 
 /** Limit where the request gives none, in bytes. */
 const defaultMaxBytes = 262_144n;
@@ -57,7 +57,7 @@ export async function readFile(
     return undefined;
   }
   try {
-    // What was opened counts: since the first look the path may have come to lead elsewhere.
+    // Test the open file again: since the first look the path may have come to lead to another one.
     const opened = await file.status();
     refuseFolder(opened);
     refuseSpecial(opened, refuseAll);
@@ -96,7 +96,7 @@ async function readContent(file: ReadableFile, path: string, size: number, limit
   const pieces: Buffer[] = [];
   let total = 0;
   for (;;) {
-    // One byte more than expected, so that a file of the size it tells needs no second buffer to find its end.
+    // Room for one byte more than the file should have left, so that a file that has grown is noticed.
     const piece = Buffer.allocUnsafe(Math.min(largestPiece, Math.max(leastPiece, size + 1 - total)));
     const got = await file.read(piece);
     if (got === 0) {
@@ -104,7 +104,7 @@ async function readContent(file: ReadableFile, path: string, size: number, limit
     }
     pieces.push(piece.subarray(0, got));
     total += got;
-    // A file that tells its size and grew: it fits or the request fails (spec files.md §5).
+    // A file may grow while it is read: it still fits the limit, or the request fails (spec files.md §5).
     if (size > 0) {
       refuseSize({ size: total }, limit);
     }
