@@ -102,3 +102,7 @@ export const timings: Timings = {
   metricsIdleMs: 5_000,
   metricsAskMs: 500,
 };
+
+/** Those of `-stop` (spec modes.md §10): the daemon may answer; from SIGTERM to SIGKILL of one that hangs, and after that. */
+export const stopTimings = { replyMs: 2_000, termMs: 4_000, killMs: 1_500 } as const;
+export type StopTimings = typeof stopTimings;

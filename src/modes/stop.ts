@@ -4,15 +4,11 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Platform } from '../../platform/platform.ts';
 import { writeWhole } from '../base/standard-output.ts';
+import { stopTimings } from '../base/timings.ts';
+import { requestOnce } from '../client/request.ts';
 import { tokenFileName } from '../run-directory/names.ts';
 import { type EvictionOptions, takeLock } from '../run-directory/run-lock.ts';
 import type { Mode, ModeContext } from './mode.ts';
-
-/** Exactly this line: never with a token. */
-const request = '{"jsonrpc":"2.0","id":1,"method":"server.shutdown"}\n';
-/** In milliseconds. */
-export const stopTimings = { replyMs: 2_000, termMs: 4_000, killMs: 1_500 } as const;
-export type StopTimings = typeof stopTimings;
 
 type StopWord = 'stopped' | 'none' | 'terminated' | 'killed' | 'survivor';
 
@@ -45,18 +41,8 @@ async function ask(platform: Platform, socketPath: string): Promise<boolean> {
   } catch {
     return false;
   }
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, stopTimings.replyMs);
-    const done = (): void => {
-      clearTimeout(timer);
-      resolve();
-    };
-    socket.once('data', done);
-    socket.once('close', done);
-    socket.on('error', () => {});
-    socket.on('end', done);
-    socket.write(request);
-  });
+  // Never with a token: this is the one request that needs none.
+  await requestOnce(socket, { method: 'server.shutdown' }, { timeoutMs: stopTimings.replyMs });
   socket.destroy();
   return true;
 }

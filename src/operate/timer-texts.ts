@@ -1,10 +1,8 @@
 /**
- * What each timer is for, as `holdfast config` tells it; the values are src/base/timings.ts, src/install/timings.ts and
- * those of src/modes/stop.ts.
+ * What each timer is for, as `holdfast config` tells it; the values are src/base/timings.ts and src/install/timings.ts.
  */
-import type { Timings } from '../base/timings.ts';
+import type { StopTimings, Timings } from '../base/timings.ts';
 import type { InstallTimings } from '../install/timings.ts';
-import type { StopTimings } from '../modes/stop.ts';
 
 export const timerTexts: Record<keyof Timings, string> = {
   pipeDrainMs: 'something a process left behind may hold its output open after its end',

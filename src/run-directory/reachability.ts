@@ -6,6 +6,7 @@ import type { Listener } from '../../platform/transport.ts';
 import { goDurationInSeconds } from '../base/durations.ts';
 import type { Log } from '../base/log.ts';
 import type { Timings } from '../base/timings.ts';
+import { requestOnce } from '../client/request.ts';
 
 export interface ReachabilityOptions {
   readonly platform: Platform;
@@ -140,23 +141,14 @@ function startSelfProbe(options: ReachabilityOptions): () => void {
 
 /** Asks whoever answers on the path who it is. */
 async function leadsBack({ platform, socketPath, token, instanceId, timings }: ReachabilityOptions): Promise<boolean> {
+  const timeoutMs = timings.selfProbeReplyMs;
   try {
-    const socket = await platform.transport.dial(socketPath, { timeoutMs: timings.selfProbeReplyMs });
-    const limit = setTimeout(() => socket.destroy(), timings.selfProbeReplyMs);
+    const socket = await platform.transport.dial(socketPath, { timeoutMs });
     try {
-      const request = { jsonrpc: '2.0', id: 1, method: 'server.capabilities', auth: token.toString('utf8') };
-      socket.write(`${JSON.stringify(request)}\n`);
-      let text = '';
-      for await (const chunk of socket) {
-        text += String(chunk);
-        if (text.includes('\n')) {
-          break;
-        }
-      }
-      const reply = JSON.parse(text) as { result?: { instanceId?: unknown } };
-      return reply.result?.instanceId === instanceId;
+      const auth = token.toString('utf8');
+      const reply = await requestOnce(socket, { method: 'server.capabilities', auth }, { timeoutMs });
+      return (reply?.result as { instanceId?: unknown } | undefined)?.instanceId === instanceId;
     } finally {
-      clearTimeout(limit);
       socket.destroy();
     }
   } catch {
