@@ -1,7 +1,8 @@
 /** Making the folder of a socket path with its parents (spec modes.md §5). */
-import { mkdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { DirectoryHandle } from './directory-handle.ts';
+import { makePrivateFolder } from './plain-file.ts';
 
 /**
  * Makes what is missing of a path, each folder through its trusted parent held open, so that nobody's link leads us to
@@ -19,7 +20,7 @@ export function createFolders(path: string): void {
   }
   const above = DirectoryHandle.openTrusted(parent);
   try {
-    mkdirSync(above.at(basename(path)), 0o700);
+    makePrivateFolder(above.at(basename(path)));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
       throw error;

@@ -1,5 +1,5 @@
 /** Files of the run directory: made for us alone, never through a link, and never a FIFO or device that would hold us up. */
-import { closeSync, constants, fchmodSync, fstatSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { closeQuietly } from './descriptors.ts';
 
 /** Something else than a regular file has the name: a folder, FIFO, socket or device. */
@@ -28,6 +28,16 @@ export function openPlainFile(path: string, access: number): number {
 
 /** With O_WRONLY and its kin: makes a file of ours and takes no other one, nor a link, for it. */
 export const exclusiveCreate = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/** Makes a folder with mode 0700, also where the umask would not leave its owner anything. @throws Node's error */
+export function makePrivateFolder(path: string): void {
+  const umask = process.umask(0o077);
+  try {
+    mkdirSync(path, 0o700);
+  } finally {
+    process.umask(umask);
+  }
+}
 
 /** A file of ours that is not there yet, 0600, whole or not at all: some file systems tell only at the close what they lost. */
 export function writeNew(path: string, content: Buffer): void {

@@ -1,9 +1,9 @@
 /** The records of children, in a folder of the run directory that is held open (spec platform.md §2). */
-import { closeSync, constants, fstatSync, mkdirSync, opendirSync, renameSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, opendirSync, renameSync, unlinkSync } from 'node:fs';
 import type { RecordFolder } from '../child-markers.ts';
 import { readFirst } from '../common/read-first.ts';
 import { DirectoryHandle } from './directory-handle.ts';
-import { openPlainFile, unlinkQuietly, writeNew } from './plain-file.ts';
+import { makePrivateFolder, openPlainFile, unlinkQuietly, writeNew } from './plain-file.ts';
 
 /** See `ChildMarkers.openRecords`. */
 export function openRecords(
@@ -33,7 +33,7 @@ export function openRecords(
 
 function makeFolder(path: string): void {
   try {
-    mkdirSync(path, { mode: 0o700 });
+    makePrivateFolder(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
       throw error;

@@ -1,5 +1,5 @@
 /** The folder of the versions: made, and cleared of a file in its place (spec install.md §3 step 4, §8). */
-import { lstat, mkdir, stat, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Paths } from '../../platform/paths.ts';
@@ -36,6 +36,8 @@ async function makeChain(path: string, paths: Paths): Promise<void> {
   }
   try {
     await systemCall(paths, 'mkdir', path, () => mkdir(path, 0o700));
+    // A umask that leaves the owner nothing would keep us out of our own folder.
+    await chmod(path, 0o700).catch(() => {});
   } catch (error) {
     // Another process may have made the folder meanwhile. A link that leads nowhere is no folder.
     const now = await lstat(path).catch(() => undefined);

@@ -1,6 +1,6 @@
 /** The foreground part of `-serve`: starts the detached daemon and tells what became of it (spec modes.md §6). */
 import { closeSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Detached } from '../../platform/detach.ts';
 import { HostError } from '../../platform/errors.ts';
@@ -48,6 +48,13 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
       return fail(error.message);
     }
     throw error;
+  }
+  if (['', '.', '..'].includes(basename(socketPath))) {
+    const { paths } = platform;
+    return fail(
+      `holdfast: the socket path ${JSON.stringify(socketPath)} names a folder; add the name of the socket, e.g. ${join(socketPath, 'rpc.sock')}`,
+      `claustrum: listen unix: listen unix ${socketPath}: bind: ${paths.reasonForCode('EINVAL')}`,
+    );
   }
   const directory = platform.paths.directoryOf(socketPath);
   try {
@@ -102,6 +109,10 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
     }
     if (report === readyReport) {
       return (await acceptsBefore(platform, socketPath, deadline)) ? 0 : fail(timeoutText(socketPath));
+    }
+    // A daemon without a log of its own has told the reasons on our stderr itself.
+    if (report !== '' && logFd === undefined) {
+      return fail(timeoutText(socketPath));
     }
     const reasons =
       report === '' ? await deathOf(daemon, logFd === undefined ? undefined : logPath) : report.split('\n').slice(1);

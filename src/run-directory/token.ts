@@ -1,5 +1,5 @@
 /** The token: its sources and its text (spec wire.md §8). It never stands in argv or the environment. */
-import { closeSync, openSync, readSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
 import type { Platform } from '../../platform/platform.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from '../config/settings.ts';
@@ -32,19 +32,35 @@ export function tokenOf(content: Buffer, source: '--token-file' | '--token-fd'):
   return Buffer.from(content.subarray(0, end));
 }
 
+/** How long a FIFO, a terminal or the like is waited for; the launcher waits for us no longer than twice as long. */
+const patienceMs = 5_000;
+const retryMs = 20;
+
+export interface TokenFile {
+  readonly token: Buffer;
+  /** Never to be removed, whatever the command line calls it. */
+  readonly isDevice: boolean;
+}
+
 /** @throws TokenError */
-export function readTokenFile(path: string, { paths }: Pick<Platform, 'paths'>): Buffer {
+export function readTokenFile(
+  path: string,
+  { paths }: Pick<Platform, 'paths'>,
+  waitMs: number = patienceMs,
+): TokenFile {
   let operation = 'open';
   let fd: number | undefined;
   try {
-    fd = openSync(path, 'r');
+    // Without the flag a FIFO that nobody writes to would hold up the start for ever. Windows knows neither.
+    fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     operation = 'read';
-    const buffer = Buffer.alloc(maxTokenBytes);
-    let length = 0;
-    for (let count = -1; count !== 0 && length < buffer.length; length += count) {
-      count = readSync(fd, buffer, length, buffer.length - length, null);
+    const found = fstatSync(fd);
+    const content = readFirstLine(fd, { waitMs, endsAtOnce: !found.isFIFO() });
+    if (content === undefined) {
+      throw new TokenError(`claustrum: read --token-file: read ${path}: nobody wrote a token within ${waitMs / 1000}s`);
     }
-    return tokenOf(buffer.subarray(0, length), '--token-file');
+    const isDevice = found.isCharacterDevice() || found.isBlockDevice();
+    return { token: tokenOf(content, '--token-file'), isDevice };
   } catch (error) {
     if (error instanceof TokenError) {
       throw error;
@@ -56,6 +72,53 @@ export function readTokenFile(path: string, { paths }: Pick<Platform, 'paths'>):
     if (fd !== undefined) {
       closeSync(fd);
     }
+  }
+}
+
+/**
+ * At least the first line, or all there is of it.
+ * @param options.waitMs how long bytes may be on their way
+ * @param options.endsAtOnce whether an end before the first byte is one; that of a FIFO means that nobody has opened it for
+ * writing yet
+ * @returns `undefined` when the bytes did not come in time
+ */
+function readFirstLine(
+  fd: number,
+  { waitMs, endsAtOnce }: { readonly waitMs: number; readonly endsAtOnce: boolean },
+): Buffer | undefined {
+  const buffer = Buffer.alloc(maxTokenBytes);
+  const deadline = performance.now() + waitMs;
+  let length = 0;
+  while (length < buffer.length) {
+    const count = readNow(fd, buffer, length);
+    if (count !== undefined && count > 0) {
+      const isWhole = buffer.subarray(length, length + count).includes(0x0a);
+      length += count;
+      if (isWhole) {
+        break;
+      }
+      continue;
+    }
+    if (count === 0 && (length > 0 || endsAtOnce)) {
+      break;
+    }
+    if (performance.now() >= deadline) {
+      return undefined;
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryMs);
+  }
+  return buffer.subarray(0, length);
+}
+
+/** `undefined` when there is nothing at this moment. @throws Node's error */
+function readNow(fd: number, buffer: Buffer, at: number): number | undefined {
+  try {
+    return readSync(fd, buffer, at, buffer.length - at, null);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') {
+      return undefined;
+    }
+    throw error;
   }
 }
 
@@ -90,7 +153,11 @@ export function takeToken(
   if (tokenFile === undefined) {
     throw new TokenError('claustrum: daemonized child requires --token-file or --token-fd');
   }
-  const token = readTokenFile(tokenFile, platform);
+  const { token, isDevice } = readTokenFile(tokenFile, platform);
+  if (isDevice) {
+    log.warn('daemon', `token file ${tokenFile} is a device and stays where it is`);
+    return token;
+  }
   try {
     unlinkSync(tokenFile);
   } catch (error) {

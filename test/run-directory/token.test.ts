@@ -47,7 +47,7 @@ describe('a token file', () => {
   test('is read', () => {
     const path = join(directory, 'token');
     writeFileSync(path, 'tok\nrest');
-    expect(readTokenFile(path, platform).toString()).toBe('tok');
+    expect(readTokenFile(path, platform)).toEqual({ token: Buffer.from('tok'), isDevice: false });
   });
 
   test('that is missing is named with the reason', () => {
