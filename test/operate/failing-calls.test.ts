@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { passMatrix } from '../faults/support/matrix.ts';
 import { temporaryFolder } from '../platform/machine.ts';
+import { keepsCompiledCode } from '../support/holdfast.ts';
 import { linux, testNeeding, tracing } from '../support/needs.ts';
 
 const testCalls = testNeeding(linux, tracing());
@@ -60,6 +61,7 @@ function run(what: string, folder: string, call: string, rules: readonly string[
   // Without -f only the main thread is looked at, which does all of this; `when` counts the calls of one thread.
   const rest = [`trace=${call},access`, ...rules].flatMap((rule) => ['-e', rule]);
   const result = spawnSync('strace', ['-y', '-qq', '-o', trace, ...rest, process.execPath, script, what, folder], {
+    env: { ...process.env, ...keepsCompiledCode },
     stdio: ['ignore', what === 'log' ? log : 'ignore', what === 'log' ? log : 'ignore', 'pipe'],
     encoding: 'utf8',
   });

@@ -6,6 +6,11 @@ import { fileURLToPath } from 'node:url';
 export const program =
   process.env.HOLDFAST_TEST_PROGRAM ?? fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
 
+/** Variables for a Node.js that is started often: it keeps compiled code, which makes its start half as dear. */
+export const keepsCompiledCode = {
+  NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/holdfast-for-tests', import.meta.url)),
+} as const;
+
 /** The program from source with other timers and with failpoints; see test/fixtures/main-for-tests.ts. */
 export const programForTests = fileURLToPath(new URL('../fixtures/holdfast-for-tests.sh', import.meta.url));
 
