@@ -35,10 +35,13 @@ export function isRunning(target: ProcessFacts): boolean {
 /** Every running process whose arguments hold all of `words` (whole arguments, in any order). */
 export function findByArguments(words: readonly string[]): ProcessFacts[] {
   const wanted = words.map((word) => Buffer.from(word).toString('latin1'));
-  return allProcesses().filter(({ pid }) => {
-    const found = new Set(read(pid, 'cmdline')?.split('\0'));
-    return wanted.every((word) => found.has(word));
-  });
+  return allPids()
+    .filter((pid) => {
+      const found = new Set(read(pid, 'cmdline')?.split('\0'));
+      return wanted.every((word) => found.has(word));
+    })
+    .map(processFacts)
+    .filter(runs);
 }
 
 /**
@@ -46,7 +49,7 @@ export function findByArguments(words: readonly string[]): ProcessFacts[] {
  * it finds a double fork in a session of its own as well as a child that was given an empty environment.
  */
 export function findMarked(mark: string): ProcessFacts[] {
-  const all = allProcesses();
+  const all = allPids().map(processFacts).filter(runs);
   const found = new Set<number>();
   for (const { pid } of all) {
     if (read(pid, 'environ')?.split('\0').includes(mark)) {
@@ -85,11 +88,16 @@ export function untilEnded(target: ProcessFacts, what = `process ${target.pid} t
   return waitUntil(() => !isRunning(target) || undefined, what);
 }
 
-function allProcesses(): ProcessFacts[] {
+/** All but our own. */
+function allPids(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .map((name) => processFacts(Number(name)))
-    .filter((facts) => facts !== undefined && facts.state !== 'Z' && facts.pid !== process.pid) as ProcessFacts[];
+    .map(Number)
+    .filter((pid) => pid !== process.pid);
+}
+
+function runs(facts: ProcessFacts | undefined): facts is ProcessFacts {
+  return facts !== undefined && facts.state !== 'Z';
 }
 
 function read(pid: number, file: string): string | undefined {

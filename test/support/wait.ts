@@ -2,6 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const pollMs = 4;
+/** A look may be dear, such as one at every process; then it is not had again at once, so that others get to work. */
+const pauseForEachLook = 2;
+const longestPollMs = 50;
 /** Patience of every wait of the test tools; generous, because CI machines stall. */
 export const patienceMs = 20_000;
 
@@ -17,6 +20,7 @@ export async function waitUntil<T>(
   const timeoutMs = options.timeoutMs ?? patienceMs;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
+    const start = performance.now();
     const seen = await look();
     if (seen !== undefined && seen !== false) {
       return seen;
@@ -24,6 +28,7 @@ export async function waitUntil<T>(
     if (performance.now() > deadline) {
       throw new Error(`waited ${timeoutMs} ms for ${what}`);
     }
-    await sleep(pollMs);
+    const lookMs = performance.now() - start;
+    await sleep(Math.min(Math.max(pollMs, pauseForEachLook * lookMs), longestPollMs));
   }
 }

@@ -133,7 +133,7 @@ test('lines stay whole while the memory behind them grows, moves and shrinks', (
     [70_000, 65_536],
     [200_000, 65_536],
     [1_000, 300_000],
-  ]) {
+  ] as const) {
     const lines = Array.from({ length: 40 }, (_, index) => `${index}:`.padEnd(lineBytes + index, `<${index}>`));
     const stream = Buffer.from(`${lines.join('\n')}\n`);
     const reader = new LineReader();
