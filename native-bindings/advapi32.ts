@@ -1,36 +1,37 @@
 /** advapi32.dll: tokens, security identifiers and descriptors. Declarations and constants, no decisions. */
 import koffi, { type KoffiFunc } from 'koffi';
 import type { Address, Handle } from './kernel32.ts';
+import type { Out } from './out.ts';
 
 const advapi32 = koffi.load('advapi32.dll');
 
 // ---- processthreadsapi.h, securitybaseapi.h: false on failure, then GetLastError
 
 export const TOKEN_QUERY = 8;
-export const OpenProcessToken: KoffiFunc<(process: Handle, access: number, token: (Handle | null)[]) => boolean> =
+export const OpenProcessToken: KoffiFunc<(process: Handle, access: number, token: Out<Handle | null>) => boolean> =
   advapi32.func('bool __stdcall OpenProcessToken(void *process, uint32 access, _Out_ void **token)');
 
 /** TOKEN_USER: address of the SID at 0; the SID lies in the same block. */
 export const TokenUser = 1;
 export const GetTokenInformation: KoffiFunc<
-  (token: Handle, kind: number, information: Buffer, bytes: number, returned: number[]) => boolean
+  (token: Handle, kind: number, information: Buffer, bytes: number, returned: Out<number>) => boolean
 > = advapi32.func(
   'bool __stdcall GetTokenInformation(void *token, int kind, void *information, uint32 bytes, _Out_ uint32 *returned)',
 );
 
 // ---- sddl.h: false on failure; the results are freed with LocalFree
 
-export const ConvertSidToStringSidW: KoffiFunc<(sid: Address, text: (Address | null)[]) => boolean> = advapi32.func(
+export const ConvertSidToStringSidW: KoffiFunc<(sid: Address, text: Out<Address | null>) => boolean> = advapi32.func(
   'bool __stdcall ConvertSidToStringSidW(void *sid, _Out_ void **text)',
 );
 export const SDDL_REVISION_1 = 1;
 export const ConvertStringSecurityDescriptorToSecurityDescriptorW: KoffiFunc<
-  (text: string, revision: number, descriptor: (Address | null)[], bytes: null) => boolean
+  (text: string, revision: number, descriptor: Out<Address | null>, bytes: null) => boolean
 > = advapi32.func(
   'bool __stdcall ConvertStringSecurityDescriptorToSecurityDescriptorW(str16 text, uint32 revision, _Out_ void **descriptor, void *bytes)',
 );
 export const ConvertSecurityDescriptorToStringSecurityDescriptorW: KoffiFunc<
-  (descriptor: Address, revision: number, parts: number, text: (Address | null)[], units: null) => boolean
+  (descriptor: Address, revision: number, parts: number, text: Out<Address | null>, units: null) => boolean
 > = advapi32.func(
   'bool __stdcall ConvertSecurityDescriptorToStringSecurityDescriptorW(void *descriptor, uint32 revision, uint32 parts, _Out_ void **text, void *units)',
 );
@@ -47,11 +48,11 @@ export const GetSecurityInfo: KoffiFunc<
     object: Handle,
     kind: number,
     parts: number,
-    owner: (Address | null)[],
+    owner: Out<Address | null>,
     group: null,
     dacl: null,
     sacl: null,
-    descriptor: (Address | null)[],
+    descriptor: Out<Address | null>,
   ) => number
 > = advapi32.func(
   'uint32 __stdcall GetSecurityInfo(void *object, int kind, uint32 parts, _Out_ void **owner, void *group, void *dacl, void *sacl, _Out_ void **descriptor)',

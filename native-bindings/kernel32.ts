@@ -4,6 +4,7 @@
  * after the failed call, koffi keeps the value safe from the runtime in between.
  */
 import koffi, { type KoffiFunc } from 'koffi';
+import type { Out } from './out.ts';
 
 const kernel32 = koffi.load('kernel32.dll');
 
@@ -67,7 +68,7 @@ export const DuplicateHandle: KoffiFunc<
     sourceProcess: Handle,
     source: Handle,
     targetProcess: Handle,
-    target: (Handle | null)[],
+    target: Out<Handle | null>,
     access: number,
     inherit: boolean,
     options: number,
@@ -98,7 +99,7 @@ export const WT_EXECUTEONLYONCE = 0x8;
 /** The callback runs on a thread of the system, so it must be native code: the address of an exported function. */
 export const RegisterWaitForSingleObject: KoffiFunc<
   (
-    wait: (Handle | null)[],
+    wait: Out<Handle | null>,
     object: Handle,
     callback: Address,
     context: Handle,
@@ -165,12 +166,12 @@ export const CreateDirectoryW: KoffiFunc<(name: string, security: Buffer | null)
   'bool __stdcall CreateDirectoryW(str16 name, void *security)',
 );
 export const ReadFile: KoffiFunc<
-  (file: Handle, bytes: Buffer, length: number, read: number[], overlapped: Buffer | null) => boolean
+  (file: Handle, bytes: Buffer, length: number, read: Out<number>, overlapped: Buffer | null) => boolean
 > = kernel32.func(
   'bool __stdcall ReadFile(void *file, void *bytes, uint32 length, _Out_ uint32 *read, void *overlapped)',
 );
 export const WriteFile: KoffiFunc<
-  (file: Handle, bytes: Buffer, length: number, written: number[], overlapped: Buffer | null) => boolean
+  (file: Handle, bytes: Buffer, length: number, written: Out<number>, overlapped: Buffer | null) => boolean
 > = kernel32.func(
   'bool __stdcall WriteFile(void *file, void *bytes, uint32 length, _Out_ uint32 *written, void *overlapped)',
 );
@@ -206,7 +207,7 @@ export const OVERLAPPED_BYTES = 32;
 export const OVERLAPPED_OFFSET_HIGH = 20;
 export const OVERLAPPED_EVENT = 24;
 export const GetOverlappedResult: KoffiFunc<
-  (file: Handle, overlapped: Address, transferred: number[], wait: boolean) => boolean
+  (file: Handle, overlapped: Address, transferred: Out<number>, wait: boolean) => boolean
 > = kernel32.func(
   'bool __stdcall GetOverlappedResult(void *file, void *overlapped, _Out_ uint32 *transferred, bool wait)',
 );
@@ -244,7 +245,7 @@ export const GetNamedPipeHandleStateW: KoffiFunc<
   (
     pipe: Handle,
     state: null,
-    instances: number[],
+    instances: Out<number>,
     collection: null,
     timeout: null,
     user: null,
@@ -253,7 +254,7 @@ export const GetNamedPipeHandleStateW: KoffiFunc<
 > = kernel32.func(
   'bool __stdcall GetNamedPipeHandleStateW(void *pipe, void *state, _Out_ uint32 *instances, void *collection, void *timeout, void *user, uint32 units)',
 );
-export const GetNamedPipeServerProcessId: KoffiFunc<(pipe: Handle, pid: number[]) => boolean> = kernel32.func(
+export const GetNamedPipeServerProcessId: KoffiFunc<(pipe: Handle, pid: Out<number>) => boolean> = kernel32.func(
   'bool __stdcall GetNamedPipeServerProcessId(void *pipe, _Out_ uint32 *pid)',
 );
 
@@ -332,13 +333,13 @@ export const GetProcessTimes: KoffiFunc<
 > = kernel32.func(
   'bool __stdcall GetProcessTimes(void *process, void *creation, void *exit, void *kernel, void *user)',
 );
-export const GetExitCodeProcess: KoffiFunc<(process: Handle, code: number[]) => boolean> = kernel32.func(
+export const GetExitCodeProcess: KoffiFunc<(process: Handle, code: Out<number>) => boolean> = kernel32.func(
   'bool __stdcall GetExitCodeProcess(void *process, _Out_ uint32 *code)',
 );
 export const TerminateProcess: KoffiFunc<(process: Handle, code: number) => boolean> = kernel32.func(
   'bool __stdcall TerminateProcess(void *process, uint32 code)',
 );
-export const GetProcessHandleCount: KoffiFunc<(process: Handle, count: number[]) => boolean> = kernel32.func(
+export const GetProcessHandleCount: KoffiFunc<(process: Handle, count: Out<number>) => boolean> = kernel32.func(
   'bool __stdcall GetProcessHandleCount(void *process, _Out_ uint32 *count)',
 );
 export const ReadProcessMemory: KoffiFunc<

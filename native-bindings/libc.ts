@@ -4,6 +4,7 @@
  * large enough on each of them. Functions report failure as -1 with `koffi.errno()`, except where noted.
  */
 import koffi, { type KoffiFunc } from 'koffi';
+import type { Out } from './out.ts';
 
 const darwin = process.platform === 'darwin';
 
@@ -100,7 +101,7 @@ export const POSIX_SPAWN_CLOEXEC_DEFAULT = darwin ? 0x4000 : 0;
 
 export const posix_spawn: KoffiFunc<
   (
-    pid: [number],
+    pid: Out<number>,
     path: CString,
     actions: Buffer,
     attributes: Buffer,
@@ -162,7 +163,7 @@ export const SIGINFO_PID_OFFSET = darwin ? 12 : 16;
 export const waitid: KoffiFunc<(kind: number, id: number, info: Buffer, options: number) => number> = libc.func(
   'int waitid(int kind, uint id, void *info, int options)',
 );
-export const waitpid: KoffiFunc<(pid: number, status: [number], options: number) => number> = libc.func(
+export const waitpid: KoffiFunc<(pid: number, status: Out<number>, options: number) => number> = libc.func(
   'int waitpid(int pid, _Out_ int *status, int options)',
 );
 
@@ -223,10 +224,10 @@ export const SO_PEERCRED = 17;
 
 /** Linux: SO_PEERCRED fills struct ucred { pid, uid, gid }. */
 export const getsockopt: KoffiFunc<
-  (fd: number, level: number, option: number, value: [number, number, number], length: [number]) => number
+  (fd: number, level: number, option: number, value: [number, number, number], length: Out<number>) => number
 > = libc.func('int getsockopt(int fd, int level, int option, _Out_ int *value, _Inout_ int *length)');
 /** macOS. */
-export const getpeereid: KoffiFunc<(fd: number, uid: [number], gid: [number]) => number> | undefined = darwin
+export const getpeereid: KoffiFunc<(fd: number, uid: Out<number>, gid: Out<number>) => number> | undefined = darwin
   ? libc.func('int getpeereid(int fd, _Out_ int *uid, _Out_ int *gid)')
   : undefined;
 

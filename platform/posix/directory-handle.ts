@@ -141,7 +141,7 @@ function isUnknownUser(uid: number): boolean {
   try {
     const known = readFileSync('/proc/self/uid_map', 'latin1').trim().split('\n');
     return known.every((line) => {
-      const [first, , count] = line.trim().split(/\s+/).map(Number);
+      const [first = 0, , count = 0] = line.trim().split(/\s+/).map(Number);
       return uid < first || uid >= first + count;
     });
   } catch {

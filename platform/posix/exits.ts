@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import type { ExitStatus } from '../processes.ts';
 
 const watched = new Map<number, () => void>();
@@ -50,7 +51,7 @@ function lookAt(pid: number): void {
 
 /** Takes the exit status of an ended child; `undefined` while it runs or when somebody else took it. */
 export function collectExit(pid: number): ExitStatus | undefined {
-  const status: [number] = [0];
+  const status: Out<number> = [0];
   if (libc.waitpid(pid, status, libc.WNOHANG) !== pid) {
     return undefined;
   }

@@ -100,7 +100,8 @@ function unixSockets(): ReadonlyMap<string, UnixSocket> | undefined {
     if (found === null) {
       continue;
     }
-    sockets.set(found[2], { listens: (Number.parseInt(found[1], 16) & listensFlag) !== 0, path: found[3] });
+    const [, flags = '', inode = '', path] = found;
+    sockets.set(inode, { listens: (Number.parseInt(flags, 16) & listensFlag) !== 0, path });
   }
   return sockets;
 }

@@ -75,7 +75,7 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
       if (libc.getrlimit(libc.RLIMIT_NOFILE, limit) !== 0) {
         return undefined;
       }
-      const [, hard] = limit;
+      const [, hard = openFilesCap] = limit;
       const soft = hard < openFilesCap ? hard : openFilesCap;
       // The runtime has raised the soft limit to the hard one at its start; children should not inherit millions.
       libc.setrlimit(libc.RLIMIT_NOFILE, new BigUint64Array([soft, hard]));

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import * as libc from '../../native-bindings/libc.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import { socketDescriptor } from './socket-descriptor.ts';
 import type { PosixSystem } from './system.ts';
 
@@ -28,6 +29,6 @@ export function peerUser(socket: Socket, os: PosixSystem): number | undefined {
     return peerCredentials(socket)?.uid;
   }
   const fd = socketDescriptor(socket);
-  const uid: [number] = [0];
+  const uid: Out<number> = [0];
   return fd >= 0 && libc.getpeereid?.(fd, uid, [0]) === 0 ? uid[0] >>> 0 : undefined;
 }

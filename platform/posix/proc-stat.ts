@@ -25,13 +25,12 @@ export function procStat(pid: number): ProcStat | undefined {
   }
   // From field 3 on: the name in field 2 may hold anything.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return {
-    state: fields[0],
-    parent: Number(fields[1]),
-    group: Number(fields[2]),
-    startTicks: fields[19],
-    memory: fields[20],
-  };
+  const [state, parent, group] = fields;
+  const [startTicks, memory] = fields.slice(19, 21);
+  if (state === undefined || startTicks === undefined || memory === undefined) {
+    return undefined;
+  }
+  return { state, parent: Number(parent), group: Number(group), startTicks, memory };
 }
 
 /** `readFileSync` asks for the size first and reads twice. */

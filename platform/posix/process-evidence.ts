@@ -117,6 +117,6 @@ function darwinReader({ identify, startSeconds }: Identities): EvidenceReader {
 
 /** `ps -o lstart=` under LC_ALL=C and TZ=UTC, runs of blanks made one: a changed time zone must not change an identity. */
 export function startText(seconds: number): string {
-  const [day, date, month, year, time] = new Date(Math.floor(seconds) * 1000).toUTCString().split(' ');
+  const [day = '', date, month, year, time] = new Date(Math.floor(seconds) * 1000).toUTCString().split(' ');
   return `${day.slice(0, 3)} ${month} ${Number(date)} ${time} ${year}`;
 }

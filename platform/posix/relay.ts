@@ -84,7 +84,7 @@ export function relayBySplice(socket: Socket): boolean {
     entries[2 * index] = direction === undefined ? -1 : readable ? direction.from : direction.to;
     entries[2 * index + 1] = readable ? libc.POLLIN : libc.POLLOUT;
   };
-  const isReady = (index: number): boolean => entries[2 * index + 1] >>> 16 !== 0;
+  const isReady = (index: number): boolean => (entries[2 * index + 1] ?? 0) >>> 16 !== 0;
 
   for (;;) {
     put(0, down);

@@ -37,9 +37,16 @@ export class ChildStreams {
     const pipes = openPipes('from us', 'to us', 'to us');
     const sockets: Socket[] = [];
     try {
-      for (const [index, pipe] of pipes.entries()) {
-        sockets.push(index === 0 ? openInput(pipe.ours) : openOutput(outputNames[index - 1], pipe.ours, events));
-      }
+      const [input, output, errors] = pipes;
+      const stdin = openInput(input.ours);
+      sockets.push(stdin);
+      const stdout = openOutput('stdout', output.ours, events);
+      sockets.push(stdout);
+      const stderr = openOutput('stderr', errors.ours, events);
+      return {
+        streams: new ChildStreams(stdin, { stdout, stderr }),
+        theirs: [input.theirs, output.theirs, errors.theirs],
+      };
     } catch (error) {
       // toSocket has closed the handle it failed on; the sockets made before own theirs.
       for (const socket of sockets) {
@@ -53,11 +60,6 @@ export class ChildStreams {
       }
       throw error;
     }
-    const [input, stdout, stderr] = sockets;
-    return {
-      streams: new ChildStreams(input, { stdout, stderr }),
-      theirs: [pipes[0].theirs, pipes[1].theirs, pipes[2].theirs],
-    };
   }
 
   private constructor(input: Socket, outputs: Readonly<Record<OutputName, Socket>>) {
@@ -94,8 +96,6 @@ export class ChildStreams {
     }
   }
 }
-
-const outputNames: readonly OutputName[] = ['stdout', 'stderr'];
 
 function openInput(handle: Handle): Socket {
   const socket = toSocket(handle, { readable: false, writable: true });

@@ -1,6 +1,7 @@
 /** A running child: its process handle, its job, its end. */
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import type { Child, ExitStatus, OutputName, SignalName, SignalReach, SpawnRequest } from '../processes.ts';
 import type { Streams } from './child-streams.ts';
 import { startSeconds } from './identity.ts';
@@ -79,14 +80,15 @@ export class WindowsChild implements Child {
     if (this.#status !== undefined) {
       return this.#status;
     }
-    const code = [0];
+    const code: Out<number> = [0];
     kernel32.GetExitCodeProcess(this.#process, code);
-    this.#status = { code: code[0], signal: undefined };
+    const status: ExitStatus = { code: code[0], signal: undefined };
+    this.#status = status;
     kernel32.CloseHandle(this.#process);
     // Lets go of processes the child has left behind; they stay in our own job and so end with us.
     if (this.#job !== undefined) {
       kernel32.CloseHandle(this.#job);
     }
-    return this.#status;
+    return status;
   }
 }

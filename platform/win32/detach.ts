@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import * as node from '../../native-bindings/node.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import type { Detached, DetachRequest } from '../detach.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
@@ -125,7 +126,7 @@ class DetachedProcess implements Detached {
 
   exitText(): string | undefined {
     if (this.#process !== undefined && kernel32.WaitForSingleObject(this.#process, 0) === kernel32.WAIT_OBJECT_0) {
-      const code = [0];
+      const code: Out<number> = [0];
       kernel32.GetExitCodeProcess(this.#process, code);
       this.#exit = exitText(code[0]);
       this.#closeProcess();

@@ -7,6 +7,7 @@ import { win32 } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import type { Dialer } from '../dialer.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
@@ -102,7 +103,7 @@ function assertServerIs(user: string, handle: Handle): void {
 }
 
 function serverUser(handle: Handle): string | undefined {
-  const pid = [0];
+  const pid: Out<number> = [0];
   if (!kernel32.GetNamedPipeServerProcessId(handle, pid)) {
     return undefined;
   }

@@ -3,6 +3,7 @@
 import type { Address, Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import * as ntdll from '../../native-bindings/ntdll.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import type { Processes } from '../processes.ts';
 import { splitWords } from './command-line.ts';
 import { handleAt } from './handles.ts';
@@ -96,7 +97,7 @@ export function startSeconds(process: Handle): number {
 }
 
 function commandLineOf(process: Handle): string | undefined {
-  const returned = [0];
+  const returned: Out<number> = [0];
   const probe = Buffer.alloc(16);
   ntdll.NtQueryInformationProcess(process, ntdll.ProcessCommandLineInformation, probe, probe.length, returned);
   if (returned[0] <= probe.length) {

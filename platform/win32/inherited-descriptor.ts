@@ -5,6 +5,7 @@
 import { readSync } from 'node:fs';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { lastError, type WindowsError } from './system-errors.ts';
@@ -26,7 +27,7 @@ export function parseHandle(text: string): Handle | undefined {
 export function writeAndClose(handle: Handle, bytes: Buffer): void {
   try {
     for (let at = 0; at < bytes.length; ) {
-      const written = [0];
+      const written: Out<number> = [0];
       const rest = bytes.subarray(at);
       if (!kernel32.WriteFile(handle, rest, rest.length, written, null)) {
         throw lastError('WriteFile');
@@ -40,7 +41,7 @@ export function writeAndClose(handle: Handle, bytes: Buffer): void {
 
 /** Up to `bytes.length` bytes; 0 at the end. @throws WindowsError */
 export function readSome(handle: Handle, bytes: Buffer): number {
-  const count = [0];
+  const count: Out<number> = [0];
   if (kernel32.ReadFile(handle, bytes, bytes.length, count, null)) {
     return count[0];
   }

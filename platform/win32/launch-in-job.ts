@@ -17,26 +17,32 @@ export interface JobOptions {
   readonly outlivesUs: boolean;
 }
 
+export interface ChildJobs {
+  /** Those around the child's own job, from the outermost inwards; they are not closed here. */
+  readonly outer: readonly Handle[];
+  readonly own: Handle;
+}
+
 /**
- * @param makeJobs the child's jobs from the outermost to its own; a test replaces it
+ * @param makeJobs a test replaces it
  * @throws WindowsError; nothing is left behind
  */
 export function launchInJob(
   request: Omit<LaunchRequest, 'jobs'>,
   options: JobOptions,
-  makeJobs: (options: JobOptions) => Handle[] = jobsFor,
+  makeJobs: (options: JobOptions) => ChildJobs = jobsFor,
 ): ChildProcess {
-  let jobs: Handle[];
+  let made: ChildJobs;
   try {
-    jobs = makeJobs(options);
+    made = makeJobs(options);
   } catch (error) {
     return { ...launch({ ...request, jobs: [] }), job: undefined, warning: describe(error) };
   }
-  const job = jobs[jobs.length - 1];
+  const { outer, own } = made;
   try {
-    return { ...launch({ ...request, jobs }), job, warning: undefined };
+    return { ...launch({ ...request, jobs: [...outer, own] }), job: own, warning: undefined };
   } catch (error) {
-    kernel32.CloseHandle(job);
+    kernel32.CloseHandle(own);
     if (!mayBeTheJob(error)) {
       throw error;
     }
@@ -46,9 +52,8 @@ export function launchInJob(
 }
 
 /** @throws WindowsError */
-function jobsFor({ outlivesUs }: JobOptions): Handle[] {
-  const outer = outlivesUs ? [] : [jobOfThisProcess()];
-  return [...outer, createJob({ killOnClose: false })];
+function jobsFor({ outlivesUs }: JobOptions): ChildJobs {
+  return { outer: outlivesUs ? [] : [jobOfThisProcess()], own: createJob({ killOnClose: false }) };
 }
 
 /** What CreateProcess says when the jobs we are in ourselves allow no further one. */

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import type { ListenerEvents } from '../transport.ts';
 import { opened, toSocket } from './handles.ts';
 import { ownerOnly } from './security.ts';
@@ -146,7 +147,7 @@ const statusUnsuccessful = 0xc000_0001;
 function createFirstInstance(name: string): Handle {
   const call = `CreateNamedPipe ${name}`;
   const pipe = createInstance(name, kernel32.FILE_FLAG_FIRST_PIPE_INSTANCE);
-  const instances = [0];
+  const instances: Out<number> = [0];
   const asked = kernel32.GetNamedPipeHandleStateW(pipe, null, instances, null, null, null, 0);
   if (asked && instances[0] === 1) {
     return pipe;

@@ -2,6 +2,7 @@
 import * as advapi32 from '../../native-bindings/advapi32.ts';
 import type { Address, Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import { handleAt } from './handles.ts';
 import { lastError, WindowsError } from './system-errors.ts';
 
@@ -15,7 +16,7 @@ export function currentUser(): string {
 
 /** User a process runs as. @throws WindowsError, e.g. when we may not ask */
 export function userOf(process: Handle): string {
-  const token: (Handle | null)[] = [null];
+  const token: Out<Handle | null> = [null];
   if (!advapi32.OpenProcessToken(process, advapi32.TOKEN_QUERY, token) || token[0] === null) {
     throw lastError('OpenProcessToken');
   }
@@ -31,7 +32,7 @@ export function userOf(process: Handle): string {
 }
 
 function sidText(sid: Address): string {
-  const text: (Address | null)[] = [null];
+  const text: Out<Address | null> = [null];
   if (!advapi32.ConvertSidToStringSidW(sid, text)) {
     throw lastError('ConvertSidToStringSid');
   }
@@ -74,7 +75,7 @@ export function ownerOnly(kind: DescriptorKind = 'object'): Buffer {
 }
 
 function descriptorFrom(sddl: string): Address {
-  const descriptor: (Address | null)[] = [null];
+  const descriptor: Out<Address | null> = [null];
   if (
     !advapi32.ConvertStringSecurityDescriptorToSecurityDescriptorW(sddl, advapi32.SDDL_REVISION_1, descriptor, null) ||
     descriptor[0] === null
@@ -99,7 +100,7 @@ export function ownerOf(handle: Handle, kind: ObjectKind): string {
 export function describeSecurity(handle: Handle, kind: ObjectKind): string {
   const parts = advapi32.OWNER_SECURITY_INFORMATION | advapi32.DACL_SECURITY_INFORMATION;
   return withSecurity(handle, kind, parts, (_owner, descriptor) => {
-    const text: (Address | null)[] = [null];
+    const text: Out<Address | null> = [null];
     if (
       !advapi32.ConvertSecurityDescriptorToStringSecurityDescriptorW(
         descriptor,
@@ -121,8 +122,8 @@ function withSecurity<T>(
   parts: number,
   use: (owner: Address | null, descriptor: Address) => T,
 ): T {
-  const owner: (Address | null)[] = [null];
-  const descriptor: (Address | null)[] = [null];
+  const owner: Out<Address | null> = [null];
+  const descriptor: Out<Address | null> = [null];
   const failure = advapi32.GetSecurityInfo(handle, objectKinds[kind], parts, owner, null, null, null, descriptor);
   if (failure !== 0 || descriptor[0] === null) {
     throw new WindowsError('GetSecurityInfo', failure);

@@ -9,6 +9,7 @@
 import type { Socket } from 'node:net';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import { toSocket } from './handles.ts';
 import { openPipe } from './pipes.ts';
 import { lastError } from './system-errors.ts';
@@ -40,7 +41,7 @@ export function whenSignalled(object: Handle, callback: () => void): void {
 
 /** @returns the registration, to be undone after the end. @throws WindowsError */
 function closeWhenSignalled(object: Handle, end: Handle): Handle {
-  const wait: (Handle | null)[] = [null];
+  const wait: Out<Handle | null> = [null];
   // The callback has one argument less than the caller passes, which the calling convention of 64-bit Windows allows.
   const registered = kernel32.RegisterWaitForSingleObject(
     wait,

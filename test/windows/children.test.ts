@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import { joinWords } from '../../platform/win32/command-line.ts';
 import { environmentBlock } from '../../platform/win32/environment.ts';
 import { opened } from '../../platform/win32/handles.ts';
@@ -279,7 +280,7 @@ describe('a child for which no job can be had', () => {
       'no job object for it (CreateJobObject: Access is denied.): a kill reaches the process itself only',
     );
     await new Promise<void>((resolve) => whenSignalled(started.process, resolve));
-    const code = [0];
+    const code: Out<number> = [0];
     kernel32.GetExitCodeProcess(started.process, code);
     kernel32.CloseHandle(started.process);
     expect(code[0]).toBe(5);

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import koffi, { type KoffiFunc } from 'koffi';
 import { describe, expect, test } from 'vitest';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { Out } from '../../native-bindings/out.ts';
 import { batchCommandLine, isBatchFile, joinWords, splitWords } from '../../platform/win32/command-line.ts';
 
 const shell32 = koffi.load('shell32.dll');
@@ -13,7 +14,7 @@ const CommandLineToArgvW: KoffiFunc<(line: string, count: number[]) => kernel32.
 
 /** What Windows makes of a command line. */
 function parsedByWindows(line: string): string[] {
-  const count = [0];
+  const count: Out<number> = [0];
   const list = CommandLineToArgvW(line, count);
   if (list === null) {
     throw new Error(`CommandLineToArgvW: ${kernel32.GetLastError()}`);

@@ -31,8 +31,8 @@ export async function runHoldfast(args: readonly string[], options: RunOptions =
 
 export async function runProgram(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const folder = mkdtempSync(join(tmpdir(), 'hfo-'));
-  const files = ['out', 'err'].map((name) => join(folder, name));
-  const [out, err] = files.map((name) => openSync(name, 'w'));
+  const [outFile, errFile] = [join(folder, 'out'), join(folder, 'err')];
+  const [out, err] = [openSync(outFile, 'w'), openSync(errFile, 'w')];
   try {
     const child = spawn(file, args, {
       cwd: options.cwd,
@@ -46,8 +46,7 @@ export async function runProgram(file: string, args: readonly string[], options:
     const code = await new Promise<number | null>((resolve, reject) => {
       child.once('error', reject).once('exit', (found) => resolve(found));
     });
-    const [stdout, stderr] = files.map((name) => readFileSync(name, 'latin1'));
-    return { code, stdout, stderr };
+    return { code, stdout: readFileSync(outFile, 'latin1'), stderr: readFileSync(errFile, 'latin1') };
   } finally {
     closeSync(out);
     closeSync(err);

@@ -1,6 +1,7 @@
 /** Counting our own handles, for tests about leaks. */
 import koffi, { type KoffiFunc } from 'koffi';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import type { Out } from '../../native-bindings/out.ts';
 
 const ntdll = koffi.load('ntdll.dll');
 const NtQuerySystemInformation: KoffiFunc<
@@ -18,12 +19,12 @@ const STATUS_INFO_LENGTH_MISMATCH = 0xc000_0004 | 0;
 
 /** GetProcessHandleCount where it works; Wine 8 always says 0, there all handles of the system are counted. */
 export function countHandles(): number {
-  const count = [0];
+  const count: Out<number> = [0];
   if (kernel32.GetProcessHandleCount(kernel32.GetCurrentProcess(), count) && count[0] > 0) {
     return count[0];
   }
   let table = Buffer.alloc(1 << 20);
-  const returned = [0];
+  const returned: Out<number> = [0];
   let status = NtQuerySystemInformation(SystemExtendedHandleInformation, table, table.length, returned);
   while (status === STATUS_INFO_LENGTH_MISMATCH) {
     table = Buffer.alloc(table.length * 2);

@@ -74,7 +74,7 @@ function expectOwnerOnly(handle: Handle, kind: ObjectKind): void {
   const entries = accessEntries(handle, kind);
   expect([sddl, entries.length]).toEqual([sddl, 1]);
   expect(entries[0]).toMatch(/^\(A;[A-Z]*;/);
-  expect(entries[0].endsWith(`;;;${currentUser()})`)).toBe(true);
+  expect(entries[0]?.endsWith(`;;;${currentUser()})`)).toBe(true);
 }
 
 describe('the pipe of a daemon', () => {

@@ -117,7 +117,7 @@ export class Connection {
 export function keyOf(text: string): string {
   const stream = /^\{"type":"stream","processId":("(?:[^"\\]|\\.)*")/.exec(text);
   if (stream !== null) {
-    return `stream ${JSON.parse(stream[1])}`;
+    return `stream ${JSON.parse(stream[1] ?? '')}`;
   }
   const reply = /^\{"jsonrpc":"2\.0","id":("(?:[^"\\]|\\.)*"|[^,]*),/.exec(text);
   return reply === null ? 'text' : `reply ${reply[1]}`;

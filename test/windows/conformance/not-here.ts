@@ -78,8 +78,8 @@ function reasonFor(one: Case): Reason | undefined {
 function scriptsOf(one: Case): string[] {
   const lines: string[] = one.script.flatMap((step) => [step.call ?? step.send ?? []].flat());
   return lines.flatMap((line) => {
-    const found = /"command":"sh","args":\["-c",("(?:[^"\\]|\\.)*")/.exec(line);
-    return found === null ? [] : [JSON.parse(found[1]) as string];
+    const [, script] = /"command":"sh","args":\["-c",("(?:[^"\\]|\\.)*")/.exec(line) ?? [];
+    return script === undefined ? [] : [JSON.parse(script) as string];
   });
 }
 

@@ -122,19 +122,24 @@ export class Player {
 
   async #send(connection: Connection, lines: readonly string[], step: Step): Promise<void> {
     const bytes = lines.map((line) => {
-      const [head, tail] = line.split('{{PAD}}').map((part) => this.#scope.expand(part));
-      const room = step.pad_to === undefined ? 0 : step.pad_to - head.length - (tail ?? '').length;
-      return head + (step.pad ?? ' ').repeat(room) + (tail ?? '') + (step.eol ?? '\n');
+      const [head = '', tail = ''] = line.split('{{PAD}}').map((part) => this.#scope.expand(part));
+      const room = step.pad_to === undefined ? 0 : step.pad_to - head.length - tail.length;
+      return head + (step.pad ?? ' ').repeat(room) + tail + (step.eol ?? '\n');
     });
     await connection.send(bytes.join(''), step.chunk);
+  }
+
+  /** The key of the frames that a text may match: what stands before its first placeholder. */
+  #keyOf(text: string): string {
+    const [first] = this.#compile(text);
+    return keyOf(first !== undefined && 'literal' in first ? first.literal : '');
   }
 
   async #expect(connection: Connection, wanted: readonly Expected[], timeoutMs: number, step: Step): Promise<void> {
     let last: Frame | undefined;
     for (const want of wanted) {
       const options = typeof want === 'string' ? [want] : want.any_of;
-      const [first] = this.#compile(options[0]);
-      const key = keyOf('literal' in first ? first.literal : '');
+      const key = this.#keyOf(options[0] ?? '');
       last = await connection.take((frame) => step.ordered === true || frame.key === key, timeoutMs, key);
       this.#matches(connection, last, options, key);
     }
@@ -213,11 +218,11 @@ export class Player {
         throw new Error(`${data.length} bytes in a frame`);
       }
       this.#noteSeq(connection, id, seq);
-      got[value.stream] += data.toString('latin1');
-      if (!(want[value.stream] ?? '').startsWith(got[value.stream])) {
-        throw new Error(
-          `${value.stream}: want ${printable(want[value.stream] ?? '')}, got ${printable(got[value.stream])}`,
-        );
+      const wanted = want[value.stream] ?? '';
+      const gotten = (got[value.stream] ?? '') + data.toString('latin1');
+      got[value.stream] = gotten;
+      if (!wanted.startsWith(gotten)) {
+        throw new Error(`${value.stream}: want ${printable(wanted)}, got ${printable(gotten)}`);
       }
     }
     if (!complete()) {
@@ -241,8 +246,7 @@ export class Player {
   async #closed(connection: Connection, step: Step, timeoutMs: number): Promise<void> {
     await connection.until(() => undefined, timeoutMs);
     for (const want of step.allow ?? []) {
-      const [first] = this.#compile(want);
-      const key = keyOf('literal' in first ? first.literal : '');
+      const key = this.#keyOf(want);
       const frame = connection.unused().find((one) => one.key === key);
       if (frame === undefined) {
         continue;

@@ -66,7 +66,7 @@ export class Scope {
     let at = 0;
     for (const match of text.matchAll(placeholder)) {
       add({ literal: toBytes(text.slice(at, match.index)) });
-      add(this.#part(match[1], match[2]));
+      add(this.#part(match[1] ?? '', match[2]));
       at = match.index + match[0].length;
     }
     add({ literal: toBytes(text.slice(at)) });
@@ -112,7 +112,7 @@ export class Scope {
       return value;
     }
     if (name === 'IF') {
-      const [feature, ...then] = argument.split('|');
+      const [feature = '', ...then] = argument.split('|');
       return this.#features.has(feature) ? this.expand(then.join('|')) : '';
     }
     return undefined;
@@ -121,7 +121,7 @@ export class Scope {
   /** `undefined` when the frame matches, and its values are kept; else what is wrong. */
   match(parts: readonly Part[], frame: string, nextSeq: number | undefined): string | undefined {
     const [only] = parts;
-    if (parts.length === 1 && 'literal' in only) {
+    if (only !== undefined && parts.length === 1 && 'literal' in only) {
       // Far too long for a regular expression, some of them.
       return only.literal === frame ? undefined : `want: ${show(parts)}\n    got:  ${printable(frame)}`;
     }
