@@ -1,6 +1,6 @@
 /** Records of a PAX extended header, as bytes: names need not be UTF-8 and may hold line ends. */
 import { invalidTarHeader } from './archive-error.ts';
-import { int64Of } from './int64.ts';
+import { decimalOf } from './decimal.ts';
 
 /** By key; keys are bytes written as latin1 characters. An empty value counts as not given. */
 export type PaxRecords = ReadonlyMap<string, Buffer>;
@@ -25,8 +25,8 @@ export function readPax(bytes: Buffer): PaxRecords {
   let at = 0;
   while (at < bytes.length) {
     const lengthEnd = bytes.indexOf(space, at);
-    const length = lengthEnd === -1 ? undefined : int64Of(bytes.toString('latin1', at, lengthEnd));
-    if (length === undefined || length < leastLength || length > bytes.length - at) {
+    const length = lengthEnd === -1 ? 0n : decimalOf(bytes.toString('latin1', at, lengthEnd));
+    if (length < leastLength || length > bytes.length - at) {
       throw invalidTarHeader();
     }
     const end = at + Number(length);
@@ -58,35 +58,34 @@ export function readPax(bytes: Buffer): PaxRecords {
 }
 
 /** A record's value; `undefined` when there is none or it is empty. */
-export function given(records: PaxRecords, key: string): Buffer | undefined {
+export function nonEmptyValue(records: PaxRecords, key: string): Buffer | undefined {
   const value = records.get(key);
   return value?.length === 0 ? undefined : value;
 }
 
-/** The size of the content as the records give it. @throws ArchiveError when this or any other number is none */
+/** The record `size`. @throws ArchiveError when it, or any other record that should be a number, is none */
 export function checkedSize(records: PaxRecords): bigint | undefined {
-  for (const key of ['uid', 'gid']) {
-    numberOf(given(records, key));
-  }
+  numericRecord(records, 'uid');
+  numericRecord(records, 'gid');
   for (const key of ['mtime', 'atime', 'ctime']) {
-    const time = given(records, key)?.toString('latin1');
-    if (time !== undefined && !isTime(time)) {
-      throw invalidTarHeader();
-    }
+    refuseWrongTime(nonEmptyValue(records, key)?.toString('latin1'));
   }
-  return numberOf(given(records, 'size'));
+  return numericRecord(records, 'size');
 }
 
-function numberOf(value: Buffer | undefined): bigint | undefined {
-  const number = value && int64Of(value.toString('latin1'));
-  if (value !== undefined && number === undefined) {
-    throw invalidTarHeader();
-  }
-  return number;
+function numericRecord(records: PaxRecords, key: string): bigint | undefined {
+  const value = nonEmptyValue(records, key);
+  return value && decimalOf(value.toString('latin1'));
 }
 
 /** Seconds, perhaps with a fraction of any length. */
-function isTime(text: string): boolean {
+function refuseWrongTime(text: string | undefined): void {
+  if (text === undefined) {
+    return;
+  }
   const [, seconds] = /^([^.]*)(?:\.\d*)?$/.exec(text) ?? [];
-  return seconds !== undefined && int64Of(seconds) !== undefined;
+  if (seconds === undefined) {
+    throw invalidTarHeader();
+  }
+  decimalOf(seconds);
 }

@@ -3,8 +3,8 @@
  * written the map in four ways: in the header block (old), in PAX records (0.0, 0.1) and in front of the content (1.0).
  */
 import { ArchiveError, invalidTarHeader } from './archive-error.ts';
-import { int64Of } from './int64.ts';
-import { given, type PaxRecords } from './pax.ts';
+import { decimalOf } from './decimal.ts';
+import { nonEmptyValue, type PaxRecords } from './pax.ts';
 import { numberIn } from './tar-header.ts';
 
 export interface SparseMap {
@@ -37,7 +37,7 @@ export function sparseVersionOf(records: PaxRecords): PaxSparseVersion | undefin
   const minor = records.get('GNU.sparse.minor')?.toString('latin1') ?? '';
   if (major === '' && minor === '') {
     // Versions 0.0 and 0.1 need not tell their numbers.
-    return given(records, 'GNU.sparse.map') === undefined ? undefined : '0.x';
+    return nonEmptyValue(records, 'GNU.sparse.map') === undefined ? undefined : '0.x';
   }
   if (major === '0' && (minor === '0' || minor === '1')) {
     return '0.x';
@@ -56,15 +56,15 @@ export async function readPaxSparseMap(
   storedSize: bigint,
   readBlock: ReadBlock,
 ): Promise<SparseMap> {
-  const told = given(records, 'GNU.sparse.size') ?? given(records, 'GNU.sparse.realsize');
-  const size = told === undefined ? storedSize : numberOf(told.toString('latin1'));
+  const told = nonEmptyValue(records, 'GNU.sparse.size') ?? nonEmptyValue(records, 'GNU.sparse.realsize');
+  const size = told === undefined ? storedSize : decimalOf(told.toString('latin1'));
   return { size, pieces: version === '1.0' ? await readMapInContent(readBlock) : mapInRecords(records) };
 }
 
 function mapInRecords(records: PaxRecords): SparsePiece[] {
-  const count = numberOf(records.get('GNU.sparse.numblocks')?.toString('latin1') ?? '');
+  const count = decimalOf(records.get('GNU.sparse.numblocks')?.toString('latin1') ?? '');
   const text = records.get('GNU.sparse.map')?.toString('latin1') ?? '';
-  const numbers = text === '' ? [] : text.split(',').map(numberOf);
+  const numbers = text === '' ? [] : text.split(',').map(decimalOf);
   if (BigInt(numbers.length) !== 2n * count) {
     throw invalidTarHeader();
   }
@@ -90,13 +90,13 @@ async function readMapInContent(readBlock: ReadBlock): Promise<SparsePiece[]> {
   }
 
   const [first = ''] = await readLines(1);
-  const count = numberOf(first);
+  const count = decimalOf(first);
   // Twice the count must be a number of 64 bits, too.
   if (count < 0n || count >= 2n ** 62n) {
     throw invalidTarHeader();
   }
   const [, ...numbers] = await readLines(1 + 2 * Number(count));
-  return inPairs(numbers.map(numberOf));
+  return inPairs(numbers.map(decimalOf));
 }
 
 const block = {
@@ -158,12 +158,4 @@ function inPairs(numbers: readonly bigint[]): SparsePiece[] {
     }
   }
   return pieces;
-}
-
-function numberOf(text: string): bigint {
-  const number = int64Of(text);
-  if (number === undefined) {
-    throw invalidTarHeader();
-  }
-  return number;
 }

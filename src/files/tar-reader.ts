@@ -6,7 +6,7 @@
  */
 import { ArchiveError, invalidTarHeader, unexpectedEnd } from './archive-error.ts';
 import type { ByteReader } from './byte-reader.ts';
-import { checkedSize, given, type PaxRecords, readPax } from './pax.ts';
+import { checkedSize, nonEmptyValue, type PaxRecords, readPax } from './pax.ts';
 import {
   readOldSparseMap,
   readPaxSparseMap,
@@ -73,7 +73,7 @@ export class TarReader {
       } else if (typeLetter === 'K') {
         await this.#readSpecial();
       } else if (typeLetter === 'g') {
-        const name = given(readPax(await this.#readSpecial()), 'path') ?? header.name;
+        const name = nonEmptyValue(readPax(await this.#readSpecial()), 'path') ?? header.name;
         return { name, type: 'other', typeLetter, mode: 0 };
       } else {
         return this.#startEntry(block, header, records, longName?.length ? longName : undefined);
@@ -130,7 +130,7 @@ export class TarReader {
     longName: Buffer | undefined,
   ): Promise<TarEntry> {
     const size = checkedSize(records) ?? header.size;
-    let name = longName ?? given(records, 'path') ?? header.name;
+    let name = longName ?? nonEmptyValue(records, 'path') ?? header.name;
     let { typeLetter } = header;
     if (typeLetter === '\0') {
       // Before there was a letter for folders, a slash at the end of the name told them from files.
@@ -141,7 +141,7 @@ export class TarReader {
     if (typeLetter === 'S') {
       this.#sparse = await this.#readOldSparseMap(block, header);
     } else if (version !== undefined) {
-      name = given(records, 'GNU.sparse.name') ?? name;
+      name = nonEmptyValue(records, 'GNU.sparse.name') ?? name;
       this.#sparse = await readPaxSparseMap(records, version, size, () => this.#readContentBlock());
     }
     if (this.#sparse !== undefined) {

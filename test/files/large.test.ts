@@ -84,23 +84,11 @@ test.runIf(existsSync('/proc/self/status'))(
   },
 );
 
-test('a daemon that dies after the last file and before the marker leaves none', async () => {
-  await using daemon = await startDaemon({ failpoints: 'files.extract.marker.before=kill' });
-  await using client = await connect(daemon);
-  const archivePath = join(daemon.dir, 'arc.tgz');
-  const destDir = join(daemon.dir, 'out');
-  mkdirSync(destDir);
-  writeFileSync(join(destDir, '.synced'), '');
-  writeFileSync(archivePath, targz(entry('a', { content: '1' }), entry('b', { content: '2' })));
-  client.post('files.extract_tar', { archivePath, destDir });
-  await waitUntil(() => client.ended, 'the end of the daemon');
-  expect(treeOf(destDir)).toEqual(['a=1', 'b=2']);
-});
-
 test.each([
-  ['the destination is removed', 'files.extract.clean.after=kill', undefined],
-  ['a file is open', 'files.extract.write=1*off->kill', ['a=1', 'b=']],
-] as const)('a daemon that dies while %s leaves no marker', async (_, failpoints, tree) => {
+  ['while the destination is removed', 'files.extract.clean.after=kill', undefined],
+  ['while a file is open', 'files.extract.write=1*off->kill', ['a=1', 'b=']],
+  ['after the last file and before the marker', 'files.extract.marker.before=kill', ['a=1', 'b=2']],
+] as const)('a daemon that dies %s leaves no marker', async (_, failpoints, tree) => {
   await using daemon = await startDaemon({ failpoints });
   await using client = await connect(daemon);
   const archivePath = join(daemon.dir, 'arc.tgz');
