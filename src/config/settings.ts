@@ -6,7 +6,6 @@ import type { Log } from '../base/log.ts';
 import type { Profile } from '../wire/profile.ts';
 import type { ConfigurationFile } from './configuration-file.ts';
 import type { ConfigurationFileName } from './configuration-file-names.ts';
-import type { SlowReader } from './option-values.ts';
 import { type Option, type OptionMode, type OptionName, type OptionValues, optionNames, options } from './options.ts';
 
 export type Source = 'flag' | ConfigurationFileName | 'default';
@@ -26,56 +25,67 @@ export interface SettingsWarning {
   readonly text: string;
 }
 
-export interface Settings {
-  readonly profile: Profile;
-  /** As given; empty until {@link withDefaultSocket} where nobody gave one. */
-  readonly socketPath: string;
-  /** `undefined`: not given. */
-  readonly tokenFile: string | undefined;
-  /** `undefined`: not given, or negative. */
-  readonly tokenFd: number | undefined;
-  readonly durable: boolean;
-  /** `host:port`; `undefined`: no metrics listener. */
-  readonly metricsAddress: string | undefined;
-  readonly keepChildren: boolean;
-  readonly listenPipe: boolean;
-  /** `undefined`: no wire log. */
-  readonly wireLogPath: string | undefined;
-  /** Longest string of a logged frame in characters; 0: frames are logged whole and verbatim. */
-  readonly wireLogMaxString: number;
-  /** Largest wire log; 0: no limit. */
-  readonly wireLogMaxBytes: number;
-  /** Largest log; 0: no limit. */
-  readonly logMaxBytes: number;
-  readonly slowReader: SlowReader;
-  /** 0: no limit. */
-  readonly maxExtractBytes: number;
-  /** Limit of one git call, fit for a timer; 0: none. */
-  readonly gitTimeoutMs: number;
-  readonly filesReadRegularOnly: boolean;
-  readonly install: InstallSettings;
-  /** Commit that `-version` names instead of our own version. */
-  readonly versionOverride: string | undefined;
+/** The values in force by the name of their option. */
+type Chosen = { readonly [Name in OptionName]: OptionValues[Name] | undefined };
 
+/** What the program works with: each setting once, with its meaning and how it is made of the option. */
+const settingTable = {
+  profile: (_, profile) => profile,
+  /** As given; empty until {@link withDefaultSocket} where nobody gave one. */
+  socketPath: ({ socket }) => socket ?? '',
+  /** `undefined`: not given. */
+  tokenFile: (chosen) => filled(chosen['token-file']),
+  /** `undefined`: not given, or negative. */
+  tokenFd: ({ 'token-fd': fd = -1 }) => (fd < 0 ? undefined : fd),
+  durable: ({ durable }) => durable === true,
+  /** `host:port`; `undefined`: no metrics listener. */
+  metricsAddress: (chosen) => filled(chosen['metrics-addr']),
+  keepChildren: (chosen) => chosen['keep-children'] === true,
+  listenPipe: (chosen) => chosen['listen-pipe'] === true,
+  /** `undefined`: no wire log. */
+  wireLogPath: (chosen) => filled(chosen['wire-log']),
+  /** Longest string of a logged frame in characters; 0: frames are logged whole and verbatim. */
+  wireLogMaxString: (chosen) => chosen['wire-log-max-string'] ?? 0,
+  /** Largest wire log; 0: no limit. */
+  wireLogMaxBytes: (chosen) => chosen['wire-log-max-bytes'] ?? 0,
+  /** Largest log; 0: no limit. */
+  logMaxBytes: (chosen) => chosen['log-max-bytes'] ?? 0,
+  /** What becomes of a client that reads more slowly than its process writes. */
+  slowReader: (chosen) => chosen['slow-reader'] ?? 'pace',
+  /** 0: no limit. */
+  maxExtractBytes: (chosen) => chosen['max-extract-bytes'] ?? 0,
+  /** Limit of one git call, fit for a timer; 0: none. */
+  gitTimeoutMs: (chosen, profile) => timerMs(chosen['git-timeout'] ?? profile.git.timeoutDefaultMs),
+  filesReadRegularOnly: (chosen) => chosen['files-read-regular-only'] === true,
+
+  // Of -install; `undefined`: not given, or given empty.
+  cliDirectory: (chosen) => filled(chosen['cli-dir']),
+  cliVersion: (chosen) => filled(chosen['cli-version']),
+  cliUrl: (chosen) => filled(chosen['cli-url']),
+  cliChecksum: (chosen) => filled(chosen['cli-checksum']),
+  cliZst: (chosen) => filled(chosen['cli-zst']),
+  /** Versions the prune leaves; negative: no prune (spec install.md §5). */
+  cliKeep: (chosen) => chosen['cli-keep'] ?? 0,
+  /** 0: no limit. */
+  maxCliBytes: (chosen) => chosen['max-cli-bytes'] ?? 0,
+  /** Limit of the whole download, fit for a timer; 0: none. */
+  cliDownloadTimeoutMs: (chosen) => timerMs(chosen['cli-download-timeout'] ?? 0),
+
+  /** The program that `-probe-cli` is asked about. */
+  probedCli: (chosen) => chosen['probe-cli'] ?? '',
+  /** Commit that `-version` names instead of our own version. */
+  versionOverride: (chosen) => filled(chosen['version-override']),
+} satisfies Record<string, (chosen: Chosen, profile: Profile) => unknown>;
+
+type SettingTable = typeof settingTable;
+
+export interface SettingOrigins {
   /** Every option with its value and source, for those who show them. */
   readonly effective: EffectiveValues;
   readonly warnings: readonly SettingsWarning[];
 }
 
-/** `undefined`: not given, or given empty. */
-export interface InstallSettings {
-  readonly cliDirectory: string | undefined;
-  readonly cliVersion: string | undefined;
-  readonly cliUrl: string | undefined;
-  readonly cliChecksum: string | undefined;
-  readonly cliZst: string | undefined;
-  /** Versions the prune leaves; negative: no prune (spec install.md §5). */
-  readonly cliKeep: number;
-  /** 0: no limit. */
-  readonly maxCliBytes: number;
-  /** Limit of the whole download, fit for a timer; 0: none. */
-  readonly cliDownloadTimeoutMs: number;
-}
+export type Settings = { readonly [Name in keyof SettingTable]: ReturnType<SettingTable[Name]> } & SettingOrigins;
 
 /** Writes the warnings that belong to one of `modes`. */
 export function logWarnings({ warnings }: Settings, modes: readonly OptionMode[], log: Log): void {
@@ -98,45 +108,17 @@ export function mergeSettings(given: Partial<OptionValues>, files: readonly Conf
     optionNames.map((name) => [name, pick(name, given, files, warnings)]),
   ) as unknown as EffectiveValues;
   const { value: profile = options['wire-profile'].initial as Profile } = effective['wire-profile'];
-  const filesReadRegularOnly = effective['files-read-regular-only'].value === true;
-  if (filesReadRegularOnly && profile.files.readNonRegular === 'refuse' && !profile.files.readRegularOnlyFlag) {
+  const chosen = Object.fromEntries(optionNames.map((name) => [name, effective[name].value])) as Chosen;
+  const made = Object.entries(settingTable).map(([name, make]) => [name, make(chosen, profile)]);
+  const settings = { ...Object.fromEntries(made), effective, warnings } as Settings;
+  const { readNonRegular, readRegularOnlyFlag } = profile.files;
+  if (settings.filesReadRegularOnly && readNonRegular === 'refuse' && !readRegularOnlyFlag) {
     warnings.push({
       mode: 'serve',
       text: '-files-read-regular-only is deprecated and has no effect: only regular files are read',
     });
   }
-
-  return {
-    profile,
-    socketPath: effective.socket.value ?? '',
-    tokenFile: filled(effective['token-file']),
-    tokenFd: (effective['token-fd'].value ?? -1) < 0 ? undefined : effective['token-fd'].value,
-    durable: effective.durable.value === true,
-    metricsAddress: filled(effective['metrics-addr']),
-    keepChildren: effective['keep-children'].value === true,
-    listenPipe: effective['listen-pipe'].value === true,
-    wireLogPath: filled(effective['wire-log']),
-    wireLogMaxString: effective['wire-log-max-string'].value ?? 0,
-    wireLogMaxBytes: effective['wire-log-max-bytes'].value ?? 0,
-    logMaxBytes: effective['log-max-bytes'].value ?? 0,
-    slowReader: effective['slow-reader'].value ?? 'pace',
-    maxExtractBytes: effective['max-extract-bytes'].value ?? 0,
-    gitTimeoutMs: timerMs(effective['git-timeout'].value ?? profile.git.timeoutDefaultMs),
-    filesReadRegularOnly,
-    install: {
-      cliDirectory: filled(effective['cli-dir']),
-      cliVersion: filled(effective['cli-version']),
-      cliUrl: filled(effective['cli-url']),
-      cliChecksum: filled(effective['cli-checksum']),
-      cliZst: filled(effective['cli-zst']),
-      cliKeep: effective['cli-keep'].value ?? 0,
-      maxCliBytes: effective['max-cli-bytes'].value ?? 0,
-      cliDownloadTimeoutMs: timerMs(effective['cli-download-timeout'].value ?? 0),
-    },
-    versionOverride: filled(effective['version-override']),
-    effective,
-    warnings,
-  };
+  return settings;
 }
 
 /** The settings with this socket path, where nobody gave one. */
@@ -184,7 +166,7 @@ function sourceOf(
   return file === undefined ? undefined : { value: file.values[name], source: file.name };
 }
 
-function filled({ value }: Effective<string | undefined>): string | undefined {
+function filled(value: string | undefined): string | undefined {
   return value === '' ? undefined : value;
 }
 

@@ -19,18 +19,17 @@ const launcherGate = 'CLAUDE_SSH_MANAGED_LAUNCHER';
 
 export const runInstall: Mode = async (context) => {
   const platform = await context.platform();
-  const { install: asked, profile } = context.settings;
+  const { profile, cliVersion, cliDirectory } = context.settings;
 
   const home = platform.host.home();
-  const needsDefaultFolder = asked.cliVersion !== undefined && asked.cliDirectory === undefined;
+  const needsDefaultFolder = cliVersion !== undefined && cliDirectory === undefined;
   if (home === undefined && (needsDefaultFolder || profile.install.nextPaths)) {
     writeWhole(2, `claustrum: cannot resolve home directory: ${platform.host.homeVariable} is not defined\n`);
     return needsDefaultFolder ? exitNoFolder : exitNoHome;
   }
-  const folder = platform.paths.clean(asked.cliDirectory ?? defaultCliFolder(home ?? ''));
+  const folder = platform.paths.clean(cliDirectory ?? defaultCliFolder(home ?? ''));
   const suffix = profile.install.nextPaths ? platform.paths.programSuffix : '';
-  const cliPath =
-    asked.cliVersion === undefined ? '' : cliPathOf(folder, `${asked.cliVersion}${suffix}`, platform.paths);
+  const cliPath = cliVersion === undefined ? '' : cliPathOf(folder, `${cliVersion}${suffix}`, platform.paths);
 
   const facts = new FactsPrinter(context, platform);
   // Somebody waits for the line whatever happens, also for a failure that nobody foresaw.
@@ -42,12 +41,13 @@ export const runInstall: Mode = async (context) => {
   // The user's programs may do without; whom we download from is verified, and without a warning of the runtime's.
   delete context.environment.NODE_TLS_REJECT_UNAUTHORIZED;
   facts.libc = await probeLibc({ platform, env, timings: installTimings });
-  facts.print(asked.cliVersion === undefined ? { cliPath, cliWasPresent: false } : await outcome(asked.cliVersion));
+  facts.print(cliVersion === undefined ? { cliPath, cliWasPresent: false } : await outcome(cliVersion));
   return 0;
 
   function outcome(version: string): Promise<InstallOutcome> {
+    const { cliUrl, cliChecksum, cliZst, cliKeep, maxCliBytes, cliDownloadTimeoutMs } = context.settings;
     return install(
-      { ...asked, version, folder, cliPath },
+      { version, folder, cliPath, cliUrl, cliChecksum, cliZst, cliKeep, maxCliBytes, cliDownloadTimeoutMs },
       {
         platform,
         rules: profile.install,

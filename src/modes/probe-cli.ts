@@ -15,7 +15,7 @@ const words: Record<VersionRunOutcome, string> = { passed: '', failed: '__CLI_BA
  */
 export const runProbeCli: Mode = async ({ settings, platform: load }) => {
   const platform = await load();
-  const outcome = await runVersion(settings.effective['probe-cli'].value ?? '', {
+  const outcome = await runVersion(settings.probedCli, {
     platform,
     env: childEnvironment(
       ownVariables(platform.startedWith),

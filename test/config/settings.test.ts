@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readConfigurationFiles } from '../../src/config/configuration-file.ts';
-import type { OptionValues } from '../../src/config/options.ts';
+import { commit } from '../../src/config/option-values.ts';
+import { type Option, type OptionValues, optionNames, options } from '../../src/config/options.ts';
 import { mergeSettings, type Settings, withDefaultSocket } from '../../src/config/settings.ts';
 import { defaultSocketPath } from '../../src/run-directory/names.ts';
 import { defaultProfile, profileNamed } from '../../src/wire/profiles.ts';
@@ -44,7 +45,10 @@ describe('without flags and files', () => {
       gitTimeoutMs: 60_000,
       filesReadRegularOnly: false,
       versionOverride: undefined,
-      install: { cliDirectory: undefined, cliKeep: 3, maxCliBytes: 0, cliDownloadTimeoutMs: 0 },
+      cliDirectory: undefined,
+      cliKeep: 3,
+      maxCliBytes: 0,
+      cliDownloadTimeoutMs: 0,
       warnings: [],
     });
   });
@@ -204,7 +208,7 @@ describe('a file that cannot be used is named and leaves the start alone:', () =
 describe('limits', () => {
   test('below zero on the command line are off, with one line that says so', () => {
     const found = settings({}, { 'max-extract-bytes': -5, 'git-timeout': -1000, 'max-cli-bytes': -1, 'cli-keep': -1 });
-    expect(found).toMatchObject({ maxExtractBytes: 0, gitTimeoutMs: 0, install: { maxCliBytes: 0, cliKeep: -1 } });
+    expect(found).toMatchObject({ maxExtractBytes: 0, gitTimeoutMs: 0, maxCliBytes: 0, cliKeep: -1 });
     expect(found.warnings).toEqual([
       { mode: 'serve', text: '-max-extract-bytes is negative and counts as 0 (off)' },
       { mode: 'serve', text: '-git-timeout is negative and counts as 0 (off)' },
@@ -235,4 +239,34 @@ test('the profile of a flag beats that of a file', () => {
   expect(settings({ holdfast: 'wire-profile = next' }, { 'wire-profile': defaultProfile }).profile).toBe(
     defaultProfile,
   );
+});
+
+describe('the way from an option to the program', () => {
+  const words: Record<string, string> = {
+    '': 'true',
+    n: '77',
+    duration: '77s',
+    text: '/some/text',
+    'host:port': 'localhost:77',
+    'S|current|next': 'next',
+    'pace|drop': 'drop',
+  };
+  const obeyed = optionNames.filter((name) => {
+    const { mode, withoutEffect, kind }: Option<unknown> = options[name];
+    return withoutEffect === undefined && (mode !== 'select' || kind.placeholder !== '');
+  });
+
+  test.each(obeyed)('%s changes a setting', (name) => {
+    const { kind }: Option<unknown> = options[name];
+    const word = kind === commit ? 'c'.repeat(40) : words[kind.placeholder];
+    const value = kind.fromCommandLine(word ?? '');
+    expect(value).toBeDefined();
+    const plain = mergeSettings({}, []);
+    const changed = mergeSettings({ [name]: value }, []);
+    const different = (Object.keys(plain) as (keyof Settings)[]).filter(
+      (key) => key !== 'effective' && key !== 'warnings' && plain[key] !== changed[key],
+    );
+    // The profile decides about the limit of a git call as well.
+    expect(different.filter((key) => key !== 'gitTimeoutMs' || name === 'git-timeout')).toHaveLength(1);
+  });
 });
