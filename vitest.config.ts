@@ -10,7 +10,7 @@ const first = [
   'test/install/interruption.test.ts',
   'test/install/local.test.ts',
   'test/install/agent-cli.test.ts',
-  'test/git/create.test.ts',
+  'test/git/worktree/create.test.ts',
   'test/git/faults.test.ts',
 ];
 

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { ProfileName } from '../../src/wire/profile.ts';
-import { commit, daemon, git, repository, scratchFolder, standInForGit, write } from './support.ts';
+import type { ProfileName } from '../../../src/wire/profile.ts';
+import { commit, daemon, git, repository, scratchFolder, standInForGit, write } from '../support.ts';
 
 /** Untracked files below a folder that `git worktree add` alone would not have made, sorted. */
 function untracked(worktree: string): string[] {

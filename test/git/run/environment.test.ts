@@ -2,11 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { connect } from '../support/client.ts';
-import { startDaemon } from '../support/daemon.ts';
-import { linux, testNeeding } from '../support/needs.ts';
-import { recordEnvironments } from '../support/recorded-environments.ts';
-import { repository, scratchFolder, write } from './support.ts';
+import { connect } from '../../support/client.ts';
+import { startDaemon } from '../../support/daemon.ts';
+import { linux, testNeeding } from '../../support/needs.ts';
+import { recordEnvironments } from '../../support/recorded-environments.ts';
+import { repository, scratchFolder, write } from '../support.ts';
 
 const testOnLinux = testNeeding(linux);
 

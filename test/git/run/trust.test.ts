@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { daemon, git, repository, scratchFolder, standInForGit, withVariables, write } from './support.ts';
+import { daemon, git, repository, scratchFolder, standInForGit, withVariables, write } from '../support.ts';
 
 const prefix = "the repository's git directory could not be trusted; git not run: commondir not as git writes it: ";
 

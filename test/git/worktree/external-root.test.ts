@@ -13,8 +13,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { ProfileName } from '../../src/wire/profile.ts';
-import { daemon, git, repository, scratchFolder, withVariables, write } from './support.ts';
+import type { ProfileName } from '../../../src/wire/profile.ts';
+import { daemon, git, repository, scratchFolder, withVariables, write } from '../support.ts';
 
 /** A repository, and beside it a place for its worktrees that does not exist yet. */
 function place(): { folder: string; baseRepo: string; worktreeRoot: string; worktreePath: string } {

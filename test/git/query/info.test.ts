@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { githubSlug } from '../../src/git/query/github-slug.ts';
-import type { ProfileName } from '../../src/wire/profile.ts';
-import { commit, daemon, git, repository, scratchFolder, withVariables, write } from './support.ts';
+import { githubSlug } from '../../../src/git/query/github-slug.ts';
+import type { ProfileName } from '../../../src/wire/profile.ts';
+import { commit, daemon, git, repository, scratchFolder, withVariables, write } from '../support.ts';
 
 const noRepository = '{"isRepo":false,"repoSlug":"","defaultBranch":""}';
 const everyProfile: ProfileName[] = ['S', 'current', 'next'];

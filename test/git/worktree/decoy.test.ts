@@ -5,7 +5,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
-import { daemon, git, repository, scratchFolder, standInForGit, write } from './support.ts';
+import { daemon, git, repository, scratchFolder, standInForGit, write } from '../support.ts';
 
 /** A tree that nobody named. */
 function decoy(folder: string): { path: string; fingerprint(): string } {

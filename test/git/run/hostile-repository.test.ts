@@ -6,8 +6,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { appendFileSync, existsSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { ProfileName } from '../../src/wire/profile.ts';
-import { commit, daemon, git, home, repository, scratchFolder, withVariables, write } from './support.ts';
+import type { ProfileName } from '../../../src/wire/profile.ts';
+import { commit, daemon, git, home, repository, scratchFolder, withVariables, write } from '../support.ts';
 
 interface Vector {
   readonly what: string;

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { commit, daemon, git, repository, scratchFolder, standInForGit, withVariables, write } from './support.ts';
+import { commit, daemon, git, repository, scratchFolder, standInForGit, withVariables, write } from '../support.ts';
 
 function base(): string {
   return repository(join(scratchFolder(), 'w'));
