@@ -1,16 +1,17 @@
 /**
- * Fault 7 and the fault table's "client that never reads while a child writes 1 GiB": the child is not slowed, the daemon's
- * memory is bounded, others are served, and the slow one is cut off with a log line and can reattach.
+ * Fault 7 and the fault table's "client that never reads while a child writes 1 GiB" (spec wire.md §2 "steady reader"): one that
+ * reads gets every byte, however slowly; one that does not costs nobody else anything, is cut off with a log line and can
+ * reattach.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { residentBytes } from '../support/processes.ts';
+import { readSteadily } from '../support/steady-reader.ts';
 import { waitUntil } from '../support/wait.ts';
-import { startFaultProxy } from '../tools/fault-proxy.ts';
 import { byLength, limitMs } from './support/length.ts';
 import { WatchedRun } from './support/watched-run.ts';
 
@@ -33,7 +34,7 @@ const noise = (bytes: number, ...more: string[]) =>
 test('while a child writes a gibibyte to a client that never reads, memory is bounded and others are answered', {
   timeout: limitMs(120),
 }, async () => {
-  await using daemon = await startDaemon({ profile: 'current' });
+  await using daemon = await startDaemon({ profile: 'current', timings: { readerStallMs: 1000 } });
   using run = new WatchedRun(daemon.dir);
   await using other = await connect(daemon, { name: 'other', keep: 'figures' });
   // A daemon that has done this kind of work before is what it is compared with.
@@ -60,6 +61,7 @@ test('while a child writes a gibibyte to a client that never reads, memory is bo
   expect(highest - before).toBeLessThan(window + slack);
   expect(pings).toBeGreaterThan(fewestPings);
 
+  expect(daemon.log()).toMatch(/WARN .*Process flood: its client has read nothing for 1 s; holding it back no longer/);
   await daemon.untilLogged(
     /WARN .*\[frameSink\] slow reader dropped: process flood evicted seq \d+ before it was sent; reattach with fromSeq \d+/,
   );
@@ -70,42 +72,89 @@ test('while a child writes a gibibyte to a client that never reads, memory is bo
   await using again = await connect(daemon, { name: 'again', keep: 'figures', observer: run.observer });
   const { firstSeq, lastSeq } = await again.reattach('flood', slow.stream('flood').lastSeq);
   expect(firstSeq).toBeGreaterThan(slow.stream('flood').lastSeq);
-  expect(await again.exitOf('flood')).toMatchObject({ exitCode: 0 });
-  expect(again.stream('flood')).toMatchObject({ count: lastSeq - firstSeq + 1, lastSeq });
+  const exit = await again.exitOf('flood');
+  expect(exit).toMatchObject({ exitCode: 0 });
+  expect(exit.seq).toBeGreaterThanOrEqual(lastSeq);
+  expect(again.stream('flood')).toMatchObject({ count: exit.seq - firstSeq + 1, lastSeq: exit.seq });
   run.verify();
 });
 
-test('a reader of one byte at a time is cut off the same way, and reattaches to a complete window', {
+describe('a client that reads steadily gets every byte of a program that is faster', () => {
+  test.each([
+    ['at 50 MB/s, a burst of 100 MB', byLength(40, 100) * 1_000_000, 50_000_000, 3600],
+    ['at 4 MB/s, a burst of 20 MB', 20_000_000, 4_000_000, byLength(3, 3600)],
+    // Four times the limit after which a client counts as one that has stopped; then the rest in a hurry.
+    ['at 1 kB/s', 40_000_000, 1000, 8],
+  ])('%s', { timeout: limitMs(60) }, async (_, bytes, rate, seconds) => {
+    await using daemon = await startDaemon({ timings: { readerStallMs: 2000 } });
+    const file = join(daemon.dir, 'sha256');
+    const arrived = await readSteadily({
+      ...{ rate, seconds, token: daemon.token, through: { socket: daemon.socket } },
+      command: commandLine(noise(bytes, '--sha256', file)),
+    });
+    expect(arrived).toMatchObject({ bytes, exitCode: 0, gap: false, closed: false });
+    expect(arrived.sha256).toBe(readFileSync(file, 'utf8'));
+    expect(daemon.log()).not.toMatch(/slow reader dropped|holding it back no longer/);
+    expect(daemon.log().match(/reads more slowly than it writes; holding it back/g)).toHaveLength(1);
+  });
+
+  test('one byte at a time, for as long as it likes, and nobody else notices', { timeout: limitMs(60) }, async () => {
+    await using daemon = await startDaemon({ timings: { readerStallMs: 1000 } });
+    await using other = await connect(daemon, { name: 'other' });
+    const written = join(daemon.dir, 'sha256');
+    const leave = new AbortController();
+    const reading = readSteadily({
+      ...{ rate: 20, seconds: 3600, token: daemon.token, through: { socket: daemon.socket }, signal: leave.signal },
+      command: commandLine(noise(64 * mebibyte, '--sha256', written)),
+    });
+    await daemon.untilLogged(/its client reads more slowly than it writes; holding it back/);
+    // Several times the limit after which a client counts as one that has stopped.
+    for (let until = performance.now() + 5000; performance.now() < until; ) {
+      expect(await other.call('server.ping')).toEqual({ pong: true });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect(existsSync(written)).toBe(false);
+    expect(daemon.log()).not.toMatch(/slow reader dropped|holding it back no longer/);
+    // Once the client is gone nobody holds the program back.
+    leave.abort();
+    await expect(reading).rejects.toThrow();
+    await waitUntil(() => existsSync(written), 'the child to have written everything');
+  });
+});
+
+test('a program that is held back ends when it is told to, and its client gets what it had written', {
   timeout: limitMs(60),
 }, async () => {
   await using daemon = await startDaemon();
-  using run = new WatchedRun(daemon.dir);
-  await using proxy = await startFaultProxy({
-    listen: join(daemon.dir, 'proxy'),
-    target: daemon.socket,
-    toClient: `chunk 1; delay ${byLength(20, 1000)}`,
-  });
-  await using slow = await connect(
-    { socket: proxy.address, token: daemon.token },
-    { name: 'slow', observer: run.observer },
-  );
-  const written = join(daemon.dir, 'sha256');
-  const [command, args] = noise(64 * mebibyte, '--sha256', written, ...run.child('flood'));
+  await using slow = await connect(daemon, { keep: 'figures' });
+  const [command, args] = noise(200 * mebibyte);
+  slow.pauseReading();
+  slow.post('process.spawn', { id: 'flood', command, args });
+  await daemon.untilLogged(/Process flood: its client reads more slowly than it writes; holding it back/);
+  await using other = await connect(daemon, { name: 'other', keep: 'figures' });
+  expect(await other.call('process.killAndWait', { id: 'flood', signal: 'KILL' })).toEqual({ found: true, died: true });
+  slow.resumeReading();
+  expect(await slow.exitOf('flood')).toMatchObject({ exitCode: -1 });
+  const { gaps, lastSeq, count } = slow.stream('flood');
+  expect([gaps, count]).toEqual([[], lastSeq]);
+});
+
+test('a client that asked not to hold programs back is cut off as soon as it falls behind', {
+  timeout: limitMs(60),
+}, async () => {
+  await using daemon = await startDaemon({ flags: ['-slow-reader', 'drop'] });
+  await using slow = await connect(daemon, { keep: 'figures' });
+  slow.pauseReading();
+  const [command, args] = noise(64 * mebibyte, '--sha256', join(daemon.dir, 'sha256'));
   slow.post('process.spawn', { id: 'flood', command, args });
   await daemon.untilLogged(/WARN .*slow reader dropped: process flood/);
-  slow.destroy();
-  await waitUntil(() => existsSync(written), 'the child to have written everything');
-  await using again = await connect(daemon, { name: 'again', keep: 'figures', observer: run.observer });
-  const { firstSeq } = await again.reattach('flood', 0);
-  expect(firstSeq).toBeGreaterThan(1);
-  expect(await again.exitOf('flood')).toMatchObject({ exitCode: 0 });
-  run.verify();
+  expect(daemon.log()).not.toMatch(/holding it back/);
 });
 
 test('what a reattach has promised is kept until it is read, however much the child writes meanwhile', {
   timeout: limitMs(60),
 }, async () => {
-  await using daemon = await startDaemon();
+  await using daemon = await startDaemon({ timings: { readerStallMs: 500 } });
   using run = new WatchedRun(daemon.dir);
   const written = join(daemon.dir, 'sha256');
   await spawnAndLeave(daemon, 'flood', ...noise(512 * mebibyte, '--sha256', written, ...run.child('flood')));
@@ -125,6 +174,11 @@ test('what a reattach has promised is kept until it is read, however much the ch
   expect(seen.gaps).toEqual([{ after: 0, before: firstSeq }]);
   run.verify();
 });
+
+/** As a shell takes it. */
+function commandLine([command, args]: readonly [string, readonly string[]]): string {
+  return [command, ...args].map((word) => `'${word}'`).join(' ');
+}
 
 /** Starts a child and goes away; nobody reads it. */
 async function spawnAndLeave(daemon: TestDaemon, id: string, command: string, args: readonly string[]): Promise<void> {

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFailed, test } from 'vitest';
 import { findByArguments, isRunning, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
+import { readSteadily } from '../support/steady-reader.ts';
 import { waitUntil } from '../support/wait.ts';
 import { type SshConnection, type SshHost, startSshHost } from './sshd.ts';
 
@@ -103,6 +104,20 @@ test('no byte is lost or doubled when the ssh client is killed in mid-stream, tw
   expect(stream.count).toBe(stream.lastSeq);
   expect(stream.sha256()).toBe(readFileSync(sum, 'utf8'));
   expect(0 < atFirstCut && atFirstCut < atSecondCut && atSecondCut < stream.lastSeq).toBe(true);
+});
+
+test('a client that reads more slowly than its program writes gets every byte over ssh too', async () => {
+  await serve();
+  const bytes = 30_000_000;
+  const arrived = await readSteadily({
+    ...{ rate: 8_000_000, seconds: 3600, token },
+    command: `head -c ${bytes} /dev/zero`,
+    through: { bridge: [join(host.dir, 'client', 'ssh'), 'host', `holdfast -bridge -socket ${socket}`] },
+  });
+  expect(arrived).toMatchObject({ bytes, exitCode: 0, gap: false, closed: false });
+  const log = readFileSync(join(dirname(socket), 'remote-server.log'), 'utf8');
+  expect(log).toMatch(/its client reads more slowly than it writes; holding it back/);
+  expect(log).not.toMatch(/slow reader dropped/);
 });
 
 test('a line that was sent but never acknowledged is sent again with its offset and arrives once', async () => {
