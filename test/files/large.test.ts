@@ -8,6 +8,7 @@ import { expect, test } from 'vitest';
 import { byLength, limitMs } from '../faults/support/length.ts';
 import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { procFiles, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
 import { endOfArchive, entry, targz } from './archive.ts';
 import { scratchFolder, treeOf } from './support.ts';
@@ -42,7 +43,7 @@ async function writeLargeArchive(path: string, size: number): Promise<void> {
   await pipeline(Readable.from(parts()), createGzip({ level: 1 }), createWriteStream(path));
 }
 
-test.runIf(existsSync('/proc/self/status'))(
+testNeeding(procFiles)(
   'a large archive costs the daemon less than 64 MiB, and other requests are answered meanwhile',
   { timeout: limitMs(180) },
   async () => {

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, truncateSyn
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { devices, testNeeding } from '../support/needs.ts';
+import { devices, procFiles, testNeeding } from '../support/needs.ts';
 import { asOrdinaryUser, call, scratchFolder } from './support.ts';
 
 const profiles = ['S', 'current', 'next'] as const;
@@ -11,7 +11,6 @@ const notRegular = '-32602 files.read: not a regular file';
 const exceeds = '-32602 files.read: file exceeds maxBytes';
 
 /** Linux has files there that tell no size; macOS has no such folder. */
-const hasProc = existsSync('/proc/self/status');
 
 const read = (path: string, more: object = {}, options = {}) => call('files.read', { path, ...more }, options);
 
@@ -67,14 +66,14 @@ test('a file that no reply could hold is refused before it is read, with the num
   );
 });
 
-test.runIf(hasProc)('files of /proc that tell no size are read, whatever the limit', async () => {
+testNeeding(procFiles)('files of /proc that tell no size are read, whatever the limit', {}, async () => {
   for (const profile of profiles) {
     const { content } = JSON.parse(await read('/proc/self/status', { maxBytes: 1 }, { profile }));
     expect(content).toContain(`Pid:\t${process.pid}\n`);
   }
 });
 
-test.runIf(hasProc)('a file of /proc that never ends is refused instead of filling the memory', async () => {
+testNeeding(procFiles)('a file of /proc that never ends is refused instead of filling the memory', {}, async () => {
   // One number for each page of the address space: hundreds of gigabytes.
   expect(await read('/proc/self/pagemap')).toMatch(/^-32603 read \/proc\/self\/pagemap: /);
 });

@@ -1,13 +1,14 @@
 /** `-bridge` with pipes on both sides, as shells and sshd give them: the way of platform/posix/relay.ts on Linux. */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
 import type { Child, ExitStatus } from '../../platform/processes.ts';
 import { cleanEnvironment, program } from '../support/holdfast.ts';
+import { procFiles, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
 
 const { processes } = await loadPlatform();
@@ -106,7 +107,7 @@ test('bytes travel both ways unchanged, and the end of input comes back as the e
   expect(Buffer.concat(bridge.errors).toString()).toBe('');
 });
 
-test.runIf(existsSync('/proc/self/maps'))('a bridge between pipes splices, by native code', async () => {
+testNeeding(procFiles)('a bridge between pipes splices, by native code', {}, async () => {
   await serve((socket) => socket.pipe(socket));
   const bridge = new PipedBridge();
   bridge.child.writeInput(Buffer.from('hello'), () => {});

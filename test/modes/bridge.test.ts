@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { Duplex, Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { relay } from '../../src/modes/bridge.ts';
 import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
+import { procFiles, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
 
 let directory: string;
@@ -67,7 +68,7 @@ function digest(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-test.runIf(existsSync('/proc/self/maps'))('a bridge between sockets loads no native code', async () => {
+testNeeding(procFiles)('a bridge between sockets loads no native code', {}, async () => {
   await serve((socket) => socket.pipe(socket));
   const child = bridge();
   child.stdin.write('hello');

@@ -29,6 +29,9 @@ export const root: Need = ofThePlace(
 
 export const linux: Need = ofThePlace(process.platform === 'linux', 'Linux (/proc, namespaces, strace)');
 
+/** Files about processes, as Linux has them. */
+export const procFiles: Need = ofThePlace(existsSync('/proc/self/maps'), 'a mounted /proc, as Linux has it');
+
 /** @param packageName of Debian */
 export function installed(program: string, packageName: string): Need {
   const found = (process.env.PATH ?? '').split(':').some((folder) => isExecutable(join(folder, program)));

@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ProfileName } from '../../../src/wire/profile.ts';
+import { root, testNeeding } from '../../support/needs.ts';
 import { daemon, git, repository, scratchFolder, withVariables, write } from '../support.ts';
 
 /** A repository, and beside it a place for its worktrees that does not exist yet. */
@@ -22,14 +23,6 @@ function place(): { folder: string; baseRepo: string; worktreeRoot: string; work
   chmodSync(folder, 0o755);
   const worktreeRoot = join(folder, 'ext');
   return { folder, baseRepo: repository(join(folder, 'w')), worktreeRoot, worktreePath: join(worktreeRoot, 'p', 's') };
-}
-
-const isRoot = process.geteuid?.() === 0;
-if (!isRoot) {
-  if (process.env.CI) {
-    throw new Error('the tests of foreign owners need root; run the suite as root');
-  }
-  console.warn('SKIPPED: tests of foreign owners need root (run the suite as root, e.g. in a container)');
 }
 
 describe.each(['current', 'next'] as const)('worktrees outside their repository (%s)', (profile) => {
@@ -108,7 +101,7 @@ describe.each(['current', 'next'] as const)('worktrees outside their repository 
     expect(readdirSync(worktreeRoot)).toEqual([]);
   });
 
-  test.runIf(isRoot)('a root of another user, or one a foreign group may write, is refused', async () => {
+  testNeeding(root)('a root of another user, or one a foreign group may write, is refused', {}, async () => {
     const { baseRepo, worktreeRoot, worktreePath } = place();
     mkdirSync(worktreeRoot);
     chownSync(worktreeRoot, 0, 54_321);
@@ -326,7 +319,7 @@ describe('the later generation looks at the way to the root', () => {
     });
   });
 
-  test.runIf(isRoot)('a folder on the way that belongs to somebody else is refused', async () => {
+  testNeeding(root)('a folder on the way that belongs to somebody else is refused', {}, async () => {
     const { folder, baseRepo } = place();
     const foreign = join(folder, 'foreign');
     mkdirSync(foreign);
