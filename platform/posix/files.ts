@@ -1,8 +1,10 @@
 /** The file system of Linux and macOS (platform/files.ts says what is promised). */
 import { close, constants, type Dirent, existsSync, open as openCallback, type Stats } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readdir, rmdir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
+import { as } from '../common/file-error.ts';
+import { createFolder, createParents, unlinkOrRmdir } from '../common/node-files.ts';
 import { SystemCallError } from '../errors.ts';
 import type { FileKind, FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
@@ -29,21 +31,6 @@ const slash = Buffer.from('/');
 export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
   const calls = createAtCalls(paths);
 
-  /** Runs a call of Node's; its failure gets the contract's words. */
-  async function as<T>(operation: string, path: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      // Node's own refusal of a NUL byte has a code of Node's.
-      const code = (error as NodeJS.ErrnoException).code ?? '';
-      throw new SystemCallError(
-        `${operation} ${path}: ${paths.reason(error)}`,
-        code === 'ERR_INVALID_ARG_VALUE' ? 'EINVAL' : code,
-        { cause: error },
-      );
-    }
-  }
-
   async function toStatus(found: Stats): Promise<FileStatus> {
     const kind = kindOf(found);
     return {
@@ -65,11 +52,11 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
     }
 
     async status(): Promise<FileStatus> {
-      return toStatus(await as('stat', this.#path, () => this.#handle.stat()));
+      return toStatus(await as(paths, 'stat', this.#path, () => this.#handle.stat()));
     }
 
     async read(buffer: Buffer): Promise<number> {
-      return (await as('read', this.#path, () => this.#handle.read(buffer, 0, buffer.length, null))).bytesRead;
+      return (await as(paths, 'read', this.#path, () => this.#handle.read(buffer, 0, buffer.length, null))).bytesRead;
     }
 
     close(): Promise<void> {
@@ -79,14 +66,16 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
 
   async function list(path: string, opening: 'any' | 'folderOnly'): Promise<FolderEntry[]> {
     const flags = opening === 'any' ? readSpecial : readSpecial | constants.O_DIRECTORY;
-    const folder = await as('open', path, () => open(path, flags));
+    const folder = await as(paths, 'open', path, () => open(path, flags));
     try {
       if (!(await folder.stat()).isDirectory()) {
         throw new SystemCallError(`readdirent ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
       }
       // The very folder that was opened, where the OS has a name for it.
       const base = hasProc ? `/proc/self/fd/${folder.fd}` : path;
-      const found = await as('readdirent', path, () => readdir(base, { encoding: 'buffer', withFileTypes: true }));
+      const found = await as(paths, 'readdirent', path, () =>
+        readdir(base, { encoding: 'buffer', withFileTypes: true }),
+      );
       const entries: FolderEntry[] = [];
       for (let at = 0; at < found.length; at += linksAtOnce) {
         const some = found.slice(at, at + linksAtOnce);
@@ -98,44 +87,21 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
     }
   }
 
-  /** Creates the missing ones among a folder and its parents; links in them are followed, as in any path. */
-  async function createParents(path: string): Promise<void> {
-    const found = await stat(path).catch(() => undefined);
-    if (found?.isDirectory()) {
-      return;
-    }
-    const parent = posix.dirname(path);
-    if (found === undefined && parent !== path) {
-      await createParents(parent);
-      try {
-        await as('mkdir', path, () => mkdir(path, { mode: 0o700 }));
-        return;
-      } catch (error) {
-        const meanwhile = await stat(path).catch(() => undefined);
-        if (meanwhile?.isDirectory()) {
-          return;
-        }
-        throw error;
-      }
-    }
-    throw new SystemCallError(`mkdir ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
-  }
-
   async function createFolders(path: string): Promise<FolderHandle> {
-    await createParents(posix.dirname(path));
-    await as('mkdir', path, () => mkdir(path, { mode: 0o700 }));
+    await createParents(paths, posix.dirname(path));
+    await createFolder(paths, path);
     return openFolder(path);
   }
 
   async function openFolder(path: string): Promise<FolderHandle> {
-    const descriptor = await as('open', path, () => openDescriptor(path, searchFolder | constants.O_NOFOLLOW));
+    const descriptor = await as(paths, 'open', path, () => openDescriptor(path, searchFolder | constants.O_NOFOLLOW));
     return new PosixFolderHandle(calls, paths, descriptor, path);
   }
 
   async function removeTreeAt(path: string): Promise<void> {
     let parent: number;
     try {
-      parent = await as('unlinkat', path, () => openDescriptor(posix.dirname(path), searchFolder));
+      parent = await as(paths, 'unlinkat', path, () => openDescriptor(posix.dirname(path), searchFolder));
     } catch (error) {
       if ((error as SystemCallError).code === 'ENOENT') {
         return;
@@ -149,26 +115,16 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
     }
   }
 
-  async function remove(path: string): Promise<void> {
-    try {
-      await unlink(path);
-    } catch (refusal) {
-      // Linux says EISDIR for a folder, macOS EPERM. What rmdir says of anything else is of no use.
-      const removed = await rmdir(path).then(
-        () => true,
-        () => false,
-      );
-      if (!removed) {
-        await as('unlinkat', path, () => Promise.reject(refusal));
-      }
-    }
+  function remove(path: string): Promise<void> {
+    return as(paths, 'unlinkat', path, () => unlinkOrRmdir(path));
   }
 
   return {
     longestPath: longestPath[os],
-    status: async (path) => toStatus(await as('stat', path, () => stat(path))),
-    statusOfEntry: async (path) => toStatus(await as('lstat', path, () => lstat(path))),
-    openForReading: async (path) => new PosixReadableFile(await as('open', path, () => open(path, readSpecial)), path),
+    status: async (path) => toStatus(await as(paths, 'stat', path, () => stat(path))),
+    statusOfEntry: async (path) => toStatus(await as(paths, 'lstat', path, () => lstat(path))),
+    openForReading: async (path) =>
+      new PosixReadableFile(await as(paths, 'open', path, () => open(path, readSpecial)), path),
     list,
     createFolders,
     openFolder,

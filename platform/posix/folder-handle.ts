@@ -1,15 +1,15 @@
 /** Folders and files reached through an open descriptor: what happens inside a folder stays inside it. */
-import { close as closeDescriptor, constants, write as writeDescriptor } from 'node:fs';
+import { close as closeDescriptor, constants } from 'node:fs';
 import { promisify } from 'node:util';
 import * as libc from '../../native-bindings/libc.ts';
-import { SystemCallError } from '../errors.ts';
+import { WritableDescriptor } from '../common/writable-descriptor.ts';
+import type { SystemCallError } from '../errors.ts';
 import type { FolderHandle, WritableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import type { AtCalls } from './at-calls.ts';
 import { removeTree } from './remove-tree.ts';
 
 const close = promisify(closeDescriptor);
-const write = promisify(writeDescriptor);
 
 /** To reach what is inside, without a right to read the list of it. */
 export const searchFolder = libc.O_SEARCH | constants.O_DIRECTORY;
@@ -43,7 +43,7 @@ export class PosixFolderHandle implements FolderHandle {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK;
     const special = how === 'empty' ? constants.O_TRUNC : constants.O_EXCL;
     const descriptor = await this.#calls.open(this.#descriptor, name, flags | special, mode);
-    return new PosixWritableFile(this.#paths, descriptor, this.#pathOf(name));
+    return new WritableDescriptor(this.#paths, descriptor, this.#pathOf(name));
   }
 
   async removeFile(name: Buffer): Promise<void> {
@@ -70,45 +70,5 @@ export class PosixFolderHandle implements FolderHandle {
 
   #pathOf(name: Buffer): string {
     return `${this.#path === '/' ? '' : this.#path}/${name.toString()}`;
-  }
-}
-
-class PosixWritableFile implements WritableFile {
-  readonly #paths: Paths;
-  readonly #descriptor: number;
-  readonly #path: string;
-  #open = true;
-
-  constructor(paths: Paths, descriptor: number, path: string) {
-    this.#paths = paths;
-    this.#descriptor = descriptor;
-    this.#path = path;
-  }
-
-  async write(bytes: Buffer): Promise<void> {
-    let done = 0;
-    while (done < bytes.length) {
-      try {
-        const { bytesWritten } = await write(this.#descriptor, bytes, done, bytes.length - done, null);
-        done += bytesWritten;
-      } catch (error) {
-        const code = (error as NodeJS.ErrnoException).code ?? '';
-        throw new SystemCallError(`write ${this.#path}: ${this.#paths.reason(error)}`, code, { cause: error });
-      }
-    }
-  }
-
-  async close(): Promise<void> {
-    if (!this.#open) {
-      return;
-    }
-    this.#open = false;
-    try {
-      await close(this.#descriptor);
-    } catch (error) {
-      // NFS and quotas report a failed write here.
-      const code = (error as NodeJS.ErrnoException).code ?? '';
-      throw new SystemCallError(`close ${this.#path}: ${this.#paths.reason(error)}`, code, { cause: error });
-    }
   }
 }

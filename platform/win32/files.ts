@@ -1,11 +1,12 @@
 /** The file system of Windows (platform/files.ts says what is promised). */
 import type { Dirent, Stats } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readdir, rmdir, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises';
 import { win32 } from 'node:path';
+import { as, fileError } from '../common/file-error.ts';
+import { createFolder, createParents, unlinkOrRmdir } from '../common/node-files.ts';
 import { SystemCallError } from '../errors.ts';
 import type { FileKind, FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
-import { as, fileError } from './file-error.ts';
 import { WindowsFolderHandle } from './folder-handle.ts';
 import { isLink } from './link.ts';
 import { removeTree } from './remove-tree.ts';
@@ -103,32 +104,9 @@ export function createFiles(paths: Paths): FileOperations {
     return entries;
   }
 
-  /** Creates the missing ones among a folder and its parents; links in them are followed, as in any path. */
-  async function createParents(path: string): Promise<void> {
-    const found = await stat(path).catch(() => undefined);
-    if (found?.isDirectory()) {
-      return;
-    }
-    const parent = win32.dirname(path);
-    if (found === undefined && parent !== path) {
-      await createParents(parent);
-      try {
-        await as(paths, 'mkdir', path, () => mkdir(path));
-        return;
-      } catch (error) {
-        const meanwhile = await stat(path).catch(() => undefined);
-        if (meanwhile?.isDirectory()) {
-          return;
-        }
-        throw error;
-      }
-    }
-    throw new SystemCallError(`mkdir ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
-  }
-
   async function createFolders(path: string): Promise<FolderHandle> {
-    await createParents(win32.dirname(path));
-    await as(paths, 'mkdir', path, () => mkdir(path));
+    await createParents(paths, win32.dirname(path));
+    await createFolder(paths, path);
     return openFolder(path);
   }
 
@@ -143,18 +121,8 @@ export function createFiles(paths: Paths): FileOperations {
     return status.kind !== 'link' && isLink(path) ? { ...status, kind: 'link' } : status;
   }
 
-  async function remove(path: string): Promise<void> {
-    try {
-      await unlink(path);
-    } catch (refusal) {
-      const removed = await rmdir(path).then(
-        () => true,
-        () => false,
-      );
-      if (!removed) {
-        await as(paths, 'unlinkat', path, () => Promise.reject(refusal));
-      }
-    }
+  function remove(path: string): Promise<void> {
+    return as(paths, 'unlinkat', path, () => unlinkOrRmdir(path));
   }
 
   return {

@@ -1,19 +1,16 @@
 /** Folders held open so that nobody can rename or replace them: paths below one are safe meanwhile. */
-import { close as closeDescriptor, closeSync, ftruncateSync, write as writeDescriptor } from 'node:fs';
+import { closeSync, ftruncateSync } from 'node:fs';
 import { mkdir, unlink } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import { as } from '../common/file-error.ts';
+import { WritableDescriptor } from '../common/writable-descriptor.ts';
 import { SystemCallError } from '../errors.ts';
 import type { FolderHandle, WritableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { DirectoryHandle } from './directory-handle.ts';
-import { as, fileError } from './file-error.ts';
 import { openPlainFile, type PlainFile } from './plain-file.ts';
 import { removeTree } from './remove-tree.ts';
 import { WindowsError } from './system-errors.ts';
-
-const close = promisify(closeDescriptor);
-const write = promisify(writeDescriptor);
 
 export class WindowsFolderHandle implements FolderHandle {
   readonly #paths: Paths;
@@ -42,7 +39,7 @@ export class WindowsFolderHandle implements FolderHandle {
   async createFile(name: Buffer, _mode: number, how: 'empty' | 'new'): Promise<WritableFile> {
     const path = this.#at(name);
     const { fd } = await as(this.#paths, 'openat', name.toString(), () => openForWriting(path, how));
-    return new WindowsWritableFile(this.#paths, fd, path);
+    return new WritableDescriptor(this.#paths, fd, path);
   }
 
   async removeFile(name: Buffer): Promise<void> {
@@ -106,36 +103,5 @@ function isFolder(path: string, error: unknown): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-class WindowsWritableFile implements WritableFile {
-  readonly #paths: Paths;
-  readonly #descriptor: number;
-  readonly #path: string;
-  #open = true;
-
-  constructor(paths: Paths, descriptor: number, path: string) {
-    this.#paths = paths;
-    this.#descriptor = descriptor;
-    this.#path = path;
-  }
-
-  async write(bytes: Buffer): Promise<void> {
-    for (let done = 0; done < bytes.length; ) {
-      try {
-        done += (await write(this.#descriptor, bytes, done, bytes.length - done, null)).bytesWritten;
-      } catch (error) {
-        throw fileError(this.#paths, 'write', this.#path, error);
-      }
-    }
-  }
-
-  async close(): Promise<void> {
-    if (!this.#open) {
-      return;
-    }
-    this.#open = false;
-    await as(this.#paths, 'close', this.#path, () => close(this.#descriptor));
   }
 }

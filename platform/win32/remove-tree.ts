@@ -3,6 +3,7 @@
  * open as the real folder it is, so nobody can put a link in its place meanwhile.
  */
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
+import { unlinkOrRmdir } from '../common/node-files.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { DirectoryHandle } from './directory-handle.ts';
@@ -45,18 +46,8 @@ async function removeLink(path: string): Promise<void> {
   if (isMountPoint(path)) {
     throw Object.assign(new Error('another file system'), { code: 'EBUSY' });
   }
-  try {
-    await unlink(path);
-  } catch (error) {
-    // Links to folders of a kind Node does not unlink.
-    const removed = await rmdir(path).then(
-      () => true,
-      () => false,
-    );
-    if (!removed) {
-      throw error;
-    }
-  }
+  // rmdir is for links to folders of a kind that Node does not unlink.
+  await unlinkOrRmdir(path);
 }
 
 async function removeFolder(paths: Paths, path: string): Promise<void> {
