@@ -28,16 +28,23 @@ export interface MarkedStart {
 const shell = '/bin/sh';
 const setter = '/usr/bin/env';
 
-/** bash sets these two once more when it becomes the program. */
-const setLast = ['SHLVL', '_'];
+/**
+ * Variables that bash, ksh or zsh set, convert or drop as they become the program, whatever the script has put there; ksh even
+ * crashes when SHLVL is gone. With these shells the setter has the last word on them. None of them is a place for secrets,
+ * which matters because everybody may read the words of the setter.
+ */
+const setLast = ['SHLVL', '_', 'COLUMNS', 'LINES', 'CPUTYPE', 'MACHTYPE', 'OSTYPE', 'VENDOR', 'TTY', 'ARGV0'];
 /** Set or changed by shells as they start; kept under another name until the script gives them back. */
-const heldVariables = ['PWD', 'OLDPWD', 'IFS', 'PS1', 'PS2', 'PS4', 'POSIXLY_CORRECT', ...setLast];
+const heldVariables = [
+  ...['PATH', 'LOGNAME', 'PWD', 'OLDPWD', 'IFS', 'PS1', 'PS2', 'PS4', 'POSIXLY_CORRECT'],
+  ...setLast,
+];
 const heldPrefix = 'CLAUDE_SSH_HELD_';
 /** Those that shells export unasked. */
-const uninvited = ['PWD', 'OLDPWD', 'SHLVL', '_', 'POSIXLY_CORRECT'];
+const uninvited = ['PATH', 'LOGNAME', 'PWD', 'OLDPWD', 'SHLVL', '_', 'POSIXLY_CORRECT'];
 /** Read-only or overwritten in one shell or another, without a way back. BASH_ENV is not read by a shell called `sh`. */
 const lost =
-  /^(BASH(?!_ENV$)\w*|SHELLOPTS|PPID|OPTIND|OPTERR|RANDOM|SRANDOM|LINENO|EPOCH\w+|HISTCMD|COMP_WORDBREAKS|CLAUDE_SSH_HELD_\w+)$/;
+  /^(BASH(?!_ENV$)\w*|SHELLOPTS|PPID|OPTIND|OPTERR|RANDOM|SRANDOM|LINENO|EPOCH\w+|HISTCMD|COMP_WORDBREAKS|A__z|KSH_VERSION|signals|ZSH_(?:ARGZERO|EVAL_CONTEXT|EXECUTION_STRING|NAME|PATCHLEVEL|SUBSHELL|VERSION)|CLAUDE_SSH_HELD_\w+)$/;
 const identifier = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** @param file the program of the request, resolved */
@@ -111,19 +118,21 @@ const markScript = script(process.platform === 'darwin' ? darwinStart() : linuxS
 function script(readStart: string): string {
   const name = childVariable;
   const held = (variable: string): string => heldPrefix + variable;
-  const giveBack = heldVariables.map((variable) => {
+  const giveBack = (variable: string): string => {
     const otherwise = uninvited.includes(variable) ? `; else unset ${variable}` : '';
     return `if [ "\${${held(variable)}+x}" ]; then ${variable}=$${held(variable)}; export ${variable}${otherwise}; fi`;
-  });
+  };
   const setAgain = setLast.map(
     (variable) => `[ "\${${held(variable)}+x}" ] && set -- "${variable}=$${held(variable)}" "$@"`,
   );
   return [
     `unset ${name}`,
-    ...giveBack,
-    `if [ "\${BASH_VERSION-}" ]; then`,
+    ...heldVariables.filter((variable) => !setLast.includes(variable)).map(giveBack),
+    `if [ "${['BASH', 'KSH', 'ZSH'].map((each) => `\${${each}_VERSION-}`).join('')}" ]; then`,
     ...setAgain,
     `set -- ${setter} ${setLast.map((variable) => `-u ${variable}`).join(' ')} "$@"`,
+    'else',
+    ...setLast.map(giveBack),
     'fi',
     `unset ${heldVariables.map(held).join(' ')}`,
     readStart,
@@ -137,8 +146,8 @@ function linuxStart(): string {
   const name = childVariable;
   const drop = (fields: number): string => `${name}=\${${name}#${'* '.repeat(fields)}}`;
   return [
-    `read -r ${name} </proc/$$/stat || ${name}=`,
-    `${name}=\${${name}##*) }`,
+    `read -r ${name} <"/proc/$$/stat" || ${name}=`,
+    `${name}=\${${name}##*\\) }`,
     drop(4),
     drop(4),
     drop(4),

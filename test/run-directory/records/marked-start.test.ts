@@ -1,21 +1,37 @@
 /** A marked child must not be able to tell that a shell stood between (spec platform.md §2). */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { collectExit, listenForExits, watchExit } from '../../../platform/posix/exits.ts';
+import { launch } from '../../../platform/posix/launch.ts';
 import { planMarkedStart } from '../../../platform/posix/marked-start.ts';
+import { rawBytes } from '../../../platform/raw-text.ts';
+import { environmentEntry, type Variable } from '../../../platform/started-with.ts';
 import { temporaryFolder } from '../../platform/machine.ts';
 import { RunningChild } from '../../platform/running-child.ts';
+import { installed, testNeeding } from '../../support/needs.ts';
 import { processFacts } from '../../support/processes.ts';
 import { plainEnvironment, platform, startMarked } from './support.ts';
 
 const env = '/usr/bin/env';
 
-/** The shells found here, each under the name `sh`, as distributions install them. */
-const shells = ['/bin/dash', '/bin/bash', '/bin/busybox', '/bin/ksh', '/bin/zsh'].filter(existsSync);
+/** Every shell that a system may have as its `/bin/sh`. */
+const shells = [
+  { shell: '/bin/dash', package: 'dash' },
+  { shell: '/bin/bash', package: 'bash' },
+  { shell: '/bin/busybox', package: 'busybox' },
+  { shell: '/bin/ksh', package: 'ksh' },
+  { shell: '/bin/zsh', package: 'zsh' },
+];
 
-/** What the program gets when `shell` is this machine's /bin/sh. */
-function throughShell(shell: string, variables: readonly (readonly [string, string])[]) {
+function planned(variables: readonly Variable[]): boolean {
+  const request = { command: 'env', args: [], cwd: undefined, env: variables, markedFor: '/r' };
+  return planMarkedStart(request, env).throughShell !== undefined;
+}
+
+/** What the program gets when `shell` is this machine's /bin/sh, one character a byte; `undefined` where it is planned without one. */
+async function throughShell(shell: string, variables: readonly Variable[]) {
   const folder = temporaryFolder();
   const sh = join(folder, 'sh');
   symlinkSync(shell, sh);
@@ -24,22 +40,41 @@ function throughShell(shell: string, variables: readonly (readonly [string, stri
     env,
   );
   if (throughShell === undefined) {
-    throw new Error('planned without a shell');
+    return undefined;
   }
-  const [, ...words] = throughShell.argv;
-  const result = spawnSync(sh, words, {
-    env: Object.fromEntries(throughShell.env),
+  const files = { output: join(folder, 'output'), errors: join(folder, 'errors') };
+  const [nothing, output, errors] = [
+    openSync('/dev/null', 'r+'),
+    openSync(files.output, 'w'),
+    openSync(files.errors, 'w'),
+  ];
+  listenForExits();
+  const { argv, env: variablesOfShell } = throughShell;
+  const pid = launch({
+    file: sh,
+    argv,
+    env: variablesOfShell,
     cwd: folder,
-    stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
+    descriptors: [nothing, output, nothing, errors],
   });
+  await new Promise<void>((resolve) => watchExit(pid, resolve));
+  collectExit(pid);
+  for (const fd of [nothing, output, errors]) {
+    closeSync(fd);
+  }
   return {
-    entries: result.stdout.toString().split('\0').slice(0, -1).sort(),
-    errors: String(result.output[3]),
-    pid: result.pid,
+    entries: readFileSync(files.output, 'latin1').split('\0').slice(0, -1).sort(),
+    errors: readFileSync(files.errors, 'latin1'),
+    pid,
   };
 }
 
-const awkward: readonly [string, string][] = [
+const bytesOf = (variable: Variable): Buffer => rawBytes(environmentEntry(variable));
+const shown = (variable: Variable): string => bytesOf(variable).toString('latin1');
+
+const awkward: readonly Variable[] = [
+  ['LATIN1', 'Jos\udce9'],
+  ['BROKEN', '\udc80\udc81\udc83\udc84\udca2\udcff\udce2\udc98'],
   ['PATH', '/usr/bin:/bin'],
   ['PLAIN', 'text'],
   ['EMPTY', ''],
@@ -66,25 +101,62 @@ const awkward: readonly [string, string][] = [
   ['_', 'underscore'],
 ];
 
-test.each(shells)(
-  'with %s as /bin/sh a program gets exactly its environment, the marks and no word on stderr',
-  (shell) => {
-    const { entries, errors, pid } = throughShell(shell, awkward);
-    const expected = awkward.map(([name, value]) => `${name}=${value}`);
-    const start = /^CLAUDE_SSH_CHILD=\d+:(\d+)$/.exec(
-      entries.find((entry) => entry.startsWith('CLAUDE_SSH_CHILD=')) ?? '',
-    );
-    expect(entries).toEqual(
-      [...expected, 'CLAUDE_SSH_RUN_DIR=/run dir', `CLAUDE_SSH_CHILD=${pid}:${start?.[1]}`].sort(),
-    );
-    expect(errors).toBe('');
-  },
-);
+/** What the manuals of the five shells give a meaning of its own. */
+const specialNames = `
+COLUMNS LINES CDPATH EDITOR ENV FCEDIT FIGNORE FPATH HISTCMD HISTEDIT HISTFILE HISTSIZE HOME IFS JOBMAX
+KEYBD_TRAP LANG LC_ALL LC_CTYPE LINENO MAIL MAILCHECK MAILPATH OLDPWD OPTARG OPTIND OPTERR PATH PPID PS1 PS2 PS3
+PS4 PWD RANDOM REPLY SECONDS SHELL SHLVL TIMEFORMAT TMOUT VISUAL VPATH WHENCE A__z ERRNO TERM SH_OPTIONS ARGC
+CPUTYPE EGID EUID FUNCNEST GID HOST LOGNAME MACHTYPE OSTYPE status signals TRY_BLOCK_ERROR TRY_BLOCK_INTERRUPT
+TTY TTYIDLE UID USERNAME USER VENDOR ZSH_ARGZERO ZSH_EXECUTION_STRING ZSH_NAME ZSH_PATCHLEVEL ZSH_SCRIPT
+ZSH_SUBSHELL ZSH_VERSION ZSH_EVAL_CONTEXT ARGV0 BAUD DIRSTACKSIZE HISTCHARS KEYTIMEOUT LISTMAX LOGCHECK MANPATH
+NULLCMD POSTEDIT PROMPT PROMPT2 PROMPT3 PROMPT4 RPS1 RPS2 RPROMPT READNULLCMD REPORTTIME REPORTMEMORY SAVEHIST
+SPROMPT STTY TIMEFMT TMPPREFIX TMPSUFFIX WATCH WATCHFMT WORDCHARS ZDOTDIR argv fpath path cdpath module_path
+manpath mailpath prompt psvar watch pipestatus options aliases functions commands parameters modules MODULE_PATH
+PSVAR KEYBOARD_HACK histchars COMP_WORDBREAKS COMP_LINE COPROC DIRSTACK EPOCHSECONDS EPOCHREALTIME FUNCNAME
+GROUPS HOSTNAME HOSTTYPE HOSTFILE MAPFILE PIPESTATUS READLINE_LINE SHELLOPTS SRANDOM IGNOREEOF INPUTRC TMPDIR
+auto_resume POSIXLY_CORRECT EXECIGNORE GLOBIGNORE PROMPT_DIRTRIM PROMPT_COMMAND HISTFILESIZE HISTIGNORE
+HISTCONTROL HISTTIMEFORMAT CHILD_MAX TERMINFO TZ LD_LIBRARY_PATH KSH_VERSION BASH_VERSION BASH_ENV BASH_COMPAT
+BASHOPTS BASH_XTRACEFD _AST_FEATURES UNIVERSE OPTIMIZE _ NLSPATH PAGER EXECSHELL SH_WORD_SPLIT SIGNAL FOO a A x
+LC_MONETARY TERMCAP T MSG CCACHE_DIR XDG_X LS_COLORS
+`
+  .trim()
+  .split(/\s+/);
+/** A name that does not pass is known beforehand, and a child that has it goes without the shell. */
+const passingNames = specialNames.filter((name) => planned([[name, '']]));
 
-test.each(shells)('with %s as /bin/sh nothing is added to an environment that is nearly empty', (shell) => {
-  const { entries } = throughShell(shell, [['ONLY', 'this']]);
-  expect(entries.map((entry) => entry.replace(/=.*/, ''))).toEqual(['CLAUDE_SSH_CHILD', 'CLAUDE_SSH_RUN_DIR', 'ONLY']);
-});
+for (const { shell, package: packageName } of shells) {
+  const testWithShell = testNeeding(
+    installed(shell.slice('/bin/'.length), packageName),
+    installed('python3', 'python3'),
+  );
+
+  async function expectExact(variables: readonly Variable[]): Promise<void> {
+    const seen = await throughShell(shell, variables);
+    const mark = seen?.entries.find((entry) => entry.startsWith('CLAUDE_SSH_CHILD='));
+    expect(mark).toMatch(new RegExp(`^CLAUDE_SSH_CHILD=${seen?.pid}:\\d+$`));
+    expect(seen?.entries).toEqual([...variables.map(shown), 'CLAUDE_SSH_RUN_DIR=/run dir', mark].sort());
+    expect(seen?.errors).toBe('');
+  }
+
+  testWithShell(
+    `with ${shell} as /bin/sh a program gets exactly its environment, the marks and no word on stderr`,
+    {},
+    async () => {
+      await expectExact(awkward);
+    },
+  );
+
+  testWithShell(`with ${shell} as /bin/sh nothing is added to an environment that is nearly empty`, {}, async () => {
+    await expectExact([['ONLY', 'this']]);
+    await expectExact([]);
+  });
+
+  testWithShell(`with ${shell} as /bin/sh no name is special, whatever stands in it`, {}, async () => {
+    for (const value of ['', 'x', '5', '007', ':a', '1\n2', 'Jos\udce9']) {
+      await expectExact(passingNames.map((name): Variable => [name, value]));
+    }
+  });
+}
 
 test('the marks name the run directory, the process and its start, and nothing a caller says changes them', async () => {
   const running = startMarked(
