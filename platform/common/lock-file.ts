@@ -33,6 +33,10 @@ export class LockFile implements RunDirectoryLock {
       return;
     }
     this.#held = false;
-    closeSync(this.#fd);
+    try {
+      closeSync(this.#fd);
+    } catch {
+      // The system lets go of the descriptor, and of the lock with it, even where it reports a failure.
+    }
   }
 }

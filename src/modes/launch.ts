@@ -90,7 +90,7 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
     return fail(...failureLines(error));
   } finally {
     if (logFd !== undefined) {
-      closeSync(logFd);
+      closeQuietly(logFd);
     }
   }
   for (const note of daemon.notes) {
@@ -119,6 +119,15 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
     return fail(...reasons, timeoutText(socketPath));
   } finally {
     daemon.release();
+  }
+}
+
+/** We wrote nothing into it, so a failure has lost nothing. */
+function closeQuietly(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {
+    // The descriptor is closed all the same.
   }
 }
 

@@ -141,8 +141,12 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<voi
   );
 }
 
+/** The place in the code only where the fault is ours: a call that the host refused names itself. */
 function textOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  if (!(error instanceof Error)) {
+    return String(error);
+  }
+  return (error as NodeJS.ErrnoException).syscall === undefined ? (error.stack ?? error.message) : error.message;
 }
 
 /** Half-written records of a daemon that died meanwhile are removed on the way. */
