@@ -226,6 +226,8 @@ export type SessionEvent = {
   readonly id: string;
   readonly pid: number;
   readonly at: number;
+  /** Its id belongs to a later process by now; `forgotten` was told before that one's `spawned`. */
+  readonly replaced: boolean;
 } /** @property marks what the child carries in its environment, so that it can be found again; `undefined`: nothing */ & (
   | { readonly event: 'spawned'; readonly marks: ChildMarks | undefined }
   | { readonly event: 'attached' | 'detached' | 'forgotten' | 'paced' | 'resumed' | 'stdinClosed' | 'released' }

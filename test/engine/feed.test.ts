@@ -313,6 +313,19 @@ describe('an observer that is slow', () => {
   });
 });
 
+describe('an observer of a process that has written its last', () => {
+  test('is told what it missed, gets the rest and the replies behind it, and holds nothing afterwards', () => {
+    const scene = new Scene(0, 'observer');
+    scene.write(15);
+    scene.mark('exit', 15);
+    scene.answer('exit');
+    scene.feed.finish();
+    expect(scene.feed.done).toBe(false);
+    expect(scene.take()).toEqual(['1-5', ...range(6, 15), 'exit']);
+    expect([scene.feed.done, scene.feed.owes]).toEqual([true, false]);
+  });
+});
+
 describe('a receiver that is no more', () => {
   test('because another one took over gets what it was promised, its reply, and nothing newer', () => {
     const scene = new Scene(3);
@@ -322,7 +335,7 @@ describe('a receiver that is no more', () => {
     expect(scene.feed.done).toBe(false);
     scene.answer();
     expect(scene.take()).toEqual([1, 2, 3, 'reply']);
-    expect([scene.feed.done, scene.events]).toEqual([true, []]);
+    expect([scene.feed.done, scene.events]).toEqual([true, ['left']]);
   });
 
   test('because another one took over gets the replies that belong behind frames it will not see', () => {
@@ -331,7 +344,7 @@ describe('a receiver that is no more', () => {
     scene.mark('exit', 3);
     scene.feed.stopLive();
     scene.answer('exit');
-    expect(scene.events).toEqual(['exit']);
+    expect(scene.events).toEqual(['left', 'exit']);
     expect([scene.take(), scene.feed.done]).toEqual([[], true]);
   });
 

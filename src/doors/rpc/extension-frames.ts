@@ -12,9 +12,12 @@ export function gapFrame(processId: string, { from, to }: { readonly from: numbe
   return frame({ event: 'gap', processId, from, to });
 }
 
-/** `undefined`: the event is of no interest outside the daemon. */
+/**
+ * `undefined`: the event is of no interest outside the daemon. A client knows processes by their ids, so it is told nothing
+ * more of one whose id belongs to another process by now.
+ */
 export function eventFrame(event: SessionEvent): string | undefined {
-  if (event.event === 'ended') {
+  if (event.event === 'ended' || event.replaced) {
     return undefined;
   }
   const told = { event: event.event, processId: event.id, at: event.at };

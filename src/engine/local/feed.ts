@@ -14,7 +14,7 @@ export interface FeedOwner {
   readonly window: ReplayWindow;
   /** The reader has taken frames, the last of them this one. */
   taken(feed: Feed, lastSeq: number): void;
-  /** The reader wants no more. */
+  /** The reader wants no more than what was promised to it. */
   left(feed: Feed): void;
 }
 
@@ -40,6 +40,8 @@ export class Feed implements FrameStream, MarkedStream {
   #wantsLive = true;
   /** The next live frame is gone. The reader is told once what was promised has been sent. */
   #fellBehind = false;
+  /** The process will write no more, but the reader is still to be told what it has missed. */
+  #finishing = false;
 
   /** Starts behind the newest frame. */
   constructor(owner: FeedOwner, reader: Reader, role: ReaderRole) {
@@ -208,9 +210,13 @@ export class Feed implements FrameStream, MarkedStream {
       return undefined;
     }
     const from = this.#live.next;
+    const to = this.#owner.window.firstSeq - 1;
     this.#live.moveToStart();
     this.#fellBehind = false;
-    return { kind: 'gap', from, to: this.#live.next - 1 };
+    if (this.#finishing) {
+      this.finish();
+    }
+    return { kind: 'gap', from, to };
   }
 
   /** Called by the session before frame `seq` leaves the window. A promised replay is completed first, whatever comes. */
@@ -226,8 +232,16 @@ export class Feed implements FrameStream, MarkedStream {
 
   // ---- end
 
-  /** What was promised is still sent, nothing after it (the client has ended its half, or another one took over). */
+  /**
+   * What was promised is still sent, nothing after it (the client has ended its half, or another one took over). The process
+   * has one reader fewer from now on: nobody waits for a reader that takes nothing new.
+   */
   stopLive(): void {
+    this.#keepPromisesOnly();
+    this.#owner.left(this);
+  }
+
+  #keepPromisesOnly(): void {
     this.#wantsLive = false;
     for (const { stop } of this.#liveStops) {
       this.#stages.push({ frames: nothing(this.#owner.window), stop });
@@ -238,12 +252,12 @@ export class Feed implements FrameStream, MarkedStream {
 
   /** The process will write no more: what it has written is still sent, then the feed is done. */
   finish(): void {
-    // A reader that fell behind is still to be told.
     if (this.#fellBehind) {
+      this.#finishing = true;
       return;
     }
     this.#pinOwed();
-    this.stopLive();
+    this.#keepPromisesOnly();
   }
 
   /** Promises the frames that this reader was still waiting for, and the marks between them. */

@@ -56,6 +56,8 @@ export class LocalEngine implements SessionEngine {
   readonly #byId = new Map<string, Session>();
   /** Every process that still runs, also those whose id was taken over (profile row `process.idReuseKillsOld`). */
   readonly #alive = new Set<Session>();
+  /** The same, and those that can only be replayed any more; in the order of their starts. */
+  readonly #all = new Set<Session>();
   /** Spawns that have neither registered nor failed, by process id. */
   readonly #pendingSpawns = new Map<string, Promise<unknown>>();
   /** Spawns whose process is being started on another thread. */
@@ -65,7 +67,7 @@ export class LocalEngine implements SessionEngine {
   readonly #retention: Retention;
   readonly #listeners = new Set<SessionListener>();
   readonly #inherited: readonly Variable[];
-  #closed = false;
+  #closed: Promise<ClosedEngine> | undefined;
 
   constructor(options: LocalEngineOptions) {
     this.#options = options;
@@ -108,7 +110,16 @@ export class LocalEngine implements SessionEngine {
   }
 
   unobserve(id: string, reader: Reader): MaybePromise<boolean> {
-    return this.#inOrder(id, () => this.#byId.get(id)?.unobserve(reader) ?? false);
+    return this.#inOrder(id, () => {
+      let observed = false;
+      // Also one that has lost its id to a later process: a client cannot tell the two apart.
+      for (const session of this.#all) {
+        if (session.id === id && session.unobserve(reader)) {
+          observed = true;
+        }
+      }
+      return observed;
+    });
   }
 
   end(id: string, how: EndRequest, reader?: Reader): MaybePromise<EndResult> {
@@ -153,10 +164,7 @@ export class LocalEngine implements SessionEngine {
   }
 
   sessions(): readonly SessionInfo[] {
-    const all = [...new Set([...this.#byId.values(), ...this.#alive])].map((session) =>
-      session.info(this.#byId.get(session.id) !== session),
-    );
-    return all.sort((a, b) => a.spawnedAt - b.spawnedAt);
+    return [...this.#all].map((session) => session.info());
   }
 
   watch(listener: SessionListener): Disposable {
@@ -167,7 +175,9 @@ export class LocalEngine implements SessionEngine {
   #tell(session: Session, event: SessionEvent): void {
     if (event.event === 'exited') {
       this.#alive.delete(session);
-      if (this.#byId.get(session.id) === session) {
+      if (event.replaced) {
+        this.#all.delete(session);
+      } else {
         this.#retention.add(session);
       }
     }
@@ -303,7 +313,7 @@ export class LocalEngine implements SessionEngine {
 
   #startChild(request: SpawnRequest, session: Session, agentSocket: string | undefined): MaybePromise<Child> {
     const { platform, profile, markedFor, keepChildren, shellPath } = this.#options;
-    if (this.#closed) {
+    if (this.#closed !== undefined) {
       throw new SystemCallError('the daemon is shutting down', 'ESHUTDOWN');
     }
     return platform.processes.spawnAmongMany({
@@ -324,18 +334,19 @@ export class LocalEngine implements SessionEngine {
   #began(session: Session, child: Child, reader: Reader): Opened {
     const { log, counters } = this.#options;
     const { id, command } = session.description;
+    const replaced = this.#byId.get(id);
+    if (replaced !== undefined) {
+      this.#retire(replaced, reader);
+    }
+    this.#byId.set(id, session);
     this.#alive.add(session);
+    this.#all.add(session);
     session.began(child);
     if (child.warning !== undefined) {
       log.warn('process.Manager', `Process ${id}: ${child.warning}`);
     }
     counters.processSpawns++;
     log.info('process.Manager', `Process ${id} started, PID=${session.pid}, command=${command}`);
-    const replaced = this.#byId.get(id);
-    this.#byId.set(id, session);
-    if (replaced !== undefined) {
-      this.#retire(replaced, reader);
-    }
     return session.open(reader);
   }
 
@@ -353,11 +364,14 @@ export class LocalEngine implements SessionEngine {
       } else {
         old.finishReaders();
       }
+      this.#all.delete(old);
       old.forgotten('forgotten');
     } else if (this.#options.profile.process.idReuseKillsOld) {
       old.dropReaders();
+      old.forgotten('forgotten');
       old.killTree('client');
     } else {
+      old.forgotten('forgotten');
       old.exited.then(() => old.finishReaders());
     }
   }
@@ -365,6 +379,7 @@ export class LocalEngine implements SessionEngine {
   #forget(session: Session, why: 'forgotten' | 'released'): void {
     this.#retention.remove(session);
     this.#byId.delete(session.id);
+    this.#all.delete(session);
     session.finishReaders();
     session.forgotten(why);
   }
@@ -375,8 +390,12 @@ export class LocalEngine implements SessionEngine {
 
   // ---- end (spec process.md §10)
 
-  async close(children: 'end' | 'keep'): Promise<ClosedEngine> {
-    this.#closed = true;
+  close(children: 'end' | 'keep'): Promise<ClosedEngine> {
+    this.#closed ??= this.#close(children);
+    return this.#closed;
+  }
+
+  async #close(children: 'end' | 'keep'): Promise<ClosedEngine> {
     this.#retention.stop();
     const { shutdownWaitMs } = this.#options.timings;
     // What is being started on another thread runs, has failed, or hangs.

@@ -52,7 +52,7 @@ type ChildEvents = Pick<ChildRequest, 'maxChunkBytes' | 'readBuffer' | 'onOutput
 /** What a listener is told of one session; the engine adds whose event it is. */
 type Happening = SessionEvent extends infer Event
   ? Event extends SessionEvent
-    ? Omit<Event, 'id' | 'pid' | 'at'>
+    ? Omit<Event, 'id' | 'pid' | 'at' | 'replaced'>
     : never
   : never;
 
@@ -87,6 +87,8 @@ export class Session implements FeedOwner {
   #turnComes = false;
   #toldEviction = false;
   #toldPacing = false;
+  /** The table leads to this process no more. */
+  #replaced = false;
 
   /** A process that is about to be started: with its `events` in the request, and `began` right after. */
   constructor(
@@ -162,8 +164,7 @@ export class Session implements FeedOwner {
     return this.#exitedAt;
   }
 
-  /** @param replaced whether the id belongs to a later process by now */
-  info(replaced: boolean): SessionInfo {
+  info(): SessionInfo {
     const { id, command, args, cwd, door } = this.description;
     return {
       id,
@@ -189,7 +190,7 @@ export class Session implements FeedOwner {
       windowBytes: this.window.bytes,
       paced: this.#pacing.paused,
       door,
-      replaced,
+      replaced: this.#replaced,
     };
   }
 
@@ -505,10 +506,11 @@ export class Session implements FeedOwner {
   /** The table has let go of this process. */
   forgotten(why: 'forgotten' | 'released'): void {
     this.#happened({ event: why });
+    this.#replaced = true;
   }
 
   #happened(happening: Happening): void {
-    this.#tell({ id: this.id, pid: this.pid, at: Date.now(), ...happening } as SessionEvent);
+    this.#tell({ id: this.id, pid: this.pid, at: Date.now(), replaced: this.#replaced, ...happening } as SessionEvent);
   }
 
   // ---- input
