@@ -23,6 +23,9 @@ function whereKnown<F extends (...parameters: never[]) => unknown>(declaration: 
   }
 }
 
+/** Where a buffer lies, for structures that hold addresses. It is valid as long as the buffer is not collected. */
+export const addressOf = (buffer: Buffer): bigint => koffi.address(buffer);
+
 /** Reads errno; call it directly after the failed call. */
 export const errno = (): number => koffi.errno();
 
@@ -106,10 +109,11 @@ export const posix_spawn: KoffiFunc<
     actions: Buffer,
     attributes: Buffer,
     argv: (CString | null)[],
-    envp: (CString | null)[],
+    /** Addresses of C strings, and a null behind them. */
+    envp: Buffer,
   ) => number
 > = libc.func(
-  'int posix_spawn(_Out_ int *pid, const char *path, const void *actions, const void *attributes, const char **argv, const char **envp)',
+  'int posix_spawn(_Out_ int *pid, const char *path, const void *actions, const void *attributes, const char **argv, const void *envp)',
 );
 export const posix_spawn_file_actions_init: KoffiFunc<(actions: Buffer) => number> = libc.func(
   'int posix_spawn_file_actions_init(void *actions)',

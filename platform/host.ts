@@ -46,8 +46,8 @@ export interface Host extends Home {
   }): Promise<string | undefined>;
   /** Resolves when no login shell that was told to end, by its limit or its signal, can go on: half a second at most. */
   loginShellsEnded(): Promise<void>;
-  /** Whether two environment variable names are the same one to this OS. */
-  sameVariable(a: string, b: string): boolean;
+  /** Names of environment variables with equal keys are the same variable to this OS. */
+  variableKey(name: string): string;
   /** From now on this process ends, as by TERM, when its parent with this pid does; nothing where the OS cannot do that. */
   endWithParent(pid: number): void;
   /** Whether `-keep-children` works here; `allowed`: profile row `platform.windowsKeepChildren`, POSIX always can. */

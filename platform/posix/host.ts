@@ -30,7 +30,7 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
     loginShellVariable: (options) => loginShellVariable(options, paths),
     loginShellsEnded,
     detach: (request) => detach(request, paths),
-    sameVariable: (a, b) => a === b,
+    variableKey: (name) => name,
     keepsChildren: () => true,
     async serviceManager() {
       return os === 'linux' ? (await import('./systemd.ts')).systemd : (await import('./launchd.ts')).launchd;

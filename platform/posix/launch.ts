@@ -3,7 +3,7 @@
  * page tables, and gives the child socket pairs instead of pipes (design decision 5).
  */
 import * as libc from '../../native-bindings/libc.ts';
-import { rawCString } from '../raw-text.ts';
+import { rawBytes, rawCString } from '../raw-text.ts';
 import { environmentEntry, type Variable } from '../started-with.ts';
 import { errnoName } from './paths.ts';
 
@@ -88,6 +88,7 @@ export function launchAmongMany(request: LaunchRequest): number | Promise<number
 type SpawnCall = Parameters<typeof libc.posix_spawn>;
 const pidAt = 0;
 const actionsAt = 2;
+const addressBytes = 8;
 
 function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCall {
   const actions = Buffer.alloc(libc.FILE_ACTIONS_BYTES);
@@ -100,8 +101,31 @@ function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCal
     libc.posix_spawn_file_actions_adddup2(actions, ours, theirs);
   });
   const words = argv.map(rawCString);
-  const variables = env.map((variable) => rawCString(environmentEntry(variable)));
-  return [[0], rawCString(file), actions, sharedAttributes(), [...words, null], [...variables, null]];
+  return [[0], rawCString(file), actions, sharedAttributes(), [...words, null], environmentBlock(env)];
+}
+
+/** Most children of a daemon get the same environment, so its block is kept for as long as the list is. */
+const blocks = new WeakMap<readonly Variable[], Buffer>();
+/** The texts a block points at live as long as the block. */
+const textsOf = new WeakMap<Buffer, Buffer>();
+
+/** What `execve` takes: an address of each entry, in their order, and a null. */
+function environmentBlock(env: readonly Variable[]): Buffer {
+  const known = blocks.get(env);
+  if (known !== undefined) {
+    return known;
+  }
+  const texts = rawBytes(env.map((variable) => `${environmentEntry(variable)}\0`).join(''));
+  const block = Buffer.alloc((env.length + 1) * addressBytes);
+  const start = libc.addressOf(texts);
+  let at = 0;
+  for (let index = 0; index < env.length; index++) {
+    block.writeBigUInt64LE(start + BigInt(at), index * addressBytes);
+    at = texts.indexOf(0, at) + 1;
+  }
+  textsOf.set(block, texts);
+  blocks.set(env, block);
+  return block;
 }
 
 /** @param failure an errno, 0 for success */

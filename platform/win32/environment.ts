@@ -1,11 +1,7 @@
 /** The environment block: sorted, one entry per name whatever its case (spec platform.md §3 "Files, paths, environment"). */
 
-/** Names compare by their ASCII letters only. */
-export function sameVariable(a: string, b: string): boolean {
-  return foldName(a) === foldName(b);
-}
-
-function foldName(name: string): string {
+/** Names are the same whatever the case of their ASCII letters. */
+export function variableKey(name: string): string {
   return name.replace(/[a-z]+/g, (letters) => letters.toUpperCase());
 }
 
@@ -17,7 +13,7 @@ function foldName(name: string): string {
 export function environmentBlock(entries: ReadonlyArray<readonly [name: string, value: string]>): Buffer {
   const byName = new Map<string, string>();
   for (const [name, value] of entries) {
-    const folded = foldName(name);
+    const folded = variableKey(name);
     byName.set(folded, `${folded === 'PATH' ? 'PATH' : name}=${value}`);
   }
   const { SYSTEMROOT: systemRoot } = process.env;

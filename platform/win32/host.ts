@@ -2,7 +2,7 @@
 import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
 import { detach } from './detach.ts';
-import { sameVariable } from './environment.ts';
+import { variableKey } from './environment.ts';
 import { user } from './home.ts';
 import { readDescriptor, reportStatus } from './inherited-descriptor.ts';
 
@@ -16,7 +16,7 @@ export function createHost(paths: Paths): Host {
     hungRunReach: 'child',
     // Reading it would start PowerShell for each process.
     tellsUsage: false,
-    sameVariable,
+    variableKey,
     detach: (request) => detach(request, paths),
     // Windows has no such limit, and no login shell whose PATH would differ (spec platform.md §1).
     serviceManager: async () => undefined,

@@ -63,8 +63,8 @@ export function runVersion(cli: string, { platform, ...options }: VersionRunOpti
 export function childEnvironment(
   own: readonly Variable[],
   stripped: readonly string[],
-  { sameVariable }: Pick<Host, 'sameVariable'>,
+  { variableKey }: Pick<Host, 'variableKey'>,
 ): Variable[] {
-  const withheld = [ambientTokenVariable, ...stripped];
-  return own.filter(([name]) => !withheld.some((other) => sameVariable(name, other)));
+  const withheld = new Set([ambientTokenVariable, ...stripped].map(variableKey));
+  return own.filter(([name]) => !withheld.has(variableKey(name)));
 }

@@ -2,14 +2,14 @@
 import { describe, expect, test } from 'vitest';
 import type { Host } from '../../platform/host.ts';
 import { loadPlatform } from '../../platform/load.ts';
-import { childEnvironment, type EnvironmentSources, inheritedVariables } from '../../src/engine/local/environment.ts';
+import { ChildEnvironments, type EnvironmentSources } from '../../src/engine/local/environment.ts';
 
 const posix = (await loadPlatform('linux')).host;
 /** What the rules need to know of Windows. */
-const windows: Host = { ...posix, sameVariable: (a, b) => a.toLowerCase() === b.toLowerCase() };
+const windows: Host = { ...posix, variableKey: (name) => name.toLowerCase() };
 
 function environment(
-  sources: Partial<Omit<EnvironmentSources, 'wanted' | 'inherited'>> & {
+  sources: Partial<Omit<EnvironmentSources, 'wanted'>> & {
     own?: Readonly<Record<string, string>>;
     stripped?: readonly string[];
     wanted?: object;
@@ -17,16 +17,12 @@ function environment(
   host = posix,
 ): string[] {
   const { own = {}, stripped = [], wanted, ...rest } = sources;
-  const variables = childEnvironment(
-    {
-      inherited: inheritedVariables(Object.entries(own), stripped, host),
-      loginShellPath: undefined,
-      agentSocket: undefined,
-      ...rest,
-      wanted: wanted === undefined ? undefined : new Map(Object.entries(wanted)),
-    },
-    host,
-  );
+  const variables = new ChildEnvironments(Object.entries(own), stripped, host).of({
+    loginShellPath: undefined,
+    agentSocket: undefined,
+    ...rest,
+    wanted: wanted === undefined ? undefined : new Map(Object.entries(wanted)),
+  });
   return variables.map(([name, value]) => `${name}=${value}`);
 }
 

@@ -49,7 +49,7 @@ describe('the version run', () => {
 
   test('is not given the token under another spelling either, where the system takes both for one variable', () => {
     const environment = Object.entries({ claude_rpc_token: 'secret', Path: '/bin', GATE: '1', gate: '2' });
-    const folds = { sameVariable: (a: string, b: string) => a.toUpperCase() === b.toUpperCase() };
+    const folds = { variableKey: (name: string) => name.toUpperCase() };
     expect(childEnvironment(environment, ['GATE'], folds)).toEqual([['Path', '/bin']]);
     expect(childEnvironment(environment, ['GATE'], platform.host).map(([name]) => name)).toEqual([
       'claude_rpc_token',

@@ -2,13 +2,9 @@
 
 import type { Host } from '../../../platform/host.ts';
 import type { Variable } from '../../../platform/started-with.ts';
-
-/** Never seen by any child, wherever it comes from. */
-const secretVariable = 'CLAUDE_RPC_TOKEN';
+import { ambientTokenVariable } from '../../base/start-markers.ts';
 
 export interface EnvironmentSources {
-  /** What children inherit, from `inheritedVariables`. */
-  readonly inherited: readonly Variable[];
   readonly loginShellPath: string | undefined;
   /** Added when nobody named one (spec platform.md §2 "SSH agent hand-off"). */
   readonly agentSocket: string | undefined;
@@ -16,50 +12,61 @@ export interface EnvironmentSources {
   readonly wanted: ReadonlyMap<string, string> | undefined;
 }
 
-/**
- * What children inherit of the daemon's environment, in its order. It does not change while the daemon serves, and reading
- * it from the runtime takes longer than all the rest of an environment: it is to be done once.
- * @param stripped names that are dropped (profile row `process.strippedVariables`)
- */
-export function inheritedVariables(own: readonly Variable[], stripped: readonly string[], host: Host): Variable[] {
-  return own.filter(([name]) => !isSecret(name, host) && !stripped.includes(name));
-}
+export const agentVariable = 'SSH_AUTH_SOCK';
 
-function isSecret(name: string, host: Host): boolean {
-  return host.sameVariable(name, secretVariable);
-}
+/** Environments of the children of one daemon, whose own environment does not change while it serves. */
+export class ChildEnvironments {
+  readonly #host: Pick<Host, 'variableKey'>;
+  readonly #inherited: readonly Variable[];
+  /** What a child gets whose request names no variable; the same list each time, so that the adapter knows it again. */
+  #plain: { readonly loginShellPath: string | undefined; readonly variables: readonly Variable[] } | undefined;
 
-/** Existing names are replaced in place, new ones follow in the order of the request. */
-export function childEnvironment(sources: EnvironmentSources, host: Host): Variable[] {
-  const { inherited, loginShellPath, agentSocket, wanted } = sources;
-  const variables = [...inherited];
-  const put = (name: string, value: string): void => {
-    const at = variables.findIndex(([present]) => host.sameVariable(present, name));
-    if (at < 0) {
-      variables.push([name, value]);
-      return;
+  /**
+   * @param own the daemon's environment in its order
+   * @param stripped names that are dropped (profile row `process.strippedVariables`)
+   */
+  constructor(own: readonly Variable[], stripped: readonly string[], host: Pick<Host, 'variableKey'>) {
+    this.#host = host;
+    const dropped = new Set([ambientTokenVariable, ...stripped].map((name) => host.variableKey(name)));
+    this.#inherited = own.filter(([name]) => !dropped.has(host.variableKey(name)));
+  }
+
+  /** Existing names are replaced in place, new ones follow in the order of the request. */
+  of({ loginShellPath, agentSocket, wanted }: EnvironmentSources): readonly Variable[] {
+    if (this.#plain === undefined || this.#plain.loginShellPath !== loginShellPath) {
+      const path: Variable[] = loginShellPath === undefined ? [] : [['PATH', loginShellPath]];
+      this.#plain = { loginShellPath, variables: this.#replaced(this.#inherited, path) };
     }
-    variables[at] = [name, value];
-    // An environment may name a variable twice; a program that reads the last one must not find the old value.
-    for (let other = variables.length - 1; other > at; other--) {
-      const [present] = variables[other] ?? [''];
-      if (host.sameVariable(present, name)) {
-        variables.splice(other, 1);
+    const { variables } = this.#plain;
+    if (agentSocket === undefined && (wanted === undefined || wanted.size === 0)) {
+      return variables;
+    }
+    // A child never sees the token, whoever names it.
+    const secret = this.#host.variableKey(ambientTokenVariable);
+    const asked = [...(wanted ?? [])].filter(([name]) => this.#host.variableKey(name) !== secret);
+    const agent: Variable[] = agentSocket === undefined ? [] : [[agentVariable, agentSocket]];
+    return [...this.#replaced(variables, asked), ...agent];
+  }
+
+  /** An environment may name a variable twice; a program that reads the last one must not find the old value. */
+  #replaced(variables: readonly Variable[], changes: readonly Variable[]): Variable[] {
+    // The last of several changes of one variable counts, at the place of the first.
+    const values = new Map<string, Variable>();
+    for (const change of changes) {
+      values.set(this.#host.variableKey(change[0]), change);
+    }
+    const placed = new Set<string>();
+    const result: Variable[] = [];
+    for (const variable of [...variables, ...changes]) {
+      const key = this.#host.variableKey(variable[0]);
+      const change = values.get(key);
+      if (change === undefined) {
+        result.push(variable);
+      } else if (!placed.has(key)) {
+        placed.add(key);
+        result.push(change);
       }
     }
-  };
-  if (loginShellPath !== undefined) {
-    put('PATH', loginShellPath);
+    return result;
   }
-  for (const [name, value] of wanted ?? []) {
-    if (!isSecret(name, host)) {
-      put(name, value);
-    }
-  }
-  if (agentSocket !== undefined) {
-    variables.push([agentVariable, agentSocket]);
-  }
-  return variables;
 }
-
-export const agentVariable = 'SSH_AUTH_SOCK';

@@ -3,7 +3,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { SystemCallError } from '../../../platform/errors.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Child } from '../../../platform/processes.ts';
-import type { Variable } from '../../../platform/started-with.ts';
 import { KeyedQueue } from '../../base/keyed-queue.ts';
 import { ownVariables } from '../../base/own-process.ts';
 import type { Profile } from '../../wire/profile.ts';
@@ -23,7 +22,7 @@ import type {
   SessionListener,
   SpawnRequest,
 } from '../session-engine.ts';
-import { agentVariable, childEnvironment, inheritedVariables } from './environment.ts';
+import { agentVariable, ChildEnvironments } from './environment.ts';
 import { Retention } from './retention.ts';
 import { Session, type SessionContext } from './session.ts';
 import { sessionKey } from './session-key.ts';
@@ -66,13 +65,13 @@ export class LocalEngine implements SessionEngine {
   readonly #agentSessions = new KeyedQueue();
   readonly #retention: Retention;
   readonly #listeners = new Set<SessionListener>();
-  readonly #inherited: readonly Variable[];
+  readonly #environments: ChildEnvironments;
   #closed: Promise<ClosedEngine> | undefined;
 
   constructor(options: LocalEngineOptions) {
     this.#options = options;
     const { platform, profile, timings } = options;
-    this.#inherited = inheritedVariables(
+    this.#environments = new ChildEnvironments(
       ownVariables(platform.startedWith),
       profile.process.strippedVariables,
       platform.host,
@@ -321,10 +320,7 @@ export class LocalEngine implements SessionEngine {
       command: request.command,
       args: request.args,
       cwd: this.#workingDirectory(request),
-      env: childEnvironment(
-        { inherited: this.#inherited, loginShellPath: shellPath.value, agentSocket, wanted: request.env },
-        platform.host,
-      ),
+      env: this.#environments.of({ loginShellPath: shellPath.value, agentSocket, wanted: request.env }),
       gentleScope: profile.platform.windowsSignalScope,
       outlivesUs: keepChildren,
       ...(markedFor === undefined ? {} : { markedFor }),

@@ -101,13 +101,18 @@ export function hardenedEnvironment(
   }
 
   const dropped = [...redirectingVariables, ...(keepsPairs ? configVariables : []), ...added.map(([name]) => name)];
-  return [...inherited.filter(([name]) => !dropped.some((other) => host.sameVariable(name, other))), ...added];
+  return [...without(inherited, dropped, host), ...added];
 }
 
 /** Our own environment for the calls of git that are not hardened. */
 export function withoutRedirections(inherited: readonly Variable[], host: Host): Variable[] {
   const dropped = [...redirectingVariables, ...configVariables];
-  return inherited.filter(([name]) => !dropped.some((other) => host.sameVariable(name, other)));
+  return without(inherited, dropped, host);
+}
+
+function without(variables: readonly Variable[], names: readonly string[], host: Host): Variable[] {
+  const keys = new Set(names.map((name) => host.variableKey(name)));
+  return variables.filter(([name]) => !keys.has(host.variableKey(name)));
 }
 
 function configCount(pairs: readonly ConfigPin[]): Variable[] {
