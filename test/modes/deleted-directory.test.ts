@@ -1,0 +1,65 @@
+/**
+ * A user whose working directory somebody has deleted. Before it reads the start script, dash and bash say on stderr that they
+ * cannot name that directory, which no script can prevent; a right PWD keeps them quiet here, so that every other word shows.
+ */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { version } from '../../src/base/version.ts';
+import { connect } from '../support/client.ts';
+import { prepareDaemon } from '../support/daemon.ts';
+import { cleanEnvironment, program, type RunResult } from '../support/holdfast.ts';
+import { runProgram } from './run-program.ts';
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'hf'));
+});
+
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+async function runThere(words: readonly string[], env = cleanEnvironment(directory)): Promise<RunResult> {
+  const gone = join(directory, 'gone');
+  mkdirSync(gone);
+  const enter = 'cd "$1" && rmdir "$1" && shift && PWD=/proc/self/cwd exec "$@"';
+  const result = await runProgram('/bin/sh', ['-c', enter, 'sh', gone, program, ...words], { env });
+  expect(existsSync(gone)).toBe(false);
+  return result;
+}
+
+const noSuchSocket = (path: string): string =>
+  `claustrum: dial server: dial unix ${path}: connect: no such file or directory\n`;
+
+test.each<[words: string, code: number, stderr: string]>([
+  ['-version', 0, ''],
+  ['-version -socket x', 0, ''],
+  ['-bridge -socket none', 1, noSuchSocket('none')],
+  ['-stop -socket none', 0, ''],
+  ['-wire-profile next -stop -socket none', 0, ''],
+  ['-install', 0, ''],
+  ['-wire-profile next -probe-cli /bin/true', 0, ''],
+  ['config', 0, ''],
+  ['service install --dry-run', 0, ''],
+  ['-token-fd x', 2, 'invalid value "x" for flag -token-fd: parse error'],
+])('holdfast %s says there what it says elsewhere, and not a word more', async (words, code, stderr) => {
+  const result = await runThere(words.split(' '));
+  expect(result.code).toBe(code);
+  expect(code === 2 ? result.stderr.split('\n')[0] : result.stderr).toBe(stderr);
+  if (words === '-version') {
+    expect(result.stdout).toBe(`claustrum ${version} (built unknown)\n`);
+  }
+});
+
+test('a daemon that is started there serves, and its launcher says nothing', async () => {
+  await using daemon = await prepareDaemon();
+  const token = join(daemon.dir, 'token-there');
+  writeFileSync(token, daemon.token, { mode: 0o600 });
+  const words = ['-serve', '-socket', daemon.socket, '-token-file', token];
+  expect(await runThere(words, daemon.env)).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+  await using client = await connect(daemon);
+  await client.spawn('p', 'cat', ['/proc/self/environ']);
+  await client.exitOf('p');
+  expect(client.stream('p').text()).toContain(`HOLDFAST_TEST_DAEMON=${daemon.dir}`);
+});
