@@ -32,34 +32,42 @@ export function outputEncoder(): Base64Encoder {
 /** Frames of one process. */
 export class FrameWriter {
   readonly #encoder = outputEncoder();
-  /** Texts with one character per byte, so that one latin1 write puts the exact UTF-8 bytes down. */
-  readonly #heads: Readonly<Record<OutputName, string>>;
-  readonly #exitHead: string;
+  /** What each frame begins with, once it is needed: most processes write to one output only. */
+  readonly #heads: Partial<Record<OutputName | 'exit', string>> = {};
+  readonly #processId: string;
 
   constructor(processId: string) {
-    const id = encodeString(processId);
-    const head = (stream: string): string =>
-      Buffer.from(`{"type":"stream","processId":${id},"stream":"${stream}","seq":`, 'utf8').toString('latin1');
-    this.#heads = { stdout: head('stdout'), stderr: head('stderr') };
-    this.#exitHead = head('exit');
+    this.#processId = processId;
+  }
+
+  /** Text with one character per byte, so that one latin1 write puts the exact UTF-8 bytes down. */
+  #head(stream: OutputName | 'exit'): string {
+    const known = this.#heads[stream];
+    if (known !== undefined) {
+      return known;
+    }
+    const id = encodeString(this.#processId);
+    const head = Buffer.from(`{"type":"stream","processId":${id},"stream":"${stream}","seq":`).toString('latin1');
+    this.#heads[stream] = head;
+    return head;
   }
 
   /** Bytes the frame will take, its newline included. */
   dataSize(stream: OutputName, seq: number, dataBytes: number): number {
-    return this.#heads[stream].length + decimalDigits(seq) + dataKey.length + base64Size(dataBytes) + frameEnd.length;
+    return this.#head(stream).length + decimalDigits(seq) + dataKey.length + base64Size(dataBytes) + frameEnd.length;
   }
 
   /** Writes the frame at `offset`; the target has `dataSize` bytes of room there. */
   writeData(target: Buffer, offset: number, stream: OutputName, seq: number, data: Buffer): void {
     let at = offset;
-    at += target.latin1Write(this.#heads[stream] + seq + dataKey, at);
+    at += target.latin1Write(this.#head(stream) + seq + dataKey, at);
     at += this.#encoder.write(data, target, at);
     target.latin1Write(frameEnd, at);
   }
 
   /** @param killedBy written only where the profile's exit frame names signals (spec process.md §4, N) */
   exit(seq: number, status: ExitStatus, named: boolean, killedBy: KilledBy | undefined): Buffer {
-    let text = `${this.#exitHead}${seq},"exitCode":${status.code}`;
+    let text = `${this.#head('exit')}${seq},"exitCode":${status.code}`;
     if (named && status.signal !== undefined) {
       text += `,"signal":"${status.signal}"`;
     }

@@ -20,7 +20,7 @@ import type {
 } from '../session-engine.ts';
 import type { FairShare } from './fair-share.ts';
 import { Feed, type FeedOwner } from './feed.ts';
-import { Pacing } from './pacing.ts';
+import { Pacing, pauseAboveBytes } from './pacing.ts';
 import { ReplayWindow, windowBytes } from './replay-window.ts';
 import { StdinLedger } from './stdin-ledger.ts';
 
@@ -59,12 +59,14 @@ type Happening = SessionEvent extends infer Event
 export class Session implements FeedOwner {
   readonly description: SessionDescription;
   readonly window: ReplayWindow;
-  readonly stdin: StdinLedger;
   readonly #context: SessionContext;
   readonly #tell: (event: SessionEvent) => void;
   readonly #frames: FrameWriter;
-  readonly #pacing: Pacing;
-  readonly #exited = Promise.withResolvers<void>();
+  // Most processes need none of these, and a daemon keeps many that have ended: made when they are first needed.
+  #stdin: StdinLedger | undefined;
+  #pacing: Pacing | undefined;
+  #observers: Set<Feed> | undefined;
+  #whenExited: (() => void)[] | undefined;
   /** From `began` on; before, nobody knows this process. */
   #child!: Child;
   #state: SessionState = 'running';
@@ -76,9 +78,9 @@ export class Session implements FeedOwner {
   #receiver: Feed | undefined;
   #attachChangedAt = 0;
   #exitSeen = false;
-  readonly #observers = new Set<Feed>();
   #openOutputs = 2;
-  #outputBytes: Record<OutputName, number> = { stdout: 0, stderr: 0 };
+  #outBytes = 0;
+  #errBytes = 0;
   #drainTimer: NodeJS.Timeout | undefined;
   /** Full reads since the others had their turn. */
   #chunks = 0;
@@ -101,24 +103,23 @@ export class Session implements FeedOwner {
     this.#tell = tell;
     this.#frames = new FrameWriter(description.id);
     this.window = new ReplayWindow(windowBytes, { onEvict: (seq) => this.#evicting(seq) });
-    this.#pacing = new Pacing({
-      mode: context.slowReader,
-      readerStallMs: context.timings.readerStallMs,
-      onPause: () => this.#heldBack(),
-      onResume: (pausedMs, why) => this.#goesOn(pausedMs, why),
-    });
-    this.stdin = new StdinLedger(context.profile.process, {
+  }
+
+  get stdin(): StdinLedger {
+    const { profile, counters } = this.#context;
+    this.#stdin ??= new StdinLedger(profile.process, {
       isRunning: () => this.running,
       write: (bytes, done) => {
-        context.counters.stdinBytes += bytes.length;
+        counters.stdinBytes += bytes.length;
         this.#child.writeInput(bytes, done);
       },
       end: () => this.#child.closeInput(),
       onQueueFull: () => this.#stdinQueueFull(),
       onRefused: (bytes) => {
-        context.counters.stdinRefusedBytes += bytes;
+        counters.stdinRefusedBytes += bytes;
       },
     });
+    return this.#stdin;
   }
 
   /** What the child tells this session. */
@@ -177,18 +178,18 @@ export class Session implements FeedOwner {
       spawnedAt: this.#spawnedAt,
       exit: this.#exit,
       attached: this.#receiver !== undefined,
-      observers: this.#observers.size,
+      observers: this.#observers?.size ?? 0,
       sinceAttachChange: this.#attachChangedAt,
       unseenExit: this.#state === 'exited' && !this.#exitSeen,
       firstSeq: this.window.firstSeq,
       lastSeq: this.window.lastSeq,
-      outBytes: this.#outputBytes.stdout,
-      errBytes: this.#outputBytes.stderr,
-      inBytes: this.stdin.applied,
-      stdinQueued: this.stdin.queued,
-      stdinClosed: this.stdin.closed,
+      outBytes: this.#outBytes,
+      errBytes: this.#errBytes,
+      inBytes: this.#stdin?.applied ?? 0,
+      stdinQueued: this.#stdin?.queued ?? 0,
+      stdinClosed: this.#stdin?.closed ?? false,
       windowBytes: this.window.bytes,
-      paced: this.#pacing.paused,
+      paced: this.#pacing?.paused ?? false,
       door,
       replaced: this.#replaced,
     };
@@ -216,7 +217,7 @@ export class Session implements FeedOwner {
       running: this.running,
       firstSeq: this.window.firstSeq,
       lastSeq: this.window.lastSeq,
-      stdinApplied: this.stdin.applied,
+      stdinApplied: this.#stdin?.applied ?? 0,
       pid: child.pid,
       // Reading it asks the system, which a spawn that does not tell it should not wait for.
       get startTime() {
@@ -244,6 +245,7 @@ export class Session implements FeedOwner {
   }
 
   #observe(reader: Reader): Feed {
+    this.#observers ??= new Set();
     for (const feed of this.#observers) {
       if (feed.reader === reader) {
         return feed;
@@ -257,7 +259,7 @@ export class Session implements FeedOwner {
 
   /** @returns whether the reader did observe this process */
   unobserve(reader: Reader): boolean {
-    for (const feed of this.#observers) {
+    for (const feed of this.#observers ?? []) {
       if (feed.reader === reader) {
         feed.leave();
         reader.over(feed);
@@ -270,7 +272,7 @@ export class Session implements FeedOwner {
   #setReceiver(feed: Feed | undefined): void {
     const before = this.#receiver;
     this.#receiver = feed;
-    this.#pacing.receivedBy(feed);
+    this.#pacing?.receivedBy(feed);
     this.#attachChangedAt = Date.now();
     if (before !== undefined) {
       this.#happened({ event: 'detached' });
@@ -285,14 +287,14 @@ export class Session implements FeedOwner {
     if (this.#receiver === feed) {
       this.#setReceiver(undefined);
     }
-    this.#observers.delete(feed);
+    this.#observers?.delete(feed);
   }
 
   taken(feed: Feed, lastSeq: number): void {
     if (feed !== this.#receiver) {
       return;
     }
-    this.#pacing.taken();
+    this.#pacing?.taken();
     if (this.#state === 'exited' && lastSeq === this.window.lastSeq) {
       this.#exitSeen = true;
     }
@@ -315,14 +317,15 @@ export class Session implements FeedOwner {
     if (this.#receiver !== undefined) {
       this.#setReceiver(undefined);
     }
-    this.#observers.clear();
+    this.#observers?.clear();
     for (const feed of feeds) {
       feed.finish();
     }
   }
 
   #readers(): Feed[] {
-    return this.#receiver === undefined ? [...this.#observers] : [this.#receiver, ...this.#observers];
+    const observers = this.#observers ?? [];
+    return this.#receiver === undefined ? [...observers] : [this.#receiver, ...observers];
   }
 
   /** Whether `reader` is the receiver. */
@@ -343,7 +346,7 @@ export class Session implements FeedOwner {
 
   #ready(more?: boolean): void {
     this.#receiver?.ready(more);
-    if (this.#observers.size > 0) {
+    if (this.#observers !== undefined) {
       for (const feed of this.#observers) {
         feed.ready(more);
       }
@@ -359,7 +362,7 @@ export class Session implements FeedOwner {
         `Process ${this.id}: replay window full (${windowBytes} bytes); dropping oldest frames`,
       );
     }
-    for (const feed of this.#observers) {
+    for (const feed of this.#observers ?? []) {
       feed.evicting(seq);
     }
     this.#receiver?.evicting(seq);
@@ -369,12 +372,16 @@ export class Session implements FeedOwner {
 
   #output(stream: OutputName, bytes: Buffer): boolean {
     this.#context.counters.streamBytes += bytes.length;
-    this.#outputBytes[stream] += bytes.length;
+    if (stream === 'stdout') {
+      this.#outBytes += bytes.length;
+    } else {
+      this.#errBytes += bytes.length;
+    }
     const seq = this.window.lastSeq + 1;
     this.window.append(this.#frames.dataSize(stream, seq, bytes.length), (target, offset) =>
       this.#frames.writeData(target, offset, stream, seq, bytes),
     );
-    const goOn = this.#pacing.written();
+    const goOn = this.#pace();
     if (bytes.length < maxFrameData) {
       // The pipe is empty now, and libuv goes on to something else by itself.
       this.#chunks = 0;
@@ -393,6 +400,24 @@ export class Session implements FeedOwner {
     return false;
   }
 
+  /** @returns whether the pipes are to be read on, as far as the receiver goes */
+  #pace(): boolean {
+    const receiver = this.#receiver;
+    if (this.#pacing === undefined) {
+      if (receiver === undefined || receiver.liveBytes <= pauseAboveBytes || this.#state !== 'running') {
+        return true;
+      }
+      this.#pacing = new Pacing({
+        mode: this.#context.slowReader,
+        readerStallMs: this.#context.timings.readerStallMs,
+        onPause: () => this.#heldBack(),
+        onResume: (pausedMs, why) => this.#goesOn(pausedMs, why),
+      });
+      this.#pacing.receivedBy(receiver);
+    }
+    return this.#pacing.written();
+  }
+
   #takeNewTurn(): void {
     if (!this.#turnComes) {
       this.#turnComes = true;
@@ -403,7 +428,7 @@ export class Session implements FeedOwner {
   readonly #newTurn = (): void => {
     this.#turnComes = false;
     this.#chunks = 0;
-    if (this.#pacing.paused) {
+    if (this.#pacing?.paused === true) {
       return;
     }
     const paused = this.#paused;
@@ -447,9 +472,9 @@ export class Session implements FeedOwner {
     this.#state = 'draining';
     this.#context.counters.processExits++;
     this.#happened({ event: 'ended' });
-    this.#pacing.end();
+    this.#pacing?.end();
     if (!this.running) {
-      this.stdin.processEnded();
+      this.#stdin?.processEnded();
     }
     if (this.#openOutputs > 0) {
       this.#drainTimer = setTimeout(() => this.#drainExpired(), this.#context.timings.pipeDrainMs);
@@ -482,11 +507,14 @@ export class Session implements FeedOwner {
     this.#exitedAt = performance.now();
     this.#exit = { at: Date.now(), code, signal, killedBy: this.#killedBy };
     this.#child.closeInput();
-    this.stdin.processEnded();
+    this.#stdin?.processEnded();
     this.#logExit(code, signal);
     this.#ready();
     this.#happened({ event: 'exited', exit: this.#exit });
-    this.#exited.resolve();
+    for (const tell of this.#whenExited ?? []) {
+      tell();
+    }
+    this.#whenExited = undefined;
   }
 
   #logExit(code: number, signal: string | undefined): void {
@@ -534,7 +562,7 @@ export class Session implements FeedOwner {
       return;
     }
     this.#killedBy ??= by;
-    this.#pacing.suspend();
+    this.#pacing?.suspend();
     this.#tellFailure(this.#child.signal(name, name === 'KILL' ? 'tree' : 'child'));
   }
 
@@ -546,7 +574,7 @@ export class Session implements FeedOwner {
     if (this.#state === 'running') {
       this.#killedBy ??= by;
     }
-    this.#pacing.suspend();
+    this.#pacing?.suspend();
     this.#tellFailure(this.#child.signal('KILL', 'tree'));
   }
 
@@ -582,14 +610,21 @@ export class Session implements FeedOwner {
     }
     const limit = Promise.withResolvers<void>();
     const timer = setTimeout(limit.resolve, timeoutMs);
-    await Promise.race([this.#exited.promise, limit.promise]);
+    await Promise.race([this.exited, limit.promise]);
     clearTimeout(timer);
     return this.#exitedAt !== undefined;
   }
 
   /** Resolves with the exit frame. */
   get exited(): Promise<void> {
-    return this.#exited.promise;
+    return new Promise((resolve) => {
+      if (this.#state === 'exited') {
+        resolve();
+      } else {
+        this.#whenExited ??= [];
+        this.#whenExited.push(resolve);
+      }
+    });
   }
 
   #tellFailure(failure: string | undefined): void {
