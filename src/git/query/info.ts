@@ -13,7 +13,7 @@ export interface RepositoryInfo {
   readonly branch: string | undefined;
   /** The top of the work tree. */
   readonly root: string | undefined;
-  /** `<owner>/<repository>` on GitHub; `''`: the remote is not there. */
+  /** `<owner>/<repository>`; `''` when origin is no repository on GitHub. */
   readonly slug: string;
   /** `''` when it is not known. */
   readonly defaultBranch: string;
