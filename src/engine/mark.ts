@@ -10,6 +10,7 @@ export interface MarkedStream {
 export class Mark {
   #reply: string | undefined;
   #stream: MarkedStream | undefined;
+  #onPassed: (() => void) | undefined;
 
   /** @param stream where the mark stands; `undefined`: nowhere, because that stream has ended */
   constructor(stream: MarkedStream | undefined) {
@@ -26,7 +27,17 @@ export class Mark {
     return this.#stream !== undefined && !this.#stream.filled(this);
   }
 
-  /** What `fill` was given; `undefined` as long as the stream must stand still. */
+  /** Puts nothing in the place. Resolves when the stream has come to it, or has ended. */
+  passed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onPassed = resolve;
+      if (!this.fill('')) {
+        resolve();
+      }
+    });
+  }
+
+  /** What `fill` was given, empty after `passed`; `undefined` as long as the stream must stand still. */
   get reply(): string | undefined {
     return this.#reply;
   }
@@ -34,5 +45,6 @@ export class Mark {
   /** The stream has passed this place, or has ended before it. */
   leaveStream(): void {
     this.#stream = undefined;
+    this.#onPassed?.();
   }
 }

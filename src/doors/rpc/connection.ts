@@ -203,7 +203,7 @@ export class Connection implements Caller, Reader {
   }
 
   push(frame: string): void {
-    if (this.#outbox.unsentReplyBytes > maxUnsentPushBytes) {
+    if (this.#outbox.unsentPushBytes > maxUnsentPushBytes) {
       this.#context.counters.slowReadersDropped++;
       this.#context.log.warn(
         'Server',
@@ -211,7 +211,7 @@ export class Connection implements Caller, Reader {
       );
       this.#closeAfterWritten();
     } else {
-      this.#outbox.reply(frame);
+      this.#outbox.push(frame);
     }
   }
 

@@ -32,6 +32,12 @@ export class Outbox {
   readonly #promising = new Set<FrameStream>();
   #replies: string[] = [];
   #replyBytes = 0;
+  /** Bytes of everything that was ever in `#replies`, and of what of it has left. */
+  #queuedEver = 0;
+  #leftEver = 0;
+  /** Frames of `push` that have not left: where each ends among all bytes ever queued. */
+  #pushes: { readonly end: number; readonly size: number }[] = [];
+  #pushBytes = 0;
   #scheduled = false;
   #collecting = false;
   #flushing = false;
@@ -54,6 +60,11 @@ export class Outbox {
   /** Bytes of replies that the client has not taken. */
   get unsentReplyBytes(): number {
     return this.#replyBytes;
+  }
+
+  /** The part of them that was pushed. */
+  get unsentPushBytes(): number {
+    return this.#pushBytes;
   }
 
   /** Bytes of replays that are still to be sent. */
@@ -79,8 +90,23 @@ export class Outbox {
     if (this.#closed) {
       return;
     }
-    this.#replies.push(frame);
     this.#replyBytes += frame.length;
+    this.#queue(frame);
+  }
+
+  /** Queues a frame that answers nothing, behind everything that is queued. */
+  push(frame: string): void {
+    if (this.#closed) {
+      return;
+    }
+    this.reply(frame);
+    this.#pushes.push({ end: this.#queuedEver, size: frame.length });
+    this.#pushBytes += frame.length;
+  }
+
+  #queue(frame: string): void {
+    this.#replies.push(frame);
+    this.#queuedEver += frame.length;
     this.#schedule();
   }
 
@@ -98,8 +124,7 @@ export class Outbox {
   /** A reply given to `replyAt` may leave: its stream has come to the mark, or has ended. */
   placed(frame: string): void {
     if (!this.#closed) {
-      this.#replies.push(frame);
-      this.#schedule();
+      this.#queue(frame);
     }
   }
 
@@ -209,7 +234,24 @@ export class Outbox {
     const text = frames.join('');
     this.#write(Buffer.from(text), () => {
       this.#replyBytes -= text.length;
+      this.#leftEver += text.length;
+      this.#forgetPushes();
     });
+  }
+
+  /** Those that have left. */
+  #forgetPushes(): void {
+    let count = 0;
+    for (const { end, size } of this.#pushes) {
+      if (end > this.#leftEver) {
+        break;
+      }
+      this.#pushBytes -= size;
+      count++;
+    }
+    if (count > 0) {
+      this.#pushes.splice(0, count);
+    }
   }
 
   /** @returns whether anything was taken or found out, so that another look is worth while */
@@ -244,6 +286,8 @@ export class Outbox {
     this.#closed = true;
     this.#replies = [];
     this.#replyBytes = 0;
+    this.#pushes = [];
+    this.#pushBytes = 0;
     this.#ready.clear();
     this.#promising.clear();
     this.#streams.clear();

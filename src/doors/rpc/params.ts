@@ -148,6 +148,29 @@ export function stringMap(): Field<Map<string, string>> {
   return { read: readStringMap, nullClears: true };
 }
 
+/** A member that means something only beside another one: a wrong type is refused when it is asked for, and not before. */
+export function ifAsked<T>({ read, nullClears }: Field<T>): Field<() => T> {
+  return {
+    read(scanner) {
+      const start = scanner.position;
+      try {
+        const value = read(scanner);
+        return () => value;
+      } catch (error) {
+        if (!(error instanceof WrongType)) {
+          throw error;
+        }
+        scanner.position = start;
+        scanner.scanValue(0);
+        return () => {
+          throw invalidParams();
+        };
+      }
+    },
+    nullClears,
+  };
+}
+
 function readString(scanner: JsonScanner): string {
   if (!scanner.scanString()) {
     throw new WrongType();

@@ -319,7 +319,8 @@ function pass(stop: Stop | undefined): { readonly kind: 'reply'; readonly reply:
     return undefined;
   }
   stop.leaveStream();
-  return stop.reply === undefined ? undefined : { kind: 'reply', reply: stop.reply };
+  const { reply } = stop;
+  return reply === undefined || reply === '' ? undefined : { kind: 'reply', reply };
 }
 
 function nothing(window: ReplayWindow): PinnedReplay {

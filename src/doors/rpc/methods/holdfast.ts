@@ -104,7 +104,7 @@ export const holdfastMethods: readonly Method<HoldfastServices>[] = [
     run({ id: sentId, all = false, timeoutMs }, { services, client }: HoldfastCall) {
       const how = { how: 'release', graceMs: timeoutMs } as const;
       if (all) {
-        return releaseAll(services.engine, (id) => services.engine.end(id, how));
+        return releaseAll(services.engine, (id) => services.engine.end(id, how, client.reader));
       }
       const id = requireId(sentId);
       return whenKnown(services.engine.end(id, how, client.reader), ({ found, died, mark }) => {
@@ -122,8 +122,17 @@ async function releaseAll(
   release: (id: string) => ReturnType<SessionEngine['end']>,
 ): Promise<MethodResult> {
   const sessions = await engine.sessions();
-  const ends = await Promise.all(sessions.filter(({ replaced }) => !replaced).map(({ id }) => release(id)));
-  return { released: ends.filter(({ died }) => died).length };
+  const released = await Promise.all(
+    sessions
+      .filter(({ replaced }) => !replaced)
+      .map(async ({ id }) => {
+        const { died, mark } = await release(id);
+        // The reply stands behind the exit frames of all that the asker reads.
+        await mark?.passed();
+        return died;
+      }),
+  );
+  return { released: released.filter((died) => died).length };
 }
 
 function notFound(): RpcError {

@@ -3,7 +3,7 @@ import type { SignalName } from '../../../../platform/processes.ts';
 import type { InputResult, MaybePromise, Opened, SessionEngine } from '../../../engine/session-engine.ts';
 import { decodeBase64 } from '../../../wire/base64.ts';
 import { RpcError } from '../errors.ts';
-import { bool, int64, object, string, stringArray, stringMap, uint64 } from '../params.ts';
+import { bool, ifAsked, int64, object, string, stringArray, stringMap, uint64 } from '../params.ts';
 import { Answer, type Call, defineMethod, type Method, type MethodResult } from './method.ts';
 
 export interface ProcessServices {
@@ -28,7 +28,7 @@ export const processMethods: readonly Method<ProcessServices>[] = [
       disableShellAgentSocket: bool(),
       // Opt-ins of spec extensions.md §3.
       ifAbsent: bool(),
-      fromSeq: uint64(),
+      fromSeq: ifAsked(uint64()),
       door: string(),
     }),
     run(params, { services, client }: ProcessCall) {
@@ -38,10 +38,11 @@ export const processMethods: readonly Method<ProcessServices>[] = [
         throw new RpcError('invalidParams', 'Command is required');
       }
       const { wantPid, args = [], cwd, env, disableShellAgentSocket: withoutShellAgent = false, door } = params;
-      if (door !== undefined && door.length > longestDoor) {
-        throw new RpcError('invalidParams', `door has ${door.length} characters, the most is ${longestDoor}`);
+      const doorLength = door === undefined ? 0 : [...door].length;
+      if (doorLength > longestDoor) {
+        throw new RpcError('invalidParams', `door has ${doorLength} characters, the most is ${longestDoor}`);
       }
-      const ifAbsent = params.ifAbsent === true ? { fromSeq: params.fromSeq ?? 0n } : undefined;
+      const ifAbsent = params.ifAbsent === true ? { fromSeq: params.fromSeq?.() ?? 0n } : undefined;
       return whenKnown(
         services.engine.spawn({ id, command, args, cwd, env, withoutShellAgent, ifAbsent, door }, client.reader),
         (opened) =>
