@@ -2,6 +2,7 @@
  * The light byte pump of `-bridge` (spec modes.md §9): `poll` and `splice`, so that bytes go from one descriptor to the
  * other inside the kernel. Linux, with pipes as standard input and output; anything else takes the plain path.
  */
+import { flushCompileCache } from 'node:module';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
@@ -92,6 +93,8 @@ export function relayBySplice(socket: Socket): boolean {
     const ready = poll(entries, 2, looks > 0 ? 0 : toldIdle ? -1 : idleMs);
     if (ready === 0 && looks === 0) {
       toldIdle = true;
+      // The runtime itself does so at its end only, and many a bridge is killed with its ssh session.
+      flushCompileCache();
       trimMemory();
     }
     const looking = looks > 0;

@@ -1,13 +1,14 @@
 /** `-bridge` with pipes on both sides, as shells and sshd give them: the way of platform/posix/relay.ts on Linux. */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
 import type { Child, ExitStatus } from '../../platform/processes.ts';
-import { cleanEnvironment, program } from '../support/holdfast.ts';
+import { cleanEnvironment, type Environment, program } from '../support/holdfast.ts';
 import { procFiles, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
 
@@ -48,6 +49,13 @@ async function serve(onConnection: (socket: Socket) => void): Promise<void> {
   await once(server, 'listening');
 }
 
+interface BridgeOptions {
+  readonly reading?: boolean;
+  /** The program and its first words. */
+  readonly command?: readonly string[];
+  readonly env?: Environment;
+}
+
 /** The bridge as a child with three real pipes. */
 class PipedBridge {
   readonly received: Buffer[] = [];
@@ -57,7 +65,7 @@ class PipedBridge {
   /** Output is read only while this is set. */
   reading: boolean;
 
-  constructor({ reading = true }: { readonly reading?: boolean } = {}) {
+  constructor({ reading = true, command = [program], env = {} }: BridgeOptions = {}) {
     this.reading = reading;
     const end = Promise.withResolvers<ExitStatus>();
     this.ended = end.promise;
@@ -67,11 +75,12 @@ class PipedBridge {
         end.resolve(this.child.collect());
       }
     };
+    const [file = program, ...words] = command;
     this.child = processes.spawn({
-      command: program,
-      args: ['-bridge', '-socket', socketPath],
+      command: file,
+      args: [...words, '-bridge', '-socket', socketPath],
       cwd: undefined,
-      env: Object.entries(cleanEnvironment(directory)).map(([name, value]) => [name, value ?? ''] as const),
+      env: Object.entries(cleanEnvironment(directory, env)).map(([name, value]) => [name, value ?? ''] as const),
       maxChunkBytes: 65_536,
       onOutput: (stream, bytes) => {
         (stream === 'stdout' ? this.received : this.errors).push(Buffer.from(bytes));
@@ -116,6 +125,27 @@ testNeeding(procFiles)('a bridge between pipes splices, by native code', {}, asy
   bridge.child.closeInput();
   expect(await bridge.ended).toEqual({ code: 0, signal: undefined });
 });
+
+testNeeding(procFiles)(
+  'a bridge keeps its compiled code as soon as it is idle, not only when it ends',
+  {},
+  async () => {
+    await serve((socket) => socket.pipe(socket));
+    const cache = join(directory, 'compiled');
+    const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+    const bridge = new PipedBridge({ command: [process.execPath, main], env: { NODE_COMPILE_CACHE: cache } });
+    bridge.child.writeInput(Buffer.from('hello'), () => {});
+    await waitUntil(() => bridge.bytes.length > 0, 'the echo');
+    const kept = await waitUntil(() => {
+      const found = existsSync(cache) ? readdirSync(cache, { recursive: true, withFileTypes: true }) : [];
+      return found.filter((entry) => entry.isFile()).length > 10 && found;
+    }, 'the compiled code');
+    expect(kept.length).toBeGreaterThan(10);
+    // It is still at work.
+    bridge.child.closeInput();
+    expect(await bridge.ended).toEqual({ code: 0, signal: undefined });
+  },
+);
 
 test('a daemon that closes ends the bridge with input still open, and every byte arrives', async () => {
   const words = randomBytes(700_000);
