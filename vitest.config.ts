@@ -39,8 +39,9 @@ export default defineConfig({
     // Hundreds of real processes share two cores in CI: a test that lost the race for them is asked once more, and vitest
     // says so. A fault of the product fails twice.
     retry: process.env.CI === 'true' ? 1 : 0,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Only what turns a hang into a message: files that run side by side take longer each.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     sequence: { sequencer: LongestFirst },
     // Every daemon, folder, port and user of a test is its own, so files run side by side. One worker used 0.7 of a
     // processor, the rest was waiting (docs/testing.md has the figures): four keep two busy, also beside Wine.

@@ -190,12 +190,14 @@ describe('an idle connection', () => {
   });
 
   test('is not one that only receives, and not one that only sends', async () => {
-    await using daemon = await startDaemon({ profile: 'current', timings: { idleCloseMs: 400 } });
-    await using receiver = await connect(daemon);
+    await using daemon = await startDaemon({ profile: 'current', timings: { idleCloseMs: 1000 } });
     await using sender = await connect(daemon);
-    await using idle = await connect(daemon);
-    await receiver.spawn('counter', ...fixture('count-forever.ts', '--every', '20'));
     const sending = setInterval(() => sender.send('\n'), 20);
+    await sender.spawn('counter', ...fixture('count-forever.ts', '--every', '20'));
+    await sender.waitFor(() => sender.stream('counter').count > 0, 'the counter to start');
+    await using receiver = await connect(daemon);
+    await receiver.reattach('counter', 0);
+    await using idle = await connect(daemon);
     await idle.untilClosed();
     await using another = await connect(daemon);
     await another.untilClosed();

@@ -18,11 +18,13 @@ test('a socket path where no folder can be made is refused at once', async () =>
 
 test('a token descriptor that nobody handed over is refused, also where the runtime uses the number itself', async () => {
   await using daemon = await prepareDaemon();
-  for (const number of [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 99, 9_999_999_999]) {
+  const numbers = [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 99, 9_999_999_999];
+  const refusals = numbers.map(async (number) => {
     const { code, stderr } = await daemon.run(['-serve', '-socket', daemon.socket, '-token-fd', String(number)]);
     expect(stderr).toBe(`claustrum: read --token-fd: read descriptor ${number}: bad file descriptor\n`);
     expect(code).toBe(1);
-  }
+  });
+  await Promise.all(refusals);
 });
 
 test('a run directory that everybody may write to is refused with what to do about it', async () => {
