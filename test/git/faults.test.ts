@@ -1,4 +1,4 @@
-/** Fault 20: whatever git, the repository or its surroundings do, the reply comes, the index stays, no git is left. */
+/** Fault 20: whatever git, the repository or its surroundings do, the client gets a reply, the index stays as it is, and no git is left running. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -10,7 +10,7 @@ function base(): string {
   return repository(join(scratchFolder(), 'w'));
 }
 
-/** Marks every process that is started from now on, to find what was left behind. */
+/** Marks every process that is started from now on, so that those left behind can be found. */
 function marked(): { noneLeft(): Promise<unknown> } {
   const value = `${process.pid}-${Math.random()}`;
   withVariables({ HFG_MARK: value });
@@ -76,7 +76,7 @@ describe('a git that hangs is ended with all it started, and the reply says so',
     expect(await ask('next', 'git.info', { path })).toBe(
       '-32603 config-defined hooks could not be pinned off; git not run: listing the configuration in force: signal: killed: ',
     );
-    // Best effort in the generation between: the branch is still listed.
+    // The profile `current` does not require the listing, so the branches are told all the same.
     expect(await ask('current', 'git.list_branches', { path })).toBe('{"isRepo":true,"branches":["main"]}');
     await noneLeft();
   });
@@ -118,7 +118,7 @@ test.each(['S', 'current', 'next'] as const)(
   'a held index lock stops nobody, and the index stays as it is (%s)',
   async (profile) => {
     const baseRepo = base();
-    // Changed times make git want to write the index.
+    // Files with changed times make git write the index, unless it is kept from doing so.
     writeFileSync(join(baseRepo, 'a.txt'), 'x\n');
     write(join(baseRepo, '.git', 'index.lock'), '');
     const index = readFileSync(join(baseRepo, '.git', 'index'));

@@ -1,4 +1,4 @@
-/** Calling `git.*` as the dispatcher does, on repositories made by the real git. */
+/** Calls `git.*` as the dispatcher does, on repositories made by the real git. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -15,7 +15,7 @@ import { profileNamed } from '../../src/wire/profiles.ts';
 
 export const platform = await loadPlatform();
 
-/** Every git of a test has the same author and no configuration but the repository's own. */
+/** Every git of a test has the same author, and no configuration except that of the repository. */
 const quietHome = mkdtempSync('/tmp/hfg-home-');
 process.on('exit', () => rmSync(quietHome, { recursive: true, force: true }));
 Object.assign(process.env, {
@@ -40,7 +40,7 @@ export interface TestDaemon {
    * @returns the result's text, or `<code> <message>`
    */
   call(method: string, params: object | string | undefined): Promise<string>;
-  /** `call` with the result read. */
+  /** As `call`, with the result parsed. */
   ask(method: string, params: object): Promise<Record<string, unknown>>;
 }
 
@@ -89,7 +89,7 @@ export function daemon(profile: ProfileName, options: { readonly gitTimeoutMs?: 
   return { services, started, warnings, call, ask: async (name, params) => JSON.parse(await call(name, params)) };
 }
 
-/** A folder of the test's own, by its real path, gone when the test ends. */
+/** Makes a folder of the test's own, which is removed when the test ends. @returns its real path */
 export function scratchFolder(): string {
   const folder = realpathSync(mkdtempSync('/tmp/hfg-'));
   onTestFinished(() => {

@@ -13,7 +13,7 @@ export function contentWithDistantRepeats(distance: number, pieceBytes = 4_096):
   for (let piece = 0; piece < pieces; piece++) {
     const from = ((piece * 7) % pieces) * pieceBytes;
     const to = distance * mebibyte + piece * pieceBytes;
-    // Of many lengths, so that the distances come to lie at every position within a byte.
+    // The pieces have many lengths, so that the encoded distances begin at every position within a byte.
     const noise = 64 + ((piece * 37) % 61);
     first.copy(content, to, from, from + pieceBytes - noise);
     randomBytes(noise).copy(content, to + pieceBytes - noise);
@@ -49,7 +49,7 @@ export function frameOfRuns(blocks: number, windowLog = 17): Buffer {
   return Buffer.concat([head, body]);
 }
 
-/** A frame that carries something for somebody else. */
+/** A skippable frame, with data of another program. */
 export function skippableFrame(content: Buffer, kind = 0): Buffer {
   const head = Buffer.alloc(8);
   head.writeUInt32LE(0x184d2a50 + kind, 0);

@@ -10,7 +10,7 @@ import { listen, serveTcp } from './servers.ts';
 import { expectHangingEnded, goodCli, hangingCli, unresponsive, Workshop } from './support.ts';
 
 const testFast = testNeeding(faketime);
-/** Not faster: what must come before the limit, the start of a program among it, takes its real time. */
+/** The clock may not run faster, because the steps before the limit, such as the start of a program, take their real time. */
 const speededUp = (times: number) => ({ LD_PRELOAD: faketimeLibrary, FAKETIME: `+0 x${times}` });
 const env = speededUp(20);
 const wanted = (url: string) => ['-cli-version', '1.2.3', '-cli-url', url, '-cli-checksum', 'x'];

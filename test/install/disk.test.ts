@@ -14,7 +14,7 @@ import { goodCli, type InstallRun, pack, profiles, readRun, sha256, Workshop } f
 
 const testOnDisk = testNeeding(privateMounts());
 const testCalls = testNeeding(tracing());
-/** Packs badly. */
+/** A CLI of a megabyte that compresses badly, so that the blob is as large. */
 const bigCli = `${goodCli}# ${randomBytes(1_100_000).toString('base64')}\n`;
 
 interface DiskRun extends InstallRun {

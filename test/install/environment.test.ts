@@ -7,7 +7,7 @@ import { profiles, Workshop } from './support.ts';
 
 const testOnLinux = testNeeding(linux);
 
-/** The environment of whoever calls us. */
+/** What the caller of `holdfast` has in its environment. */
 const given = (recorder: Recorder) => ({
   CLAUDE_RPC_TOKEN: 'ambient-secret',
   USERS_OWN: 'kept',

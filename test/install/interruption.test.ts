@@ -58,7 +58,7 @@ async function serveBlob(): Promise<string[]> {
   return ['-cli-url', url, '-cli-checksum', sha256(blob)];
 }
 
-/** What may lie about after a crash, beside the versions. */
+/** Names of files that may be left after a crash, beside the versions. */
 const leftover = /^(\.fetch-|\.blob-|claustrum-fetch-)[0-9a-f]{16}$/;
 
 function expectOldOrNew(shop: Workshop): void {
@@ -188,7 +188,7 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
     onTestFinished(() => void user.kill('SIGKILL'));
     const executable = `/proc/${user.pid}/exe`;
     await waitUntil(() => readlinkSync(executable) === shop.path('1.2.3'), 'the CLI to run');
-    // From now on it cannot be started, so that it is installed anew.
+    // The CLI cannot be started from now on, so it is installed again.
     chmodSync(shop.path('1.2.3'), 0o644);
     await expectRetrySucceeds(shop, profile);
     expect(user.exitCode).toBeNull();

@@ -135,7 +135,7 @@ describe('the C library of the host', () => {
       writeFileSync(join(lib, name), '');
     }
     const PATH = process.env.PATH ?? '';
-    // The program is looked up in our own path.
+    // `ldd` is looked up in the PATH of this process.
     process.env.PATH = ldd === undefined ? bin : `${bin}:${PATH}`;
     try {
       return await probeLibc({

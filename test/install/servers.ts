@@ -14,7 +14,7 @@ export async function listen(server: Server): Promise<number> {
   server.on('connection', (socket: Socket) => {
     open.add(socket);
     socket.on('close', () => open.delete(socket));
-    // A client that breaks off is part of the plan.
+    // Some tests want the client to break off.
     socket.on('error', () => {});
   });
   await new Promise<void>((resolve, reject) => server.on('error', reject).listen(0, '127.0.0.1', resolve));
@@ -33,7 +33,7 @@ export async function serveHttp(answer: RequestListener): Promise<string> {
   return `http://127.0.0.1:${await listen(createHttpServer(answer))}`;
 }
 
-/** A server that speaks no HTTP of its own: the test writes what it likes. */
+/** A server whose answers the test writes byte by byte, whether or not they are HTTP. */
 export async function serveTcp(talk: (socket: Socket) => void): Promise<string> {
   return `http://127.0.0.1:${await listen(createTcpServer(talk))}`;
 }
@@ -41,12 +41,12 @@ export async function serveTcp(talk: (socket: Socket) => void): Promise<string> 
 export interface Authority {
   /** File with the certificate of the authority, PEM. */
   readonly file: string;
-  /** A server certificate it has signed. */
+  /** A server certificate that the authority has signed. */
   readonly key: Buffer;
   readonly cert: Buffer;
 }
 
-/** A certificate authority nobody knows, and a certificate for the names. */
+/** A certificate authority that no system trusts, and a server certificate for the names. */
 export function createAuthority(...names: string[]): Authority {
   const folder = mkdtempSync(join(tmpdir(), 'hf-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));

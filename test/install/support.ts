@@ -29,13 +29,13 @@ import { waitUntil } from '../support/wait.ts';
 export const profiles: readonly ProfileName[] = ['S', 'current', 'next'];
 export const platform = createPlatform();
 
-/** A CLI that runs and leaves a word about its run in a file beside the folder of the versions. */
+/** A CLI that runs, and writes a line about each run into a file beside the folder of the versions. */
 export const goodCli = '#!/bin/sh\necho "$0 $*" >> "$HOME/runs"\necho 1.2.3\n';
 export const badCli = '#!/bin/sh\necho "$0 $*" >> "$HOME/runs"\nexit 3\n';
-/** Never answers, and neither does what it has started. */
+/** A CLI that never ends, with a child that never ends either. */
 export const hangingCli = '#!/bin/sh\necho $$ >> "$HOME/hanging"\nsleep 600 &\necho $! >> "$HOME/hanging"\nwait\n';
 
-/** What is said about it. */
+/** The error for a CLI that does not end. */
 export const unresponsive =
   'cli unresponsive: the installed Claude Code binary started but did not answer --version within 30s (120s for a first run) and was stopped; the host is not letting it run (endpoint security software or a stalled network home are the usual causes)';
 
@@ -47,7 +47,7 @@ export function sha256(bytes: string | Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Everything of one test, gone when it ends. */
+/** Everything of one test. It is removed when the test ends. */
 export class Workshop {
   readonly home: string;
   /** Folder of the versions; not there yet. */
@@ -92,7 +92,7 @@ export class Workshop {
     }
   }
 
-  /** What the version runs were given, one line each. */
+  /** The command of each version run, one line each. */
   runs(): string[] {
     try {
       return readFileSync(join(this.home, 'runs'), 'utf8').split('\n').slice(0, -1);
@@ -174,16 +174,16 @@ export interface HereRun {
 }
 
 export interface InstallRun extends RunResult {
-  /** Of the one line of facts, its last line. */
+  /** The JSON of the last line, which is the only line of facts. */
   readonly facts: Record<string, unknown>;
-  /** The progress lines, read. */
+  /** The JSON of the progress lines. */
   readonly progress: Record<string, unknown>[];
 }
 
 const factsMark = '__INSTALL_RESULT__';
 const progressMark = '__INSTALL_PROGRESS__';
 
-/** Runs `-install` to its end and holds it to "exit code 0, exactly one line of facts, the last one". */
+/** Runs `-install` to its end and expects exit code 0 and exactly one line of facts, as the last line. */
 export async function runInstall(
   words: readonly string[],
   options: RunOptions & { readonly home: string },

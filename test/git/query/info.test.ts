@@ -56,7 +56,7 @@ describe.each(everyProfile)('git.info in profile %s', (profile) => {
     withVariables({ PATH: `.:${process.env.PATH}` });
     await daemon(profile).call('git.info', { path });
     expect(existsSync(sentinel)).toBe(false);
-    // A program started there by its bare name does find it first.
+    // The trap works: a shell that looks for `git` there does find the program in the repository first.
     git(path, 'status');
     expect(existsSync(sentinel)).toBe(true);
   });

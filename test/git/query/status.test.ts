@@ -177,7 +177,7 @@ describe.each(['current', 'next'] as const)('git.status of a session worktree (%
 
   test("the worktree's index is neither refreshed nor in need of its lock, and nothing of ours is left behind", async () => {
     const { base, path, entry } = withWorktree();
-    // Same content, new time: a plain status would refresh the index now.
+    // The content is the same and the time is new, so a plain status would refresh the index now.
     writeFileSync(join(path, 'a.txt'), 'x\n');
     write(join(entry, 'index.lock'), '');
     const index = join(entry, 'index');

@@ -22,7 +22,7 @@ interface Vector {
   path?(base: string): string;
 }
 
-/** Fails where git does: only what it started on the way counts. */
+/** Runs git as a user would. It may fail; only the programs that it has started count. */
 function plainly(directory: string, ...args: string[]): void {
   spawnSync('git', args, { cwd: directory, stdio: 'ignore' });
 }
@@ -279,7 +279,7 @@ function trapped(vector: Vector): { base: string; sprung: () => boolean } {
   const base = repository(join(folder, 'w'));
   const sentinel = join(folder, 'sprung');
   vector.set(base, `touch ${sentinel}`);
-  // Setting it may have sprung it already.
+  // Setting the trap may have sprung it already.
   rmSync(sentinel, { force: true });
   return { base, sprung: () => existsSync(sentinel) };
 }

@@ -331,7 +331,7 @@ describe.each(['current', 'next'] as const)('git.worktree_create inside the repo
   test('what stands in the way of the undo is named, and the code stays', async () => {
     const baseRepo = base();
     const worktreePath = session(baseRepo);
-    // Something comes back between the emptying and the removal of the folder: the deletion of the branch is the moment.
+    // The undo deletes the branch after it has emptied the folder and before it removes it; a file is put there meanwhile.
     standInForGit(
       scratchFolder(),
       `for word; do [ "$word" = read-tree ] && exit 3; [ "$word" = update-ref ] && echo x > "${worktreePath}/back"; done; exec "$GIT" "$@"`,
@@ -425,7 +425,7 @@ describe('git.worktree_create in the later generation', () => {
   });
 
   describe('the start commit', () => {
-    /** `topic` here and at origin, parted after the first commit. */
+    /** The branch `topic` here and at origin; each has commits that the other has not. */
     function parted(local: () => void = () => {}): { baseRepo: string; local: string; remote: string } {
       const baseRepo = base();
       git(baseRepo, 'checkout', '-q', '-b', 'topic');
@@ -570,7 +570,7 @@ describe('git.worktree_create in the later generation', () => {
       tamperAfterAdd(tamper(baseRepo, worktreePath));
       const reply = await create({ baseRepo, branchName: 'b', worktreePath });
       expect(reply.errorCode).toBe('unsafe_path');
-      // Whatever it is now, it is not ours to delete.
+      // The folder may not be the one we made, so it stays.
       expect(existsSync(worktreePath)).toBe(true);
       return String(reply.error).replaceAll(worktreePath, '<leaf>');
     };
@@ -729,7 +729,7 @@ test('creating and removing one worktree at the same time leaves it whole or gon
         : ask('git.worktree_remove', { baseRepo, worktreePath, branchName: `b${index - 1}` }),
     );
     const replies = await Promise.all(work);
-    // In the order of arrival: made, removed, made, removed.
+    // The replies show that the worktree was made, removed, made and removed, in the order of arrival.
     expect(
       replies.map(({ success }) => success),
       profile,

@@ -1,4 +1,4 @@
-/** Threat 17: nothing outside the named target is ever deleted, whoever swaps what for a link meanwhile. */
+/** Threat 17: nothing outside the named target is ever deleted, even when folders are swapped for links meanwhile. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { daemon, git, repository, scratchFolder, standInForGit, write } from '../support.ts';
 
-/** A tree that nobody named. */
+/** A tree that no request names, so no file of it may change. */
 function decoy(folder: string): { path: string; fingerprint(): string } {
   const path = join(folder, 'decoy');
   for (let index = 0; index < 40; index++) {
@@ -59,7 +59,7 @@ test.each(['S', 'current', 'next'] as const)(
         write(join(worktreePath, 'x', `d${index % 6}`, `f${index}`));
       }
       const racer = await swapping(join(worktreePath, 'x'), outside.path);
-      // The racer may put something back that the removal has passed already; what counts is what it did not touch.
+      // The removal may fail, because the racer puts folders back. Only the decoy counts.
       await ask('git.worktree_remove', { baseRepo, worktreePath, branchName: `s${round}` });
       await racer.stop();
       expect(outside.fingerprint()).toBe(before);

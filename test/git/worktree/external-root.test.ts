@@ -94,7 +94,7 @@ describe.each(['current', 'next'] as const)('worktrees outside their repository 
     mkdirSync(worktreeRoot);
     chmodSync(worktreeRoot, mode);
     const text = await refused({ baseRepo, worktreeRoot, worktreePath });
-    // Whether the group counts depends on who else is in it.
+    // The text names the group only where other users are in it.
     expect(text.replace('its group and ', '')).toBe(
       `refusing to create worktree: ${worktreeRoot} is writable by every user on this host (mode ${shown}); choose a directory only you can write to, or remove the extra write permission (chmod go-w)`,
     );

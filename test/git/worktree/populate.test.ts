@@ -185,7 +185,7 @@ test.each(['S', 'current', 'next'] as const)(
     symlinkSync(join(folder, 'away'), join(baseRepo, 'dir'));
     symlinkSync(join(folder, 'away'), join(baseRepo, '.claude'));
     commit(baseRepo, 'links');
-    // Here they are folders, there they will be links.
+    // They are folders in the repository from now on, and will be links in the worktree.
     execFileSync('rm', [join(baseRepo, 'dir'), join(baseRepo, '.claude')]);
     write(join(baseRepo, 'dir', 'a.env'));
     write(join(baseRepo, '.claude', 'b.env'));
