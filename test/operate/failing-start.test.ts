@@ -58,14 +58,16 @@ async function start(rules: readonly string[]): Promise<Start> {
   closeSync(log);
   closeSync(status);
   const report = (): string => readFileSync(at('status'), 'utf8');
+  const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
   try {
-    await waitUntil(() => report() !== '' || child.exitCode !== null, `the start to report (${rules.join(' ')})`);
+    await waitUntil(() => report() !== '' || isOver(), `the start to report (${rules.join(' ')})`);
   } catch (error) {
     // strace would leave the program alone; with the program it ends by itself.
-    childrenOf(child.pid ?? 0).map((pid) => process.kill(pid, 'SIGKILL'));
+    for (const pid of childrenOf(child.pid ?? 0)) {
+      process.kill(pid, 'SIGKILL');
+    }
     await ended;
-    const trace = readFileSync(at('trace'), 'latin1');
-    throw new Error(`${(error as Error).message}\n${trace.split('\n').find((line) => line.includes('(INJECTED)'))}`);
+    throw error;
   }
   if (report() === 'ready') {
     await shutDown(at('run/s'));
