@@ -59,11 +59,6 @@ export function addGauges(registry: Registry, sources: MetricSources): void {
     () => sources.startedAt / 1000,
   );
   gauge('holdfast_connections', 'Open client connections.', () => sources.connections());
-  counter(
-    'holdfast_paced_seconds_total',
-    'How long processes were held back for slow clients.',
-    () => sources.counters.pacedMs / 1000,
-  );
   counter('holdfast_log_lines_dropped_total', 'Lines the log could not be given.', () => sources.logLinesLost());
   addSessionGauges(registry, sources, gauge);
   addLoopMetrics(registry, sources.latency, gauge, counter);

@@ -11,6 +11,8 @@ interface Row {
   readonly name: string;
   readonly help: string;
   readonly key: keyof Counters;
+  /** The counter counts this many for each one that is shown. */
+  readonly per?: number;
 }
 
 const rows: readonly Row[] = [
@@ -26,6 +28,12 @@ const rows: readonly Row[] = [
     key: 'slowReadersDropped',
   },
   { name: 'holdfast_paced_total', help: 'Times a process was held back for a slow client.', key: 'paced' },
+  {
+    name: 'holdfast_paced_seconds_total',
+    help: 'How long processes were held back for slow clients.',
+    key: 'pacedMs',
+    per: 1000,
+  },
   {
     name: 'holdfast_stdin_queue_full_total',
     help: 'Processes whose stdin queue has been full.',
@@ -94,14 +102,14 @@ const rows: readonly Row[] = [
 /** Everything is read when it is asked for; between two scrapes nothing runs. */
 export function createRegistry(sources: MetricSources): Registry {
   const registry = new Registry();
-  for (const { name, help, key } of rows) {
+  for (const { name, help, key, per = 1 } of rows) {
     new Counter({
       name,
       help,
       registers: [registry],
       collect() {
         this.reset();
-        this.inc(sources.counters[key]);
+        this.inc(sources.counters[key] / per);
       },
     });
   }

@@ -55,10 +55,11 @@ test('sessions are counted by state; what they keep is summed, what each uses is
   await using client = await connect(daemon);
   const burn = 'while (process.cpuUsage().user < 150e3); console.log("burnt"); setInterval(() => {}, 1000)';
   const busy = await client.spawn('busy', process.execPath, ['-e', burn], { wantPid: true });
-  await client.spawn('over', 'sh', ['-c', 'echo done']);
-  await client.spawn('held', 'sh', ['-c', 'sleep 1000 & echo held']);
-  await client.exitOf('over');
   await client.untilOutput('busy', 'burnt');
+  await client.spawn('over', 'sh', ['-c', 'echo done']);
+  await client.exitOf('over');
+  // Its output is held open for five seconds only, so nothing slow comes after it.
+  await client.spawn('held', 'sh', ['-c', 'sleep 1000 & echo held']);
   await client.untilOutput('held', 'held');
   const text = await waitUntil(async () => {
     const seen = (await get({ port })).text;
