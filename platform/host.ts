@@ -52,7 +52,7 @@ export interface Host extends Home {
   endWithParent(pid: number): void;
   /** Whether `-keep-children` works here; `allowed`: profile row `platform.windowsKeepChildren`, POSIX always can. */
   keepsChildren(allowed: boolean): boolean;
-  /** What was asked for, or is usual, and not to be had on this host; for the log (spec platform.md §3, process.md §11.12). */
+  /** For the log: what was asked for or is usual and this host does not offer (spec platform.md §3, process.md §11.12). */
   serveWarnings(asked: ServeRequest): readonly string[];
   /** Gives memory back that an idle process does not need; takes some milliseconds. `undefined` where there is no way to. */
   readonly trimMemory?: () => void;

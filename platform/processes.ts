@@ -67,7 +67,7 @@ export interface Child {
   readonly pid: number;
   /** OS creation time in seconds since the epoch, with fraction; 0 when the OS would not tell (spec process.md §3.7). */
   readonly startTime: number;
-  /** What could not be had for this child, for the log (Windows: no job object for it). */
+  /** What could not be set up for this child, for the log (Windows: no job object). */
   readonly warning?: string | undefined;
   /** Of a child that was started with `markedFor`. */
   readonly marks?: ChildMarks | undefined;

@@ -5,7 +5,7 @@ import type { Paths } from '../paths.ts';
 /** `<operation> <path>: <reason>`, with the errno name for decisions. */
 export function fileError(paths: Paths, operation: string, path: string, error: unknown): SystemCallError {
   const code = (error as NodeJS.ErrnoException).code ?? '';
-  // Node's own refusal of a NUL byte has a code of Node's.
+  // Node refuses a NUL byte itself, with a code of its own.
   const errno = code === 'ERR_INVALID_ARG_VALUE' ? 'EINVAL' : code;
   return new SystemCallError(`${operation} ${path}: ${paths.reason(error)}`, errno, { cause: error });
 }

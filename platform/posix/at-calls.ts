@@ -36,7 +36,7 @@ export function createAtCalls(paths: Paths): AtCalls {
       const start = () => {
         running++;
         call.async(...args, (error, result) => {
-          // First of all: the next call of any kind overwrites it.
+          // Read errno before anything else, because the next call of any kind overwrites it.
           const errno = libc.errno();
           running--;
           waiting.shift()?.();

@@ -34,7 +34,7 @@ export function createDialer(os: PosixSystem, paths: Paths): Dialer {
       }
       // Cleaned, because the folder we serve in is the cleaned one: `link/../x` is another file to the system.
       const socket = connectSocket({ path: paths.clean(socketPath), allowHalfOpen: true });
-      // Before the connection stands: a first read is begun with it otherwise.
+      // Pause before the connection stands, because Node begins to read as soon as it does.
       if (options.paused) {
         socket.pause();
       }

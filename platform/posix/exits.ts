@@ -17,14 +17,14 @@ export function listenForExits(): void {
     return;
   }
   listening = true;
-  // Does not keep the event loop alive.
+  // This listener does not keep the event loop alive.
   process.on('SIGCHLD', look);
 }
 
 /** Calls back once when the process has ended, never synchronously. */
 export function watchExit(pid: number, onEnd: () => void): void {
   watched.set(pid, onEnd);
-  // It may have ended between its start and this line.
+  // The process may have ended between its start and this line.
   setImmediate(() => lookAt(pid));
 }
 
@@ -41,7 +41,7 @@ function lookAt(pid: number): void {
   }
   information.writeInt32LE(0, libc.SIGINFO_PID_OFFSET);
   const failed = libc.waitid(libc.P_PID, pid, information, libc.WEXITED | libc.WNOWAIT | libc.WNOHANG) !== 0;
-  // A failure can only be ECHILD: somebody else took the status, and nothing will ever come.
+  // A failure can only be ECHILD: somebody else has taken the status, so no other news of this process will come.
   if (!failed && information.readInt32LE(libc.SIGINFO_PID_OFFSET) === 0) {
     return;
   }

@@ -16,7 +16,7 @@ import type { PosixSystem } from './system.ts';
 /** PATH_MAX less the terminating NUL. */
 const longestPath = { linux: 4095, darwin: 1023 } as const;
 
-/** Links of a listing looked at together: enough to keep libuv's threads busy. */
+/** How many links of a listing are looked at together: enough to keep libuv's threads busy. */
 const linksAtOnce = 16;
 
 /** Never waits for a FIFO's writer, and a terminal does not become ours. */
@@ -71,7 +71,7 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
       if (!(await folder.stat()).isDirectory()) {
         throw new SystemCallError(`readdirent ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
       }
-      // The very folder that was opened, where the OS has a name for it.
+      // Read through the descriptor where the OS allows it, so that it is the folder that was opened.
       const base = hasProc ? `/proc/self/fd/${folder.fd}` : path;
       const found = await as(paths, 'readdirent', path, () =>
         readdir(base, { encoding: 'buffer', withFileTypes: true }),

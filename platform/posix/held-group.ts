@@ -9,7 +9,7 @@ import type { EvidenceReader } from './process-evidence.ts';
 export class PosixHeldGroup implements HeldGroup {
   readonly #pid: number;
   readonly #evidence: EvidenceReader;
-  /** Taken before anything is read: from then on it means one process and its group, also after that process is gone. */
+  /** Opened before anything is read about the process. It names this process and its group from then on, even after its end. */
   readonly #pidfd: number | undefined;
 
   constructor(pid: number, evidence: EvidenceReader) {

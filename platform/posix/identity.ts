@@ -60,7 +60,7 @@ function sendByPidfd(pidfd: number, name: SignalName): 'sent' | 'refused' {
   return libc.syscall?.(libc.SYS_pidfd_send_signal, pidfd, signalNumbers[name], 0, 0) === 0 ? 'sent' : 'refused';
 }
 
-/** Old kernels and macOS: the identity was read an instant ago, which is as close as one gets there. */
+/** Old kernels and macOS: there is no way to hold the process on these systems; its identity was read just before. */
 function sendByPid(pid: number, name: SignalName): 'sent' | 'gone' | 'refused' {
   try {
     process.kill(pid, `SIG${name}`);

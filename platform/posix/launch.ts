@@ -37,12 +37,15 @@ export function launch(request: LaunchRequest): number {
 
 /** Several starts at once share the threads of libuv's pool, which others wait for too. */
 const mostAside = 16;
-/** A start takes a millisecond or two. After so long the pool hangs, say in calls on a dead network file system. */
+/**
+ * A start takes a millisecond or two. One that takes longer than this means that the pool hangs, for example in calls on a
+ * dead network file system.
+ */
 const hangingMs = 50;
-/** Starts that follow each other as closely as this are many. */
+/** Starts with less time than this between them count as many. */
 const amongMs = 5;
 
-/** Since when each start on another thread is on its way, oldest first. */
+/** The starts that run on other threads, oldest first, with the time each was begun. */
 const aside = new Set<{ readonly since: number }>();
 /** When the last start was done, or given to another thread. */
 let lastAt = Number.NEGATIVE_INFINITY;
@@ -61,7 +64,7 @@ export function launchAmongMany(request: LaunchRequest): number | Promise<number
     try {
       return launch(request);
     } finally {
-      // Not before: what came meanwhile has waited, however long it took.
+      // Take the time here: requests that arrived during the call have waited too.
       lastAt = performance.now();
     }
   }
@@ -93,7 +96,7 @@ const addressBytes = 8;
 function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCall {
   const actions = Buffer.alloc(libc.FILE_ACTIONS_BYTES);
   libc.posix_spawn_file_actions_init(actions);
-  // The directory first: a relative program path is meant from there (spec process.md §3.3).
+  // Change the directory first, because a relative program path counts from there (spec process.md §3.3).
   if (cwd !== undefined) {
     libc.posix_spawn_file_actions_addchdir_np?.(actions, rawCString(cwd));
   }
@@ -145,7 +148,7 @@ export function spawnShortcoming(): string | undefined {
   return 'this C library has no posix_spawn_file_actions_addchdir_np; the daemon enters the directory of a child for the moment of its start';
 }
 
-/** Nothing else of ours runs between the two steps: the call in between does not return to the event loop. */
+/** No other code of ours sees the changed directory: `work` does not return to the event loop. */
 function inDirectory<T>(path: string, work: () => T): T {
   const own = process.cwd();
   process.chdir(path);

@@ -4,9 +4,12 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import * as libc from '../../native-bindings/libc.ts';
 
-/** Above this a collection would hold the loop up for longer than what it brings is worth. */
+/** Above this size a collection stops the event loop for too long, compared with the memory that it frees. */
 const maxCollectedBytes = 64 * 1024 * 1024;
-/** Up to here everything that can go goes, compiled code that is not used any more too: some 5 ms for each MB. */
+/**
+ * Up to this size the collection is thorough: it also drops compiled code that is not used any more. It takes some 5 ms for
+ * each MB.
+ */
 const maxThoroughBytes = 16 * 1024 * 1024;
 
 /**
@@ -22,7 +25,7 @@ export function trimMemory(): void {
   }
   // After the collection, which touches many of these pages.
   dropCleanPages(mappings);
-  // The C library keeps what it was given back, too (glibc).
+  // glibc keeps freed memory for its next allocations: it gives that back to the system now.
   libc.malloc_trim?.(0);
 }
 
@@ -33,7 +36,7 @@ function collectGarbage(): void {
   setFlagsFromString('--no-expose-gc');
   const how = { type: 'major', execution: 'sync' };
   collect({ ...how, flavor: 'regular' });
-  // What is left is in use: how much of it there is says how long the thorough way takes.
+  // The memory that is left is in use, and its size says how long the thorough collection takes.
   if (getHeapStatistics().used_heap_size < maxThoroughBytes) {
     collect({ ...how, flavor: 'last-resort' });
   }

@@ -21,7 +21,7 @@ export function checkSpawn(request: Pick<SpawnRequest, 'command' | 'args' | 'cwd
   if (request.env.some(([name, value]) => name.includes('\0') || value.includes('\0'))) {
     throw new SystemCallError('exec: environment variable contains NUL', 'EINVAL');
   }
-  // A C string ends at NUL, so the kernel would silently be given something else.
+  // A C string ends at its first NUL byte, so the kernel would get a shorter text without anybody noticing.
   if (file.includes('\0') || request.args.some((word) => word.includes('\0'))) {
     throw new SystemCallError(`fork/exec ${file}: ${paths.reasonForCode('EINVAL')}`, 'EINVAL');
   }

@@ -11,9 +11,12 @@ import { socketDescriptor } from './socket-descriptor.ts';
 
 /** What one `splice` may move; a pipe holds less, unless somebody has made it larger. */
 const maxMoveBytes = 1024 * 1024;
-/** So long without a byte and the process counts as idle. */
+/** The process counts as idle after so long without a byte. */
 const idleMs = 2_000;
-/** In a conversation the next bytes come at once, and being woken for them takes longer than to look so often: some 30 us. */
+/**
+ * In a conversation the next bytes come within some 30 us, and to be woken for them takes longer. So after bytes have moved
+ * the descriptors are looked at this often before the thread sleeps.
+ */
 const looksForNext = 60;
 const { EAGAIN, EINTR, EINVAL, EPIPE } = constants.errno;
 
@@ -44,7 +47,10 @@ export function relayBySplice(socket: Socket): boolean {
     return false;
   }
 
-  /** Moves what there is, once: the other way has its turn then. After EAGAIN the other end is the one to wait for. */
+  /**
+   * Moves the bytes that are there by one call, so that the other direction gets its turn. After EAGAIN the direction waits
+   * for its other end.
+   */
   function move(direction: Direction): Outcome {
     const flags = libc.SPLICE_F_MOVE | libc.SPLICE_F_NONBLOCK;
     const moved = Number(splice?.(direction.from, null, direction.to, null, maxMoveBytes, flags));
@@ -72,7 +78,7 @@ export function relayBySplice(socket: Socket): boolean {
 
   let movedAnything = false;
   let toldIdle = false;
-  /** How often to look without waiting. */
+  /** How many more times to look without waiting. */
   let looks = 0;
   /** The last bytes went up, and nothing has come down since. */
   let asked = false;
@@ -93,7 +99,7 @@ export function relayBySplice(socket: Socket): boolean {
     const ready = poll(entries, 2, looks > 0 ? 0 : toldIdle ? -1 : idleMs);
     if (ready === 0 && looks === 0) {
       toldIdle = true;
-      // The runtime itself does so at its end only, and many a bridge is killed with its ssh session.
+      // The runtime keeps compiled code at its end only, and a bridge is often killed with its ssh session.
       flushCompileCache();
       trimMemory();
     }
@@ -110,7 +116,8 @@ export function relayBySplice(socket: Socket): boolean {
       if (outcome !== 'waiting') {
         return true;
       }
-      // An answer that came so soon: the client may go on as soon. Once, so that a stream is not looked for.
+      // The answer came while we were looking, so the client may send its next request as soon: look again. Only once for
+      // each request, because in a stream there is no request to come.
       if (looking && asked) {
         looks = looksForNext;
       }
@@ -127,7 +134,7 @@ export function relayBySplice(socket: Socket): boolean {
         continue;
       }
       up = undefined;
-      // What the daemon said before it stopped to listen is still to be had.
+      // The daemon takes no more input, but what it sent before that still has to reach the output.
       if (outcome === 'ended' && libc.shutdown(connection, libc.SHUT_WR) !== 0) {
         return true;
       }

@@ -60,11 +60,11 @@ async function removeEntry(removal: Removal, parent: number, name: Buffer, path:
     if (codeOf(error) === 'ENOENT') {
       return;
     }
-    // No folder after all: then the first answer counts.
+    // The path is not a folder, so report the error of the first call.
     if (['ENOTDIR', 'ELOOP'].includes(codeOf(error))) {
       throw asRemoval(removal, path, refusal);
     }
-    // A folder that we may not read can still go when it is empty.
+    // A folder that we may not read can still be removed when it is empty.
     if ((await attempt(() => removal.calls.removeFolder(parent, name))) === undefined) {
       return;
     }
@@ -103,7 +103,7 @@ async function removeFolder(
         removal.moved = false;
       }
       await empty(removal, folder, path, depth);
-      // What was moved here is 48 levels nearer to its end each time.
+      // Each move shortens what is left of the deep branch by 48 levels, so this ends.
       if (folder === removal.top && removal.moved) {
         continue;
       }
@@ -127,7 +127,7 @@ async function empty(removal: Removal, folder: number, path: string, depth: numb
   let first: unknown;
   // By descriptor where the OS can. By path it might be another folder's list; then the names are missing here, no more.
   const names = await readdir(hasProc ? `/proc/self/fd/${folder}` : path, { encoding: 'buffer' }).catch((error) => {
-    // Somebody else has removed it meanwhile.
+    // Another process has removed the folder.
     if (codeOf(error) === 'ENOENT') {
       return [];
     }
