@@ -219,7 +219,7 @@ test('a failure that nobody foresaw is told in the one line of facts', async () 
       throw new Error('a listener that fails');
     }, 5);`;
   writeFileSync(hook, watch);
-  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+  const main = fileURLToPath(new URL('../fixtures/main-for-tests.ts', import.meta.url));
   const install = ['-install', '-cli-dir', shop.folder, '-cli-version', '1.2.3', '-cli-zst', shop.blob()];
   const env = cleanEnvironment(shop.home, { HOLDFAST_FAILPOINTS: `install.staged=pause(${paused})` });
   const { facts } = readRun(await runProgram(process.execPath, ['--import', hook, main, ...install], { env }));
