@@ -4,10 +4,13 @@ import { performance } from 'node:perf_hooks';
 import type { Host } from '../../platform/host.ts';
 import { timings } from './timings.ts';
 
-/** The share of the time that counts as idle: a ping now and then, and our own looks. */
+/**
+ * A process that is busy for no more than this share of the time counts as idle: pings and our own timers take that
+ * much.
+ */
 const idleShare = 0.02;
 
-/** Once for each time the daemon becomes idle. */
+/** Gives memory back once each time the daemon becomes idle. */
 export function trimWhenIdle(host: Host): void {
   const { trimMemory } = host;
   if (trimMemory === undefined) {
@@ -21,13 +24,13 @@ export function trimWhenIdle(host: Host): void {
     const busy = performance.eventLoopUtilization(now, last).utilization > idleShare;
     last = now;
     if (!busy && !trimmed) {
-      // The runtime itself does so at its end only, and many a daemon is killed.
+      // The runtime writes its compile cache only when it ends by itself, and many daemons are killed.
       if (!kept) {
         flushCompileCache();
       }
       kept = true;
       trimMemory();
-      // What the trimming itself took is not to count.
+      // The time that trimming took must not count as being busy.
       last = performance.eventLoopUtilization();
     }
     trimmed = !busy;

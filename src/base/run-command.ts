@@ -18,11 +18,13 @@ export interface CommandRequest {
   readonly input?: Buffer;
   /** After so long the whole group is killed. 0 or `undefined`: no limit. */
   readonly timeoutMs?: number;
-  /** At the limit ask with TERM first and kill only so much later. */
+  /** At the limit the group is asked to end with TERM, and killed only this much later. */
   readonly terminateGraceMs?: number;
-  /** How long something the program started may keep its output open after the program's own end. `undefined`: for good. */
+  /**
+   * How long something the program started may keep its output open after the program's own end. `undefined`: for good.
+   */
   readonly outputGraceMs?: number;
-  /** What happens to that something then: `kill` (the default) or `leave`, which only stops reading. */
+  /** What happens then to whoever holds the output: `kill` (the default), or `leave`, which only stops reading. */
   readonly outputHolders?: 'kill' | 'leave';
   /** For each of the two outputs. A program that prints more is killed and its result has `overflowed`. */
   readonly maxOutputBytes: number;
@@ -44,7 +46,10 @@ export interface CommandResult {
 }
 
 const chunkBytes = 65_536;
-/** What is left of a killed group may have put itself out of reach and still hold the pipes. */
+/**
+ * A process may have left the group before it was killed and may still hold the pipes, so the wait for their end is
+ * limited.
+ */
 const graceAfterKillMs = 5_000;
 
 /** Never rejects: every failure is in the result. */
@@ -108,14 +113,15 @@ class Run {
       this.#overflowed = true;
       this.#kill();
     } else {
-      // The buffer is lent for this call only.
+      // The buffer is reused after this call, so the bytes are copied.
       this.#chunks.push({ from, bytes: Buffer.from(bytes) });
     }
     return true;
   }
 
   #expire(): void {
-    // A program that has ended in time is bounded by the grace alone when what it left behind is not to be touched.
+    // The program itself ended in time, and what it left behind must not be touched: only the grace for its output
+    // counts.
     if (this.#done || (this.#ended && this.#request.outputHolders === 'leave')) {
       return;
     }
@@ -162,7 +168,7 @@ class Run {
   }
 
   #after(ms: number, work: () => void): void {
-    // setTimeout takes 31 bits; a longer limit is as good as none.
+    // setTimeout takes 31 bits of milliseconds. A longer limit is 24 days or more, which is as good as none.
     if (ms > 0x7fffffff) {
       return;
     }

@@ -1,15 +1,18 @@
 /** Internal variables between launcher and detached daemon; no child of the daemon sees one (spec modes.md §4). */
 import type { Variable } from '../../platform/started-with.ts';
 
-/** "I am the detached child". */
+/** Set for the detached daemon, so that it does not detach again. */
 export const daemonChildVariable = 'CLAUSTRUM_DAEMON_CHILD';
 /** Number of the inherited descriptor with the token. */
 export const tokenPipeVariable = 'CLAUSTRUM_TOKEN_PIPE';
 /** Number of the inherited descriptor for the start report. */
 export const statusPipeVariable = 'HOLDFAST_STATUS_PIPE';
-/** Never a token of ours, never shown to anybody. */
+/** A host may export its token under this name. It is not ours, and no process that we start may see it. */
 export const ambientTokenVariable = 'CLAUDE_RPC_TOKEN';
-/** Tells children that they run under the daemon; a host may export it, so it is no marker of ours. */
+/**
+ * Tells children that they run under the daemon. A host may export it too, so the daemon does not take it as a sign of
+ * its launcher.
+ */
 export const underDaemonVariable = 'CLAUDE_SSH_DAEMON_CHILD';
 
 const markerVariables = [daemonChildVariable, statusPipeVariable, tokenPipeVariable, ambientTokenVariable];

@@ -17,7 +17,10 @@ export interface Timings {
   readonly shutdownWaitMs: number;
   /** Login-shell PATH (spec process.md §3.3). */
   readonly shellPathMs: number;
-  /** SSH agent hand-off (spec platform.md §2): the shell, the whole look-up, a quick and a hopeless socket, how long it holds. */
+  /**
+   * SSH agent hand-off (spec platform.md §2): the shell, the whole look-up, a quick and a hopeless socket, how long it
+   * holds.
+   */
   readonly agentShellMs: number;
   readonly agentGiveUpMs: number;
   readonly agentAcceptMs: number;
@@ -31,12 +34,17 @@ export interface Timings {
   readonly selfProbeMs: number;
   readonly orphanGraceMs: number;
   readonly selfProbeReplyMs: number;
-  /** A daemon nobody can reach, with nothing to lose, looks so often whether that is still true (design decision 15). */
+  /**
+   * A daemon nobody can reach, with nothing to lose, looks so often whether that is still true (design decision 15).
+   */
   readonly unreachableCheckMs: number;
   /** A daemon that holds the run directory (spec modes.md §7): from SIGTERM to SIGKILL, and after that. */
   readonly evictTermMs: number;
   readonly evictKillMs: number;
-  /** Children of a dead daemon (spec platform.md §2): from SIGTERM to SIGKILL, after that, how often and how carefully is looked. */
+  /**
+   * Children of a dead daemon (spec platform.md §2): from SIGTERM to SIGKILL, after that, how often and how carefully
+   * is looked.
+   */
   readonly reapTermMs: number;
   readonly reapKillMs: number;
   readonly reapPollMs: number;
@@ -57,7 +65,7 @@ export interface Timings {
   /** Connections to the metrics. */
   readonly metricsRequestMs: number;
   readonly metricsIdleMs: number;
-  /** Whoever accepts where the metrics are to be served may take so long to say who it is. */
+  /** How long a process that already listens where the metrics are to be served may take to say who it is. */
   readonly metricsAskMs: number;
 }
 
@@ -103,6 +111,9 @@ export const timings: Timings = {
   metricsAskMs: 500,
 };
 
-/** Those of `-stop` (spec modes.md §10): the daemon may answer; from SIGTERM to SIGKILL of one that hangs, and after that. */
+/**
+ * Those of `-stop` (spec modes.md §10): the daemon may answer; from SIGTERM to SIGKILL of one that hangs, and after
+ * that.
+ */
 export const stopTimings = { replyMs: 2_000, termMs: 4_000, killMs: 1_500 } as const;
 export type StopTimings = typeof stopTimings;

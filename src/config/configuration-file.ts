@@ -45,7 +45,7 @@ export function readConfigurationFiles(directory: string): readonly Configuratio
 
 /** @returns `undefined` when there is no such file @throws Error that says why it cannot be used */
 function readSmallFile(path: string): string | undefined {
-  // By lstat and before the open: opening a FIFO or a device can wait or have effects.
+  // Look before the open: opening a FIFO or a device can wait or have effects.
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) {
     return undefined;

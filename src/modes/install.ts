@@ -32,13 +32,13 @@ export const runInstall: Mode = async (context) => {
   const cliPath = cliVersion === undefined ? '' : cliPathOf(folder, `${cliVersion}${suffix}`, platform.paths);
 
   const facts = new FactsPrinter(context, platform);
-  // Somebody waits for the line whatever happens, also for a failure that nobody foresaw.
+  // The caller waits for the line of facts in any case, also after a failure that nobody foresaw.
   process.prependListener('uncaughtException', (error) => {
     facts.print({ cliPath, cliWasPresent: false, cliError: `holdfast: ${error.message}` });
     process.exit(0);
   });
   const env = childEnvironment(ownVariables(platform.startedWith), profile.process.strippedVariables, platform.host);
-  // The user's programs may do without; whom we download from is verified, and without a warning of the runtime's.
+  // The user's programs may switch the verification of certificates off; our downloads are always verified.
   delete context.environment.NODE_TLS_REJECT_UNAUTHORIZED;
   facts.libc = await probeLibc({ platform, env, timings: installTimings });
   facts.print(cliVersion === undefined ? { cliPath, cliWasPresent: false } : await outcome(cliVersion));
@@ -80,7 +80,8 @@ class FactsPrinter {
     }
     this.#isPrinted = true;
     const { settings, environment } = this.#context;
-    // How a launcher is found is not specified, so none is (spec install.md §9).
+    // The specification does not say how a launcher is found, so the answer is always that there is none (spec
+    // install.md §9).
     const asksForLauncher = settings.profile.install.launcherStatus && environment[launcherGate] === '1';
     const launcherStatus = asksForLauncher && outcome.cliPath !== '' ? 'none' : undefined;
     writeWhole(1, `${factsLine({ ...outcome, libc: this.libc, launcherStatus }, this.#platform)}\n`);

@@ -19,10 +19,10 @@ import { readTokenDescriptor, TokenError } from '../run-directory/token.ts';
 import type { ModeContext } from './mode.ts';
 
 const pollMs = 20;
-/** How long the status of a child that has closed its pipe is waited for. */
+/** How long to wait for the exit status of a child that has closed its pipe. */
 const exitTextMs = 2_000;
 const predecessorDialMs = 500;
-/** Lines of the log shown for a child that died without a word. */
+/** How many lines of the log are shown when the child died without reporting a reason. */
 const shownLogLines = 10;
 
 export async function launchDaemon(context: ModeContext): Promise<number> {
@@ -64,7 +64,7 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
     if (!(error instanceof HostError)) {
       throw error;
     }
-    // Without a failed call behind it, it is a folder we do not trust.
+    // An error without a failed system call means that we do not trust the folder.
     const reason =
       error.cause === undefined ? platform.paths.reasonForCode('EACCES') : platform.paths.reason(error.cause);
     return fail(remedyLine(error), `claustrum: listen unix: listen unix ${socketPath}: bind: ${reason}`);

@@ -47,7 +47,7 @@ async function ask(platform: Platform, socketPath: string): Promise<boolean> {
   return true;
 }
 
-/** Nobody accepts: perhaps a daemon hangs and still holds the run directory. */
+/** Nobody accepts connections, but a daemon that hangs may still hold the run directory. */
 async function endUnreachable(platform: Platform, { settings, log }: ModeContext): Promise<StopWord> {
   let directory: EvictionOptions['directory'];
   try {
@@ -84,7 +84,7 @@ function removeWhatever(path: string): void {
     try {
       rmdirSync(path);
     } catch {
-      // Nothing there, or not ours to clear.
+      // There is nothing to remove, or we may not remove it.
     }
   }
 }

@@ -20,7 +20,7 @@ const exitUsage = 2;
 
 export interface ShownSetting {
   readonly name: string;
-  /** As it would be written in a configuration file; empty: not set. */
+  /** As it would be written in a configuration file; empty when it is not set. */
   readonly value: string;
   /** `flag`, a configuration file, an environment variable, or where the default comes from. */
   readonly source: string;
@@ -69,7 +69,7 @@ async function showConfiguration(words: readonly string[], json: boolean, contex
   return 0;
 }
 
-/** Everything there is to show. */
+/** Everything that `holdfast config` shows. */
 export function configurationOf(
   settings: Settings,
   files: readonly ConfigurationFile[],

@@ -1,4 +1,6 @@
-/** `holdfast service install|remove|status`: the daemon without anybody's login, for hosts nobody reaches by ssh first. */
+/**
+ * `holdfast service install|remove|status`: the daemon without anybody's login, for hosts nobody reaches by ssh first.
+ */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -18,14 +20,14 @@ import { plain, type Run, type VerbContext } from './verbs.ts';
 
 const exitFailed = 1;
 const exitUsage = 2;
-/** What systemctl says for a unit that is not up. */
+/** The exit code of systemctl for a unit that does not run. */
 const exitNotRunning = 3;
 const commandMs = 60_000;
 const maxOutputBytes = 65_536;
 const tokenBytes = 32;
 const ownTokenFileName = 'service.token';
 
-/** What the user did or has, told in one line. */
+/** A failure that the user can do something about, told in one line. */
 class Refusal extends Error {
   readonly exitCode: number;
 
@@ -131,7 +133,7 @@ function serveFlags(
   if (socket === given.socket) {
     return { given, flags: words };
   }
-  // The last one wins.
+  // A flag that is given twice has the last value, so the resolved path is appended.
   return { given: { ...given, socket }, flags: [...words, '-socket', socket] };
 }
 

@@ -76,7 +76,7 @@ export function plain(command: Command, context: Pick<VerbContext, 'print' | 'co
   return command.exitOverride().configureOutput({ writeOut: context.print, writeErr: context.complain });
 }
 
-/** What a user at a terminal gets. */
+/** Where the texts go for a user at a terminal. */
 export const standardOutput: Pick<VerbContext, 'print' | 'complain'> = {
   print: (text) => writeWhole(1, text),
   complain: (text) => writeWhole(2, text),

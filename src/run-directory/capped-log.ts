@@ -72,7 +72,10 @@ class CappedLog {
     );
   }
 
-  /** `named`: its name leads to it; `nameless`: a later start has taken its name, as ours or as nobody's. */
+  /**
+   * `named`: the path leads to our log; `nameless`: a later start has removed it or set it aside, so nobody finds it by
+   * the path.
+   */
   #place(): 'named' | 'nameless' | 'notOurs' {
     const own = fstatSync(this.#fd, { bigint: true });
     if (!own.isFile()) {
@@ -94,7 +97,7 @@ class CappedLog {
       return opened.declined;
     }
     const before = this.#fd;
-    // What the runtime itself writes follows, where that can be done; else it stays with the file that was set aside.
+    // Redirect what the runtime itself writes as well. Where that is impossible, its output stays with the older file.
     this.#fd = host.redirectOutput(opened.fd) ? standardError : opened.fd;
     if (before !== standardError) {
       closeSync(before);
@@ -102,7 +105,9 @@ class CappedLog {
     return opened.olderGone;
   }
 
-  /** Writers append, so they go on at the new beginning. @returns what went wrong */
+  /**
+   * Everybody who writes to the log appends, so the next line is written at the new beginning. @returns what went wrong
+   */
   #truncate(): string | undefined {
     try {
       ftruncateSync(this.#fd, 0);

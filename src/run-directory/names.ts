@@ -7,7 +7,7 @@ export const tokenFileName = 'daemon.token';
 export const lockFileName = 'daemon.lock';
 /** Output of the daemon. */
 export const logFileName = 'remote-server.log';
-/** Where the log lies that was set aside at its limit. */
+/** Where the older lines lie after the log has reached its limit. */
 export const olderLogFileName = `${logFileName}.old`;
 /** Folder of the records of running children. */
 export const recordFolderName = 'children';

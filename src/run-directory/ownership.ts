@@ -40,7 +40,10 @@ export class Ownership implements Disposable {
     this.#options = options;
   }
 
-  /** Takes the lock where the profile has one, ending a predecessor on the way. Without it the daemon serves all the same. */
+  /**
+   * Takes the lock where the profile has one, ending a predecessor on the way. Without it the daemon serves all the
+   * same.
+   */
   async claim(): Promise<void> {
     const { platform, settings, directory, log, timings } = this.#options;
     if (!settings.profile.modes.runDirLock) {
@@ -82,7 +85,7 @@ export class Ownership implements Disposable {
       this.#lock?.write({ pid, role: serveRole, ...(node === undefined ? {} : { node }), ...serving });
     } catch (error) {
       log.warn('daemon', `serve: WARNING write ${directory.path}/${lockFileName}: ${platform.paths.reason(error)}`);
-      // Held without a record it would keep the next start from ending us.
+      // Without a record the next start could not verify us and would not get the lock, so give the lock up.
       this.#lock?.releaseUnchanged();
       this.#lock = undefined;
     }

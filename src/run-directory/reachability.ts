@@ -1,4 +1,7 @@
-/** What a daemon does when its socket path no longer leads to it (design decision 15; spec modes.md §8 "Orphan-exit self-probe"). */
+/**
+ * What a daemon does when its socket path no longer leads to it (design decision 15; spec modes.md §8 "Orphan-exit
+ * self-probe").
+ */
 
 import type { Platform } from '../../platform/platform.ts';
 import type { RunDirectory } from '../../platform/run-directories.ts';
@@ -44,7 +47,7 @@ export function watchReachability(options: ReachabilityOptions): Reachability {
   };
 }
 
-/** Nobody can reach us, nobody is connected, no session runs: nothing is lost by ending at once. */
+/** When nobody can reach the daemon, nobody is connected and no session runs, ending at once loses nothing. */
 function watchLeftover({
   directory,
   listener,
@@ -53,7 +56,7 @@ function watchLeftover({
   sessionCount,
   end,
 }: ReachabilityOptions): Reachability {
-  /** Set only while nobody is connected and nothing runs: a daemon that holds sessions is not woken for this. */
+  /** Runs only while nobody is connected and no session runs, so that a daemon with sessions is not woken for it. */
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   const check = (): void => {
@@ -65,7 +68,7 @@ function watchLeftover({
       end();
       return;
     }
-    // The watch is prompt; the timer sees what no watch tells: a folder above was renamed, another host has changed a
+    // The watch is prompt. The timer finds what no watch tells: a folder above was renamed, another host has changed a
     // network folder, this host has no watches left.
     timer = setTimeout(check, timings.unreachableCheckMs).unref();
   };
@@ -73,7 +76,7 @@ function watchLeftover({
   try {
     stopWatch = directory.watch(check);
   } catch {
-    // The timer is left.
+    // The directory cannot be watched; the timer is enough.
   }
   return {
     check,
@@ -85,7 +88,7 @@ function watchLeftover({
   };
 }
 
-/** The slow road for a daemon that still has sessions: a grace of minutes, then two failed probes. */
+/** A daemon that still has sessions waits longer: a grace of minutes, then two failed probes. */
 function startSelfProbe(options: ReachabilityOptions): () => void {
   const { listener, log, timings, socketPath } = options;
   let lostAt: number | undefined;

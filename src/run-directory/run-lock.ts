@@ -18,7 +18,10 @@ export const serveRole = 'serve';
 const retryMs = 50;
 /** A holder that has just taken the lock needs a moment to write its record. */
 const recordWaitMs = 500;
-/** Many starts at once evict each other in turn; beyond this many one serves without the lock. */
+/**
+ * Many starts at the same time end each other in turn. A start that has ended this many daemons serves without the
+ * lock.
+ */
 const maxEvictions = 40;
 
 export interface EvictionOptions {
@@ -77,7 +80,7 @@ async function attemptWithRecord(options: EvictionOptions): Promise<LockAttempt>
   }
 }
 
-/** `changed`: another process holds it by now, which is a new question. */
+/** `changed`: another process holds the lock by now, so the question starts again. */
 async function endHolder(
   record: LockRecord | undefined,
   options: EvictionOptions,

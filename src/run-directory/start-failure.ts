@@ -1,4 +1,7 @@
-/** What is said about a start that failed: our own line with number and remedy first, then the contract's reason (spec modes.md §6). */
+/**
+ * What is said about a start that failed: our own line with number and remedy first, then the contract's reason (spec
+ * modes.md §6).
+ */
 import { HostError, SystemCallError } from '../../platform/errors.ts';
 import { TokenError } from './token.ts';
 
@@ -8,7 +11,7 @@ export function failureLines(error: unknown): string[] {
     return [error.message];
   }
   if (error instanceof HostError) {
-    // The pipe's failure is a line of the log and a reason line at once (spec platform.md §3).
+    // The failure of the pipe has the form of a log line already (spec platform.md §3).
     const reason = error.message.startsWith('[Server] ') ? error.message : `claustrum: ${error.message}`;
     return [remedyLine(error), reason].filter((line) => line !== '');
   }
@@ -18,7 +21,9 @@ export function failureLines(error: unknown): string[] {
   return [`holdfast: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`];
 }
 
-/** The host has refused something, and Node's text names the call, the path and the reason: no fault of ours, no stack. */
+/**
+ * The host has refused something, and Node's text names the call, the path and the reason: no fault of ours, no stack.
+ */
 function isFailedCall(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
 }

@@ -33,7 +33,7 @@ const unixPrefix = 'unix:';
 const defaultHost = '127.0.0.1';
 /** A scraper needs one connection. */
 const maxConnections = 16;
-/** How much whoever accepts where we want to listen may say about who it is. */
+/** The most characters that are read from a process that already listens there, to find out who it is. */
 const mostAskedChars = 1 << 20;
 
 /** @throws Error of the bind, or for an address that is none */
@@ -82,7 +82,7 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
     warnAboutAddress(bound, log);
   }
   log.info('Server', `metrics: listening on ${shown(bound)}`);
-  // A scrape in progress must not keep an ending daemon.
+  // A scrape in progress must not delay the end of the daemon.
   return {
     [Symbol.dispose]() {
       failpoint('metrics.close.before');
@@ -112,7 +112,8 @@ async function listenOnSocket(server: Server, options: MetricsServerOptions): Pr
   if (!platform.transport.listensOnAnyPath) {
     throw new Error(`${unixPrefix}${path}: this system has no such sockets; use 127.0.0.1:<port>`);
   }
-  // The socket is renamed into its place; nothing of the user's may lie there, nor anybody who answers.
+  // The new socket is renamed over whatever lies there, so a file of the user's or a socket that somebody answers on is
+  // refused first.
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found !== undefined && !found.isSocket()) {
     throw new Error(`listen unix ${path}: it exists and is no socket`);
@@ -155,7 +156,7 @@ async function isForeign(path: string, { transport }: Platform): Promise<boolean
       }
     }
   } catch {
-    // What it said until then counts.
+    // The connection broke; what was received until then decides.
   } finally {
     clearTimeout(limit);
     socket.destroy();
@@ -188,9 +189,9 @@ function isLoopback(address: string): boolean {
   return address === '::1' || /^(::ffff:)?127\./.test(address);
 }
 
-/** Of a `Host` header, with or without port. */
+/** Whether a `Host` header names this machine; it may have a port. */
 function namesLoopback(host: string | undefined): boolean {
-  // Every browser names a host; a plain HTTP/1.0 client need not.
+  // Every browser sends the header, so a request without one comes from a plain HTTP/1.0 client.
   return host === undefined || /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(host);
 }
 

@@ -99,7 +99,7 @@ const rows: readonly Row[] = [
   },
 ];
 
-/** Everything is read when it is asked for; between two scrapes nothing runs. */
+/** All values are read during a scrape; nothing runs between two scrapes. */
 export function createRegistry(sources: MetricSources): Registry {
   const registry = new Registry();
   for (const { name, help, key, per = 1 } of rows) {

@@ -6,7 +6,7 @@ declare module 'pidusage' {
     /** Bytes of resident memory. */
     readonly memory: number;
   }
-  /** Pids that cannot be read have no usage. */
+  /** A pid that cannot be read has no entry. */
   export default function pidusage(
     pids: number[],
     options: { readonly maxage: number; readonly usePs: boolean },

@@ -27,7 +27,7 @@ const probeMs = 10;
 
 export class RpcLatency {
   readonly byMethod = new Map<string, Distribution>();
-  /** How late a timer came that was set when a request was answered. */
+  /** How late timers were that were set when a request had been answered. */
   readonly loopDelay = new Distribution();
   #probing = false;
 
@@ -45,7 +45,7 @@ export class RpcLatency {
     this.probe();
   }
 
-  /** At most one timer is under way, and none is set by itself. */
+  /** At most one timer runs, and only requests start one: an idle daemon must not wake. */
   probe(): void {
     if (this.#probing) {
       return;

@@ -14,7 +14,7 @@ export interface SessionUsage {
  */
 const keepMs = 1000;
 
-/** Without those that have ended meanwhile. Never rejects. */
+/** Processes that have ended meanwhile are left out. Never rejects. */
 export async function usageOf(pids: readonly number[]): Promise<SessionUsage[]> {
   if (pids.length === 0) {
     return [];

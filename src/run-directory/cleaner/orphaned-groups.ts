@@ -14,12 +14,15 @@ import { type End, endGroup } from '../records/end-group.ts';
 import { inTurns, leaveAlone, type PassOptions, tellCap } from './pass-options.ts';
 import { resolved } from './place.ts';
 
-/** Groups ended in one pass. */
+/** The most groups that are ended in one pass. */
 const mostGroups = 64;
-/** Of those, how many at a time: each is looked at many times a second meanwhile. */
+/** How many groups are ended at the same time: each of them is looked at many times a second until it is gone. */
 const groupsAtOnce = 8;
 
-/** Who inherits the children of a dead process; the reaper of a service manager's session is not meant. */
+/**
+ * The process that inherits the children of a dead one. A service manager may name another one for its session; that
+ * does not count.
+ */
 const init = 1;
 
 interface Orphan {
@@ -125,7 +128,7 @@ function refusal(found: ProcessEvidence, options: PassOptions): string | undefin
   return undefined;
 }
 
-/** The value of one of the CLI's two format flags, not a word of a prompt. */
+/** Whether `stream-json` is the value of one of the CLI's two format flags; as a word of a prompt it does not count. */
 function speaksStreamJson(words: readonly string[]): boolean {
   const flags = ['--input-format', '--output-format'];
   return words.some((word, index) =>
@@ -133,7 +136,7 @@ function speaksStreamJson(words: readonly string[]): boolean {
   );
 }
 
-/** The run directory itself may be gone; the folder it was in is that of our own, however it was spelled. */
+/** The run directory itself may be gone, so the folder above it is compared with ours, links resolved. */
 function isRunDirectoryMark(mark: string | undefined, { paths, place }: PassOptions): boolean {
   if (mark === undefined || !paths.isAbsolute(mark) || paths.clean(mark) !== mark || paths.isRoot(mark)) {
     return false;
@@ -168,8 +171,8 @@ async function endOrphan(
 }
 
 /**
- * The groups that live, read at most once a poll: that is a look at every process. A group that was seen a moment ago and
- * is gone by now is looked at once more; one that was not there cannot have come back.
+ * The groups that live. Reading them is a look at every process of the host, so they are read at most once a poll. A group
+ * that has just gone is then looked at once more than needed; a group that was not there cannot have come back.
  */
 function livingGroupsOf({ markers, timings }: PassOptions): () => ReadonlySet<number> {
   let seen: { readonly at: number; readonly groups: ReadonlySet<number> } | undefined;

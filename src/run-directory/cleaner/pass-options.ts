@@ -9,7 +9,7 @@ import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
 import type { Place } from './place.ts';
 
-/** Looked at in one turn of the event loop, so that no session waits for us. */
+/** How many processes are looked at in one turn of the event loop, so that no session has to wait. */
 const processesATurn = 64;
 
 export interface PassOptions {
@@ -25,7 +25,7 @@ export interface PassOptions {
   readonly signal: AbortSignal;
 }
 
-/** Something that looks like ours to clean is left as it is. */
+/** Tells that something which looks like ours to clean is left as it is. */
 export function leaveAlone(
   { log, counters }: Pick<PassOptions, 'log' | 'counters'>,
   what: string,

@@ -23,7 +23,7 @@ export interface Place {
 export interface PlaceOptions {
   readonly paths: Paths;
   readonly socketPath: string;
-  /** Of a start from source: `bin/holdfast` of the installation. */
+  /** The program itself; after a start from source that is `bin/holdfast` of the installation. */
   readonly executable: string;
 }
 
@@ -74,7 +74,7 @@ export function isDeployed({ deployments }: Place, file: string): boolean {
   return first !== '' && first !== '..' && rest.length > 0;
 }
 
-/** Where the path leads; `undefined`: nowhere. */
+/** The path with its links resolved; `undefined` when it leads nowhere. */
 export function resolved(path: string): string | undefined {
   try {
     return realpathSync(path);

@@ -103,7 +103,7 @@ export class Retirement {
       return because(`pid ${pid} is a daemon for it to which its socket does not lead`);
     }
     await failpointAsync('hostclean.retire.before');
-    // Our own look is a connection too, until the daemon has seen its end.
+    // Our own question was a connection too, and it is counted until the daemon has noticed that it is closed.
     const client = await this.#clientLeft(pid);
     if (client !== undefined) {
       return because(client);
@@ -133,17 +133,18 @@ export class Retirement {
       return `its daemon, pid ${pid}, runs as user ${user ?? 'unknown'}`;
     }
     const file = resolved(program);
-    // Of an installation that has been removed it cannot be told any more.
+    // An installation that has been removed cannot prove any more that it was one of ours, so its daemon is left alone.
     if (file !== undefined && isDeployed(place, file)) {
       return undefined;
     }
     return `pid ${pid} listens in it, which is not our binary: ${program} is not under ${place.deployments}`;
   }
 
-  /** What the daemon is still there for. */
+  /** Why the daemon may still be needed; `undefined`: it is not. */
   async #work(pid: number): Promise<string | undefined> {
     const { hostCleaning, timings } = this.#options;
-    // Its own start was a use, whatever a wall clock that was set makes of the dates of the files.
+    // The start of the daemon counts as a use too. The dates of the files alone would be wrong after the clock has been
+    // set.
     const ageMs = hostCleaning.view(pid)?.ageMs ?? 0;
     if (ageMs < timings.hostCleanUnusedMs) {
       return `its daemon, pid ${pid}, has not run for so long itself`;

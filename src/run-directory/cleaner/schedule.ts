@@ -18,7 +18,7 @@ export interface HostCleanerOptions {
   readonly log: Log;
   readonly counters: Counters;
   readonly timings: Timings;
-  /** Ends it. */
+  /** Ends the host cleaner when it is aborted. */
   readonly signal: AbortSignal;
 }
 

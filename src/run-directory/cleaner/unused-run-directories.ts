@@ -100,7 +100,7 @@ class Candidate {
         return { because: 'nothing in it is from a daemon' };
       }
     }
-    // Nobody looks for the records of a directory that has lost its name.
+    // A directory that has lost its name is no run directory any more, so nobody looks for its records.
     const recorded = isLeftover ? undefined : recordedChild(this.#path, this.#options);
     const refusal = this.#lockRefusal() ?? recorded ?? (await this.#otherSocket());
     if (refusal !== undefined) {

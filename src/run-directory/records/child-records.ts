@@ -1,4 +1,7 @@
-/** Writes the record of each child while it runs, so that the next daemon can end it if this one dies (spec platform.md §2). */
+/**
+ * Writes the record of each child while it runs, so that the next daemon can end it if this one dies (spec platform.md
+ * §2).
+ */
 import { randomBytes } from 'node:crypto';
 import type { ChildMarkers, RecordFolder } from '../../../platform/child-markers.ts';
 import type { Paths } from '../../../platform/paths.ts';
@@ -21,7 +24,7 @@ export interface ChildRecordsOptions {
 /** What the engine tells of a child that it has started. */
 export type StartedChild = Pick<Child, 'pid' | 'marks'>;
 
-/** How many bytes of a name nobody guesses: 12 characters. */
+/** Random bytes in the name of a temporary file: 12 characters that nobody guesses. */
 const temporaryNameBytes = 6;
 
 export class ChildRecords {
@@ -49,7 +52,7 @@ export class ChildRecords {
       this.#tellUnmarked(marks.unmarkedBecause);
     }
     const start = this.#options.markers.startOf(pid);
-    // It has ended already.
+    // The child has ended already, so there is nothing to record.
     if (start === undefined) {
       return;
     }
@@ -100,7 +103,7 @@ export class ChildRecords {
     return this.#folder;
   }
 
-  /** Once, until a record can be written again. */
+  /** Told once, and again only after a record could be written in between. */
   #tellFailure(text: string): void {
     if (!this.#toldFailure) {
       this.#options.log.warn('process.Registry', text);

@@ -15,7 +15,7 @@ export interface EndGroupOptions {
   readonly termMs: number;
   readonly killMs: number;
   readonly pollMs: number;
-  /** A leader that looks gone is read again after so long. */
+  /** How long to wait before a leader that looks gone is read a second time. */
   readonly secondLookMs: number;
   tell(text: string): void;
 }
@@ -52,7 +52,7 @@ export async function endGroup(options: EndGroupOptions): Promise<End> {
     }
   }
 
-  /** A leader that could not be read for a moment looks like one that has gone. */
+  /** A leader that could not be read for a moment looks as if it were gone, so it is read a second time. */
   async function secondLook(): Promise<'gone' | 'there' | 'changed'> {
     await delay(options.secondLookMs);
     const state = look();

@@ -20,7 +20,7 @@ import { recordFolderName } from '../names.ts';
 import { type End, endGroup } from './end-group.ts';
 import { bootOf, type ChildRecord, maxRecordBytes, parseRecord } from './record.ts';
 
-/** Looked at in one start, and ended in one start; the rest waits for the next one. */
+/** The most records that one start looks at, and the most groups that it ends. The others wait for the next start. */
 const maxRecords = 128;
 const maxGroups = 64;
 
@@ -43,9 +43,9 @@ interface Orphan {
 
 type Verdict =
   | { readonly orphan: HeldGroup }
-  /** It can never be a child to end again. */
+  /** The record can never again be that of a child to end. */
   | { readonly stale: string }
-  /** Somebody else may still need the record. */
+  /** Another daemon may still need the record. */
   | { readonly keep: string };
 
 /** Never fails: whatever goes wrong, the daemon starts. The caller must hold the lock of the run directory. */
@@ -113,7 +113,7 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<voi
     try {
       consider(file);
     } catch (error) {
-      // Whatever is wrong with one record, the children of the others must still end.
+      // The children of the other records must end whatever is wrong with this one.
       options.log.error('process.Registry', `record ${file}: kept (${textOf(error)})`);
       count.kept++;
     }
@@ -125,7 +125,7 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<voi
         return 'survived';
       });
       count[end]++;
-      // One that survived is tried again by the next start.
+      // A group that survived keeps its record, so that the next start tries again.
       if (end !== 'survived') {
         folder.remove(orphan.file);
       }
