@@ -10,6 +10,11 @@ export function rawText(bytes: Buffer): string {
   if (isUtf8(bytes)) {
     return bytes.toString('utf8');
   }
+  if (bytes.length > longestByCharacter) {
+    // The half without the bad byte is decoded at once.
+    const middle = characterStart(bytes, bytes.length >> 1);
+    return rawText(bytes.subarray(0, middle)) + rawText(bytes.subarray(middle));
+  }
   let text = '';
   for (let at = 0; at < bytes.length; ) {
     const length = characterBytes(bytes, at);
@@ -17,6 +22,18 @@ export function rawText(bytes: Buffer): string {
     at += length === 0 ? 1 : length;
   }
   return text;
+}
+
+const longestByCharacter = 32;
+
+/** The first byte of the character that `at` belongs to. No character has more than three bytes after its first. */
+function characterStart(bytes: Buffer, at: number): number {
+  for (let start = at; start > at - 4; start--) {
+    if ((bytes.readUInt8(start) & 0xc0) !== 0x80) {
+      return start;
+    }
+  }
+  return at;
 }
 
 /** How many bytes the character at `at` has; 0 when no valid one begins there. */
@@ -29,16 +46,18 @@ function characterBytes(bytes: Buffer, at: number): number {
   return 0;
 }
 
+/** With the flag `u` the halves of a pair are one character, which this does not match. */
+const badBytes = /([\udc80-\udcff]+)/u;
+
 export function rawBytes(text: string): Buffer {
   if (text.isWellFormed()) {
     return Buffer.from(text);
   }
-  const pieces: Buffer[] = [];
-  for (const character of text) {
-    const code = character.codePointAt(0) ?? 0;
-    pieces.push(code >= 0xdc80 && code <= 0xdcff ? Buffer.of(code - 0xdc00) : Buffer.from(character));
-  }
-  return Buffer.concat(pieces);
+  // The parts that were captured have the odd indices.
+  const parts = text.split(badBytes).map((part, index) => {
+    return index % 2 === 0 ? Buffer.from(part) : Buffer.from(Array.from(part, (half) => half.charCodeAt(0) - 0xdc00));
+  });
+  return Buffer.concat(parts);
 }
 
 /** What a call of `node:fs` takes for a path. */

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { rawText } from '../../platform/raw-text.ts';
+import { rawBytes, rawText } from '../../platform/raw-text.ts';
 import { inexactPath } from '../../src/base/exact-paths.ts';
 import { goQuote } from '../../src/base/printable.ts';
 import { readConfigurationFiles } from '../../src/config/configuration-file.ts';
@@ -161,4 +161,30 @@ test.each([
   // The wire has the same rule.
   expect(decodeBytes(bytes)).toBe(text);
   expect(goQuote(rawText(bytes))).toBe(shown);
+  expect(rawBytes(text).equals(bytes)).toBe(true);
+});
+
+test('any bytes become text and the same bytes again, as the wire has it', () => {
+  // Every place where a long text may be divided, in and around characters of each length.
+  const pieces = [
+    'a',
+    '\xe9',
+    '\xc3\xa9',
+    '\xe2\x98\x83',
+    '\xf0\x9f\x98\x80',
+    '\x80\x80\x80\x80\x80',
+    '\xf0\x9f\x98',
+    '\xed\xb2\x80',
+  ];
+  let seed = 1;
+  for (let round = 0; round < 300; round++) {
+    let text = '';
+    for (let length = round % 90; length > 0; length--) {
+      seed = (seed * 48_271) % 0x7fffffff;
+      text += pieces[seed % pieces.length];
+    }
+    const bytes = Buffer.from(text, 'latin1');
+    expect(rawText(bytes)).toBe(decodeBytes(bytes));
+    expect(rawBytes(rawText(bytes)).equals(bytes)).toBe(true);
+  }
 });
