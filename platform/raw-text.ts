@@ -1,6 +1,6 @@
 /**
  * Bytes of the OS as text that loses nothing. Environments, paths and command lines of POSIX are bytes, nearly always UTF-8.
- * A byte that is not part of valid UTF-8 becomes a lone surrogate U+DC80–U+DCFF that still names it (the rule of
+ * A byte that is not part of valid UTF-8 becomes a lone surrogate U+DC80 to U+DCFF that still names it (the rule of
  * src/wire/utf8.ts), so that such text can be compared, searched and put together like any other. Whoever hands it to the OS
  * turns it back; text that is well formed is plain UTF-8.
  */

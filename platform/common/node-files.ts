@@ -5,14 +5,14 @@ import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { as } from './file-error.ts';
 
-/** Makes a folder, 0700. @throws SystemCallError `mkdir <path>: …` */
+/** Makes a folder, 0700. @throws SystemCallError `mkdir <path>: <reason>` */
 export async function createFolder(paths: Paths, path: string): Promise<void> {
   await as(paths, 'mkdir', path, () => mkdir(path, { mode: 0o700 }));
 }
 
 /**
  * Creates the missing ones among a folder and its parents; links in them are followed, as in any path.
- * @throws SystemCallError `mkdir <path>: …`, also naming a parent
+ * @throws SystemCallError `mkdir <path>: <reason>`, also naming a parent
  */
 export async function createParents(paths: Paths, path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);

@@ -33,7 +33,7 @@ export class WritableDescriptor implements WritableFile {
     }
   }
 
-  /** Network file systems and quotas report a failed write here. @throws SystemCallError `close <path>: …` */
+  /** Network file systems and quotas report a failed write here. @throws SystemCallError `close <path>: <reason>` */
   async close(): Promise<void> {
     if (!this.#open) {
       return;

@@ -1,4 +1,4 @@
-/** What is tested before a child is started, and the texts of it (spec process.md §3.3–3.4). */
+/** What is tested before a child is started, and the texts of it (spec process.md §3.3 to 3.4). */
 import { accessSync, constants, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { SystemCallError } from '../errors.ts';

@@ -31,7 +31,7 @@ interface Removal {
 /**
  * Removes the entry `name` of the open folder `parent`, whatever it is. A missing one is no failure.
  * @param path what messages call it
- * @throws SystemCallError `unlinkat <path>: …`, the first failure of all, after the rest was removed
+ * @throws SystemCallError `unlinkat <path>: <reason>`, the first failure of all, after the rest was removed
  */
 export async function removeTree(
   calls: AtCalls,

@@ -1,4 +1,4 @@
-/** Making and opening the folder of the socket (spec modes.md §5–7). */
+/** Making and opening the folder of the socket (spec modes.md §5 to 7). */
 import { resolve } from 'node:path';
 import { orHostError } from '../common/host-error.ts';
 import type { Paths } from '../paths.ts';

@@ -1,4 +1,4 @@
-/** One run directory, held open: its files, its lock, and whose turn it is in it (spec modes.md §5–7). */
+/** One run directory, held open: its files, its lock, and whose turn it is in it (spec modes.md §5 to 7). */
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync, readdirSync, renameSync, watch } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
