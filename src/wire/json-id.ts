@@ -73,7 +73,7 @@ function readKey(scanner: JsonScanner): string {
 function canonicalScalar(scanner: JsonScanner): string | undefined {
   const start = scanner.position;
   scanner.scanScalar();
-  const first = scanner.bytes[start];
+  const first = scanner.bytes[start] ?? 0;
   if (first === ascii.quote) {
     return encodeString(scanner.text());
   }

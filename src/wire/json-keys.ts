@@ -29,7 +29,7 @@ export class KeyTable {
     const length = scanner.textEnd - textStart;
     for (let index = 0; index < this.#names.length; index++) {
       const name = this.#names[index];
-      if (name.length === length && spells(name, bytes, textStart)) {
+      if (name?.length === length && spells(name, bytes, textStart)) {
         return index;
       }
     }
@@ -39,7 +39,7 @@ export class KeyTable {
 
 function spells(name: Buffer, bytes: Buffer, start: number): boolean {
   for (let index = 0; index < name.length; index++) {
-    if (folded[bytes[start + index]] !== name[index]) {
+    if (folded[bytes[start + index] ?? 0] !== name[index]) {
       return false;
     }
   }

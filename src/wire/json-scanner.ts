@@ -47,6 +47,11 @@ const literals = { true: Buffer.from('true'), false: Buffer.from('false'), null:
 /** Which levels are objects, outermost first. Shared by all scanners: a scan never yields to another one. */
 const isObjectAt = new Uint8Array(maxDepth);
 
+/**
+ * Where a byte is read within the bounds, `?? 0` only tells the compiler that there is one: it never applies, and measured
+ * runs are as fast without it.
+ */
+
 /** Moves over `bytes[position, end)`. Every `scan…` answers `false`, at an unspecified position, where the text is not strict JSON. */
 export class JsonScanner {
   readonly bytes: Buffer;
@@ -69,7 +74,7 @@ export class JsonScanner {
 
   /** The byte at the position, -1 at the end. */
   peek(): number {
-    return this.position < this.end ? this.bytes[this.position] : -1;
+    return this.position < this.end ? (this.bytes[this.position] ?? -1) : -1;
   }
 
   skipSpace(): void {
@@ -118,14 +123,18 @@ export class JsonScanner {
       // Four at a time: three times as fast through a long text.
       while (
         at + 4 <= end &&
-        (isPlain[bytes[at]] & isPlain[bytes[at + 1]] & isPlain[bytes[at + 2]] & isPlain[bytes[at + 3]]) === 1
+        ((isPlain[bytes[at] ?? 0] ?? 0) &
+          (isPlain[bytes[at + 1] ?? 0] ?? 0) &
+          (isPlain[bytes[at + 2] ?? 0] ?? 0) &
+          (isPlain[bytes[at + 3] ?? 0] ?? 0)) ===
+          1
       ) {
         at += 4;
       }
       if (at === end) {
         return false;
       }
-      const byte = bytes[at];
+      const byte = bytes[at] ?? 0;
       if (isPlain[byte] === 1) {
         at++;
       } else if (byte === ascii.quote) {
@@ -155,15 +164,19 @@ export class JsonScanner {
     if (at + 1 >= end) {
       return 0;
     }
-    if (bytes[at + 1] !== ascii.u) {
-      return isEscape[bytes[at + 1]] === 1 ? 2 : 0;
+    const letter = bytes[at + 1] ?? 0;
+    if (letter !== ascii.u) {
+      return isEscape[letter] === 1 ? 2 : 0;
     }
     if (at + 5 >= end) {
       return 0;
     }
-    const digits =
-      isHexDigit[bytes[at + 2]] + isHexDigit[bytes[at + 3]] + isHexDigit[bytes[at + 4]] + isHexDigit[bytes[at + 5]];
-    return digits === 4 ? 6 : 0;
+    for (let digit = at + 2; digit < at + 6; digit++) {
+      if (isHexDigit[bytes[digit] ?? 0] !== 1) {
+        return 0;
+      }
+    }
+    return 6;
   }
 
   scanNumber(): boolean {
@@ -199,7 +212,11 @@ export class JsonScanner {
     const { bytes, end } = this;
     const start = this.position;
     let at = start;
-    while (at < end && bytes[at] >= ascii.zero && bytes[at] <= ascii.nine) {
+    while (at < end) {
+      const byte = bytes[at] ?? 0;
+      if (byte < ascii.zero || byte > ascii.nine) {
+        break;
+      }
       at++;
     }
     this.position = at;

@@ -28,20 +28,20 @@ function decodeByteByByte(bytes: Buffer, start: number, end: number, unitFor: (b
   let count = 0;
   let at = start;
   while (at < end) {
-    const byte = bytes[at];
+    const byte = bytes[at] ?? 0;
     const length = byte < 0x80 ? 1 : sequenceLength(bytes, at, end);
     if (length === 1) {
       units[count++] = byte;
     } else if (length === 2) {
-      units[count++] = ((byte & 0x1f) << 6) | (bytes[at + 1] & 0x3f);
+      units[count++] = ((byte & 0x1f) << 6) | sixBits(bytes[at + 1]);
     } else if (length === 3) {
-      units[count++] = ((byte & 0x0f) << 12) | ((bytes[at + 1] & 0x3f) << 6) | (bytes[at + 2] & 0x3f);
+      units[count++] = ((byte & 0x0f) << 12) | (sixBits(bytes[at + 1]) << 6) | sixBits(bytes[at + 2]);
     } else if (length === 4) {
       const beyond =
         (((byte & 0x07) << 18) |
-          ((bytes[at + 1] & 0x3f) << 12) |
-          ((bytes[at + 2] & 0x3f) << 6) |
-          (bytes[at + 3] & 0x3f)) -
+          (sixBits(bytes[at + 1]) << 12) |
+          (sixBits(bytes[at + 2]) << 6) |
+          sixBits(bytes[at + 3])) -
         0x10000;
       units[count++] = 0xd800 + (beyond >> 10);
       units[count++] = 0xdc00 + (beyond & 0x3ff);
@@ -55,9 +55,15 @@ function decodeByteByByte(bytes: Buffer, start: number, end: number, unitFor: (b
   return Buffer.from(units.buffer, 0, count * 2).toString('utf16le');
 }
 
+/** What a following byte of a sequence carries. */
+function sixBits(byte = 0): number {
+  return byte & 0x3f;
+}
+
 /** Length of the valid multi-byte sequence at `at`, 0 when there is none (RFC 3629 table; no overlong forms, no surrogates). */
 function sequenceLength(bytes: Buffer, at: number, end: number): number {
-  const first = bytes[at];
+  const first = bytes[at] ?? 0;
+  const second = bytes[at + 1] ?? 0;
   const length =
     first >= 0xc2 && first <= 0xdf ? 2 : first >= 0xe0 && first <= 0xef ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
   if (length === 0 || at + length > end) {
@@ -65,11 +71,11 @@ function sequenceLength(bytes: Buffer, at: number, end: number): number {
   }
   const lowest = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
   const highest = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
-  if (bytes[at + 1] < lowest || bytes[at + 1] > highest) {
+  if (second < lowest || second > highest) {
     return 0;
   }
   for (let next = at + 2; next < at + length; next++) {
-    if ((bytes[next] & 0xc0) !== 0x80) {
+    if (((bytes[next] ?? 0) & 0xc0) !== 0x80) {
       return 0;
     }
   }

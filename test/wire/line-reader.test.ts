@@ -127,13 +127,14 @@ test('a connection that pauses between two lines loses nothing of what arrives m
 });
 
 test('lines stay whole while the memory behind them grows, moves and shrinks', () => {
-  for (const [lineBytes, chunkBytes] of [
+  const sizes: [lineBytes: number, chunkBytes: number][] = [
     [3_000, 1_000],
     [3_000, 5_000],
     [70_000, 65_536],
     [200_000, 65_536],
     [1_000, 300_000],
-  ] as const) {
+  ];
+  for (const [lineBytes, chunkBytes] of sizes) {
     const lines = Array.from({ length: 40 }, (_, index) => `${index}:`.padEnd(lineBytes + index, `<${index}>`));
     const stream = Buffer.from(`${lines.join('\n')}\n`);
     const reader = new LineReader();

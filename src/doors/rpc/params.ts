@@ -53,7 +53,7 @@ function invalidParams(): RpcError {
 export function object<F extends Fields>(fields: F, options: ObjectOptions = {}): Schema<Values<F>> {
   const { whenAbsent = 'refused', refusal = invalidParams } = options;
   const names = Object.keys(fields);
-  const members = names.map((name) => fields[name]);
+  const members = Object.entries(fields).map(([name, field]) => ({ name, field }));
   const keys = new KeyTable(names);
   const noValues = Object.fromEntries(names.map((name) => [name, undefined]));
 
@@ -79,14 +79,15 @@ export function object<F extends Fields>(fields: F, options: ObjectOptions = {})
     while (more) {
       scanner.scanKey();
       const index = keys.find(scanner);
-      if (index === -1) {
+      const member = index === -1 ? undefined : members[index];
+      if (member === undefined) {
         scanner.scanValue(0);
       } else if (scanner.peek() !== ascii.n) {
-        values[names[index]] = readMember(index, scanner);
+        values[member.name] = readMember(member, scanner);
       } else {
         scanner.scanLiteral('null');
-        if (members[index].nullClears) {
-          values[names[index]] = undefined;
+        if (member.field.nullClears) {
+          values[member.name] = undefined;
         }
       }
       more = scanner.take(ascii.comma);
@@ -94,12 +95,12 @@ export function object<F extends Fields>(fields: F, options: ObjectOptions = {})
     return values as Values<F>;
   }
 
-  function readMember(index: number, scanner: JsonScanner): unknown {
+  function readMember({ name, field }: { name: string; field: Field<unknown> }, scanner: JsonScanner): unknown {
     const start = scanner.position;
     try {
-      return members[index].read(scanner);
+      return field.read(scanner);
     } catch (error) {
-      throw error instanceof WrongType ? refusal(describe(scanner, names[index], scanner.position > start)) : error;
+      throw error instanceof WrongType ? refusal(describe(scanner, name, scanner.position > start)) : error;
     }
   }
 
