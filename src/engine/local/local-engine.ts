@@ -113,7 +113,7 @@ export class LocalEngine implements SessionEngine {
       let observed = false;
       // Also one that has lost its id to a later process: a client cannot tell the two apart.
       for (const session of this.#all) {
-        if (session.id === id && session.unobserve(reader)) {
+        if (session.id === id && session.readers.unobserve(reader)) {
           observed = true;
         }
       }
@@ -355,20 +355,20 @@ export class LocalEngine implements SessionEngine {
     this.#retention.remove(old);
     if (old.state === 'exited') {
       // After the reply of the new process no frame of the old one could be told from one of the new.
-      if (old.isReceivedBy(reader)) {
-        old.dropReaders();
+      if (old.readers.isReceivedBy(reader)) {
+        old.readers.drop();
       } else {
-        old.finishReaders();
+        old.readers.finish();
       }
       this.#all.delete(old);
       old.forgotten('forgotten');
     } else if (this.#options.profile.process.idReuseKillsOld) {
-      old.dropReaders();
+      old.readers.drop();
       old.forgotten('forgotten');
       old.killTree('client');
     } else {
       old.forgotten('forgotten');
-      old.exited.then(() => old.finishReaders());
+      old.exited.then(() => old.readers.finish());
     }
   }
 
@@ -376,7 +376,7 @@ export class LocalEngine implements SessionEngine {
     this.#retention.remove(session);
     this.#byId.delete(session.id);
     this.#all.delete(session);
-    session.finishReaders();
+    session.readers.finish();
     session.forgotten(why);
   }
 

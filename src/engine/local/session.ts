@@ -1,9 +1,9 @@
-/** One process: its frames, its numbering, its stdin counter, its readers and its end (spec process.md §2). */
+/** One process from its start to its exit frame (spec process.md §2). Its output is session-output.ts, its readers session-readers.ts. */
 import type { Child, SpawnRequest as ChildRequest, OutputName, SignalName } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
-import { FrameWriter, type KilledBy, maxFrameData, outputEncoder } from '../../wire/frames.ts';
+import { type KilledBy, maxFrameData, outputEncoder } from '../../wire/frames.ts';
 import type { Profile } from '../../wire/profile.ts';
 import type { Mark } from '../mark.ts';
 import type {
@@ -18,20 +18,17 @@ import type {
   SessionInfo,
   SessionState,
 } from '../session-engine.ts';
-import type { FairShare } from './fair-share.ts';
-import { Feed, type FeedOwner } from './feed.ts';
-import { Pacing, pauseAboveBytes } from './pacing.ts';
-import { ReplayWindow, windowBytes } from './replay-window.ts';
+import type { Feed } from './feed.ts';
+import type { ReplayWindow } from './replay-window.ts';
+import { type OutputContext, type OutputOwner, SessionOutput } from './session-output.ts';
+import { type ReadersOwner, SessionReaders } from './session-readers.ts';
 import { StdinLedger } from './stdin-ledger.ts';
 
-export interface SessionContext {
+export interface SessionContext extends OutputContext {
   readonly profile: Pick<Profile, 'process'>;
   readonly log: Pick<Log, 'info' | 'warn'>;
   readonly counters: Counters;
   readonly timings: Timings;
-  readonly share: FairShare;
-  /** Key `slow-reader`. */
-  readonly slowReader: 'pace' | 'drop';
 }
 
 /** What the request for a process says about it. */
@@ -56,39 +53,26 @@ type Happening = SessionEvent extends infer Event
     : never
   : never;
 
-export class Session implements FeedOwner {
+export class Session implements OutputOwner, ReadersOwner {
   readonly description: SessionDescription;
-  readonly window: ReplayWindow;
+  readonly readers = new SessionReaders(this);
   readonly #context: SessionContext;
   readonly #tell: (event: SessionEvent) => void;
-  readonly #frames: FrameWriter;
-  // Most processes need none of these, and a daemon keeps many that have ended: made when they are first needed.
+  readonly #output: SessionOutput;
+  // Many processes need neither, and a daemon keeps those that have ended: made when they are first needed.
   #stdin: StdinLedger | undefined;
-  #pacing: Pacing | undefined;
-  #observers: Set<Feed> | undefined;
   #whenExited: (() => void)[] | undefined;
   /** From `began` on; before, nobody knows this process. */
   #child!: Child;
   #state: SessionState = 'running';
   #spawnedAt = 0;
+  #attachChangedAt = 0;
   /** `performance.now()` of the exit frame. */
   #exitedAt: number | undefined;
   #exit: SessionExit | undefined;
   #killedBy: KilledBy | undefined;
-  #receiver: Feed | undefined;
-  #attachChangedAt = 0;
-  #exitSeen = false;
   #openOutputs = 2;
-  #outBytes = 0;
-  #errBytes = 0;
   #drainTimer: NodeJS.Timeout | undefined;
-  /** Full reads since the others had their turn. */
-  #chunks = 0;
-  /** Outputs that wait for the next turn of the loop, or for the receiver. */
-  #paused: OutputName[] = [];
-  #turnComes = false;
-  #toldEviction = false;
-  #toldPacing = false;
   /** The table leads to this process no more. */
   #replaced = false;
 
@@ -101,8 +85,7 @@ export class Session implements FeedOwner {
     this.description = description;
     this.#context = context;
     this.#tell = tell;
-    this.#frames = new FrameWriter(description.id);
-    this.window = new ReplayWindow(windowBytes, { onEvict: (seq) => this.#evicting(seq) });
+    this.#output = new SessionOutput(this, context);
   }
 
   get stdin(): StdinLedger {
@@ -127,7 +110,7 @@ export class Session implements FeedOwner {
     return {
       maxChunkBytes: maxFrameData,
       readBuffer: outputEncoder().input,
-      onOutput: (stream, bytes) => this.#output(stream, bytes),
+      onOutput: (stream, bytes) => this.#output.write(stream, bytes),
       onOutputEnd: () => this.#outputEnded(),
       onEnd: () => this.#childEnded(),
     };
@@ -145,12 +128,20 @@ export class Session implements FeedOwner {
     return this.description.id;
   }
 
+  get window(): ReplayWindow {
+    return this.#output.window;
+  }
+
   get pid(): number {
     return this.#child.pid;
   }
 
   get state(): SessionState {
     return this.#state;
+  }
+
+  get isComplete(): boolean {
+    return this.#state === 'exited';
   }
 
   /** "Running" as the profile counts it (spec process.md §2). */
@@ -167,6 +158,8 @@ export class Session implements FeedOwner {
 
   info(): SessionInfo {
     const { id, command, args, cwd, door } = this.description;
+    const { stdout: outBytes, stderr: errBytes } = this.#output.bytes;
+    const { firstSeq, lastSeq, bytes: windowBytes } = this.window;
     return {
       id,
       pid: this.pid,
@@ -177,19 +170,19 @@ export class Session implements FeedOwner {
       state: this.#state,
       spawnedAt: this.#spawnedAt,
       exit: this.#exit,
-      attached: this.#receiver !== undefined,
-      observers: this.#observers?.size ?? 0,
+      attached: this.readers.receiver !== undefined,
+      observers: this.readers.observerCount,
       sinceAttachChange: this.#attachChangedAt,
-      unseenExit: this.#state === 'exited' && !this.#exitSeen,
-      firstSeq: this.window.firstSeq,
-      lastSeq: this.window.lastSeq,
-      outBytes: this.#outBytes,
-      errBytes: this.#errBytes,
+      unseenExit: this.isComplete && !this.readers.exitSeen,
+      firstSeq,
+      lastSeq,
+      outBytes,
+      errBytes,
       inBytes: this.#stdin?.applied ?? 0,
       stdinQueued: this.#stdin?.queued ?? 0,
       stdinClosed: this.#stdin?.closed ?? false,
-      windowBytes: this.window.bytes,
-      paced: this.#pacing?.paused ?? false,
+      windowBytes,
+      paced: this.#output.paced,
       door,
       replaced: this.#replaced,
     };
@@ -199,14 +192,12 @@ export class Session implements FeedOwner {
 
   /** The first receiver: the reply of the spawn stands before every frame. */
   open(reader: Reader): Opened {
-    const mark = this.#receive(reader).markHere();
-    return this.#opened(mark, false);
+    return this.#opened(this.readers.open(reader), false);
   }
 
   /** Replays frames from `fromSeq + 1` on; the reply stands behind them and before the live frames. */
   attach(reader: Reader, role: ReaderRole, fromSeq: number, existing = false): Opened {
-    const feed = role === 'receiver' ? this.#receive(reader) : this.#observe(reader);
-    return this.#opened(feed.replay(fromSeq), existing);
+    return this.#opened(this.readers.attach(reader, role, fromSeq), existing);
   }
 
   /** What the reply says is what is so when the request takes effect, however late its place comes. */
@@ -227,238 +218,37 @@ export class Session implements FeedOwner {
     };
   }
 
-  /** @returns the feed of the only receiver, the same one when the reader is attached already */
-  #receive(reader: Reader): Feed {
-    if (this.#receiver?.reader === reader) {
-      return this.#receiver;
-    }
-    const old = this.#receiver;
-    const feed = new Feed(this, reader, 'receiver');
-    this.#setReceiver(feed);
-    reader.attached(feed);
-    if (old !== undefined) {
-      // What an unfinished reattach has promised the old reader is still sent; nothing newer is.
-      old.stopLive();
-      old.reader.replaced(old);
-    }
-    return feed;
-  }
-
-  #observe(reader: Reader): Feed {
-    this.#observers ??= new Set();
-    for (const feed of this.#observers) {
-      if (feed.reader === reader) {
-        return feed;
-      }
-    }
-    const feed = new Feed(this, reader, 'observer');
-    this.#observers.add(feed);
-    reader.attached(feed);
-    return feed;
-  }
-
-  /** @returns whether the reader did observe this process */
-  unobserve(reader: Reader): boolean {
-    for (const feed of this.#observers ?? []) {
-      if (feed.reader === reader) {
-        feed.leave();
-        reader.over(feed);
-        return true;
-      }
-    }
-    return false;
-  }
-
-  #setReceiver(feed: Feed | undefined): void {
-    const before = this.#receiver;
-    this.#receiver = feed;
-    this.#pacing?.receivedBy(feed);
+  receiverChanged(before: Feed | undefined, now: Feed | undefined): void {
+    this.#output.receivedBy(now);
     this.#attachChangedAt = Date.now();
     if (before !== undefined) {
       this.#happened({ event: 'detached' });
     }
-    if (feed !== undefined) {
+    if (now !== undefined) {
       this.#happened({ event: 'attached' });
     }
   }
 
-  /** Output goes on being kept. */
-  left(feed: Feed): void {
-    if (this.#receiver === feed) {
-      this.#setReceiver(undefined);
-    }
-    this.#observers?.delete(feed);
-  }
-
-  taken(feed: Feed, lastSeq: number): void {
-    if (feed !== this.#receiver) {
-      return;
-    }
-    this.#pacing?.taken();
-    if (this.#state === 'exited' && lastSeq === this.window.lastSeq) {
-      this.#exitSeen = true;
-    }
-  }
-
-  /** Takes the process away from its readers at once: its id was used again. */
-  dropReaders(): void {
-    for (const feed of this.#readers()) {
-      feed.leave();
-      feed.reader.over(feed);
-    }
-  }
-
-  /**
-   * The table has let go of this process and it will write no more. Its readers get what is left of it and hold its frames
-   * no longer than that takes.
-   */
-  finishReaders(): void {
-    const feeds = this.#readers();
-    if (this.#receiver !== undefined) {
-      this.#setReceiver(undefined);
-    }
-    this.#observers?.clear();
-    for (const feed of feeds) {
-      feed.finish();
-    }
-  }
-
-  #readers(): Feed[] {
-    const observers = this.#observers ?? [];
-    return this.#receiver === undefined ? [...observers] : [this.#receiver, ...observers];
-  }
-
-  /** Whether `reader` is the receiver. */
-  isReceivedBy(reader: Reader): boolean {
-    return this.#receiver?.reader === reader;
-  }
-
-  #readBy(reader: Reader | undefined): Feed | undefined {
-    return reader === undefined ? undefined : this.#readers().find((feed) => feed.reader === reader);
-  }
-
-  /** Resolves once `reader` has taken the exit frame, if it is the receiver. The process has ended. */
-  async exitTakenBy(reader: Reader): Promise<void> {
-    if (this.#receiver?.reader === reader) {
-      await this.#receiver.whenTaken(this.window.lastSeq);
-    }
-  }
-
-  #ready(more?: boolean): void {
-    this.#receiver?.ready(more);
-    if (this.#observers !== undefined) {
-      for (const feed of this.#observers) {
-        feed.ready(more);
-      }
-    }
-  }
-
-  #evicting(seq: number): void {
-    this.#context.counters.replayEvictedFrames++;
-    if (!this.#toldEviction) {
-      this.#toldEviction = true;
-      this.#context.log.warn(
-        'process.Manager',
-        `Process ${this.id}: replay window full (${windowBytes} bytes); dropping oldest frames`,
-      );
-    }
-    for (const feed of this.#observers ?? []) {
-      feed.evicting(seq);
-    }
-    this.#receiver?.evicting(seq);
+  receiverTook(): void {
+    this.#output.taken();
   }
 
   // ---- output
 
-  #output(stream: OutputName, bytes: Buffer): boolean {
-    this.#context.counters.streamBytes += bytes.length;
-    if (stream === 'stdout') {
-      this.#outBytes += bytes.length;
-    } else {
-      this.#errBytes += bytes.length;
-    }
-    const seq = this.window.lastSeq + 1;
-    this.window.append(this.#frames.dataSize(stream, seq, bytes.length), (target, offset) =>
-      this.#frames.writeData(target, offset, stream, seq, bytes),
-    );
-    const goOn = this.#pace();
-    if (bytes.length < maxFrameData) {
-      // The pipe is empty now, and libuv goes on to something else by itself.
-      this.#chunks = 0;
-      this.#ready(false);
-    } else {
-      this.#ready();
-      this.#chunks++;
-    }
-    if (goOn && this.#chunks < this.#context.share.chunksPerTurn) {
-      return true;
-    }
-    this.#paused.push(stream);
-    if (goOn) {
-      this.#takeNewTurn();
-    }
-    return false;
+  framesReady(more: boolean): void {
+    this.readers.ready(more);
   }
 
-  /** @returns whether the pipes are to be read on, as far as the receiver goes */
-  #pace(): boolean {
-    const receiver = this.#receiver;
-    if (this.#pacing === undefined) {
-      if (receiver === undefined || receiver.liveBytes <= pauseAboveBytes || this.#state !== 'running') {
-        return true;
-      }
-      this.#pacing = new Pacing({
-        mode: this.#context.slowReader,
-        readerStallMs: this.#context.timings.readerStallMs,
-        onPause: () => this.#heldBack(),
-        onResume: (pausedMs, why) => this.#goesOn(pausedMs, why),
-      });
-      this.#pacing.receivedBy(receiver);
-    }
-    return this.#pacing.written();
+  evicting(seq: number): void {
+    this.readers.evicting(seq);
   }
 
-  #takeNewTurn(): void {
-    if (!this.#turnComes) {
-      this.#turnComes = true;
-      setImmediate(this.#newTurn);
-    }
+  resume(stream: OutputName): void {
+    this.#child.resume(stream);
   }
 
-  readonly #newTurn = (): void => {
-    this.#turnComes = false;
-    this.#chunks = 0;
-    if (this.#pacing?.paused === true) {
-      return;
-    }
-    const paused = this.#paused;
-    this.#paused = [];
-    for (const stream of paused) {
-      this.#child.resume(stream);
-    }
-  };
-
-  #heldBack(): void {
-    const { counters, log } = this.#context;
-    counters.paced++;
-    if (!this.#toldPacing) {
-      this.#toldPacing = true;
-      log.info('process.Manager', `Process ${this.id}: its client reads more slowly than it writes; holding it back`);
-    }
-    this.#happened({ event: 'paced' });
-  }
-
-  #goesOn(pausedMs: number, why: 'caughtUp' | 'stalled' | 'over'): void {
-    const { counters, log, timings } = this.#context;
-    counters.pacedMs += pausedMs;
-    if (why === 'stalled') {
-      log.warn(
-        'process.Manager',
-        `Process ${this.id}: its client has read nothing for ${timings.readerStallMs / 1000} s; holding it back no longer`,
-      );
-    }
-    this.#happened({ event: 'resumed' });
-    this.#takeNewTurn();
+  pacingChanged(event: 'paced' | 'resumed'): void {
+    this.#happened({ event });
   }
 
   #outputEnded(): void {
@@ -472,7 +262,7 @@ export class Session implements FeedOwner {
     this.#state = 'draining';
     this.#context.counters.processExits++;
     this.#happened({ event: 'ended' });
-    this.#pacing?.end();
+    this.#output.endPacing();
     if (!this.running) {
       this.#stdin?.processEnded();
     }
@@ -496,20 +286,13 @@ export class Session implements FeedOwner {
     }
     clearTimeout(this.#drainTimer);
     const { code, signal } = this.#child.collect();
-    const frame = this.#frames.exit(
-      this.window.lastSeq + 1,
-      { code, signal },
-      this.#context.profile.process.exitFrameSignal,
-      this.#killedBy,
-    );
-    this.window.append(frame.length, (target, offset) => frame.copy(target, offset));
     this.#state = 'exited';
     this.#exitedAt = performance.now();
     this.#exit = { at: Date.now(), code, signal, killedBy: this.#killedBy };
     this.#child.closeInput();
     this.#stdin?.processEnded();
     this.#logExit(code, signal);
-    this.#ready();
+    this.#output.writeExit({ code, signal }, this.#context.profile.process.exitFrameSignal, this.#killedBy);
     this.#happened({ event: 'exited', exit: this.#exit });
     for (const tell of this.#whenExited ?? []) {
       tell();
@@ -562,7 +345,7 @@ export class Session implements FeedOwner {
       return;
     }
     this.#killedBy ??= by;
-    this.#pacing?.suspend();
+    this.#output.suspendPacing();
     this.#tellFailure(this.#child.signal(name, name === 'KILL' ? 'tree' : 'child'));
   }
 
@@ -574,7 +357,7 @@ export class Session implements FeedOwner {
     if (this.#state === 'running') {
       this.#killedBy ??= by;
     }
-    this.#pacing?.suspend();
+    this.#output.suspendPacing();
     this.#tellFailure(this.#child.signal('KILL', 'tree'));
   }
 
@@ -585,22 +368,18 @@ export class Session implements FeedOwner {
   async signalAndWait(name: SignalName, graceMs: number, escalate: boolean, asker?: Reader): Promise<EndResult> {
     const ended = { found: true, died: true, alreadyExited: false, escalated: false, mark: undefined };
     if (this.#state === 'exited') {
-      return { ...ended, alreadyExited: true, mark: this.#markExit(asker) };
+      return { ...ended, alreadyExited: true, mark: this.readers.markEnd(asker) };
     }
     this.signal(name, 'client');
     if (await this.waitForExit(graceMs)) {
-      return { ...ended, mark: this.#markExit(asker) };
+      return { ...ended, mark: this.readers.markEnd(asker) };
     }
     if (!escalate) {
       return { ...ended, died: false };
     }
     this.killTree('client');
     const died = await this.waitForExit(this.#context.timings.killEscalatedMs);
-    return { ...ended, died, escalated: true, mark: died ? this.#markExit(asker) : undefined };
-  }
-
-  #markExit(asker: Reader | undefined): Mark | undefined {
-    return this.#readBy(asker)?.markBehind(this.window.lastSeq);
+    return { ...ended, died, escalated: true, mark: died ? this.readers.markEnd(asker) : undefined };
   }
 
   /** Whether the exit frame came within the time. */

@@ -18,5 +18,5 @@ export async function endRivals(rivals: readonly Session[], { supersedeGraceMs }
 
 /** The reply of the new process comes after the exit frames that its client receives. */
 export async function exitFramesTaken(rivals: readonly Session[], reader: Reader): Promise<void> {
-  await Promise.all(rivals.map((rival) => rival.exitTakenBy(reader)));
+  await Promise.all(rivals.map((rival) => rival.readers.endTakenBy(reader)));
 }

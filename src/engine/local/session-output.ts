@@ -1,0 +1,208 @@
+/**
+ * The way of one process's output: numbered, framed and kept in the window, and read only as fast as the others may expect
+ * (fair-share.ts) and the receiver wants (pacing.ts).
+ */
+import type { OutputName } from '../../../platform/processes.ts';
+import type { Counters } from '../../base/counters.ts';
+import type { Log } from '../../base/log.ts';
+import type { Timings } from '../../base/timings.ts';
+import { type ExitStatus, FrameWriter, type KilledBy, maxFrameData } from '../../wire/frames.ts';
+import type { FairShare } from './fair-share.ts';
+import { type PacedReceiver, Pacing, pauseAboveBytes } from './pacing.ts';
+import { ReplayWindow, windowBytes } from './replay-window.ts';
+
+export interface OutputContext {
+  readonly log: Pick<Log, 'info' | 'warn'>;
+  readonly counters: Pick<Counters, 'streamBytes' | 'replayEvictedFrames' | 'paced' | 'pacedMs'>;
+  readonly timings: Pick<Timings, 'readerStallMs'>;
+  readonly share: FairShare;
+  /** Key `slow-reader`. */
+  readonly slowReader: 'pace' | 'drop';
+}
+
+export interface OutputOwner {
+  readonly id: string;
+  /** Frames were added. @param more whether more are about to come in this turn of the loop */
+  framesReady(more: boolean): void;
+  /** Frame `seq` is about to leave the window. */
+  evicting(seq: number): void;
+  /** This output is to be read on. */
+  resume(stream: OutputName): void;
+  /** The program is held back for its receiver, or goes on. */
+  pacingChanged(event: 'paced' | 'resumed'): void;
+}
+
+export class SessionOutput {
+  readonly window: ReplayWindow;
+  readonly #owner: OutputOwner;
+  readonly #context: OutputContext;
+  readonly #frames: FrameWriter;
+  /** Made when a receiver falls behind for the first time. */
+  #pacing: Pacing | undefined;
+  #receiver: PacedReceiver | undefined;
+  #ended = false;
+  #outBytes = 0;
+  #errBytes = 0;
+  /** Full reads since the others had their turn. */
+  #chunks = 0;
+  /** Outputs that wait for the next turn of the loop, or for the receiver. */
+  #waiting: OutputName[] = [];
+  #turnComes = false;
+  #toldEviction = false;
+  #toldPacing = false;
+
+  constructor(owner: OutputOwner, context: OutputContext) {
+    this.#owner = owner;
+    this.#context = context;
+    this.#frames = new FrameWriter(owner.id);
+    this.window = new ReplayWindow(windowBytes, { onEvict: (seq) => this.#evicting(seq) });
+  }
+
+  /** Raw bytes, ever. */
+  get bytes(): { readonly stdout: number; readonly stderr: number } {
+    return { stdout: this.#outBytes, stderr: this.#errBytes };
+  }
+
+  get paced(): boolean {
+    return this.#pacing?.paused ?? false;
+  }
+
+  /** One read of the child's output. @returns whether the stream is to be read on now */
+  write(stream: OutputName, bytes: Buffer): boolean {
+    this.#context.counters.streamBytes += bytes.length;
+    if (stream === 'stdout') {
+      this.#outBytes += bytes.length;
+    } else {
+      this.#errBytes += bytes.length;
+    }
+    const seq = this.window.lastSeq + 1;
+    this.window.append(this.#frames.dataSize(stream, seq, bytes.length), (target, offset) =>
+      this.#frames.writeData(target, offset, stream, seq, bytes),
+    );
+    const isWanted = this.#isWanted();
+    if (bytes.length < maxFrameData) {
+      // The pipe is empty now, and libuv goes on to something else by itself.
+      this.#chunks = 0;
+      this.#owner.framesReady(false);
+    } else {
+      this.#chunks++;
+      this.#owner.framesReady(true);
+    }
+    if (isWanted && this.#chunks < this.#context.share.chunksPerTurn) {
+      return true;
+    }
+    this.#waiting.push(stream);
+    if (isWanted) {
+      this.#takeNewTurn();
+    }
+    return false;
+  }
+
+  /** The last frame. @param named whether the profile's exit frame names signals */
+  writeExit(status: ExitStatus, named: boolean, killedBy: KilledBy | undefined): void {
+    const frame = this.#frames.exit(this.window.lastSeq + 1, status, named, killedBy);
+    this.window.append(frame.length, (target, offset) => frame.copy(target, offset));
+    this.#owner.framesReady(true);
+  }
+
+  // ---- the receiver's pace
+
+  receivedBy(receiver: PacedReceiver | undefined): void {
+    this.#receiver = receiver;
+    this.#pacing?.receivedBy(receiver);
+  }
+
+  /** The receiver has taken frames. */
+  taken(): void {
+    this.#pacing?.taken();
+  }
+
+  /** The process was asked to end. */
+  suspendPacing(): void {
+    this.#pacing?.suspend();
+  }
+
+  /** The process has ended: what it has left in its pipes is read, whoever is slow. */
+  endPacing(): void {
+    this.#ended = true;
+    this.#pacing?.end();
+  }
+
+  /** Whether the receiver wants the pipes to be read on. */
+  #isWanted(): boolean {
+    const receiver = this.#receiver;
+    if (this.#pacing === undefined) {
+      if (receiver === undefined || receiver.liveBytes <= pauseAboveBytes || this.#ended) {
+        return true;
+      }
+      this.#pacing = new Pacing({
+        mode: this.#context.slowReader,
+        readerStallMs: this.#context.timings.readerStallMs,
+        onPause: () => this.#heldBack(),
+        onResume: (pausedMs, why) => this.#goesOn(pausedMs, why),
+      });
+      this.#pacing.receivedBy(receiver);
+    }
+    return this.#pacing.written();
+  }
+
+  #heldBack(): void {
+    const { counters, log } = this.#context;
+    counters.paced++;
+    if (!this.#toldPacing) {
+      this.#toldPacing = true;
+      log.info(
+        'process.Manager',
+        `Process ${this.#owner.id}: its client reads more slowly than it writes; holding it back`,
+      );
+    }
+    this.#owner.pacingChanged('paced');
+  }
+
+  #goesOn(pausedMs: number, why: 'caughtUp' | 'stalled' | 'over'): void {
+    const { counters, log, timings } = this.#context;
+    counters.pacedMs += pausedMs;
+    if (why === 'stalled') {
+      log.warn(
+        'process.Manager',
+        `Process ${this.#owner.id}: its client has read nothing for ${timings.readerStallMs / 1000} s; holding it back no longer`,
+      );
+    }
+    this.#owner.pacingChanged('resumed');
+    this.#takeNewTurn();
+  }
+
+  // ---- turns
+
+  #takeNewTurn(): void {
+    if (!this.#turnComes) {
+      this.#turnComes = true;
+      setImmediate(this.#newTurn);
+    }
+  }
+
+  readonly #newTurn = (): void => {
+    this.#turnComes = false;
+    this.#chunks = 0;
+    if (this.paced) {
+      return;
+    }
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const stream of waiting) {
+      this.#owner.resume(stream);
+    }
+  };
+
+  #evicting(seq: number): void {
+    this.#context.counters.replayEvictedFrames++;
+    if (!this.#toldEviction) {
+      this.#toldEviction = true;
+      this.#context.log.warn(
+        'process.Manager',
+        `Process ${this.#owner.id}: replay window full (${windowBytes} bytes); dropping oldest frames`,
+      );
+    }
+    this.#owner.evicting(seq);
+  }
+}
