@@ -1,10 +1,8 @@
 /** `<cli> --version`, the proof that a CLI runs on this host (spec install.md §6, modes.md §12). */
 import { resolve } from 'node:path';
-import type { Host } from '../../platform/host.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { Child, ExitStatus } from '../../platform/processes.ts';
 import type { Variable } from '../../platform/started-with.ts';
-import { ambientTokenVariable } from '../base/start-markers.ts';
 
 export interface VersionRunOptions {
   readonly platform: Platform;
@@ -57,14 +55,4 @@ export function runVersion(cli: string, { platform, ...options }: VersionRunOpti
       settle(undefined);
     }
   });
-}
-
-/** Our environment without the token, and without what the profile keeps from children (spec modes.md §4). */
-export function childEnvironment(
-  own: readonly Variable[],
-  stripped: readonly string[],
-  { variableKey }: Pick<Host, 'variableKey'>,
-): Variable[] {
-  const withheld = new Set([ambientTokenVariable, ...stripped].map(variableKey));
-  return own.filter(([name]) => !withheld.has(variableKey(name)));
 }

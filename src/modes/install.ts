@@ -1,6 +1,7 @@
 /** `-install`: the CLI is put in place, and one line of facts says how that went (spec install.md). */
 
 import type { Platform } from '../../platform/platform.ts';
+import { childEnvironment } from '../base/child-environment.ts';
 import { ownVariables } from '../base/own-process.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import { cliPathOf } from '../install/cli-path.ts';
@@ -8,7 +9,6 @@ import { factsLine } from '../install/facts.ts';
 import { type InstallOutcome, install } from '../install/install.ts';
 import { probeLibc } from '../install/libc.ts';
 import { installTimings } from '../install/timings.ts';
-import { childEnvironment } from '../install/version-run.ts';
 import { usualDecoder } from '../install/zstd.ts';
 import { defaultCliFolder } from '../run-directory/names.ts';
 import type { Mode, ModeContext } from './mode.ts';

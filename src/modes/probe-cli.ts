@@ -1,10 +1,11 @@
 /** `-probe-cli <path>`: does this CLI run here? Nothing printed means yes (spec modes.md §12). */
 
 import { HostError } from '../../platform/errors.ts';
+import { childEnvironment } from '../base/child-environment.ts';
 import { ownVariables } from '../base/own-process.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import { installTimings } from '../install/timings.ts';
-import { childEnvironment, runVersion, type VersionRunOutcome } from '../install/version-run.ts';
+import { runVersion, type VersionRunOutcome } from '../install/version-run.ts';
 import type { Mode } from './mode.ts';
 
 const words: Record<VersionRunOutcome, string> = { passed: '', failed: '__CLI_BAD__\n', stopped: '__CLI_HUNG__\n' };

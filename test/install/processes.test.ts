@@ -2,9 +2,10 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { childEnvironment } from '../../src/base/child-environment.ts';
 import { probeLibc } from '../../src/install/libc.ts';
 import { installTimings } from '../../src/install/timings.ts';
-import { childEnvironment, runVersion } from '../../src/install/version-run.ts';
+import { runVersion } from '../../src/install/version-run.ts';
 import { cleanEnvironment, runHoldfast } from '../support/holdfast.ts';
 import { processFacts, signalProcess } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';

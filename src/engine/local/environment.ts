@@ -2,6 +2,7 @@
 
 import type { Host } from '../../../platform/host.ts';
 import type { Variable } from '../../../platform/started-with.ts';
+import { childEnvironment } from '../../base/child-environment.ts';
 import { ambientTokenVariable } from '../../base/start-markers.ts';
 
 export interface EnvironmentSources {
@@ -27,8 +28,7 @@ export class ChildEnvironments {
    */
   constructor(own: readonly Variable[], stripped: readonly string[], host: Pick<Host, 'variableKey'>) {
     this.#host = host;
-    const dropped = new Set([ambientTokenVariable, ...stripped].map((name) => host.variableKey(name)));
-    this.#inherited = own.filter(([name]) => !dropped.has(host.variableKey(name)));
+    this.#inherited = childEnvironment(own, stripped, host);
   }
 
   /** Existing names are replaced in place, new ones follow in the order of the request. */

@@ -5,6 +5,7 @@
 import type { GitHost } from '../../../platform/git-host.ts';
 import type { Host } from '../../../platform/host.ts';
 import type { Variable } from '../../../platform/started-with.ts';
+import { childEnvironment } from '../../base/child-environment.ts';
 import type { ConfigPin } from './configuration-pins.ts';
 
 /** `heavy` is for the calls that look at files of the repository and for the calls that find out where the repository is. */
@@ -101,18 +102,12 @@ export function hardenedEnvironment(
   }
 
   const dropped = [...redirectingVariables, ...(keepsPairs ? configVariables : []), ...added.map(([name]) => name)];
-  return [...without(inherited, dropped, host), ...added];
+  return [...childEnvironment(inherited, dropped, host), ...added];
 }
 
 /** Our own environment for the calls of git that are not hardened. */
 export function withoutRedirections(inherited: readonly Variable[], host: Host): Variable[] {
-  const dropped = [...redirectingVariables, ...configVariables];
-  return without(inherited, dropped, host);
-}
-
-function without(variables: readonly Variable[], names: readonly string[], host: Host): Variable[] {
-  const keys = new Set(names.map((name) => host.variableKey(name)));
-  return variables.filter(([name]) => !keys.has(host.variableKey(name)));
+  return childEnvironment(inherited, [...redirectingVariables, ...configVariables], host);
 }
 
 function configCount(pairs: readonly ConfigPin[]): Variable[] {
