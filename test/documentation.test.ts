@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { createCounters } from '../src/base/counters.ts';
 import { optionNames, options } from '../src/config/options.ts';
+import { extensionMethods } from '../src/doors/rpc/methods/all.ts';
+import { type Client, connect } from './support/client.ts';
+import { startDaemon } from './support/daemon.ts';
 
 const page = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 const packageOf = (name: string) => JSON.parse(page(name));
@@ -48,3 +51,43 @@ test('the README says what is not built yet, and nothing else', () => {
   const limits = /^Not built yet, and refused with a message that says so: (.*?)\./m.exec(page('README.md'))?.[1] ?? '';
   expect([...limits.matchAll(/`(-[a-z-]+)`/g)].map(([, flag]) => flag).sort()).toEqual(refused.sort());
 });
+
+test('every extension is shown in an exchange', () => {
+  const shown = new Set(
+    [...page('docs/extensions.md').matchAll(/"method":"(holdfast\.\w+)"/g)].map(([, name]) => name),
+  );
+  expect(extensionMethods.map(({ name }) => name).filter((name) => !shown.has(name))).toEqual([]);
+});
+
+test('the exchanges of the page about extensions are what a daemon says', async () => {
+  const exchanges = [...page('docs/extensions.md').matchAll(/^```exchange\n(.*?)^```/gms)].map(([, text = '']) => text);
+  expect(exchanges.length).toBeGreaterThan(6);
+  await using daemon = await startDaemon();
+  for (const text of exchanges) {
+    const speakers = new Map<string, { readonly client: Client; read: number }>();
+    for (const [, name = '', direction, line = ''] of text.matchAll(/^(\w+) ([<>]) (.*)$/gm)) {
+      const speaker = speakers.get(name) ?? { client: await connect(daemon), read: 0 };
+      speakers.set(name, speaker);
+      const { client } = speaker;
+      if (direction === '>') {
+        client.sendLine(line.replace(/\}$/, `,"auth":"${daemon.token}"}`));
+      } else {
+        const place = speaker.read++;
+        const came = await client.waitFor(() => client.lines[place], line);
+        expect(withoutChance(came)).toBe(withoutChance(line));
+      }
+    }
+    for (const { client } of speakers.values()) {
+      await client.close();
+    }
+    await using last = await connect(daemon);
+    await last.call('holdfast.release', { all: true });
+  }
+});
+
+/** A line without the values that are others each time. */
+function withoutChance(line: string): string {
+  return line
+    .replace(/"(pid|startTime|startedAt|at|spawnedAt|exitedAt|sinceAttachChange)":[\d.]+/g, '"$1":0')
+    .replace(/"(version|instanceId|os|arch)":"[^"]*"/g, '"$1":""');
+}
