@@ -1,6 +1,7 @@
 /** `holdfast.conf` and `claustrum.conf` beside the executable (spec modes.md §3 "Precedence"). */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '../base/error-texts.ts';
 import { goQuote, printable } from '../base/printable.ts';
 import { decodeBytes } from '../wire/utf8.ts';
 import { type ConfigurationFileName, configurationFileNames } from './configuration-file-names.ts';
@@ -31,7 +32,7 @@ export function readConfigurationFiles(directory: string): readonly Configuratio
     try {
       text = readSmallFile(path);
     } catch (error) {
-      const reason = printable(error instanceof Error ? error.message : String(error), 200);
+      const reason = printable(messageOf(error), 200);
       return {
         name,
         isThere: true,

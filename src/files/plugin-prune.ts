@@ -1,9 +1,11 @@
 /** The work of `plugins.prune`: removes unpacked plug-ins that nobody uses any more (spec files.md §8). */
+
 import type { Platform } from '../../platform/platform.ts';
 import { socketName } from '../../platform/published-names.ts';
+import { messageOf } from '../base/error-texts.ts';
 import { exclusivelyAt } from './destination-lock.ts';
 import { findSibling } from './plugin-siblings.ts';
-import { isMissing, messageOf } from './system-failures.ts';
+import { isMissing } from './system-failures.ts';
 
 export interface PluginServices {
   readonly platform: Pick<Platform, 'files' | 'paths' | 'transport'>;

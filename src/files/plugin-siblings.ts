@@ -1,8 +1,10 @@
 /** Whether another install's daemon may be using the shared plugin folders (spec files.md §8 step 7). */
+
 import type { Platform } from '../../platform/platform.ts';
 import { pipeFileName, socketName } from '../../platform/published-names.ts';
+import { messageOf } from '../base/error-texts.ts';
 import { decodeBytes } from '../wire/utf8.ts';
-import { failedWith, isMissing, messageOf } from './system-failures.ts';
+import { failedWith, isMissing } from './system-failures.ts';
 
 const connectMs = 300;
 

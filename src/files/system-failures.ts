@@ -21,7 +21,3 @@ export async function undefinedIfMissing<T>(work: Promise<T>): Promise<T | undef
     throw error;
   }
 }
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

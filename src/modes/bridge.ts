@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../base/error-texts.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import type { ModeContext } from './mode.ts';
 
@@ -14,7 +15,7 @@ export async function runBridge(context: ModeContext): Promise<number> {
   try {
     socket = await dialer.dial(context.settings.socketPath, { paused: true });
   } catch (error) {
-    writeWhole(2, `claustrum: dial server: ${error instanceof Error ? error.message : String(error)}\n`);
+    writeWhole(2, `claustrum: dial server: ${messageOf(error)}\n`);
     return 1;
   }
   if (await dialer.relay?.(socket)) {

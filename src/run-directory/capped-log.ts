@@ -7,6 +7,7 @@ import { type BigIntStats, closeSync, fstatSync, ftruncateSync, lstatSync, write
 import type { Host } from '../../platform/host.ts';
 import type { RunDirectories } from '../../platform/run-directories.ts';
 import type { Counters } from '../base/counters.ts';
+import { messageOf } from '../base/error-texts.ts';
 import type { Log } from '../base/log.ts';
 
 export interface CappedLogOptions {
@@ -113,7 +114,7 @@ class CappedLog {
       ftruncateSync(this.#fd, 0);
       return undefined;
     } catch (error) {
-      return (error as Error).message;
+      return messageOf(error);
     }
   }
 

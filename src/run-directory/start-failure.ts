@@ -3,6 +3,7 @@
  * modes.md §6).
  */
 import { HostError, SystemCallError } from '../../platform/errors.ts';
+import { isRefusedCall, reportOf } from '../base/error-texts.ts';
 import { TokenError } from './token.ts';
 
 /** The lines for the log and for the launcher's stderr. */
@@ -15,17 +16,10 @@ export function failureLines(error: unknown): string[] {
     const reason = error.message.startsWith('[Server] ') ? error.message : `claustrum: ${error.message}`;
     return [remedyLine(error), reason].filter((line) => line !== '');
   }
-  if (error instanceof SystemCallError || isFailedCall(error)) {
+  if (error instanceof SystemCallError || isRefusedCall(error)) {
     return [`claustrum: ${error.message}`];
   }
-  return [`holdfast: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`];
-}
-
-/**
- * The host has refused something, and Node's text names the call, the path and the reason: no fault of ours, no stack.
- */
-function isFailedCall(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
+  return [`holdfast: ${reportOf(error)}`];
 }
 
 /** Our own line in front of the contract's reason, with what to do about it. */

@@ -1,6 +1,7 @@
 /** The token: its sources and its text (spec wire.md §8). It never stands in argv or the environment. */
 import { closeSync, constants, fstatSync, openSync, readSync, unlinkSync } from 'node:fs';
 import type { Platform } from '../../platform/platform.ts';
+import { messageOf } from '../base/error-texts.ts';
 import type { Log } from '../base/log.ts';
 import type { Settings } from '../config/settings.ts';
 
@@ -128,7 +129,7 @@ export function readTokenDescriptor(descriptor: string, { host }: Pick<Platform,
   try {
     content = host.readDescriptor(descriptor, maxTokenBytes);
   } catch (error) {
-    throw new TokenError(`claustrum: read --token-fd: ${(error as Error).message}`, { cause: error });
+    throw new TokenError(`claustrum: read --token-fd: ${messageOf(error)}`, { cause: error });
   }
   return tokenOf(content, '--token-fd');
 }

@@ -1,5 +1,6 @@
 /** The metrics of a daemon that was asked for them; nothing of the listener is loaded otherwise. */
 
+import { messageOf } from '../../base/error-texts.ts';
 import type { MetricSources } from './metric-gauges.ts';
 import type { MetricsServer, MetricsServerOptions } from './metrics-server.ts';
 import { RpcLatency } from './rpc-latency.ts';
@@ -27,7 +28,7 @@ export async function startMetrics(options: MetricsOptions): Promise<MetricsServ
     const { serveMetrics } = await import('./metrics-server.ts');
     return await serveMetrics({ ...options, address, sources: { ...sources, latency } });
   } catch (error) {
-    log.error('Server', `metrics: ${(error as Error).message}`);
+    log.error('Server', `metrics: ${messageOf(error)}`);
     return undefined;
   }
 }

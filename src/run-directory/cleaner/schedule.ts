@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Counters } from '../../base/counters.ts';
 import { goDurationInSeconds } from '../../base/durations.ts';
+import { reportOf } from '../../base/error-texts.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
 import { findPlace } from './place.ts';
@@ -37,7 +38,7 @@ export function startHostCleaner(options: HostCleanerOptions): void {
       const [{ runPass }, hostCleaning] = await Promise.all([import('./pass.ts'), load()]);
       await runPass({ hostCleaning, markers, processes, paths, place, log, counters, timings, signal });
     } catch (error) {
-      log.error('hostclean', `the pass stopped: ${(error as Error).stack ?? String(error)}`);
+      log.error('hostclean', `the pass stopped: ${reportOf(error)}`);
     }
     if (!signal.aborted) {
       timer = setTimeout(clean, timings.hostCleanEveryMs).unref();

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import type { HeldRunDirectory } from '../../../platform/host-cleaning.ts';
+import { messageOf } from '../../base/error-texts.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
 import { lockFileName, logFileName, olderLogFileName, recordFolderName, socketName, tokenFileName } from '../names.ts';
 import { leaveAlone, type PassOptions } from './pass-options.ts';
@@ -55,7 +56,7 @@ export async function removeUnusedRunDirectories(pids: readonly number[], option
           leaveAlone(options, path, outcome.because);
         }
       } catch (error) {
-        leaveAlone(options, path, `it cannot be removed: ${(error as Error).message}`);
+        leaveAlone(options, path, `it cannot be removed: ${messageOf(error)}`);
       } finally {
         held.close();
       }

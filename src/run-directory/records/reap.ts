@@ -13,6 +13,7 @@ import {
 } from '../../../platform/child-markers.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import type { Processes } from '../../../platform/processes.ts';
+import { reportOf } from '../../base/error-texts.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
@@ -67,7 +68,7 @@ export async function reapChildren(options: ReapOptions): Promise<void> {
   try {
     await reapFrom(folder, options);
   } catch (error) {
-    log.error('process.Registry', `reaping stopped: ${textOf(error)}`);
+    log.error('process.Registry', `reaping stopped: ${reportOf(error)}`);
   } finally {
     folder.close();
   }
@@ -114,14 +115,17 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<voi
       consider(file);
     } catch (error) {
       // The children of the other records must end whatever is wrong with this one.
-      options.log.error('process.Registry', `record ${file}: kept (${textOf(error)})`);
+      options.log.error('process.Registry', `record ${file}: kept (${reportOf(error)})`);
       count.kept++;
     }
   }
   await Promise.all(
     orphans.map(async (orphan) => {
       const end = await endOrphan(orphan, options).catch((error: unknown): End => {
-        options.log.error('process.Registry', `record ${orphan.file}: its group could not be ended: ${textOf(error)}`);
+        options.log.error(
+          'process.Registry',
+          `record ${orphan.file}: its group could not be ended: ${reportOf(error)}`,
+        );
         return 'survived';
       });
       count[end]++;
@@ -139,14 +143,6 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<voi
     `serve: predecessor's children — ${orphans.length} orphaned group(s): ${count.term} ended on SIGTERM, ` +
       `${count.kill} on SIGKILL, ${count.survived} survived; ${count.dropped} stale record(s) dropped, ${count.kept} kept`,
   );
-}
-
-/** The place in the code only where the fault is ours: a call that the host refused names itself. */
-function textOf(error: unknown): string {
-  if (!(error instanceof Error)) {
-    return String(error);
-  }
-  return (error as NodeJS.ErrnoException).syscall === undefined ? (error.stack ?? error.message) : error.message;
 }
 
 /** Half-written records of a daemon that died meanwhile are removed on the way. */
