@@ -1,5 +1,5 @@
 /** The environment is bytes: nothing of it is lost between the user's shell and a child (spec process.md §3.3). */
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { temporaryFolder } from '../platform/machine.ts';
@@ -17,9 +17,10 @@ const become = join(import.meta.dirname, '../fixtures/exec-with-environment.py')
 async function prepareWith(
   more: Entries,
   options: DaemonOptions = {},
+  shell: readonly string[] = [],
 ): Promise<{ daemon: TestDaemon; given: Entries }> {
   const block = join(temporaryFolder(), 'environment');
-  const through = ['python3', become, block];
+  const through = ['python3', become, block, ...shell];
   const daemon = await prepareDaemon({ ...options, through });
   const plain = Object.entries(daemon.env).filter(([name]) => !more.some((entry) => entry.startsWith(`${name}=`)));
   const given = [...plain.map(([name, value]) => latin1(`${name}=${value}`)), ...more];
@@ -80,6 +81,22 @@ for (const profile of ['S', 'current', 'next'] as const) {
       const marks = profile === 'next' ? [`CLAUDE_SSH_RUN_DIR=${daemon.runDir}`] : [];
       const expected = [...withoutPath(given), 'CLAUDE_SSH_DAEMON_CHILD=1', ...marks];
       expect(withoutPath(await entriesOfChild(daemon))).toEqual(expected);
+    },
+  );
+}
+
+for (const name of ['dash', 'bash', 'busybox', 'ksh', 'zsh']) {
+  testNeeding(installed('python3', 'python3'), installed(name, name))(
+    `with ${name} as /bin/sh the start script loses nothing either`,
+    {},
+    async () => {
+      // A shell behaves as /bin/sh when that is what it is called.
+      const sh = join(temporaryFolder(), 'sh');
+      symlinkSync(`/bin/${name}`, sh);
+      const { daemon, given } = await prepareWith(awkward, {}, [sh]);
+      await using _ = daemon;
+      await daemon.start();
+      expect(withoutPath(await entriesOfChild(daemon))).toEqual([...withoutPath(given), 'CLAUDE_SSH_DAEMON_CHILD=1']);
     },
   );
 }
