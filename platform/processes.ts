@@ -35,8 +35,11 @@ export interface SpawnRequest {
   readonly env: readonly Variable[];
   /** Largest piece of output handed over at once, in bytes. */
   readonly maxChunkBytes: number;
-  /** Where output is read into, `maxChunkBytes` long; `undefined`: a buffer of the adapter's. Several children may share it. */
-  readonly readBuffer?: Buffer | undefined;
+  /**
+   * Where the next piece of output is read into, asked before each read, at most `maxChunkBytes` long; several children may
+   * share a buffer. `undefined`: the adapter's own.
+   */
+  readonly readBuffer?: (() => Buffer) | undefined;
   /**
    * `nullDevice`: the three standard streams are the null device, so nothing the child leaves behind can hold a pipe of ours.
    * `onOutput` and `onOutputEnd` are never called then, and input is dropped.
@@ -52,10 +55,10 @@ export interface SpawnRequest {
   /** ChildMarks the child as one of this run directory (platform/child-markers.ts); its argv[0] is then the program's path. */
   readonly markedFor?: string;
   /**
-   * One read of the child's output. `bytes` is valid during the call only.
-   * Answer `false` to stop reading this stream until `Child.resume`.
+   * One read of the child's output. `bytes` is valid during the call only; `isFull` when they fill the buffer, so that more is
+   * likely to be there. Answer `false` to stop reading this stream until `Child.resume`.
    */
-  onOutput(stream: OutputName, bytes: Buffer): boolean;
+  onOutput(stream: OutputName, bytes: Buffer, isFull: boolean): boolean;
   /** The last writer of the stream has closed it, or `Child.closeOutput` was called. Once per stream. */
   onOutputEnd(stream: OutputName): void;
   /** The OS process has ended; it may still be uncollected, so that its pid stays ours. Once. */

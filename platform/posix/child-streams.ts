@@ -1,7 +1,7 @@
 /** The standard streams of a child: three pipes, or the null device. */
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { readBuffer } from '../common/read-buffer.ts';
+import { outputReads } from '../common/read-buffer.ts';
 import type { Paths } from '../paths.ts';
 import type { OutputName, SpawnRequest } from '../processes.ts';
 import { openNullDevice } from './descriptors.ts';
@@ -75,16 +75,7 @@ export class ChildStreams {
   }
 
   #openOutput(name: OutputName, fd: number, events: StreamEvents): void {
-    const buffer = events.readBuffer ?? readBuffer(events.maxChunkBytes);
-    const socket = new Socket({
-      fd,
-      readable: true,
-      writable: false,
-      onread: {
-        buffer,
-        callback: (length) => events.onOutput(name, buffer.subarray(0, length)),
-      },
-    });
+    const socket = new Socket({ fd, readable: true, writable: false, onread: outputReads(name, events) });
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
       delete this.#outputs[name];

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import { readBuffer } from '../common/read-buffer.ts';
+import { outputReads } from '../common/read-buffer.ts';
 import type { OutputName, SpawnRequest } from '../processes.ts';
 import { toSocket } from './handles.ts';
 import { openPipes } from './pipes.ts';
@@ -105,12 +105,7 @@ function openInput(handle: Handle): Socket {
 }
 
 function openOutput(name: OutputName, handle: Handle, events: StreamEvents): Socket {
-  const buffer = events.readBuffer ?? readBuffer(events.maxChunkBytes);
-  const socket = toSocket(handle, {
-    readable: true,
-    writable: false,
-    onread: { buffer, callback: (length) => events.onOutput(name, buffer.subarray(0, length)) },
-  });
+  const socket = toSocket(handle, { readable: true, writable: false, onread: outputReads(name, events) });
   socket.on('error', () => socket.destroy());
   socket.on('close', () => events.onOutputEnd(name));
   return socket;

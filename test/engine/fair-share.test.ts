@@ -1,5 +1,5 @@
 /** How much of a process's output is taken in a row, and when it leaves (src/engine/local/fair-share.ts, session.ts). Counted, not timed. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Child } from '../../platform/processes.ts';
 import { createCounters } from '../../src/base/counters.ts';
 import { createLog } from '../../src/base/log.ts';
@@ -19,7 +19,16 @@ function begin(share: FairShare) {
   );
   const resumed: string[] = [];
   session.began({ pid: 1, startTime: 0, resume: (stream: string) => resumed.push(stream) } as unknown as Child);
-  return { session, resumed, output: (bytes: number) => session.events.onOutput('stdout', Buffer.alloc(bytes)) };
+  return {
+    session,
+    resumed,
+    /** As the adapter does: what fits into the buffer it was given. @returns whether to read on */
+    output(bytes: number): boolean {
+      const { length } = share.readBuffer();
+      const size = Math.min(bytes, length);
+      return session.events.onOutput('stdout', Buffer.alloc(size), size === length);
+    },
+  };
 }
 
 /** Full reads until the stream is told to wait. */
@@ -42,14 +51,26 @@ test('a process that floods gives way after a few reads, and goes on in the next
   expect(readsInARow(output)).toBe(4);
 });
 
-test('while requests come it gives way after each read', async () => {
+test('while requests come it gives way after each read, and reads less at a time', async () => {
   const share = new FairShare();
-  const { output } = begin(share);
+  const { output, session } = begin(share);
+  expect(share.readBuffer()).toHaveLength(maxFrameData);
   share.requestCame();
   expect(readsInARow(output)).toBe(1);
   await nextTurn();
   share.requestCame();
   expect(readsInARow(output)).toBe(1);
+  expect(session.info()).toMatchObject({ outBytes: (2 * maxFrameData) / 4, lastSeq: 2 });
+});
+
+test('once no requests come it reads as much as a frame may have', () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  const share = new FairShare();
+  share.requestCame();
+  expect(share.readBuffer()).toHaveLength(maxFrameData / 4);
+  vi.advanceTimersByTime(60);
+  expect(share.readBuffer()).toHaveLength(maxFrameData);
+  vi.useRealTimers();
 });
 
 test('a process that writes less than a full read at a time is never told to wait', () => {

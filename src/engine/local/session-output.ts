@@ -6,7 +6,7 @@ import type { OutputName } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
-import { type ExitStatus, FrameWriter, type KilledBy, maxFrameData } from '../../wire/frames.ts';
+import { type ExitStatus, FrameWriter, type KilledBy } from '../../wire/frames.ts';
 import type { FairShare } from './fair-share.ts';
 import { type PacedReceiver, Pacing, pauseAboveBytes } from './pacing.ts';
 import { ReplayWindow, windowBytes } from './replay-window.ts';
@@ -44,7 +44,7 @@ export class SessionOutput {
   #outBytes = 0;
   #errBytes = 0;
   /** Full reads since the others had their turn. */
-  #chunks = 0;
+  #reads = 0;
   /** Outputs that wait for the next turn of the loop, or for the receiver. */
   #waiting: OutputName[] = [];
   #turnComes = false;
@@ -67,8 +67,12 @@ export class SessionOutput {
     return this.#pacing?.paused ?? false;
   }
 
-  /** One read of the child's output. @returns whether the stream is to be read on now */
-  write(stream: OutputName, bytes: Buffer): boolean {
+  /**
+   * One read of the child's output.
+   * @param isFull it filled the buffer, so there may be more
+   * @returns whether the stream is to be read on now
+   */
+  write(stream: OutputName, bytes: Buffer, isFull: boolean): boolean {
     this.#context.counters.streamBytes += bytes.length;
     if (stream === 'stdout') {
       this.#outBytes += bytes.length;
@@ -80,15 +84,15 @@ export class SessionOutput {
       this.#frames.writeData(target, offset, stream, seq, bytes),
     );
     const isWanted = this.#isWanted();
-    if (bytes.length < maxFrameData) {
+    if (!isFull) {
       // The pipe is empty now, and libuv goes on to something else by itself.
-      this.#chunks = 0;
+      this.#reads = 0;
       this.#owner.framesReady(false);
     } else {
-      this.#chunks++;
+      this.#reads++;
       this.#owner.framesReady(true);
     }
-    if (isWanted && this.#chunks < this.#context.share.chunksPerTurn) {
+    if (isWanted && this.#reads < this.#context.share.readsPerTurn) {
       return true;
     }
     this.#waiting.push(stream);
@@ -183,7 +187,7 @@ export class SessionOutput {
 
   readonly #newTurn = (): void => {
     this.#turnComes = false;
-    this.#chunks = 0;
+    this.#reads = 0;
     if (this.paced) {
       return;
     }

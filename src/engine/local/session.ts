@@ -3,7 +3,7 @@ import type { Child, SpawnRequest as ChildRequest, OutputName, SignalName } from
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
-import { type KilledBy, maxFrameData, outputEncoder } from '../../wire/frames.ts';
+import { type KilledBy, maxFrameData } from '../../wire/frames.ts';
 import type { Profile } from '../../wire/profile.ts';
 import type { Mark } from '../mark.ts';
 import type {
@@ -109,8 +109,8 @@ export class Session implements OutputOwner, ReadersOwner {
   get events(): ChildEvents {
     return {
       maxChunkBytes: maxFrameData,
-      readBuffer: outputEncoder().input,
-      onOutput: (stream, bytes) => this.#output.write(stream, bytes),
+      readBuffer: this.#context.share.readBuffer,
+      onOutput: (stream, bytes, isFull) => this.#output.write(stream, bytes, isFull),
       onOutputEnd: () => this.#outputEnded(),
       onEnd: () => this.#childEnded(),
     };
