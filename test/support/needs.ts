@@ -77,7 +77,7 @@ const probed = new Map<string, Need>();
 export function probe(what: string, words: readonly string[]): Need {
   if (!probed.has(what)) {
     const [program = '', ...args] = words;
-    const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
+    const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8', timeout: 10_000 });
     const told = error?.message ?? stderr.trim().split('\n').at(0);
     probed.set(what, ofThePlace(status === 0, `${what}, refused here (${told}); run it where root may do this`));
   }

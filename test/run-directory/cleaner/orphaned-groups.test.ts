@@ -2,9 +2,10 @@
 import { copyFileSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { programsOfOthers } from '../../support/as-user.ts';
 import { type Client, connect } from '../../support/client.ts';
 import type { TestDaemon } from '../../support/daemon.ts';
-import { root, testNeeding } from '../../support/needs.ts';
+import { testNeeding } from '../../support/needs.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
 import { Host, initTakesOrphans, orphan, orphansAtOnce, programOf, waiting } from './support.ts';
@@ -192,7 +193,7 @@ orphanTest('a CLI younger than five minutes is left alone', {}, async () => {
   expect(isRunning(cli)).toBe(true);
 });
 
-testNeeding(root, initTakesOrphans)('a CLI of another user is left alone, also by root', {}, async () => {
+testNeeding(programsOfOthers(), initTakesOrphans)('a CLI of another user is left alone, also by root', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
   await using client = await connect(dead);

@@ -152,6 +152,8 @@ describe('in one pass over unused run directories', () => {
       { profile: 'S' },
       /pid \d+ is a daemon for it to which its socket does not lead/,
     );
+    // Its launcher has looked whether it serves, and would still be a client when it is stopped before it sees the end.
+    await stranded.untilLogged(/Connection closed/);
     // A moment later it would end by itself.
     stranded.signal('SIGSTOP');
     rmSync(stranded.socket);
