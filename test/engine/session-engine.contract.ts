@@ -234,9 +234,12 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
       const { pid } = await client.spawn('p', ...shell('sleep 3600 & echo $!; while :; do echo x; sleep 0.01; done'));
       await client.reader.untilOutput('p', 'x');
       const family = [facts(pid), facts(Number(client.reader.output('p').split('\n')[0]))];
+      const observer = new Asker(engine);
+      await observer.attach('p', 0, 'observer');
       await other.spawn('p', 'cat');
       const { length } = client.reader.got;
       expect(client.reader.told).toEqual(['attached p', 'over p']);
+      expect(observer.reader.told).toEqual(['attached p', 'over p']);
       for (const member of family) {
         await untilEnded(member);
       }
@@ -256,6 +259,8 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
       await other.spawn('p', 'cat');
       await client.input('p', 'for the new one\n');
       await other.reader.untilOutput('p', 'for the new one');
+      const observer = new Asker(engine);
+      expect(await observer.attach('p', 0, 'observer')).toMatchObject({ lastSeq: 1, stdinApplied: 16 });
       const told = async () => (await engine.sessions()).map(({ pid: each, replaced }) => [each === pid, replaced]);
       expect(await told()).toEqual([
         [true, true],
@@ -270,30 +275,100 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
       await waitUntil(async () => (await told()).length === 1, 'the old one to be forgotten');
       expect(await told()).toEqual([[false, false]]);
     });
+
+    test('is killed alone when the id is, and leaves an observer of both able to end with both', async () => {
+      const { engine, client, other } = await start('next');
+      const { pid } = await client.spawn('p', ...counting);
+      await other.attach('p', 0, 'observer');
+      await client.spawn('p', 'cat');
+      await other.attach('p', 0, 'observer');
+      expect(await client.end('p', killAndWait())).toMatchObject({ found: true, died: true });
+      expect(isRunning(facts(pid))).toBe(true);
+      expect(await engine.unobserve('p', other.reader)).toBe(true);
+      expect(other.reader.told).toEqual(['attached p', 'attached p', 'over p', 'over p']);
+    });
   });
 
-  describe('a spawn of the same agent session under another id', () => {
-    const session = ['--output-format=stream-json', '--session-id', 'k'];
-    const agent = (script: string): [string, string[]] => shell(script, 'agent', ...session);
+  describe('a second process of one agent session', () => {
+    const session = (key = 'k') => ['--output-format=stream-json', '--session-id', key];
+    const waiting = 'echo ready; exec sleep 3600';
+    const stubbornScript = "trap '' TERM; echo ready; while :; do sleep 0.02; done";
+    const agent = (script: string, words = session()): [string, string[]] => shell(script, 'agent', ...words);
+    const later = ['current', 'next'] as const;
 
     test('leaves the first alone in profile S', async () => {
       const { client } = await start('S');
-      const { pid } = await client.spawn('old', ...agent('echo ready; exec sleep 3600'));
-      await client.spawn('new', ...agent('exec sleep 3600'));
+      const { pid } = await client.spawn('old', ...agent(waiting));
+      await client.spawn('new', ...agent(waiting));
       expect(isRunning(facts(pid))).toBe(true);
+    });
+
+    test.each(later)('ends the first in profile %s, whose own client gets its exit frame', async (profile) => {
+      const { engine, client, other } = await start(profile);
+      await client.spawn('old', ...agent(waiting));
+      const { pid } = await other.spawn('new', ...agent(waiting));
+      await client.reader.untilExit('old');
+      expect(client.reader.raw('old').at(-1)).toMatch(/"exitCode":-1,"signal":"SIGTERM","killedBy":"client"}$/);
+      expect(isRunning(facts(pid))).toBe(true);
+      expect((await engine.sessions()).map(({ id, state }) => `${id} ${state}`)).toEqual(['old exited', 'new running']);
+    });
+
+    test.each(later)('kills a first that does not end when asked in profile %s', async (profile) => {
+      const { client } = await start(profile, { timings: { supersedeGraceMs: 100 } });
+      await client.spawn('old', ...agent(stubbornScript));
+      await client.reader.untilOutput('old', 'ready');
+      await client.spawn('new', ...agent(waiting));
+      await client.reader.untilExit('old');
+      expect(client.reader.raw('old').at(-1)).toContain('"signal":"SIGKILL","killedBy":"client"');
+    });
+
+    test.each(later)(
+      'is known by --resume as well in profile %s, but a fork is a session of its own',
+      async (profile) => {
+        const { client } = await start(profile);
+        const { pid } = await client.spawn('old', ...agent(waiting));
+        await client.spawn('fork', ...agent(waiting, ['stream-json', '--resume', 'k', '--fork-session']));
+        await client.spawn('other', ...agent(waiting, session('another')));
+        await client.spawn('plain', ...agent(waiting, ['--session-id', 'k']));
+        expect(isRunning(facts(pid))).toBe(true);
+        await client.spawn('resumed', ...agent(waiting, ['--input-format=stream-json', '--resume=k']));
+        await client.reader.untilExit('old');
+        expect(['fork', 'other', 'plain'].map((id) => client.reader.placeOf(`${id} exit`))).toEqual([-1, -1, -1]);
+      },
+    );
+
+    test.each(later)('under the same id is a matter of the id in profile %s', async (profile) => {
+      const { client } = await start(profile);
+      const { pid } = await client.spawn('same', ...agent(waiting));
+      const old = facts(pid);
+      expect(await client.spawn('same', ...agent(waiting))).toMatchObject({ existing: false });
+      if (profile === 'next') {
+        expect(isRunning(old)).toBe(true);
+      } else {
+        await untilEnded(old);
+      }
+    });
+
+    test.each(later)('and many more at once leave exactly one in profile %s', async (profile) => {
+      const { engine, client } = await start(profile);
+      const ids = ['a', 'b', 'c', 'd', 'e'];
+      await Promise.all(ids.map((id) => client.spawn(id, ...agent(waiting))));
+      await Promise.all(ids.slice(0, -1).map((id) => client.reader.untilExit(id)));
+      expect(engine.runningCount).toBe(1);
+      expect(await client.attach('e')).toMatchObject({ running: true });
     });
 
     test('does not wait for the end of the first in profile current', async () => {
       const { client } = await start('current', { timings: { supersedeGraceMs: 600_000 } });
-      const { pid } = await client.spawn('old', ...agent("trap '' TERM; echo ready; while :; do sleep 0.02; done"));
+      const { pid } = await client.spawn('old', ...agent(stubbornScript));
       await client.reader.untilOutput('old', 'ready');
-      await client.spawn('new', ...agent('exec sleep 3600'));
+      await client.spawn('new', ...agent(waiting));
       expect(isRunning(facts(pid))).toBe(true);
     });
 
     test('starts and is answered after the exit frame of the first in profile next', async () => {
       const { client } = await start('next', { timings: { supersedeGraceMs: 100 } });
-      await client.spawn('old', ...agent("trap '' TERM; echo ready; while :; do sleep 0.02; done"));
+      await client.spawn('old', ...agent(stubbornScript));
       await client.reader.untilOutput('old', 'ready');
       await client.spawn('new', ...agent('echo new; exec sleep 3600'));
       await client.reader.untilOutput('new', 'new');
@@ -302,11 +377,43 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
       expect(places[0]).toBeGreaterThan(0);
     });
 
-    test('that cannot start ends nobody in profile next', async () => {
-      const { client } = await start('next');
-      const { pid } = await client.spawn('old', ...agent('echo ready; exec sleep 3600'));
-      expect(await failureOf(() => client.spawn('new', '/nonexistent', session))).toMatch(/^fork\/exec/);
+    test('starts also when the client of the first does not read, and keeps its place for the answer', async () => {
+      const { client, other } = await start('next');
+      await client.spawn('old', ...agent(waiting));
+      await client.reader.untilOutput('old', 'ready');
+      client.reader.hold();
+      const { pid } = await client.spawn('new', ...agent('echo new; exec sleep 3600'));
       expect(isRunning(facts(pid))).toBe(true);
+      await other.spawn('newest', ...agent('echo newest; exec sleep 3600'));
+      await other.reader.untilOutput('newest', 'newest');
+      client.reader.goOn();
+      await client.reader.untilExit('new');
+      const order = client.reader.got.filter((entry) => /^(old exit|reply spawn new|new )/.test(entry));
+      expect(order.map((entry) => entry.split(' ').slice(0, 2).join(' '))).toEqual([
+        ...['old exit', 'reply spawn', 'new stdout', 'new exit'],
+      ]);
+    });
+
+    describe.each<[why: string, command: string, more: Partial<SpawnRequest>]>([
+      ['for want of its folder', 'sh', { cwd: '/nonexistent' }],
+      ['for want of its program', '/nonexistent', {}],
+      ['for want of its name in PATH', 'no-such-program', {}],
+    ])('that cannot start %s', (_, command, more) => {
+      test('leaves the first alone in profile next', async () => {
+        const { client } = await start('next');
+        const { pid } = await client.spawn('old', ...agent(waiting));
+        expect(await failureOf(() => client.spawn('new', command, session(), more))).toMatch(
+          /^(chdir|fork\/exec|exec:)/,
+        );
+        expect(isRunning(facts(pid))).toBe(true);
+      });
+
+      test('has ended the first in profile current', async () => {
+        const { client } = await start('current');
+        await client.spawn('old', ...agent(waiting));
+        expect(await failureOf(() => client.spawn('new', command, session(), more))).toBeDefined();
+        await client.reader.untilExit('old');
+      });
     });
   });
 

@@ -25,7 +25,12 @@ interface Stage {
 }
 
 /** What a stream stops at: a reply that goes there, or somebody who waits until the reader has come so far. */
-type Stop = Mark | { readonly reached: () => void };
+type Stop = Mark | Gate | { readonly reached: () => void };
+
+/** Closed as long as something else has to come first. */
+class Gate {
+  open = false;
+}
 
 export class Feed implements FrameStream, MarkedStream {
   readonly processId: string;
@@ -53,6 +58,16 @@ export class Feed implements FrameStream, MarkedStream {
   }
 
   // ---- what is to come, and in which order
+
+  /** Nothing of what is to come is taken before this has happened. */
+  waitFor(first: Promise<void>): void {
+    const gate = new Gate();
+    this.#stages.push({ frames: nothing(this.#owner.window), stop: gate });
+    first.then(() => {
+      gate.open = true;
+      this.ready();
+    });
+  }
 
   /** Before anything else that is to come. */
   markHere(): Mark {
@@ -305,13 +320,13 @@ export class Feed implements FrameStream, MarkedStream {
   }
 }
 
-/** Whether the reply that belongs here is not known yet. */
+/** Whether the reply that belongs here is not known yet, or something else has to come first. */
 function standsStill(stop: Stop | undefined): boolean {
-  return stop instanceof Mark && stop.reply === undefined;
+  return stop instanceof Mark ? stop.reply === undefined : stop instanceof Gate && !stop.open;
 }
 
 function pass(stop: Stop | undefined): { readonly kind: 'reply'; readonly reply: string } | undefined {
-  if (stop === undefined) {
+  if (stop === undefined || stop instanceof Gate) {
     return undefined;
   }
   if (!(stop instanceof Mark)) {

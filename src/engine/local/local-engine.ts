@@ -257,7 +257,7 @@ export class LocalEngine implements SessionEngine {
     } else if (rivals.length > 0) {
       this.#checkStartable(request);
       await endRivals(rivals, this.#options.timings);
-      await exitFramesTaken(rivals, reader);
+      return this.#start(request, key, reader, agentSocket, exitFramesTaken(rivals, reader));
     }
     return this.#start(request, key, reader, agentSocket);
   }
@@ -282,6 +282,7 @@ export class LocalEngine implements SessionEngine {
     key: string | undefined,
     reader: Reader,
     agentSocket: string | undefined,
+    beforeReply?: Promise<void>,
   ): MaybePromise<Opened> {
     const { id, command, args, cwd, door } = request;
     const session: Session = new Session({ id, key, command, args, cwd, door }, this.#options, (event) =>
@@ -295,10 +296,10 @@ export class LocalEngine implements SessionEngine {
       throw error;
     }
     if (!(child instanceof Promise)) {
-      return this.#began(session, child, reader);
+      return this.#began(session, child, reader, beforeReply);
     }
     const opened = child.then(
-      (started) => this.#began(session, started, reader),
+      (started) => this.#began(session, started, reader, beforeReply),
       (error) => {
         this.#tellNotStarted(request, error);
         throw error;
@@ -327,7 +328,7 @@ export class LocalEngine implements SessionEngine {
     });
   }
 
-  #began(session: Session, child: Child, reader: Reader): Opened {
+  #began(session: Session, child: Child, reader: Reader, beforeReply: Promise<void> | undefined): Opened {
     const { log, counters } = this.#options;
     const { id, command } = session.description;
     const replaced = this.#byId.get(id);
@@ -343,7 +344,7 @@ export class LocalEngine implements SessionEngine {
     }
     counters.processSpawns++;
     log.info('process.Manager', `Process ${id} started, PID=${session.pid}, command=${command}`);
-    return session.open(reader);
+    return session.open(reader, beforeReply);
   }
 
   #workingDirectory({ cwd }: SpawnRequest): string | undefined {

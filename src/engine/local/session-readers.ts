@@ -49,9 +49,13 @@ export class SessionReaders implements FeedOwner {
 
   // ---- coming
 
-  /** The first receiver. @returns the mark before every frame */
-  open(reader: Reader): Mark {
-    return this.#receive(reader).markHere();
+  /** The first receiver; `first`, if there is any, comes before everything. @returns the mark before every frame */
+  open(reader: Reader, first: Promise<void> | undefined): Mark {
+    const feed = this.#receive(reader);
+    if (first !== undefined) {
+      feed.waitFor(first);
+    }
+    return feed.markHere();
   }
 
   /** Replays frames from `fromSeq + 1` on. @returns the mark behind them and before the live frames */

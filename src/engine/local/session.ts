@@ -191,8 +191,8 @@ export class Session implements OutputOwner, ReadersOwner {
   // ---- readers
 
   /** The first receiver: the reply of the spawn stands before every frame. */
-  open(reader: Reader): Opened {
-    return this.#opened(this.readers.open(reader), false);
+  open(reader: Reader, first?: Promise<void>): Opened {
+    return this.#opened(this.readers.open(reader, first), false);
   }
 
   /** Replays frames from `fromSeq + 1` on; the reply stands behind them and before the live frames. */

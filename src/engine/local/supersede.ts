@@ -16,7 +16,10 @@ export async function endRivals(rivals: readonly Session[], { supersedeGraceMs }
   );
 }
 
-/** The reply of the new process comes after the exit frames that its client receives. */
+/**
+ * The reply of the new process comes after the exit frames that its client receives. The process itself does not wait for
+ * that: a client that does not read would keep the agent session from every other client.
+ */
 export async function exitFramesTaken(rivals: readonly Session[], reader: Reader): Promise<void> {
   await Promise.all(rivals.map((rival) => rival.readers.endTakenBy(reader)));
 }
