@@ -36,7 +36,10 @@ export interface SessionEngine {
   unobserve(id: string, reader: Reader): MaybePromise<boolean>;
   /** Every session there is, oldest first, also those that can only be replayed any more. */
   sessions(): MaybePromise<readonly SessionInfo[]>;
-  /** Tells what happens from now on. Events that came before a result of `sessions` are part of that result. */
+  /**
+   * Tells what happens from now on. What was told before a result of `sessions` is part of that result; what is not part of
+   * it is told after whoever asked has it, so an engine that answers with a promise waits until its handlers have run.
+   */
   watch(listener: SessionListener): Disposable;
   /** Processes that have not shown their exit frame. */
   readonly runningCount: number;
@@ -226,7 +229,7 @@ export type SessionEvent = {
   readonly id: string;
   readonly pid: number;
   readonly at: number;
-  /** Its id belongs to a later process by now; `forgotten` was told before that one's `spawned`. */
+  /** Requests for its id do not reach it any more: `forgotten` was told, before the `spawned` of the process that has the id. */
   readonly replaced: boolean;
 } /** @property marks what the child carries in its environment, so that it can be found again; `undefined`: nothing */ & (
   | { readonly event: 'spawned'; readonly marks: ChildMarks | undefined }
