@@ -2,12 +2,14 @@
 import type { SignalName } from '../../../../platform/processes.ts';
 import type { InputResult, MaybePromise, Opened, SessionEngine } from '../../../engine/session-engine.ts';
 import { decodeBase64 } from '../../../wire/base64.ts';
+import type { Profile } from '../../../wire/profile.ts';
 import { RpcError } from '../errors.ts';
 import { bool, ifAsked, int64, object, string, stringArray, stringMap, uint64 } from '../params.ts';
 import { Answer, type Call, defineMethod, type Method, type MethodResult } from './method.ts';
 
 export interface ProcessServices {
   readonly engine: SessionEngine;
+  readonly profile: Pick<Profile, 'platform'>;
 }
 
 type ProcessCall = Call<ProcessServices>;
@@ -25,24 +27,27 @@ export const processMethods: readonly Method<ProcessServices>[] = [
       cwd: string(),
       env: stringMap(),
       wantPid: bool(),
-      disableShellAgentSocket: bool(),
+      // Only profiles with the hand-off know it (spec process.md §3.3).
+      disableShellAgentSocket: ifAsked(bool()),
       // Opt-ins of spec extensions.md §3.
       ifAbsent: bool(),
       fromSeq: ifAsked(uint64()),
       door: string(),
     }),
     run(params, { services, client }: ProcessCall) {
+      const { sshAgentHandOff } = services.profile.platform;
+      const withoutShellAgent = (sshAgentHandOff && params.disableShellAgentSocket?.()) ?? false;
+      const ifAbsent = params.ifAbsent === true ? { fromSeq: params.fromSeq?.() ?? 0n } : undefined;
       const id = requireId(params.id);
       const command = params.command;
       if (command === undefined || command === '') {
         throw new RpcError('invalidParams', 'Command is required');
       }
-      const { wantPid, args = [], cwd, env, disableShellAgentSocket: withoutShellAgent = false, door } = params;
+      const { wantPid, args = [], cwd, env, door } = params;
       const doorLength = door === undefined ? 0 : [...door].length;
       if (doorLength > longestDoor) {
         throw new RpcError('invalidParams', `door has ${doorLength} characters, the most is ${longestDoor}`);
       }
-      const ifAbsent = params.ifAbsent === true ? { fromSeq: params.fromSeq?.() ?? 0n } : undefined;
       return whenKnown(
         services.engine.spawn({ id, command, args, cwd, env, withoutShellAgent, ifAbsent, door }, client.reader),
         (opened) =>
