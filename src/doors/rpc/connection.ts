@@ -81,10 +81,9 @@ export class Connection implements Caller, Reader {
     socket.on('close', () => this.#closed());
   }
 
-  /** Bytes moved in either direction so far; the idle check compares two readings. */
+  /** A number that changes when bytes move in either direction; the idle check compares two readings. */
   get bytesMoved(): number {
-    const { bytesRead, bytesWritten, writableLength } = this.#socket;
-    return bytesRead + bytesWritten - writableLength + this.#outbox.bytesSentNow;
+    return this.#socket.bytesRead + this.progress();
   }
 
   // ---- requests
@@ -248,7 +247,8 @@ export class Connection implements Caller, Reader {
   /** A client that takes bytes lets some leave, or leaves fewer of them unread in the socket. */
   progress(): number {
     const { bytesWritten, writableLength } = this.#socket;
-    const unread = this.#context.unreadBytes?.(this.#socket) ?? 0;
+    // While the kernel takes everything at once there is no need to ask what the client has read of it.
+    const unread = writableLength > 0 ? (this.#context.unreadBytes?.(this.#socket) ?? 0) : 0;
     return this.#outbox.bytesSentNow + bytesWritten - writableLength - unread;
   }
 
