@@ -23,7 +23,7 @@ import { Publication } from '../run-directory/publication.ts';
 import { watchReachability } from '../run-directory/reachability.ts';
 import { failureLines } from '../run-directory/start-failure.ts';
 import { takeToken } from '../run-directory/token.ts';
-import { createEngine } from './engine.ts';
+import { buildRequestPath } from './request-path.ts';
 
 export interface DaemonOptions {
   readonly settings: Settings;
@@ -135,7 +135,7 @@ async function build(
   const identity = { version, instanceId, startedAt: Date.now() };
   const latency = createLatency(metricsAddress);
   let lookForUse = (): void => {};
-  const { sessions, clients } = createEngine({
+  const { engine, clients } = buildRequestPath({
     ...{ platform, settings, log, counters, timings, token, identity, latency, wireLog, shellPath, keepChildren },
     ...marking,
     lifetime: lifetime.signal,
@@ -158,7 +158,7 @@ async function build(
   );
   const left = { connections: 0, groups: 0 };
   undo.defer(async () => {
-    left.groups = await leaveSessions(sessions, marking.records, keepChildren, log);
+    left.groups = await leaveSessions(engine, marking.records, keepChildren, log);
   });
   undo.defer(() => lifetime.abort());
   undo.defer(() => {
@@ -170,7 +170,7 @@ async function build(
       sources: {
         ...{ counters, version, profile: profile.name, startedAt: identity.startedAt, showsUsage: host.tellsUsage },
         connections: () => clients.count,
-        sessions: () => sessions.sessions(),
+        sessions: () => engine.sessions(),
         logLinesLost: () => log.droppedLines,
       },
     }),
@@ -186,7 +186,7 @@ async function build(
     watchReachability({
       ...{ platform, directory, listener, socketPath, token, instanceId, log, timings },
       connectionCount: () => clients.count,
-      sessionCount: () => sessions.runningCount,
+      sessionCount: () => engine.runningCount,
       selfProbe: profile.modes.selfProbe,
       end: () => end.ask(),
     }),

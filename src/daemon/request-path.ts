@@ -1,4 +1,4 @@
-/** The way of a request through the daemon, put together: clients, dispatcher, methods, sessions (docs/architecture.md). */
+/** The way of a request through the daemon, put together: clients, dispatcher, methods, engine (docs/architecture.md). */
 import type { Platform } from '../../platform/platform.ts';
 import type { Counters } from '../base/counters.ts';
 import type { Log } from '../base/log.ts';
@@ -16,7 +16,7 @@ import { ShellAgent } from '../engine/local/shell-agent.ts';
 import type { SessionEngine } from '../engine/session-engine.ts';
 import type { ChildRecords } from '../run-directory/records/child-records.ts';
 
-export interface EngineOptions extends Pick<LocalEngineOptions, 'shellPath' | 'keepChildren' | 'markedFor'> {
+export interface RequestPathOptions extends Pick<LocalEngineOptions, 'shellPath' | 'keepChildren' | 'markedFor'> {
   /** Told of every child; `undefined`: no records are written. */
   readonly records: ChildRecords | undefined;
   readonly platform: Platform;
@@ -37,16 +37,16 @@ export interface EngineOptions extends Pick<LocalEngineOptions, 'shellPath' | 'k
   onLessToDo(): void;
 }
 
-export interface Engine {
-  readonly sessions: SessionEngine;
+export interface RequestPath {
+  readonly engine: SessionEngine;
   readonly clients: Clients;
 }
 
-export function createEngine(options: EngineOptions): Engine {
+export function buildRequestPath(options: RequestPathOptions): RequestPath {
   const { platform, settings, log, counters, timings, token, identity } = options;
   const { profile } = settings;
   const share = new FairShare();
-  const sessions = new LocalEngine({
+  const engine = new LocalEngine({
     platform,
     profile,
     log,
@@ -61,7 +61,7 @@ export function createEngine(options: EngineOptions): Engine {
     keepChildren: options.keepChildren,
     markedFor: options.markedFor,
   });
-  sessions.watch((event) => {
+  engine.watch((event) => {
     if (event.event === 'spawned') {
       options.records?.add(event);
     } else if (event.event === 'ended') {
@@ -76,10 +76,10 @@ export function createEngine(options: EngineOptions): Engine {
     settings,
     log,
     counters,
-    engine: sessions,
+    engine,
     daemon: identity,
     runningArguments: async () =>
-      (await sessions.sessions()).filter(({ state }) => state !== 'exited').map(({ args }) => args),
+      (await engine.sessions()).filter(({ state }) => state !== 'exited').map(({ args }) => args),
     requestShutdown: options.requestShutdown,
   };
   const dispatcher = createDispatcher({
@@ -104,5 +104,5 @@ export function createEngine(options: EngineOptions): Engine {
     idleCloseMs: profile.wire.idleCloseMs,
     onClose: options.onLessToDo,
   });
-  return { sessions, clients };
+  return { engine, clients };
 }
