@@ -11,6 +11,8 @@ import { printable, Scope } from './templates.ts';
 
 /** Programs start slower under Wine than the cases, written for POSIX, allow for. */
 const patience = 5;
+/** So long a case sleeps until something has surely happened; shorter sleeps are there for something that is still going on. */
+const longSleepMs = 300;
 const defaultTimeoutMs = 6_000;
 const settleMs = 50;
 
@@ -82,7 +84,7 @@ export class Player {
       return;
     }
     if ('sleep_ms' in step) {
-      await sleep(step.sleep_ms);
+      await sleep(step.sleep_ms >= longSleepMs ? step.sleep_ms * patience : step.sleep_ms);
       return;
     }
     if ('close' in step) {
