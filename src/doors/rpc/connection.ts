@@ -36,8 +36,6 @@ export interface ConnectionContext extends OutboxOptions {
   readonly timings: Timings;
   /** A client has asked something: floods give way to it for a moment. */
   requestCame(): void;
-  /** `Transport.unreadBytes`. */
-  readonly unreadBytes?: ((socket: Socket) => number | undefined) | undefined;
   /** Profile row `process.reattachClosesOld`. */
   readonly reattachClosesOld: boolean;
   /** The socket is closed and everything of it let go. */

@@ -12,8 +12,15 @@ import type { WireTap } from './wire-tap.ts';
 const highWaterBytes = 1024 * 1024;
 /** Replies or frames handed over in one write; a longer reply goes alone. */
 const writeBytes = 256 * 1024;
+/**
+ * The same where the OS does not tell what the client has not read: there a client that reads slowly is told from one that has
+ * stopped by the writes it completes (spec wire.md §2 "steady reader"), so they must be short.
+ */
+const shortWriteBytes = 64 * 1024;
 
 export interface OutboxOptions {
+  /** `Transport.unreadBytes`; `undefined`: the OS does not tell. */
+  readonly unreadBytes?: ((socket: Socket) => number | undefined) | undefined;
   /** Sees every frame as it is handed to the socket. */
   readonly tap?: WireTap | undefined;
   /** `Transport.sendNow`; `undefined`: everything goes through the socket's queue. */
@@ -25,6 +32,8 @@ export class Outbox {
   readonly #onDrain: () => void;
   readonly #tap: WireTap | undefined;
   readonly #sendNow: OutboxOptions['sendNow'];
+  /** Frames of one write. */
+  readonly #frameBytes: number;
   readonly #streams = new Set<FrameStream>();
   /** Streams that may have frames, in the order of their turn. */
   readonly #ready = new Set<FrameStream>();
@@ -45,11 +54,12 @@ export class Outbox {
   #bytesSentNow = 0;
 
   /** @param onDrain runs whenever bytes have left */
-  constructor(socket: Socket, onDrain: () => void, { tap, sendNow }: OutboxOptions = {}) {
+  constructor(socket: Socket, onDrain: () => void, { tap, sendNow, unreadBytes }: OutboxOptions = {}) {
     this.#socket = socket;
     this.#onDrain = onDrain;
     this.#tap = tap;
     this.#sendNow = sendNow;
+    this.#frameBytes = unreadBytes === undefined ? shortWriteBytes : writeBytes;
   }
 
   /** Bytes that have left past the socket's queue, which does not count them. */
@@ -261,7 +271,7 @@ export class Outbox {
       return false;
     }
     this.#ready.delete(stream);
-    const item = stream.take(writeBytes);
+    const item = stream.take(this.#frameBytes);
     if (item === undefined) {
       // The stream is dry, stands still at a mark, or has dropped this connection; if it is not done it wakes us again.
       if (stream.done) {
