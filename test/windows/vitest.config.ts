@@ -17,6 +17,8 @@ export default defineConfig({
     include: ['test/platform/win32.test.ts', 'test/windows/**/*.test.ts'],
     pool: 'forks',
     fileParallelism: false,
+    // A second run would take modules from it whose imports this bundler cannot resolve any more.
+    fsModuleCache: false,
     // As in the project's own configuration.
     retry: process.env.CI === 'true' ? 1 : 0,
     // Wine starts a Node in half a second.
