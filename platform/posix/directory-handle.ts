@@ -15,8 +15,9 @@ import {
   type Stats,
   statSync,
 } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { HostError } from '../errors.ts';
+import { rawText } from '../raw-text.ts';
 import { closeQuietly } from './descriptors.ts';
 import { isPrivateGroup } from './git-host.ts';
 
@@ -57,11 +58,11 @@ export class DirectoryHandle {
    */
   static openTrusted(path: string): DirectoryHandle {
     const absolute = resolve(path);
-    assertTrustedChain(absolute);
+    assertTrustedChain(Buffer.from(absolute));
     const handle = DirectoryHandle.open(absolute);
     try {
       const resolved = handle.#resolvedPath();
-      if (resolved !== absolute) {
+      if (!resolved.equals(Buffer.from(absolute))) {
         assertTrustedChain(resolved);
       }
       const opened = fstatSync(handle.fd);
@@ -89,20 +90,20 @@ export class DirectoryHandle {
     closeQuietly(this.fd);
   }
 
-  #resolvedPath(): string {
-    return hasProc ? readlinkSync(`/proc/self/fd/${this.fd}`) : realpathSync(this.path);
+  /** Bytes: a link in UTF-8 may lead to a folder that is not, and its text would name another one. */
+  #resolvedPath(): Buffer {
+    return hasProc ? readlinkSync(`/proc/self/fd/${this.fd}`, 'buffer') : realpathSync(this.path, 'buffer');
   }
 }
 
-function assertTrustedChain(absolute: string): void {
+function assertTrustedChain(absolute: Buffer): void {
   let path = absolute;
   for (;;) {
-    assertTrusted(path, lstatSync(path));
-    const parent = dirname(path);
-    if (parent === path) {
+    assertTrusted(rawText(path), lstatSync(path));
+    if (path.length === 1) {
       return;
     }
-    path = parent;
+    path = path.subarray(0, Math.max(1, path.lastIndexOf('/')));
   }
 }
 

@@ -117,6 +117,19 @@ describe('a working directory that is not UTF-8', () => {
   });
 });
 
+test.each(['S', 'current', 'next'])(
+  'a link in UTF-8 may lead to a folder that is not: %s serves there',
+  async (profile) => {
+    const served = await runShell(
+      `ln -s "$odd" "$good/link"; words="-wire-profile ${profile} -socket $good/link/rpc.sock"
+     "$holdfast" -serve -token-file "$good/link/token" $words && ls "$odd/rpc.sock" && "$holdfast" -stop $words`,
+    );
+    expect(served).toMatchObject({ code: 0, stderr: '' });
+    expect(names(odd)).toContain('remote-server.log');
+    expect(names(directory).filter((name) => name.startsWith('s'))).toEqual(['s\xe9']);
+  },
+);
+
 test('a value of a configuration file that is not UTF-8 is refused with its line, and the default holds', () => {
   const line = Buffer.concat([Buffer.from('profile = S\nwire-log = '), odd, Buffer.from('/wire\nlog-max-bytes = 7\n')]);
   writeFileSync(join(directory, 'holdfast.conf'), line);
