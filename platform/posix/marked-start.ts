@@ -7,9 +7,8 @@ import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { type ChildMarks, childVariable, runDirVariable } from '../child-markers.ts';
 import type { SpawnRequest } from '../processes.ts';
+import { environmentEntry, noValue, type Variable } from '../started-with.ts';
 import { programKind } from './program-kind.ts';
-
-type Variable = readonly [name: string, value: string];
 
 export interface MarkedStart {
   /** With the mark of the run directory only. */
@@ -46,6 +45,12 @@ const uninvited = ['PATH', 'LOGNAME', 'PWD', 'OLDPWD', 'SHLVL', '_', 'POSIXLY_CO
 const lost =
   /^(BASH(?!_ENV$)\w*|SHELLOPTS|PPID|OPTIND|OPTERR|RANDOM|SRANDOM|LINENO|EPOCH\w+|HISTCMD|COMP_WORDBREAKS|A__z|KSH_VERSION|signals|ZSH_(?:ARGZERO|EVAL_CONTEXT|EXECUTION_STRING|NAME|PATCHLEVEL|SUBSHELL|VERSION)|CLAUDE_SSH_HELD_\w+)$/;
 const identifier = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/**
+ * Functions that bash exports: common on whole families of hosts (`which`, `module`), and no place for secrets. No shell keeps
+ * such a name as a variable, so they travel under names of ours, and the setter has the last word on them too.
+ */
+const exportedFunction = /^BASH_FUNC_.+(?:%%|\(\))$/;
+const functionPrefix = `${heldPrefix}FUNCTION_`;
 
 /** @param file the program of the request, resolved */
 export function planMarkedStart(
@@ -68,13 +73,19 @@ export function planMarkedStart(
   if (unmarkedBecause !== undefined) {
     return { plain, throughShell: undefined };
   }
-  const held = own.map(([name, value]): Variable => [heldVariables.includes(name) ? heldPrefix + name : name, value]);
+  const functions = own.filter(([name]) => exportedFunction.test(name));
+  const held = own
+    .filter(([name]) => !exportedFunction.test(name))
+    .map(([name, value]): Variable => [heldVariables.includes(name) ? heldPrefix + name : name, value]);
+  const heldFunctions = functions.map(
+    (variable, index): Variable => [functionPrefix + index, environmentEntry(variable)],
+  );
   return {
     plain,
     throughShell: {
       file: shell,
-      argv: [shell, '-c', markScript, shell, file, ...request.args],
-      env: [...held, runDir],
+      argv: [shell, '-c', markScript(functions.length), shell, file, ...request.args],
+      env: [...held, ...heldFunctions, runDir],
       marks: { argv0: file, ...script, unmarkedBecause: undefined },
     },
   };
@@ -87,7 +98,9 @@ function obstacle(file: string, program: ReturnType<typeof programKind>, env: re
   if (file.startsWith('-') || file.includes('=')) {
     return `${file} reads like an option or a variable`;
   }
-  const odd = env.find(([name]) => !identifier.test(name) || lost.test(name));
+  const odd = env.find(([name, value]) =>
+    exportedFunction.test(name) ? value === noValue : !identifier.test(name) || lost.test(name),
+  );
   if (odd !== undefined) {
     return `the variable ${odd[0]} does not pass through ${shell}`;
   }
@@ -112,29 +125,43 @@ function isExecutable(file: string): boolean {
   }
 }
 
-const markScript = script(process.platform === 'darwin' ? darwinStart() : linuxStart());
+/** The scripts by the number of exported functions they give back. */
+const markScripts = new Map<number, string>();
+
+function markScript(functions: number): string {
+  const known = markScripts.get(functions);
+  if (known !== undefined) {
+    return known;
+  }
+  const made = script(process.platform === 'darwin' ? darwinStart() : linuxStart(), functions);
+  markScripts.set(functions, made);
+  return made;
+}
 
 /** Uses no variable but the two it is there to set. */
-function script(readStart: string): string {
+function script(readStart: string, functions: number): string {
   const name = childVariable;
   const held = (variable: string): string => heldPrefix + variable;
   const giveBack = (variable: string): string => {
     const otherwise = uninvited.includes(variable) ? `; else unset ${variable}` : '';
     return `if [ "\${${held(variable)}+x}" ]; then ${variable}=$${held(variable)}; export ${variable}${otherwise}; fi`;
   };
+  const heldFunctions = Array.from({ length: functions }, (_, index) => functionPrefix + index);
   const setAgain = setLast.map(
     (variable) => `[ "\${${held(variable)}+x}" ] && set -- "${variable}=$${held(variable)}" "$@"`,
   );
   return [
     `unset ${name}`,
     ...heldVariables.filter((variable) => !setLast.includes(variable)).map(giveBack),
+    ...heldFunctions.map((held) => `set -- "$${held}" "$@"`),
     `if [ "${['BASH', 'KSH', 'ZSH'].map((each) => `\${${each}_VERSION-}`).join('')}" ]; then`,
     ...setAgain,
     `set -- ${setter} ${setLast.map((variable) => `-u ${variable}`).join(' ')} "$@"`,
     'else',
     ...setLast.map(giveBack),
+    ...(functions > 0 ? [`set -- ${setter} "$@"`] : []),
     'fi',
-    `unset ${heldVariables.map(held).join(' ')}`,
+    `unset ${[...heldVariables.map(held), ...heldFunctions].join(' ')}`,
     readStart,
     `[ "$${name}" ] && ${name}=$$:$${name} && export ${name} || unset ${name}`,
     'exec "$@" 2>&3 3>&-',
