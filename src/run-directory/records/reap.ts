@@ -77,22 +77,21 @@ export async function reapChildren(options: ReapOptions): Promise<void> {
 async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<void> {
   const orphans: Orphan[] = [];
   const count = { dropped: 0, kept: 0, term: 0, kill: 0, survived: 0 };
-  const drop = (file: string): void => {
-    if (folder.remove(file)) {
+  const drop = (file: string): boolean => {
+    const dropped = folder.remove(file);
+    if (dropped) {
       count.dropped++;
     } else {
       count.kept++;
     }
+    return dropped;
   };
   const consider = (file: string): void => {
     const text = folder.read(file, maxRecordBytes);
     const record = text === undefined ? undefined : parseRecord(file, text);
     if (record === undefined) {
-      options.log.warn(
-        'process.Registry',
-        `record ${file}: it is no record of a child; dropping it, signalling nothing`,
-      );
-      drop(file);
+      const done = drop(file) ? 'dropping it' : 'it cannot be removed';
+      options.log.warn('process.Registry', `record ${file}: it is no record of a child; ${done}, signalling nothing`);
       return;
     }
     const verdict = orphans.length < maxGroups ? judge(record, options) : { keep: 'enough for one start' };
@@ -170,6 +169,9 @@ function judge(record: ChildRecord, options: ReapOptions): Verdict {
   const { node = '' } = processes.self();
   if (record.host !== markers.host) {
     return { keep: `it belongs to another host, "${record.host}"` };
+  }
+  if (record.node === '' && node !== '') {
+    return { stale: 'it does not say in which boot it was started' };
   }
   if (record.node !== node) {
     const boot = bootOf(record.node);
