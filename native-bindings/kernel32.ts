@@ -353,11 +353,7 @@ export const ReadProcessMemory: KoffiFunc<
 export const CreateJobObjectW: KoffiFunc<(security: null, name: null) => Handle | null> = kernel32.func(
   'void * __stdcall CreateJobObjectW(void *security, str16 name)',
 );
-export const JobObjectBasicAccountingInformation = 1;
 export const JobObjectExtendedLimitInformation = 9;
-/** JOBOBJECT_BASIC_ACCOUNTING_INFORMATION: number of live processes at 40. */
-export const JOB_ACCOUNTING_BYTES = 48;
-export const JOB_ACCOUNTING_ACTIVE = 40;
 /** JOBOBJECT_EXTENDED_LIMIT_INFORMATION: flags at 16. */
 export const JOB_LIMITS_BYTES = 144;
 export const JOB_LIMITS_FLAGS = 16;
@@ -365,11 +361,6 @@ export const JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x2000;
 export const SetInformationJobObject: KoffiFunc<
   (job: Handle, kind: number, information: Buffer, bytes: number) => boolean
 > = kernel32.func('bool __stdcall SetInformationJobObject(void *job, int kind, void *information, uint32 bytes)');
-export const QueryInformationJobObject: KoffiFunc<
-  (job: Handle, kind: number, information: Buffer, bytes: number, returned: null) => boolean
-> = kernel32.func(
-  'bool __stdcall QueryInformationJobObject(void *job, int kind, void *information, uint32 bytes, void *returned)',
-);
 export const TerminateJobObject: KoffiFunc<(job: Handle, code: number) => boolean> = kernel32.func(
   'bool __stdcall TerminateJobObject(void *job, uint32 code)',
 );

@@ -1,7 +1,9 @@
 /** What Node does alike on every system with folders and entries, in the contract's words (spec files.md §2). */
+import type { Stats } from 'node:fs';
 import { mkdir, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SystemCallError } from '../errors.ts';
+import type { FileKind } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { as } from './file-error.ts';
 
@@ -52,4 +54,27 @@ export async function unlinkOrRmdir(path: string): Promise<void> {
       throw refusal;
     }
   }
+}
+
+/** What was found, in the wire's words; Windows has neither sockets nor block devices among its files. */
+export function kindOf(found: Stats): FileKind {
+  if (found.isFile()) {
+    return 'file';
+  }
+  if (found.isDirectory()) {
+    return 'directory';
+  }
+  if (found.isSymbolicLink()) {
+    return 'link';
+  }
+  if (found.isFIFO()) {
+    return 'fifo';
+  }
+  if (found.isSocket()) {
+    return 'socket';
+  }
+  if (found.isBlockDevice()) {
+    return 'blockDevice';
+  }
+  return found.isCharacterDevice() ? 'characterDevice' : 'other';
 }

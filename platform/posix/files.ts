@@ -4,9 +4,9 @@ import { type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { as } from '../common/file-error.ts';
-import { createFolder, createParents, unlinkOrRmdir } from '../common/node-files.ts';
+import { createFolder, createParents, kindOf, unlinkOrRmdir } from '../common/node-files.ts';
 import { SystemCallError } from '../errors.ts';
-import type { FileKind, FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
+import type { FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { createAtCalls } from './at-calls.ts';
 import { PosixFolderHandle, searchFolder } from './folder-handle.ts';
@@ -143,28 +143,6 @@ async function lookAt(base: string, entry: Dirent<Buffer>): Promise<FolderEntry>
   }
   const target = await stat(Buffer.concat([Buffer.from(base), slash, name])).catch(() => undefined);
   return { name, isDirectory: target?.isDirectory() ?? false };
-}
-
-function kindOf(found: Stats): FileKind {
-  if (found.isFile()) {
-    return 'file';
-  }
-  if (found.isDirectory()) {
-    return 'directory';
-  }
-  if (found.isSymbolicLink()) {
-    return 'link';
-  }
-  if (found.isFIFO()) {
-    return 'fifo';
-  }
-  if (found.isSocket()) {
-    return 'socket';
-  }
-  if (found.isBlockDevice()) {
-    return 'blockDevice';
-  }
-  return found.isCharacterDevice() ? 'characterDevice' : 'other';
 }
 
 /** Another node with the same device numbers is another file (spec files.md §5.2). */

@@ -3,9 +3,9 @@ import type { Dirent, Stats } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises';
 import { win32 } from 'node:path';
 import { as, fileError } from '../common/file-error.ts';
-import { createFolder, createParents, unlinkOrRmdir } from '../common/node-files.ts';
+import { createFolder, createParents, kindOf, unlinkOrRmdir } from '../common/node-files.ts';
 import { SystemCallError } from '../errors.ts';
-import type { FileKind, FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
+import type { FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { WindowsFolderHandle } from './folder-handle.ts';
 import { isLink } from './link.ts';
@@ -159,22 +159,6 @@ function toStatus(found: Stats): FileStatus {
     modifiedMs: found.mtimeMs,
     isNullDevice: false,
   };
-}
-
-function kindOf(found: Stats): FileKind {
-  if (found.isFile()) {
-    return 'file';
-  }
-  if (found.isDirectory()) {
-    return 'directory';
-  }
-  if (found.isSymbolicLink()) {
-    return 'link';
-  }
-  if (found.isFIFO()) {
-    return 'fifo';
-  }
-  return found.isCharacterDevice() ? 'characterDevice' : 'other';
 }
 
 const separators: readonly (number | undefined)[] = [0x2f, 0x5c];

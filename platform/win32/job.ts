@@ -37,16 +37,3 @@ export function jobOfThisProcess(): Handle {
   ourJob ??= createJob({ killOnClose: true });
   return ourJob;
 }
-
-/** Live processes of a job; 0 when it cannot be asked. */
-export function activeProcesses(job: Handle): number {
-  const accounting = Buffer.alloc(kernel32.JOB_ACCOUNTING_BYTES);
-  const asked = kernel32.QueryInformationJobObject(
-    job,
-    kernel32.JobObjectBasicAccountingInformation,
-    accounting,
-    accounting.length,
-    null,
-  );
-  return asked ? accounting.readUInt32LE(kernel32.JOB_ACCOUNTING_ACTIVE) : 0;
-}
