@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type TestFunction, test } from 'vitest';
 
 interface Lack {
@@ -46,6 +47,14 @@ export const faketimeLibrary = ['x86_64-linux-gnu', 'aarch64-linux-gnu']
 export const faketime: Need = ofAPackage(
   faketimeLibrary !== undefined,
   'libfaketime; get it with "apt-get install libfaketime"',
+);
+
+/** The folder of the git that test/git/prepare-new-git.sh unpacks, for a PATH. */
+export const newGitFolder = fileURLToPath(new URL('../../.new-git/bin', import.meta.url));
+
+export const newGit: Need = ofAPackage(
+  isExecutable(join(newGitFolder, 'git')),
+  'the git of the next Debian release; get it with "test/git/prepare-new-git.sh"',
 );
 
 /** File systems of a program's own, which nobody else sees: a full disk, a read-only one. */

@@ -552,7 +552,7 @@ describe('git.worktree_create in the later generation', () => {
         await create({ baseRepo, branchName: 'dup', worktreePath: session(baseRepo), existingBranch: 'main' }),
       ).toMatchObject({
         error: expect.stringMatching(
-          /^git worktree add failed: Preparing worktree \(new branch 'dup'\) fatal: a branch named 'dup' already exists \(attaching to the existing branch main was refused first: Preparing worktree \(checking out 'main'\) fatal: 'main' is already checked out at '.*'\)$/,
+          /^git worktree add failed: Preparing worktree \(new branch 'dup'\) fatal: a branch named 'dup' already exists \(attaching to the existing branch main was refused first: Preparing worktree \(checking out 'main'\) fatal: 'main' is already (?:checked out|used by worktree) at '.*'\)$/,
         ),
       });
     });
