@@ -176,14 +176,20 @@ export interface Reader {
   ready(stream: FrameStream, more: boolean): void;
   /** A receiver fell out of the window: frame `seq` is gone before it was sent. */
   fellBehind(stream: FrameStream, seq: number): void;
+  /** An observer has missed frames: the next live thing it takes is the gap. For readers that hold frames ahead of their client. */
+  missed?(stream: FrameStream): void;
   /** Another reader has become the receiver. What was promised to this one still comes. */
   replaced(stream: FrameStream): void;
   /** The stream is over at once: its id was used again. */
   over(stream: FrameStream): void;
   /** The place of this reply will never be reached, because its stream has ended: it goes out as it is. */
   unplaced(reply: string): void;
+  /** The engine has lost touch with the process, which may live on: the client is to connect again and reattach. */
+  lost(stream: FrameStream): void;
   /** A number that changes whenever the client takes bytes, whatever they are; equal ones mean that it took none. */
   progress(): number;
+  /** It takes frames ahead of its client, and tells by `FrameStream.confirm` which of them the client has taken. */
+  readonly confirms?: boolean;
 }
 
 /** Frames and marks of one process for one reader, in one order. */
@@ -202,6 +208,8 @@ export interface FrameStream {
   stopLive(): void;
   /** The reader wants no more of this process. */
   leave(): void;
+  /** Of a reader that `confirms`: its client has taken every frame up to this one. */
+  confirm(lastSeq: number): void;
 }
 
 export type StreamItem =
@@ -215,7 +223,8 @@ export type StreamItem =
 export interface Frames {
   readonly kind: 'frames';
   readonly bytes: Buffer;
-  /** seq of the last frame in it. */
+  /** seq of the first and the last frame in it. */
+  readonly firstSeq: number;
   readonly lastSeq: number;
   release(): void;
 }

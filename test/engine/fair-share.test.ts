@@ -95,6 +95,7 @@ test('small output leaves at once; a full read may be followed by more and waits
     replaced: () => {},
     over: () => {},
     unplaced: () => {},
+    lost: () => {},
     progress: () => 0,
   };
   session.open(reader).mark.fill('reply');

@@ -93,10 +93,12 @@ class Scene implements Reader, FeedOwner {
   unplaced(reply: string): void {
     this.told.push(`unplaced ${reply}`);
   }
+  lost(): void {}
   progress(): number {
     return 0;
   }
   taken(): void {}
+  seen(): void {}
   left(): void {
     this.told.push('left');
   }
@@ -388,5 +390,47 @@ describe('a receiver that is no more', () => {
     expect(scene.feed.promisedBytes).toBe(0);
     scene.answer();
     expect(scene.events).toEqual(['left', 'reply']);
+  });
+});
+
+describe('a reader that takes frames ahead of its client', () => {
+  class Ahead extends Scene {
+    readonly confirms = true;
+    missedGaps = 0;
+    missed(): void {
+      this.missedGaps++;
+    }
+  }
+
+  test('has told nobody that the client has a frame, until it says so', async () => {
+    const scene = new Ahead();
+    let reached = 0;
+    scene.write(3);
+    const taken = scene.feed.whenTaken(3).then(() => reached++);
+    expect(scene.take()).toEqual([1, 2, 3]);
+    scene.feed.confirm(2);
+    await Promise.resolve();
+    expect(reached).toBe(0);
+    scene.feed.confirm(3);
+    await taken;
+    expect(reached).toBe(1);
+  });
+
+  test('that ends lets nobody wait for its client', async () => {
+    const scene = new Ahead();
+    scene.write(1);
+    const taken = scene.feed.whenTaken(1);
+    scene.feed.end();
+    await taken;
+    expect(scene.feed.done).toBe(true);
+  });
+
+  test('is told once, as an observer, that its client is to miss something', () => {
+    const scene = new Ahead(0, 'observer');
+    scene.write(15);
+    expect(scene.missedGaps).toBe(1);
+    expect(scene.take()).toEqual(['1-5', 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    scene.write(11);
+    expect(scene.missedGaps).toBe(2);
   });
 });

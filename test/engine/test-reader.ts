@@ -131,6 +131,11 @@ export class TestReader implements Reader {
     this.got.push(reply);
   }
 
+  lost(stream: FrameStream): void {
+    this.told.push(`lost ${stream.processId}`);
+    this.streams.delete(stream);
+  }
+
   progress(): number {
     return this.#taken;
   }

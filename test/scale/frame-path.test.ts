@@ -35,13 +35,18 @@ async function countsOfOneFrame(sessions: number): Promise<Counts> {
     replaced: () => {},
     over: (stream) => outbox.remove(stream),
     unplaced: () => {},
+    lost: () => {},
     progress: () => 0,
   };
   const windows: ReplayWindow[] = [];
   const feeds: Feed[] = [];
   for (let index = 0; index < sessions; index++) {
     const window = new ReplayWindow(1_000_000, { onEvict: () => {} });
-    const feed = new Feed({ id: `p${index}`, window, taken: () => {}, left: () => {} }, reader, 'receiver');
+    const feed = new Feed(
+      { id: `p${index}`, window, taken: () => {}, seen: () => {}, left: () => {} },
+      reader,
+      'receiver',
+    );
     reader.attached(feed);
     windows.push(window);
     feeds.push(feed);

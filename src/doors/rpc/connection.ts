@@ -269,6 +269,11 @@ export class Connection implements Caller, Reader {
     }
   }
 
+  lost(stream: FrameStream): void {
+    this.#context.log.warn('frameSink', `connection closed: lost touch with process ${stream.processId}; reattach`);
+    this.#closeAfterWritten();
+  }
+
   over(stream: FrameStream): void {
     this.#outbox.remove(stream);
   }

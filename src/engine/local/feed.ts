@@ -3,7 +3,7 @@
  * marks where replies belong (spec process.md §8, wire.md §2 "steady reader").
  */
 import { Mark, type MarkedStream } from '../mark.ts';
-import type { FrameStream, Reader, ReaderRole, StreamItem } from '../session-engine.ts';
+import type { FrameStream, Frames, Reader, ReaderRole, StreamItem } from '../session-engine.ts';
 import type { Cursor } from './cursor.ts';
 import { PinnedReplay } from './pinned-replay.ts';
 import type { ReplayWindow } from './replay-window.ts';
@@ -12,8 +12,10 @@ import type { ReplayWindow } from './replay-window.ts';
 export interface FeedOwner {
   readonly id: string;
   readonly window: ReplayWindow;
-  /** The reader has taken frames, the last of them this one. */
-  taken(feed: Feed, lastSeq: number): void;
+  /** The reader has taken frames. */
+  taken(feed: Feed): void;
+  /** Its client has every frame up to this one. */
+  seen(feed: Feed, lastSeq: number): void;
   /** The reader wants no more than what was promised to it. */
   left(feed: Feed): void;
 }
@@ -47,6 +49,8 @@ export class Feed implements FrameStream, MarkedStream {
   #fellBehind = false;
   /** The process will write no more, but the reader is still to be told what it has missed. */
   #finishing = false;
+  /** Who waits until the client has a frame, where the reader confirms that. */
+  #unconfirmed: { readonly seq: number; readonly reached: () => void }[] = [];
 
   /** Starts behind the newest frame. */
   constructor(owner: FeedOwner, reader: Reader, role: ReaderRole) {
@@ -141,9 +145,35 @@ export class Feed implements FrameStream, MarkedStream {
       return Promise.resolve();
     }
     return new Promise((resolve) => {
-      this.#liveStops.push({ seq, stop: { reached: resolve } });
+      if (this.reader.confirms === true) {
+        this.#unconfirmed.push({ seq, reached: resolve });
+      } else {
+        this.#liveStops.push({ seq, stop: { reached: resolve } });
+      }
       this.ready();
     });
+  }
+
+  confirm(lastSeq: number): void {
+    this.#owner.seen(this, lastSeq);
+    this.#pass(lastSeq);
+  }
+
+  #pass(lastSeq: number): void {
+    const passed = this.#unconfirmed.filter(({ seq }) => seq <= lastSeq);
+    if (passed.length > 0) {
+      this.#unconfirmed = this.#unconfirmed.filter(({ seq }) => seq > lastSeq);
+    }
+    for (const { reached } of passed) {
+      reached();
+    }
+  }
+
+  #took({ lastSeq }: Frames): void {
+    this.#owner.taken(this);
+    if (this.reader.confirms !== true) {
+      this.#owner.seen(this, lastSeq);
+    }
   }
 
   /** Frames may be there, and perhaps more in a moment. */
@@ -180,7 +210,7 @@ export class Feed implements FrameStream, MarkedStream {
       }
       const frames = stage.frames.take(maxBytes);
       if (frames !== undefined) {
-        this.#owner.taken(this, frames.lastSeq);
+        this.#took(frames);
         return frames;
       }
       if (standsStill(stage.stop)) {
@@ -214,7 +244,7 @@ export class Feed implements FrameStream, MarkedStream {
     }
     const frames = this.#live.take(maxBytes, this.#liveStops[0]?.seq);
     if (frames !== undefined) {
-      this.#owner.taken(this, frames.lastSeq);
+      this.#took(frames);
     }
     return frames;
   }
@@ -239,9 +269,12 @@ export class Feed implements FrameStream, MarkedStream {
     if (this.#ended || !this.#wantsLive || this.#live.next > seq) {
       return;
     }
+    const isNews = !this.#fellBehind;
     this.#fellBehind = true;
     if (this.role === 'receiver' && this.#stages.length === 0) {
       this.reader.fellBehind(this, this.#live.next);
+    } else if (this.role === 'observer' && isNews) {
+      this.reader.missed?.(this);
     }
   }
 
@@ -305,6 +338,7 @@ export class Feed implements FrameStream, MarkedStream {
       return;
     }
     this.#ended = true;
+    this.#pass(Number.POSITIVE_INFINITY);
     const stops = [...this.#stages.map(({ stop }) => stop), ...this.#liveStops.map(({ stop }) => stop)];
     for (const { frames } of this.#stages) {
       frames.drop();

@@ -40,6 +40,14 @@ export interface LocalEngineOptions extends SessionContext {
   readonly keepChildren: boolean;
   /** The run directory children are marked for; `undefined`: they are not (profile row `platform.childMarkers`). */
   readonly markedFor: string | undefined;
+  /** What children inherit, asked at each spawn; `undefined`: the environment this process was started with. */
+  readonly environments?: () => ChildEnvironments;
+}
+
+function ownEnvironments(platform: Platform, profile: Pick<Profile, 'process'>): () => ChildEnvironments {
+  const own = ownVariables(platform.startedWith);
+  const environments = new ChildEnvironments(own, profile.process.strippedVariables, platform.host);
+  return () => environments;
 }
 
 const notFound: EndResult = {
@@ -65,17 +73,13 @@ export class LocalEngine implements SessionEngine {
   readonly #agentSessions = new KeyedQueue();
   readonly #retention: Retention;
   readonly #listeners = new Set<SessionListener>();
-  readonly #environments: ChildEnvironments;
+  readonly #environments: () => ChildEnvironments;
   #closed: Promise<ClosedEngine> | undefined;
 
   constructor(options: LocalEngineOptions) {
     this.#options = options;
     const { platform, profile, timings } = options;
-    this.#environments = new ChildEnvironments(
-      ownVariables(platform.startedWith),
-      profile.process.strippedVariables,
-      platform.host,
-    );
+    this.#environments = options.environments ?? ownEnvironments(platform, profile);
     this.#retention = new Retention({
       retentionMs: timings.retentionMs,
       checkMs: timings.retentionCheckMs,
@@ -321,7 +325,7 @@ export class LocalEngine implements SessionEngine {
       command: request.command,
       args: request.args,
       cwd: this.#workingDirectory(request),
-      env: this.#environments.of({ loginShellPath: shellPath.value, agentSocket, wanted: request.env }),
+      env: this.#environments().of({ loginShellPath: shellPath.value, agentSocket, wanted: request.env }),
       gentleScope: profile.platform.windowsSignalScope,
       outlivesUs: keepChildren,
       ...(markedFor === undefined ? {} : { markedFor }),

@@ -122,12 +122,14 @@ export class SessionReaders implements FeedOwner {
     this.#receiver?.evicting(seq);
   }
 
-  taken(feed: Feed, lastSeq: number): void {
-    if (feed !== this.#receiver) {
-      return;
+  taken(feed: Feed): void {
+    if (feed === this.#receiver) {
+      this.#owner.receiverTook();
     }
-    this.#owner.receiverTook();
-    if (this.#owner.isComplete && lastSeq === this.window.lastSeq) {
+  }
+
+  seen(feed: Feed, lastSeq: number): void {
+    if (feed === this.#receiver && this.#owner.isComplete && lastSeq === this.window.lastSeq) {
       this.#exitSeen = true;
     }
   }

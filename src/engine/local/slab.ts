@@ -77,6 +77,7 @@ export class Slab {
     return {
       kind: 'frames',
       bytes: this.bytes.subarray(start, this.end(to)),
+      firstSeq: first,
       lastSeq: to,
       release: () => {
         this.pins--;

@@ -56,7 +56,7 @@ class Wire implements Reader, AsyncDisposable {
 
   feed(name: string): { readonly feed: Feed; write(frames: number): void; readonly window: ReplayWindow } {
     const window = new ReplayWindow(windowBytes, { onEvict: () => {} });
-    const feed = new Feed({ id: name, window, taken: () => {}, left: () => {} }, this, 'receiver');
+    const feed = new Feed({ id: name, window, taken: () => {}, seen: () => {}, left: () => {} }, this, 'receiver');
     this.outbox.add(feed);
     return {
       feed,
@@ -100,6 +100,7 @@ class Wire implements Reader, AsyncDisposable {
   unplaced(reply: string): void {
     this.outbox.placed(reply);
   }
+  lost(): void {}
   progress(): number {
     return 0;
   }
