@@ -14,6 +14,12 @@ export interface Paths {
   isAbsolute(path: string): boolean;
   /** Whether a cleaned path is a root: `/`; Windows: `C:\`, `\\server\share\`. */
   isRoot(cleaned: string): boolean;
+  /**
+   * Whether the system reads the path as the one it looks like. POSIX: always. Windows: not with a device prefix
+   * (`\\?\`, `\\.\`, `\??\`, also with slashes), a stream (`name:stream`), or a component that ends in a dot or a
+   * space, which Windows drops.
+   */
+  hasPlainSpelling(path: string): boolean;
   /** Whether the cleaned `path` is `folder` or below it, as text, whole components; Windows folds case. */
   isWithin(path: string, folder: string): boolean;
   /** The OS's words for an error of Node's or of ours (spec files.md §2), e.g. `no such file or directory`. */

@@ -75,6 +75,7 @@ export function createPaths(os: PosixSystem): Paths {
     directoryOf: (path) => clean(posix.dirname(path)),
     isAbsolute: (path) => path.startsWith('/'),
     isRoot: (cleaned) => cleaned === '/',
+    hasPlainSpelling: () => true,
     isWithin: (path, folder) => path === folder || path.startsWith(folder === '/' ? folder : `${folder}/`),
     expandTilde(path) {
       const folder = home();

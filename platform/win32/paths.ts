@@ -4,6 +4,7 @@ import { win32 } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { home } from './home.ts';
+import { clean, directoryOf, hasPlainSpelling, isAbsolute, isRoot, isWithin } from './path-spelling.ts';
 import { reasonForErrno, sentenceOf, WindowsError } from './system-errors.ts';
 
 const errorPathNotFound = 3;
@@ -13,7 +14,11 @@ export function createPaths(): Paths {
     separator: '\\',
     programSuffix: '.exe',
     clean,
-    directoryOf: (path) => clean(win32.dirname(path)),
+    directoryOf,
+    isAbsolute,
+    isRoot,
+    hasPlainSpelling,
+    isWithin,
     expandTilde(path) {
       const folder = home();
       if (folder === undefined) {
@@ -24,27 +29,9 @@ export function createPaths(): Paths {
       }
       return path.startsWith('~/') ? clean(`${folder}\\${path.slice(2)}`) : path;
     },
-    // `win32.isAbsolute` takes `\\dir` too, which counts from the drive of the moment.
-    isAbsolute: (path) => rootOf(path).length > 1 && win32.isAbsolute(path),
-    isRoot: (cleaned) => cleaned === rootOf(cleaned) && win32.isAbsolute(cleaned) && cleaned.length > 1,
-    isWithin(path, folder) {
-      const [inner, outer] = [path.toLowerCase(), folder.toLowerCase()];
-      return inner === outer || inner.startsWith(outer.endsWith('\\') ? outer : `${outer}\\`);
-    },
     reasonForCode: reasonForErrno,
     reason,
   };
-}
-
-function rootOf(path: string): string {
-  return win32.parse(path).root;
-}
-
-/** `win32.normalize` keeps a trailing separator; the contract's clean does not, except for a root. */
-function clean(path: string): string {
-  const normal = win32.normalize(path);
-  const { root } = win32.parse(normal);
-  return normal.length > root.length && normal.endsWith('\\') ? normal.slice(0, -1) : normal;
 }
 
 function reason(error: unknown): string {

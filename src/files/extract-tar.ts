@@ -3,6 +3,7 @@ import { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle, ReadableFile } from '../../platform/files.ts';
 import { goQuote } from '../../platform/go-quote.ts';
 import { failpointAsync } from '../base/failpoints.ts';
+import { whyKept } from '../base/removal-guard.ts';
 import { ArchiveError } from './archive-error.ts';
 import { ByteReader } from './byte-reader.ts';
 import { exclusivelyAt } from './destination-lock.ts';
@@ -25,19 +26,18 @@ export async function extractTar(
   const { paths } = services.platform;
   const archivePath = paths.expandTilde(archiveParam);
   const destination = paths.expandTilde(destinationParam);
-  refuseDestination(destination, services);
+  await refuseDestination(destination, services);
   const cleaned = paths.clean(destination);
   return exclusivelyAt(cleaned, () => openAndExtract(archivePath, cleaned, services));
 }
 
 /** Comes before anything is touched, so the archive stays, too. @throws ExtractionError */
-function refuseDestination(destination: string, { platform: { paths, host } }: FilesServices): void {
-  const cleaned = paths.clean(destination);
-  if (!paths.isAbsolute(destination) || paths.isRoot(cleaned)) {
+async function refuseDestination(destination: string, { platform }: FilesServices): Promise<void> {
+  const kept = platform.paths.isAbsolute(destination) ? await whyKept(destination, platform) : 'spelling';
+  if (kept === 'spelling' || kept === 'root') {
     throw new ExtractionError(`destDir must be an absolute, non-root path: ${goQuote(destination)}`);
   }
-  const home = host.home();
-  if (home !== undefined && paths.isWithin(paths.clean(home), cleaned)) {
+  if (kept === 'home') {
     throw new ExtractionError(`destDir must not be or contain the home directory: ${goQuote(destination)}`);
   }
 }

@@ -3,12 +3,13 @@
 import type { Platform } from '../../platform/platform.ts';
 import { socketName } from '../../platform/published-names.ts';
 import { messageOf } from '../base/error-texts.ts';
+import { whyKept } from '../base/removal-guard.ts';
 import { exclusivelyAt } from './destination-lock.ts';
 import { findSibling } from './plugin-siblings.ts';
 import { isMissing } from './system-failures.ts';
 
 export interface PluginServices {
-  readonly platform: Pick<Platform, 'files' | 'paths' | 'transport'>;
+  readonly platform: Pick<Platform, 'files' | 'host' | 'paths' | 'transport'>;
   readonly settings: { readonly socketPath: string };
   /** argv of every child whose exit has not been reported. */
   runningArguments(): Promise<Iterable<readonly string[]>>;
@@ -114,6 +115,11 @@ export async function prunePlugins(minAgeDays: bigint | undefined, services: Plu
       const newest = Math.max(found.modifiedMs, marker?.modifiedMs ?? 0);
       if (Date.now() - newest <= days * dayMs) {
         tally.young++;
+        return false;
+      }
+      const kept = await whyKept(path, platform);
+      if (kept !== undefined) {
+        tally.errors.push(`${path}: it is or holds the home directory or a root, so it stays`);
         return false;
       }
       await platform.files.removeTree(path);

@@ -95,7 +95,7 @@ class InstallAttempt {
 
   async #install(): Promise<void> {
     const { platform, rules, decoder } = this.#context;
-    const { paths, host } = platform;
+    const { paths } = platform;
     const { folder, cliPath, maxCliBytes } = this.#request;
     if (rules.nextPaths) {
       await clearFolderPlace(folder, paths);
@@ -116,7 +116,6 @@ class InstallAttempt {
       blob: this.#source.blob,
       folder,
       cliPath,
-      home: host.home(),
       maxBytes: maxCliBytes,
       decoder,
       onDecompressed: () => {
@@ -189,8 +188,7 @@ class InstallAttempt {
     const { platform, rules } = this.#context;
     const { folder, cliPath, cliKeep } = this.#request;
     await prune(folder, cliKeep, {
-      paths: platform.paths,
-      home: platform.host.home(),
+      places: platform,
       partFiles: rules.sweepParts,
       foldersToo: rules.pruneFolders,
       installed: cliPath,
@@ -203,8 +201,7 @@ async function sweepFolder({ folder, cliZst }: InstallRequest, context: InstallC
   // The user's blob may lie in the folder itself, and a blob that was refused must stay there.
   const spared = cliZst === undefined ? undefined : await stat(cliZst, { bigint: true }).catch(() => undefined);
   await sweep(folder, {
-    paths: platform.paths,
-    home: platform.host.home(),
+    places: platform,
     partFiles: rules.sweepParts,
     ageMs: timings.leftoverAgeMs,
     spared,

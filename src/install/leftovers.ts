@@ -1,16 +1,14 @@
 /** Clears the folder of the versions: of what earlier attempts have left, and of old versions (spec install.md §5). */
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Paths } from '../../platform/paths.ts';
+import { type GuardedPlaces, whyKept } from '../base/removal-guard.ts';
 import { blobPrefix } from './cli-path.ts';
 import { type FileIdentity, isSameFile } from './file-identity.ts';
-import { holdsHome } from './home-guard.ts';
 
 export const stagingPrefix = '.fetch-';
 
 export interface HousekeepingOptions {
-  readonly paths: Paths;
-  readonly home: string | undefined;
+  readonly places: GuardedPlaces;
   /** Whether names that end in `.zst.part` are leftovers too. */
   readonly partFiles: boolean;
 }
@@ -95,8 +93,8 @@ async function entriesOf(folder: string): Promise<Entry[]> {
 }
 
 /** Removes one entry and never a tree, so a folder that is not empty stays. */
-async function removePlainly({ path, isDirectory }: Entry, { home, paths }: HousekeepingOptions): Promise<void> {
-  if (await holdsHome(path, home, paths)) {
+async function removePlainly({ path, isDirectory }: Entry, { places }: HousekeepingOptions): Promise<void> {
+  if ((await whyKept(path, places)) !== undefined) {
     return;
   }
   await (isDirectory ? rmdir(path) : unlink(path)).catch(() => {});

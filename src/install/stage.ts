@@ -3,10 +3,10 @@ import { lstat, rename, unlink } from 'node:fs/promises';
 import { goQuote } from '../../platform/go-quote.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { failpointAsync } from '../base/failpoints.ts';
+import { whyKept } from '../base/removal-guard.ts';
 import type { Blob } from './blob.ts';
 import { InstallFailure } from './failure.ts';
 import type { FileIdentity } from './file-identity.ts';
-import { holdsHome } from './home-guard.ts';
 import { stagingPrefix } from './leftovers.ts';
 import { isMissing, systemCall } from './system-call.ts';
 import { TemporaryFile } from './temporary-file.ts';
@@ -17,7 +17,6 @@ export interface PlaceRequest {
   readonly blob: Blob;
   readonly folder: string;
   readonly cliPath: string;
-  readonly home: string | undefined;
   /** 0: no limit. */
   readonly maxBytes: number;
   readonly decoder: FrameDecoder;
@@ -55,11 +54,11 @@ export async function place(request: PlaceRequest): Promise<FileIdentity> {
 class StagedFileVanished extends Error {}
 
 async function placeOnce(request: PlaceRequest): Promise<FileIdentity> {
-  const { platform, cliPath, home } = request;
+  const { platform, cliPath } = request;
   const staged = await stage(request);
   try {
     await failpointAsync('install.staged');
-    if (await holdsHome(cliPath, home, platform.paths)) {
+    if ((await whyKept(cliPath, platform)) !== undefined) {
       throw new HomeGuardFailure(`cli path must not be or contain the home directory: ${goQuote(cliPath)}`);
     }
     await request.approve(staged.path);

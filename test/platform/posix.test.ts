@@ -6,6 +6,7 @@ import { hostContract } from './host.contract.ts';
 import type { Machine } from './machine.ts';
 import { pathsContract } from './paths.contract.ts';
 import { processesContract } from './processes.contract.ts';
+import { removalContract } from './removal.contract.ts';
 import { runDirectoryContract } from './run-directory.contract.ts';
 import { transportContract } from './transport.contract.ts';
 
@@ -31,6 +32,7 @@ transportContract(machine);
 runDirectoryContract(machine);
 hostContract(machine);
 filesContract(machine);
+removalContract(machine);
 pathsContract(machine, {
   home: '/home/me',
   homeVariable: 'HOME',

@@ -1,6 +1,7 @@
 /** What every part of a pass works with, and how it tells what it leaves. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ChildMarkers } from '../../../platform/child-markers.ts';
+import type { Home } from '../../../platform/home.ts';
 import type { HostCleaning } from '../../../platform/host-cleaning.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import type { Processes } from '../../../platform/processes.ts';
@@ -17,6 +18,7 @@ export interface PassOptions {
   readonly markers: ChildMarkers;
   readonly processes: Processes;
   readonly paths: Paths;
+  readonly host: Pick<Home, 'home'>;
   readonly place: Place;
   readonly log: Log;
   readonly counters: Counters;

@@ -25,7 +25,7 @@ export interface HostCleanerOptions {
 
 export function startHostCleaner(options: HostCleanerOptions): void {
   const { platform, socketPath, log, counters, timings, signal } = options;
-  const { hostCleaning: load, childMarkers: markers, processes, paths } = platform;
+  const { hostCleaning: load, childMarkers: markers, processes, paths, host } = platform;
   const executable = join(options.executableDirectory, 'holdfast');
   const place = load === undefined ? 'not built' : findPlace({ paths, socketPath, executable });
   if (load === undefined || markers === undefined || typeof place === 'string') {
@@ -36,7 +36,7 @@ export function startHostCleaner(options: HostCleanerOptions): void {
   const clean = async (): Promise<void> => {
     try {
       const [{ runPass }, hostCleaning] = await Promise.all([import('./pass.ts'), load()]);
-      await runPass({ hostCleaning, markers, processes, paths, place, log, counters, timings, signal });
+      await runPass({ hostCleaning, markers, processes, paths, host, place, log, counters, timings, signal });
     } catch (error) {
       log.error('hostclean', `the pass stopped: ${reportOf(error)}`);
     }

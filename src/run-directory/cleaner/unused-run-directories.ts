@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { HeldRunDirectory } from '../../../platform/host-cleaning.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
+import { whyKept } from '../../base/removal-guard.ts';
 import { lockFileName, logFileName, olderLogFileName, recordFolderName, socketName, tokenFileName } from '../names.ts';
 import { leaveAlone, type PassOptions } from './pass-options.ts';
 import { recordedChild } from './recorded-child.ts';
@@ -89,6 +90,9 @@ class Candidate {
     const held = this.#held;
     if (held.is(this.#options.place.ownRunDirectory)) {
       return 'used';
+    }
+    if ((await whyKept(this.#path, this.#options)) !== undefined) {
+      return { because: 'it is or holds the home directory or a root' };
     }
     const isLeftover = removing.test(this.#name);
     const changedMs = await held.latestChangeMs();

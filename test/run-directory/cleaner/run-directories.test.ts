@@ -360,6 +360,7 @@ async function passOver(root: string, changes: { readonly pids?: number[] } = {}
     markers: platform.childMarkers as ChildMarkers,
     processes: platform.processes,
     paths: platform.paths,
+    host: platform.host,
     place: {
       root,
       runFolder: join(root, 'run'),
