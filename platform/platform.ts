@@ -15,6 +15,7 @@ import type { Processes } from './processes.ts';
 import type { RunDirectories } from './run-directories.ts';
 import type { StartedWith } from './started-with.ts';
 import type { Transport } from './transport.ts';
+import type { Trust } from './trust.ts';
 
 export interface Platform {
   readonly name: 'posix' | 'win32';
@@ -24,6 +25,7 @@ export interface Platform {
   readonly processes: Processes;
   readonly transport: Transport;
   readonly runDirectories: RunDirectories;
+  readonly trust: Trust;
   readonly host: Host;
   readonly startedWith: StartedWith;
   readonly paths: Paths;

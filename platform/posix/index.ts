@@ -11,6 +11,7 @@ import { createRunDirectories } from './run-directories.ts';
 import { startedWith } from './started-with.ts';
 import { posixSystem } from './system.ts';
 import { createTransport } from './transport.ts';
+import { createTrust } from './trust.ts';
 
 export function createPlatform(): Platform {
   const os = posixSystem;
@@ -25,6 +26,7 @@ export function createPlatform(): Platform {
     processes: createProcesses(identities, paths),
     transport,
     runDirectories: createRunDirectories(paths),
+    trust: createTrust(),
     host: createHost(os, paths),
     startedWith,
     git: createGitHost(),

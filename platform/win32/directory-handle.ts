@@ -5,13 +5,12 @@
 import { win32 } from 'node:path';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import { HostError } from '../errors.ts';
 import { attributesOf, opened } from './handles.ts';
-import { currentUser, ownerOf } from './security.ts';
 import { WindowsError } from './system-errors.ts';
+import { assertOwner } from './trust.ts';
 
-/** Administrators and the system own what elevated programs make; both can read our memory anyway. */
-const trustedOwners: readonly string[] = ['S-1-5-32-544', 'S-1-5-18'];
+/** What to do about a folder of another user. */
+const remedy = 'choose a -socket path below a folder of your own';
 
 export class DirectoryHandle {
   readonly path: string;
@@ -37,7 +36,7 @@ export class DirectoryHandle {
     const absolute = win32.resolve(path);
     const handle = openFolder(absolute, 0);
     try {
-      assertTrusted(absolute, handle);
+      assertOwner(absolute, handle, remedy);
       return new DirectoryHandle(absolute, handle);
     } catch (error) {
       kernel32.CloseHandle(handle);
@@ -83,16 +82,4 @@ function openFolder(absolute: string, flags: number): Handle {
     kernel32.CloseHandle(handle);
     throw error;
   }
-}
-
-function assertTrusted(path: string, handle: Handle): void {
-  const user = currentUser();
-  const owner = ownerOf(handle, 'file');
-  if (owner === user || trustedOwners.includes(owner)) {
-    return;
-  }
-  throw new HostError(
-    `${path} belongs to user ${owner}, not to user ${user}`,
-    'choose a -socket path below a folder of your own',
-  );
 }

@@ -9,6 +9,7 @@ import { createProcesses } from './processes.ts';
 import { createRunDirectories } from './run-directories.ts';
 import { startedWith } from './started-with.ts';
 import { createTransport } from './transport.ts';
+import { createTrust } from './trust.ts';
 
 export function createPlatform(): Platform {
   const paths = createPaths();
@@ -21,6 +22,7 @@ export function createPlatform(): Platform {
     processes: createProcesses(createIdentities(), paths),
     transport: createTransport(runDirectories, paths),
     runDirectories,
+    trust: createTrust(),
     host: createHost(paths),
     startedWith,
     files: createFiles(paths),

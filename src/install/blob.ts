@@ -1,5 +1,5 @@
 /** The compressed CLI, open for reading: a local file, or a download in a temporary file. */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { constants, type FileHandle, open, stat, unlink } from 'node:fs/promises';
 import type { Paths } from '../../platform/paths.ts';
 import { InstallFailure } from './failure.ts';
@@ -34,8 +34,12 @@ export class Blob {
     return new Blob(file.path, file.handle, paths);
   }
 
-  /** Each call reads from the first byte on. @throws SystemCallError `read <path>: …` */
-  async *read(): AsyncGenerator<Buffer> {
+  /**
+   * Each call reads from the first byte on.
+   * @param hash is given every byte on its way
+   * @throws SystemCallError `read <path>: …`
+   */
+  async *read(hash?: Hash): AsyncGenerator<Buffer> {
     for (let position = 0; ; ) {
       const buffer = Buffer.allocUnsafe(readBytes);
       const { bytesRead } = await systemCall(this.#paths, 'read', this.path, () =>
@@ -45,6 +49,7 @@ export class Blob {
         return;
       }
       position += bytesRead;
+      hash?.update(buffer.subarray(0, bytesRead));
       yield buffer.subarray(0, bytesRead);
     }
   }
@@ -53,8 +58,8 @@ export class Blob {
   async digest(): Promise<string> {
     const hash = createHash('sha256');
     try {
-      for await (const bytes of this.read()) {
-        hash.update(bytes);
+      for await (const _ of this.read(hash)) {
+        // The hash has seen the bytes.
       }
     } catch (error) {
       throw new InstallFailure(`opening input: ${(error as Error).message}`, { cause: error });

@@ -8,6 +8,7 @@ import { InstallFailure } from './failure.ts';
 import { type FileIdentity, isSameFile } from './file-identity.ts';
 import { prune, sweep } from './leftovers.ts';
 import { clearFolderPlace, FolderFailure, makeFolder } from './make-folder.ts';
+import { assertFileIsOurs, assertFolderIsOurs, assertStillStaged, ForeignFile } from './only-ours.ts';
 import { needsDownload, openSource, type Source } from './source.ts';
 import { HomeGuardFailure, place } from './stage.ts';
 import { runVersion, type VersionRunOutcome } from './version-run.ts';
@@ -26,8 +27,14 @@ export type InstallOutcome = Omit<Facts, 'libc' | 'launcherStatus'>;
 
 /** Every failure is in the outcome. */
 export async function install(request: InstallRequest, context: InstallContext): Promise<InstallOutcome> {
-  const { cliPath } = request;
-  const present = await runPresent(cliPath, context);
+  const { cliPath, folder } = request;
+  let present: VersionRunOutcome;
+  try {
+    assertFolderIsOurs(folder, context.platform);
+    present = await runPresent(cliPath, context);
+  } catch (error) {
+    return failed(cliPath, error);
+  }
   if (present === 'passed') {
     return { cliPath, cliWasPresent: true };
   }
@@ -43,14 +50,27 @@ export async function install(request: InstallRequest, context: InstallContext):
   return new InstallAttempt(request, context).run();
 }
 
-/** Runs the file that is at the path already, links followed. */
+/** Runs the file that is at the path already, links followed. One that another user could have put there counts as none. */
 async function runPresent(cliPath: string, context: InstallContext): Promise<VersionRunOutcome> {
   const found = await stat(cliPath).catch(() => undefined);
-  return found?.isFile() === true ? run(cliPath, context.timings.cachedRunMs, context) : 'failed';
+  if (found?.isFile() !== true) {
+    return 'failed';
+  }
+  try {
+    return await run(cliPath, context.timings.cachedRunMs, context);
+  } catch (error) {
+    if (error instanceof ForeignFile) {
+      context.warn(error.message);
+      return 'failed';
+    }
+    throw error;
+  }
 }
 
-function run(path: string, boundMs: number, context: InstallContext): Promise<VersionRunOutcome> {
+/** @throws ForeignFile: such a file is not run */
+async function run(path: string, boundMs: number, context: InstallContext): Promise<VersionRunOutcome> {
   const { platform, childEnv, timings } = context;
+  assertFileIsOurs(path, platform);
   return runVersion(path, { platform, env: childEnv, boundMs, killedMs: timings.killedRunMs });
 }
 
@@ -99,12 +119,12 @@ class InstallAttempt {
     const { folder, cliPath, maxCliBytes } = this.#request;
     if (rules.nextPaths) {
       await clearFolderPlace(folder, paths);
-      await makeFolder(folder, paths);
+      await this.#makeFolder();
     }
     this.#triedDownload = needsDownload(this.#request);
     this.#source = await openSource(this.#request, this.#context, this.#figures);
     if (!rules.nextPaths) {
-      await makeFolder(folder, paths);
+      await this.#makeFolder();
     }
     if (decoder.shortcoming !== undefined) {
       this.#context.warn(decoder.shortcoming);
@@ -114,6 +134,7 @@ class InstallAttempt {
     const installed = await place({
       platform,
       blob: this.#source.blob,
+      checksum: this.#request.cliChecksum,
       folder,
       cliPath,
       maxBytes: maxCliBytes,
@@ -121,7 +142,8 @@ class InstallAttempt {
       onDecompressed: () => {
         this.#decompressed = true;
       },
-      approve: async (staged) => {
+      approve: async (staged, identity) => {
+        await assertStillStaged(staged, identity);
         if (runsFirst) {
           await this.#approve(staged);
         }
@@ -138,6 +160,13 @@ class InstallAttempt {
     }
     await this.#tidy();
     await this.#approve(cliPath, installed);
+  }
+
+  /** Somebody else may have been faster, so what is there now is judged again. */
+  async #makeFolder(): Promise<void> {
+    const { platform } = this.#context;
+    await makeFolder(this.#request.folder, platform.paths);
+    assertFolderIsOurs(this.#request.folder, platform);
   }
 
   /** @param installed the file that is removed if it does not run. @throws InstallFailure */

@@ -1,10 +1,11 @@
 /** From the compressed blob to the CLI at its path, which only ever holds a complete 0755 file (spec install.md §3 steps 8–9). */
+import { createHash } from 'node:crypto';
 import { lstat, rename, unlink } from 'node:fs/promises';
 import { goQuote } from '../../platform/go-quote.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { failpointAsync } from '../base/failpoints.ts';
 import { whyKept } from '../base/removal-guard.ts';
-import type { Blob } from './blob.ts';
+import { type Blob, verify } from './blob.ts';
 import { InstallFailure } from './failure.ts';
 import type { FileIdentity } from './file-identity.ts';
 import { stagingPrefix } from './leftovers.ts';
@@ -15,6 +16,8 @@ import { decompress, type FrameDecoder } from './zstd.ts';
 export interface PlaceRequest {
   readonly platform: Platform;
   readonly blob: Blob;
+  /** SHA-256 the blob was verified against; `undefined`: nobody knows it. */
+  readonly checksum: string | undefined;
   readonly folder: string;
   readonly cliPath: string;
   /** 0: no limit. */
@@ -23,7 +26,7 @@ export interface PlaceRequest {
   /** Called after each time that the blob was decompressed without a fault. */
   onDecompressed(): void;
   /** Runs the staged file before it takes its place. Throws when the file may not take it. */
-  approve(path: string): Promise<void>;
+  approve(path: string, staged: FileIdentity): Promise<void>;
 }
 
 /** The home folder is at the path of the CLI, or below it. The blob is kept then. */
@@ -61,7 +64,7 @@ async function placeOnce(request: PlaceRequest): Promise<FileIdentity> {
     if ((await whyKept(cliPath, platform)) !== undefined) {
       throw new HomeGuardFailure(`cli path must not be or contain the home directory: ${goQuote(cliPath)}`);
     }
-    await request.approve(staged.path);
+    await request.approve(staged.path, staged.identity);
     await clearFolder(cliPath, platform);
     await failpointAsync('install.rename.before');
     await systemCall(platform.paths, 'rename', `${staged.path} ${cliPath}`, () => rename(staged.path, cliPath));
@@ -82,10 +85,15 @@ interface Staged {
 }
 
 async function stage(request: PlaceRequest): Promise<Staged> {
-  const { platform, blob, folder, maxBytes, decoder } = request;
+  const { platform, blob, checksum, folder, maxBytes, decoder } = request;
   const file = await prefixing('staging cli', TemporaryFile.create(folder, stagingPrefix, platform.paths));
   try {
-    await prefixing('decompressing', fill(file, decompress(blob.read(), decoder), maxBytes));
+    const hash = createHash('sha256');
+    await prefixing('decompressing', fill(file, decompress(blob.read(hash), decoder), maxBytes));
+    // The blob was verified in an earlier pass, and whoever may write the file can have changed it between the two.
+    if (checksum !== undefined) {
+      verify(checksum, hash.digest('hex'));
+    }
     request.onDecompressed();
     await file.setMode(cliMode);
     const identity = await file.identity();
