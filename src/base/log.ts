@@ -17,6 +17,7 @@ export type Component =
   | 'daemon'
   | 'process.Manager'
   | 'process.Registry'
+  | 'keeper'
   | 'shellenv'
   | 'frameSink'
   | 'hostclean'

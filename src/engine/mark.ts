@@ -27,6 +27,11 @@ export class Mark {
     return this.#stream !== undefined && !this.#stream.filled(this);
   }
 
+  /** Where it stands; `undefined`: it has been passed, or its stream has ended. */
+  get stream(): MarkedStream | undefined {
+    return this.#stream;
+  }
+
   /** Puts nothing in the place. Resolves when the stream has come to it, or has ended. */
   passed(): Promise<void> {
     return new Promise((resolve) => {

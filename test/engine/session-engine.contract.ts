@@ -125,7 +125,9 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
       ...settings,
     });
     onTestFinished(async () => {
-      const left = (await engine.sessions()).filter(({ state }) => state === 'running').map(({ pid }) => facts(pid));
+      const running = (await engine.sessions()).filter(({ state }) => state === 'running');
+      // One may have ended since the list was made.
+      const left = running.flatMap(({ pid }) => processFacts(pid) ?? []);
       await engine.close('end');
       for (const target of left) {
         signalProcess(target, 'SIGKILL');

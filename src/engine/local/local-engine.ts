@@ -35,11 +35,13 @@ export interface LocalEngineOptions extends SessionContext {
   readonly profile: Pick<Profile, 'process' | 'platform'>;
   readonly shellPath: ShellPath;
   /** `undefined`: the profile has no SSH agent hand-off. */
-  readonly shellAgent: ShellAgent | undefined;
+  readonly shellAgent: Pick<ShellAgent, 'socket'> | undefined;
   /** Children are to live on when the daemon ends (CT-2). */
   readonly keepChildren: boolean;
   /** The run directory children are marked for; `undefined`: they are not (profile row `platform.childMarkers`). */
   readonly markedFor: string | undefined;
+  /** An ended process is kept so long whose exit frame no receiver has; `undefined`: as long as any other. */
+  readonly unseenRetentionMs?: number | undefined;
   /** What children inherit, asked at each spawn; `undefined`: the environment this process was started with. */
   readonly environments?: () => ChildEnvironments;
 }
@@ -82,6 +84,7 @@ export class LocalEngine implements SessionEngine {
     this.#environments = options.environments ?? ownEnvironments(platform, profile);
     this.#retention = new Retention({
       retentionMs: timings.retentionMs,
+      unseenRetentionMs: () => options.unseenRetentionMs ?? timings.retentionMs,
       checkMs: timings.retentionCheckMs,
       forget: (session) => this.#forget(session, 'forgotten'),
     });

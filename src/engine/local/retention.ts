@@ -3,6 +3,8 @@ import type { Session } from './session.ts';
 
 export interface RetentionOptions {
   readonly retentionMs: number;
+  /** The same for one whose exit frame no receiver has got (spec extensions.md §4 `unseen-retention`). */
+  unseenRetentionMs(): number;
   /** How often is looked. */
   readonly checkMs: number;
   /** The process is kept no longer. */
@@ -32,13 +34,20 @@ export class Retention {
 
   /** Forgets what is too old. Cheap when nothing is. */
   check(): void {
-    const oldest = performance.now() - this.#options.retentionMs;
+    const now = performance.now();
+    const { retentionMs } = this.#options;
+    const unseenMs = this.#options.unseenRetentionMs();
+    const shortest = Math.min(retentionMs, unseenMs);
     for (const session of this.#ended) {
-      if (session.exitedAt === undefined || session.exitedAt > oldest) {
+      const { exitedAt = now } = session;
+      // They are in the order of their ends, so none behind this one is old enough for anything.
+      if (exitedAt > now - shortest) {
         break;
       }
-      this.#ended.delete(session);
-      this.#options.forget(session);
+      if (keptUntil(exitedAt, session.readers.exitSeenAt, retentionMs, unseenMs) <= now) {
+        this.#ended.delete(session);
+        this.#options.forget(session);
+      }
     }
     if (this.#ended.size === 0) {
       this.stop();
@@ -49,4 +58,12 @@ export class Retention {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
+}
+
+/** One that was seen late is kept for its full time from then on: the client that came for it may have to come again. */
+function keptUntil(exitedAt: number, seenAt: number | undefined, retentionMs: number, unseenMs: number): number {
+  if (seenAt === undefined) {
+    return exitedAt + unseenMs;
+  }
+  return (seenAt > exitedAt + retentionMs ? seenAt : exitedAt) + retentionMs;
 }

@@ -20,7 +20,7 @@ export class SessionReaders implements FeedOwner {
   #receiver: Feed | undefined;
   /** Most processes are never observed. */
   #observers: Set<Feed> | undefined;
-  #exitSeen = false;
+  #exitSeenAt: number | undefined;
 
   constructor(owner: ReadersOwner) {
     this.#owner = owner;
@@ -44,7 +44,12 @@ export class SessionReaders implements FeedOwner {
 
   /** Whether a receiver has taken the exit frame. */
   get exitSeen(): boolean {
-    return this.#exitSeen;
+    return this.#exitSeenAt !== undefined;
+  }
+
+  /** `performance.now()` of that; of the first time. */
+  get exitSeenAt(): number | undefined {
+    return this.#exitSeenAt;
   }
 
   // ---- coming
@@ -130,7 +135,7 @@ export class SessionReaders implements FeedOwner {
 
   seen(feed: Feed, lastSeq: number): void {
     if (feed === this.#receiver && this.#owner.isComplete && lastSeq === this.window.lastSeq) {
-      this.#exitSeen = true;
+      this.#exitSeenAt ??= performance.now();
     }
   }
 

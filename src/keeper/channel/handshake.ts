@@ -1,0 +1,148 @@
+/**
+ * Both sides prove that they know the cookie of the keeper's record, and neither shows it (threat 16 of docs/faults.md): each
+ * answers the other's random number with a keyed hash. Nothing else is read from a channel before that.
+ */
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Channel } from './channel.ts';
+import type { Message } from './message-reader.ts';
+import { channelVersions, commonVersion, type MessageName, type VersionRange } from './messages.ts';
+
+/** Bytes of the cookie and of each random number. */
+export const cookieBytes = 32;
+
+export interface Release {
+  readonly version: string;
+  readonly channel: VersionRange;
+}
+
+export interface Agreed {
+  /** Release at the other end. */
+  readonly peer: Release;
+  /** Version of the channel that is spoken. */
+  readonly channel: number;
+}
+
+/** Why the two do not go together. */
+export class HandshakeError extends Error {
+  override readonly name = 'HandshakeError';
+  /** `versions`: they know each other and have no version of the channel in common. */
+  readonly kind: 'cookie' | 'versions' | 'channel';
+
+  constructor(kind: HandshakeError['kind'], message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+function proofOf(side: 'keeper' | 'daemon', cookie: Buffer, daemonNonce: string, keeperNonce: string): Buffer {
+  return createHmac('sha256', cookie).update(`${side}\n${daemonNonce}\n${keeperNonce}`).digest();
+}
+
+function isProof(sent: unknown, expected: Buffer): boolean {
+  const bytes = typeof sent === 'string' ? Buffer.from(sent, 'hex') : Buffer.alloc(0);
+  return bytes.length === expected.length && timingSafeEqual(bytes, expected);
+}
+
+function freshNonce(): string {
+  return randomBytes(cookieBytes).toString('hex');
+}
+
+/** The daemon's side. @throws HandshakeError */
+export async function greetKeeper(channel: Channel, cookie: Buffer, own: Release, timeoutMs: number): Promise<Agreed> {
+  const conversation = new Conversation(channel, timeoutMs);
+  const nonce = freshNonce();
+  channel.send('hello', 0, { ...own, nonce });
+  const answer = await conversation.next(['challenge', 'refused']);
+  const peer = releaseOf(answer.value);
+  const { nonce: keeperNonce, proof, speak } = answer.value as { nonce?: unknown; proof?: unknown; speak?: unknown };
+  if (typeof keeperNonce !== 'string' || !isProof(proof, proofOf('keeper', cookie, nonce, keeperNonce))) {
+    throw new HandshakeError('cookie', 'it does not know the cookie of the record');
+  }
+  if (answer.name === 'refused') {
+    throw new HandshakeError('versions', `it speaks channel ${peer.channel.join('..')}`);
+  }
+  channel.send('proof', 0, { proof: proofOf('daemon', cookie, nonce, keeperNonce).toString('hex') });
+  await conversation.next(['welcome']);
+  return { peer, channel: Number(speak) };
+}
+
+/** The keeper's side. @throws HandshakeError */
+export async function greetDaemon(channel: Channel, cookie: Buffer, own: Release, timeoutMs: number): Promise<Agreed> {
+  const conversation = new Conversation(channel, timeoutMs);
+  const hello = await conversation.next(['hello']);
+  const peer = releaseOf(hello.value);
+  const { nonce } = hello.value as { nonce?: unknown };
+  if (typeof nonce !== 'string') {
+    throw new HandshakeError('channel', 'its greeting has no random number');
+  }
+  const keeperNonce = freshNonce();
+  const speak = commonVersion(own.channel, peer.channel);
+  channel.send(speak === undefined ? 'refused' : 'challenge', 0, {
+    ...own,
+    nonce: keeperNonce,
+    proof: proofOf('keeper', cookie, nonce, keeperNonce).toString('hex'),
+    speak,
+  });
+  if (speak === undefined) {
+    throw new HandshakeError('versions', `it speaks channel ${peer.channel.join('..')}`);
+  }
+  const answer = await conversation.next(['proof']);
+  const { proof } = (answer.value ?? {}) as { proof?: unknown };
+  if (!isProof(proof, proofOf('daemon', cookie, nonce, keeperNonce))) {
+    throw new HandshakeError('cookie', 'it does not know the cookie');
+  }
+  channel.send('welcome', 0);
+  return { peer, channel: speak };
+}
+
+/** What this program is at either end. */
+export function ownRelease(version: string): Release {
+  return { version, channel: channelVersions };
+}
+
+function releaseOf(value: unknown): Release {
+  const { version, channel } = (value ?? {}) as { version?: unknown; channel?: unknown };
+  const isRange = Array.isArray(channel) && channel.length === 2 && channel.every(Number.isSafeInteger);
+  if (typeof version !== 'string' || !isRange) {
+    throw new HandshakeError('channel', 'its greeting does not say which release it is');
+  }
+  return { version, channel: channel as unknown as VersionRange };
+}
+
+/** One message after the other, each of a kind that is expected, all of them within a time. */
+class Conversation {
+  readonly #channel: Channel;
+  readonly #deadline: number;
+
+  constructor(channel: Channel, timeoutMs: number) {
+    this.#channel = channel;
+    this.#deadline = performance.now() + timeoutMs;
+  }
+
+  next(expected: readonly MessageName[]): Promise<Pick<Message, 'name' | 'value'>> {
+    return new Promise((resolve, reject) => {
+      let over = false;
+      const settle = (work: () => void): void => {
+        if (!over) {
+          over = true;
+          clearTimeout(timer);
+          work();
+        }
+      };
+      const fail = (reason: string) => settle(() => reject(new HandshakeError('channel', reason)));
+      const timer = setTimeout(() => fail('it does not answer'), Math.max(0, this.#deadline - performance.now()));
+      this.#channel.handle({
+        onMessage: ({ name, value }) => {
+          // What follows is for whoever handles the channel next.
+          this.#channel.holdUntilNextTurn();
+          if (expected.includes(name)) {
+            settle(() => resolve({ name, value }));
+          } else {
+            fail(`it says "${name}" where "${expected.join('" or "')}" is due`);
+          }
+        },
+        onEnd: (reason) => fail(reason),
+      });
+    });
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * Bytes from the channel to messages. They are read into slabs, and a message is handed out as a view of them, so that
+ * frames on their way to a client are not copied. A slab that somebody still holds is not written to again.
+ */
+import { type MessageName, messageNamed } from './messages.ts';
+
+/** type, three zeros, number, bytes of JSON, bytes of data: little-endian, the last three with 32 bits each. */
+export const headerBytes = 16;
+/** No message is longer; one that says so is broken. A request line has a MiB, and JSON may write a byte of it as six. */
+export const maxPartBytes = 16 * 1024 * 1024;
+
+const slabBytes = 1024 * 1024;
+/** With less room than this the next read goes to a fresh slab. */
+const leastRoomBytes = 64 * 1024;
+
+export interface Message {
+  readonly name: MessageName;
+  readonly id: number;
+  /** The JSON value; `undefined` when there is none. */
+  readonly value: unknown;
+  /** Valid during the call only, unless it is held. */
+  readonly data: Buffer;
+  /** Keeps `data` valid until the function it returns is called. */
+  hold(): () => void;
+}
+
+/** The peer does not speak as agreed. */
+export class ChannelError extends Error {
+  override readonly name = 'ChannelError';
+}
+
+interface ReadSlab {
+  readonly bytes: Buffer;
+  holds: number;
+}
+
+export class MessageReader {
+  #slab: ReadSlab = { bytes: Buffer.allocUnsafeSlow(leastRoomBytes), holds: 0 };
+  #spare: ReadSlab | undefined;
+  /** Where the next message begins, and where the next read goes. */
+  #start = 0;
+  #end = 0;
+
+  /** Where the next bytes are to be put. */
+  room(): Buffer {
+    const left = this.#slab.bytes.length - this.#end;
+    if (left < Math.min(leastRoomBytes, this.#missing())) {
+      this.#moveOn();
+    }
+    return this.#slab.bytes.subarray(this.#end);
+  }
+
+  /** So many bytes were put into the room. */
+  filled(length: number): void {
+    this.#end += length;
+  }
+
+  /** Copies bytes that were read elsewhere. */
+  push(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const copied = bytes.copy(this.room(), 0, at);
+      this.filled(copied);
+      at += copied;
+    }
+  }
+
+  /** The next whole message; `undefined`: its end has not come. @throws ChannelError */
+  next(): Message | undefined {
+    const size = this.#size();
+    if (size === undefined || this.#end - this.#start < size) {
+      return undefined;
+    }
+    const { bytes } = this.#slab;
+    const at = this.#start;
+    const textEnd = at + headerBytes + bytes.readUInt32LE(at + 8);
+    const name = messageNamed(bytes[at] ?? 0);
+    if (name === undefined) {
+      throw new ChannelError(`message of unknown type ${bytes[at]}`);
+    }
+    this.#start = at + size;
+    const slab = this.#slab;
+    return {
+      name,
+      id: bytes.readUInt32LE(at + 4),
+      value: textEnd === at + headerBytes ? undefined : parse(name, bytes, at + headerBytes, textEnd),
+      data: bytes.subarray(textEnd, this.#start),
+      hold: () => this.#hold(slab),
+    };
+  }
+
+  #hold(slab: ReadSlab): () => void {
+    slab.holds++;
+    return () => {
+      slab.holds--;
+      if (slab.holds === 0 && slab !== this.#slab && slab.bytes.length === slabBytes) {
+        this.#spare = slab;
+      }
+    };
+  }
+
+  /** Bytes of the message that begins at `#start`; `undefined`: its header has not come. */
+  #size(): number | undefined {
+    const { bytes } = this.#slab;
+    if (this.#end - this.#start < headerBytes) {
+      return undefined;
+    }
+    const textBytes = bytes.readUInt32LE(this.#start + 8);
+    const dataBytes = bytes.readUInt32LE(this.#start + 12);
+    if (textBytes > maxPartBytes || dataBytes > maxPartBytes) {
+      throw new ChannelError(`message of ${textBytes} + ${dataBytes} bytes, the limit of each is ${maxPartBytes}`);
+    }
+    return headerBytes + textBytes + dataBytes;
+  }
+
+  /** Bytes of the message that begins at `#start` which have not come; at least one. */
+  #missing(): number {
+    return Math.max(1, (this.#size() ?? headerBytes) - (this.#end - this.#start));
+  }
+
+  /** Goes on at the front of a slab with room for the whole message that has begun. */
+  #moveOn(): void {
+    const begun = this.#slab.bytes.subarray(this.#start, this.#end);
+    const wanted = begun.length + this.#missing();
+    if (this.#slab.holds === 0 && wanted + leastRoomBytes <= this.#slab.bytes.length) {
+      this.#slab.bytes.copyWithin(0, this.#start, this.#end);
+    } else {
+      const next = this.#fresh(wanted + leastRoomBytes);
+      begun.copy(next.bytes);
+      this.#slab = next;
+    }
+    this.#start = 0;
+    this.#end = begun.length;
+  }
+
+  #fresh(atLeast: number): ReadSlab {
+    const spare = this.#spare;
+    if (spare !== undefined && atLeast <= spare.bytes.length) {
+      this.#spare = undefined;
+      return spare;
+    }
+    return { bytes: Buffer.allocUnsafeSlow(Math.max(slabBytes, atLeast)), holds: 0 };
+  }
+}
+
+function parse(name: MessageName, bytes: Buffer, from: number, to: number): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8', from, to));
+  } catch (error) {
+    throw new ChannelError(`message "${name}" whose value is not JSON`, { cause: error });
+  }
+}

@@ -1,0 +1,182 @@
+/** The JSON values of the messages (docs/keeper.md "Messages"), and what the engine makes of them. Both ends read this file. */
+import { SystemCallError } from '../../../platform/errors.ts';
+import type { Variable } from '../../../platform/started-with.ts';
+import type { Counters } from '../../base/counters.ts';
+import type { Component, Level } from '../../base/log.ts';
+import { EngineFailure, type EngineFailureKind } from '../../engine/failures.ts';
+import type {
+  ClosedEngine,
+  EndRequest,
+  EndResult,
+  InputResult,
+  Opened,
+  ReaderRole,
+  SessionEvent,
+  SessionExit,
+  SessionInfo,
+  SpawnRequest,
+} from '../../engine/session-engine.ts';
+import type { Profile } from '../../wire/profile.ts';
+
+/** What the daemon in front of the sessions is, as far as they are concerned: the newest one's settings hold. */
+export interface FrontSettings {
+  readonly process: Profile['process'];
+  readonly platform: Profile['platform'];
+  readonly slowReader: 'pace' | 'drop';
+  /** What children inherit, and the working directory of those that name none. */
+  readonly environment: readonly Variable[];
+  readonly workingDirectory: string | undefined;
+  /** The run directory children are marked for; `undefined`: they are not. */
+  readonly markedFor: string | undefined;
+  readonly unseenRetentionMs: number | undefined;
+  /** Frames are sent in pieces of about so many bytes. */
+  readonly pieceBytes: number;
+}
+
+/** What a keeper tells first. */
+export interface KeeperState {
+  readonly sessions: readonly SessionInfo[];
+  readonly startedAt: number;
+}
+
+/** A number beyond 2^53 may come, so these travel as text. */
+type BigText = string;
+
+/** The requests of the engine's interface; `reader` is a number that the daemon has given it. */
+export type Call =
+  | { readonly method: 'spawn'; readonly reader: number; readonly request: SentSpawn }
+  | { readonly method: 'input'; readonly id: string; readonly offset: BigText | undefined }
+  | { readonly method: 'closeInput'; readonly id: string; readonly offset: BigText }
+  | { readonly method: 'end'; readonly id: string; readonly how: SentEnd; readonly reader: number | undefined }
+  | {
+      readonly method: 'attach';
+      readonly id: string;
+      readonly fromSeq: BigText;
+      readonly reader: number;
+      readonly role: ReaderRole;
+    }
+  | { readonly method: 'unobserve'; readonly id: string; readonly reader: number }
+  | { readonly method: 'sessions' }
+  | { readonly method: 'close'; readonly children: 'end' | 'keep' };
+
+/** Where a reply belongs: mark number `mark` in stream number `stream`. */
+export interface SentPlace {
+  readonly mark: number;
+  readonly stream: number;
+}
+
+export type SentOpened = Omit<Opened, 'mark'> & { readonly place: SentPlace | undefined };
+export type SentEndResult = Omit<EndResult, 'mark'> & { readonly place: SentPlace | undefined };
+
+/** What stands in a `result`. JSON has no `undefined`, so nothing is `null`. */
+export type SentResult =
+  | SentOpened
+  | SentEndResult
+  | InputResult
+  | boolean
+  | readonly SessionInfo[]
+  | ClosedEngine
+  | null;
+
+// ---- requests
+
+export type SentSpawn = Omit<SpawnRequest, 'env' | 'ifAbsent'> & {
+  readonly env: readonly (readonly [string, string])[] | undefined;
+  readonly ifAbsent: { readonly fromSeq: BigText } | undefined;
+};
+
+export function sentSpawn(request: SpawnRequest): SentSpawn {
+  const { env, ifAbsent } = request;
+  return {
+    ...request,
+    env: env === undefined ? undefined : [...env],
+    ifAbsent: ifAbsent === undefined ? undefined : { fromSeq: String(ifAbsent.fromSeq) },
+  };
+}
+
+export function readSpawn(sent: SentSpawn): SpawnRequest {
+  const { env, ifAbsent } = sent;
+  return {
+    ...sent,
+    cwd: sent.cwd,
+    door: sent.door,
+    env: env === undefined ? undefined : new Map(env),
+    ifAbsent: ifAbsent === undefined ? undefined : { fromSeq: BigInt(ifAbsent.fromSeq) },
+  };
+}
+
+type WithText<E> = E extends { readonly graceMs: bigint | undefined }
+  ? Omit<E, 'graceMs'> & { readonly graceMs: BigText | undefined }
+  : E;
+export type SentEnd = WithText<EndRequest>;
+
+export function sentEnd(how: EndRequest): SentEnd {
+  return how.how === 'signal' ? how : { ...how, graceMs: how.graceMs === undefined ? undefined : String(how.graceMs) };
+}
+
+export function readEnd(sent: SentEnd): EndRequest {
+  return sent.how === 'signal'
+    ? sent
+    : { ...sent, graceMs: sent.graceMs === undefined ? undefined : BigInt(sent.graceMs) };
+}
+
+// ---- failures
+
+export type SentFailure =
+  | { readonly engine: EngineFailureKind }
+  /** The operating system's own words. */
+  | { readonly system: string; readonly code: string }
+  /** Nobody expected it. */
+  | { readonly fault: string };
+
+export function sentFailure(error: unknown): SentFailure {
+  if (error instanceof EngineFailure) {
+    return { engine: error.kind };
+  }
+  if (error instanceof SystemCallError) {
+    return { system: error.message, code: error.code };
+  }
+  return { fault: error instanceof Error ? error.message : String(error) };
+}
+
+export function readFailure(sent: SentFailure): Error {
+  if ('engine' in sent) {
+    return new EngineFailure(sent.engine);
+  }
+  return 'system' in sent ? new SystemCallError(sent.system, sent.code) : new Error(sent.fault);
+}
+
+// ---- what else the keeper tells
+
+/** JSON leaves out what is `undefined`, and an exit has all its members. */
+function readExit({ at, code, signal, killedBy }: SessionExit): SessionExit {
+  return { at, code, signal, killedBy };
+}
+
+export function readSessions(sent: readonly SessionInfo[]): readonly SessionInfo[] {
+  return sent.map((info) => (info.exit === undefined ? info : { ...info, exit: readExit(info.exit) }));
+}
+
+export function readEvent(sent: SessionEvent): SessionEvent {
+  return sent.event === 'exited' ? { ...sent, exit: readExit(sent.exit) } : sent;
+}
+
+export interface SentLogLine {
+  readonly level: Level;
+  readonly component: Component;
+  readonly text: string;
+}
+
+/** What an engine counts; the daemon shows the keeper's numbers as its own. */
+export const engineCounters = [
+  'processSpawns',
+  'processExits',
+  'reattaches',
+  'streamBytes',
+  'stdinBytes',
+  'paced',
+  'pacedMs',
+  'stdinQueueFull',
+  'stdinRefusedBytes',
+  'replayEvictedFrames',
+] as const satisfies readonly (keyof Counters)[];

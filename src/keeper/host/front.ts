@@ -1,0 +1,287 @@
+/**
+ * The daemon in front of a keeper: its requests become calls of the engine, and what the engine has for its readers goes to
+ * it. When the channel ends every reader leaves, as if all clients had closed their connections.
+ */
+
+import { failpoint } from '../../base/failpoints.ts';
+import type { Mark } from '../../engine/mark.ts';
+import type { EndResult, MaybePromise, Opened, SessionEngine } from '../../engine/session-engine.ts';
+import type { Channel } from '../channel/channel.ts';
+import type { Message } from '../channel/message-reader.ts';
+import {
+  type Call,
+  type FrontSettings,
+  readEnd,
+  readSpawn,
+  type SentPlace,
+  type SentResult,
+  sentFailure,
+} from '../channel/values.ts';
+import { HostedReader, type HostedStream, type ReaderHost } from './hosted-reader.ts';
+
+export interface FrontOwner {
+  readonly engine: SessionEngine;
+  settings(settings: FrontSettings): void;
+  shellPathKnown(path: string | undefined): void;
+  agentKnown(question: number, socket: string | undefined): void;
+  /** The numbers of the engine, for the daemon to show. */
+  counters(): object;
+  /** The daemon wants the keeper to end as soon as it has no session. */
+  retire(): void;
+  ended(front: Front, reason: string): void;
+}
+
+export class Front implements ReaderHost {
+  readonly channel: Channel;
+  pieceBytes = 64 * 1024;
+  readonly #owner: FrontOwner;
+  readonly #readers = new Map<number, HostedReader>();
+  readonly #streams = new Map<number, HostedStream>();
+  /** Streams with something to take, in the order of their turn. */
+  readonly #ready = new Set<HostedStream>();
+  #lastStream = 0;
+  #lastMark = 0;
+  #pumping = false;
+  #pumpComes = false;
+
+  constructor(channel: Channel, owner: FrontOwner) {
+    this.channel = channel;
+    this.#owner = owner;
+  }
+
+  begin(): void {
+    this.channel.handle({
+      onMessage: (message) => this.#take(message),
+      onDrain: () => this.#pump(),
+      onEnd: (reason) => this.#ended(reason),
+    });
+  }
+
+  #ended(reason: string): void {
+    for (const reader of [...this.#readers.values()]) {
+      reader.leave();
+    }
+    this.#readers.clear();
+    this.#owner.ended(this, reason);
+  }
+
+  #take({ name, id, value, data }: Message): void {
+    switch (name) {
+      case 'call':
+        this.#call(id, value as Call, data);
+        return;
+      case 'taken': {
+        const [bytes, lastSeq] = value as [number, number];
+        this.#streams.get(id)?.taken(bytes, lastSeq);
+        return;
+      }
+      case 'stopLive':
+        this.#streams.get(id)?.stopLive();
+        return;
+      case 'leave':
+        this.#streams.get(id)?.leave();
+        return;
+      case 'progress':
+        this.#streams.get(id)?.reader.progressTold(value as number);
+        return;
+      case 'settings':
+        this.pieceBytes = (value as FrontSettings).pieceBytes;
+        this.#owner.settings(value as FrontSettings);
+        return;
+      case 'shellPath':
+        this.#owner.shellPathKnown((value as string | null) ?? undefined);
+        return;
+      case 'agent':
+        this.#owner.agentKnown(id, (value as string | null) ?? undefined);
+        return;
+      case 'retire':
+        this.#owner.retire();
+        return;
+      default:
+        this.channel.close(`a daemon does not say "${name}"`);
+    }
+  }
+
+  // ---- calls
+
+  #call(id: number, call: Call, data: Buffer): void {
+    failpoint('keeper.call.before');
+    const reader = 'reader' in call && call.reader !== undefined ? this.#reader(call.reader) : undefined;
+    if (reader !== undefined) {
+      reader.calls++;
+    }
+    const settled = (): void => {
+      if (reader !== undefined) {
+        reader.calls--;
+        this.#dropUnused(reader);
+      }
+    };
+    const answer = (result: SentResult): void => {
+      failpoint('keeper.result.before');
+      if (call.method === 'sessions') {
+        this.channel.send('counters', 0, this.#owner.counters());
+      }
+      this.channel.send('result', id, result);
+      settled();
+    };
+    const fail = (error: unknown): void => {
+      this.channel.send('failure', id, sentFailure(error));
+      settled();
+    };
+    try {
+      const result = this.#run(call, data, reader);
+      if (result instanceof Promise) {
+        result.then((known) => this.#answered(known, answer), fail);
+      } else {
+        this.#answered(result, answer);
+      }
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  #run(
+    call: Call,
+    data: Buffer,
+    reader: HostedReader | undefined,
+  ): MaybePromise<Opened | EndResult | undefined | Exclude<SentResult, null>> {
+    const { engine } = this.#owner;
+    switch (call.method) {
+      case 'input':
+        // The engine keeps the bytes until the child takes them, and `data` is valid during the call only.
+        return engine.input(call.id, Buffer.from(data), call.offset === undefined ? undefined : BigInt(call.offset));
+      case 'closeInput':
+        return engine.closeInput(call.id, BigInt(call.offset));
+      case 'sessions':
+        return engine.sessions();
+      case 'close':
+        return engine.close(call.children);
+      case 'end':
+        return engine.end(call.id, readEnd(call.how), reader);
+      default:
+    }
+    if (reader === undefined) {
+      throw new Error(`the call "${call.method}" names no reader`);
+    }
+    if (call.method === 'spawn') {
+      return engine.spawn(readSpawn(call.request), reader);
+    }
+    return call.method === 'attach'
+      ? engine.attach(call.id, BigInt(call.fromSeq), reader, call.role)
+      : engine.unobserve(call.id, reader);
+  }
+
+  /** The result goes first, then the mark in its place among the frames. */
+  #answered(
+    result: Opened | EndResult | undefined | Exclude<SentResult, null>,
+    answer: (result: SentResult) => void,
+  ): void {
+    if (result === undefined || typeof result !== 'object' || !('mark' in result)) {
+      answer((result as SentResult | undefined) ?? null);
+      return;
+    }
+    const { mark } = result;
+    const stream = this.#streamOf(mark);
+    const place: SentPlace | undefined =
+      stream === undefined ? undefined : { mark: ++this.#lastMark, stream: stream.id };
+    stream?.tellPromised();
+    answer(withPlace(result, place));
+    if (place === undefined || mark === undefined) {
+      mark?.fill('');
+    } else if (!mark.fill(String(place.mark))) {
+      this.channel.send('mark', place.stream, place.mark);
+    }
+  }
+
+  #streamOf(mark: Mark | undefined): HostedStream | undefined {
+    const feed = mark?.stream;
+    if (feed === undefined) {
+      return undefined;
+    }
+    for (const { streams } of this.#readers.values()) {
+      const found = streams.get(feed);
+      if (found !== undefined) {
+        return found;
+      }
+    }
+    return undefined;
+  }
+
+  // ---- readers and their streams
+
+  #reader(id: number): HostedReader {
+    let reader = this.#readers.get(id);
+    if (reader === undefined) {
+      reader = new HostedReader(id, this);
+      this.#readers.set(id, reader);
+    }
+    return reader;
+  }
+
+  #dropUnused(reader: HostedReader): void {
+    if (reader.calls === 0 && reader.streams.size === 0) {
+      this.#readers.delete(reader.id);
+    }
+  }
+
+  nextStreamId(): number {
+    this.#lastStream++;
+    return this.#lastStream;
+  }
+
+  added(stream: HostedStream): void {
+    this.#streams.set(stream.id, stream);
+    // A spawn may be answered when its daemon is gone already.
+    if (!this.channel.isOpen) {
+      setImmediate(() => stream.leave());
+    }
+  }
+
+  removed(stream: HostedStream): void {
+    this.#streams.delete(stream.id);
+    this.#ready.delete(stream);
+    this.#dropUnused(stream.reader);
+  }
+
+  wake(stream: HostedStream): void {
+    if (!this.#streams.has(stream.id)) {
+      return;
+    }
+    this.#ready.add(stream);
+    if (!this.#pumpComes) {
+      this.#pumpComes = true;
+      // Behind whatever the engine does in this call, and before anything else happens.
+      process.nextTick(() => {
+        this.#pumpComes = false;
+        this.#pump();
+      });
+    }
+  }
+
+  #pump(): void {
+    if (this.#pumping) {
+      return;
+    }
+    this.#pumping = true;
+    try {
+      for (const stream of this.#ready) {
+        if (stream.pump()) {
+          // The channel is full: this one has the first turn when it has drained.
+          break;
+        }
+        this.#ready.delete(stream);
+      }
+    } finally {
+      this.#pumping = false;
+    }
+  }
+}
+
+function withPlace(result: Opened | EndResult, place: SentPlace | undefined): SentResult {
+  if ('existing' in result) {
+    const { existing, running, firstSeq, lastSeq, stdinApplied, pid, startTime } = result;
+    return { existing, running, firstSeq, lastSeq, stdinApplied, pid, startTime, place };
+  }
+  const { found, died, alreadyExited, escalated } = result;
+  return { found, died, alreadyExited, escalated, place };
+}

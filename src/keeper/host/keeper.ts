@@ -1,0 +1,259 @@
+/**
+ * The keeper: the engine of a run directory and the one daemon in front of it (spec durable.md §1). It reads no client's
+ * input, opens no network, and no timer of its own ends a session.
+ */
+
+import type { Platform } from '../../../platform/platform.ts';
+import { type Counters, createCounters } from '../../base/counters.ts';
+import { type Component, createLog, type Level, type Log } from '../../base/log.ts';
+import type { Timings } from '../../base/timings.ts';
+import { ChildEnvironments } from '../../engine/local/environment.ts';
+import { FairShare } from '../../engine/local/fair-share.ts';
+import { LocalEngine } from '../../engine/local/local-engine.ts';
+import type { SessionEngine, SessionEvent } from '../../engine/session-engine.ts';
+import { defaultProfile, profileNamed } from '../../wire/profiles.ts';
+import type { Channel } from '../channel/channel.ts';
+import { engineCounters, type FrontSettings, type KeeperState, type SentLogLine } from '../channel/values.ts';
+import { Front, type FrontOwner } from './front.ts';
+
+export interface KeeperOptions {
+  readonly platform: Platform;
+  readonly timings: Timings;
+  /** Told of every event, daemon or not. */
+  onEvent?(event: SessionEvent): void;
+  /** There is no session, and nobody who could start one. */
+  onUnused(): void;
+}
+
+/** Log lines kept for the next daemon; the oldest go first. */
+const maxKeptLines = 2_000;
+
+export class Keeper implements FrontOwner {
+  readonly engine: SessionEngine;
+  readonly log: Log;
+  readonly startedAt = Date.now();
+  readonly #options: KeeperOptions;
+  readonly #counters: Counters = createCounters();
+  #front: Front | undefined;
+  #settings: FrontSettings | undefined;
+  #environments: ChildEnvironments | undefined;
+  #retiring = false;
+
+  #shellPath = Promise.withResolvers<void>();
+  #shellPathIsKnown = false;
+  #shellPathValue: string | undefined;
+  /** Questions for the SSH agent that the daemon has not answered. */
+  readonly #agentQuestions = new Map<number, (socket: string | undefined) => void>();
+  #lastQuestion = 0;
+
+  #keptLines: { readonly at: number; readonly line: SentLogLine }[] = [];
+  #droppedLines = 0;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.log = this.#createLog();
+    this.engine = this.#createEngine();
+    this.engine.watch((event) => {
+      options.onEvent?.(event);
+      this.#front?.channel.send('event', 0, event);
+      this.#lookForUse();
+    });
+  }
+
+  /** The newest daemon's rows and settings hold, also for sessions that were started under another one. */
+  #createEngine(): SessionEngine {
+    const keeper = this;
+    const { platform, timings } = this.#options;
+    const initial = (profileNamed('S') ?? defaultProfile) as typeof defaultProfile;
+    return new LocalEngine({
+      platform,
+      timings,
+      log: this.log,
+      counters: this.#counters,
+      share: new FairShare(),
+      keepChildren: false,
+      get profile() {
+        return keeper.#settings ?? initial;
+      },
+      get slowReader() {
+        return keeper.#settings?.slowReader ?? 'pace';
+      },
+      get markedFor() {
+        return keeper.#settings?.markedFor;
+      },
+      get unseenRetentionMs() {
+        return keeper.#settings?.unseenRetentionMs;
+      },
+      environments: () => keeper.#ownEnvironments(),
+      shellPath: {
+        get known() {
+          return keeper.#shellPathIsKnown;
+        },
+        get value() {
+          return keeper.#shellPathValue;
+        },
+        wait: () => keeper.#shellPath.promise,
+      },
+      get shellAgent() {
+        return keeper.#settings?.platform.sshAgentHandOff === true ? keeper.#shellAgent : undefined;
+      },
+    });
+  }
+
+  #ownEnvironments(): ChildEnvironments {
+    const { environment = [], process: rules = defaultProfile.process } = this.#settings ?? {};
+    this.#environments ??= new ChildEnvironments(environment, rules.strippedVariables, this.#options.platform.host);
+    return this.#environments;
+  }
+
+  // ---- the daemon in front
+
+  /** A daemon that has proved who it is. The one before it is dropped: the newest that holds the run directory wins. */
+  serve(channel: Channel): void {
+    const old = this.#front;
+    this.#front = undefined;
+    old?.channel.close('another daemon has taken its place');
+    this.#retiring = false;
+    // What the login shell says is asked again by each daemon.
+    this.#shellPathIsKnown = false;
+    this.#shellPath = Promise.withResolvers<void>();
+    const front = new Front(channel, this);
+    this.#front = front;
+    front.begin();
+  }
+
+  get hasDaemon(): boolean {
+    return this.#front !== undefined;
+  }
+
+  settings(settings: FrontSettings): void {
+    this.#settings = settings;
+    this.#environments = undefined;
+    this.#takeOver(settings);
+    const state: KeeperState = {
+      sessions: this.engine.sessions() as KeeperState['sessions'],
+      startedAt: this.startedAt,
+    };
+    this.#front?.channel.send('state', 0, state);
+    this.#handLinesOver();
+  }
+
+  /** What is looked up in our own environment and folder is to be found where the daemon would find it. */
+  #takeOver({ environment, workingDirectory }: FrontSettings): void {
+    const names = new Set(environment.map(([name]) => name));
+    for (const name of Object.keys(process.env)) {
+      if (!names.has(name)) {
+        delete process.env[name];
+      }
+    }
+    for (const [name, value] of environment) {
+      if (name !== '' && name.isWellFormed() && value.isWellFormed()) {
+        process.env[name] = value;
+      }
+    }
+    try {
+      process.chdir(workingDirectory ?? '.');
+    } catch {
+      // It has been deleted; the daemon's children would start in a folder without a name, ours in the one before.
+    }
+  }
+
+  shellPathKnown(path: string | undefined): void {
+    this.#shellPathValue = path;
+    this.#shellPathIsKnown = true;
+    this.#shellPath.resolve();
+  }
+
+  readonly #shellAgent = {
+    socket: (): Promise<string | undefined> =>
+      new Promise((resolve) => {
+        if (this.#front === undefined) {
+          resolve(undefined);
+          return;
+        }
+        this.#lastQuestion++;
+        this.#agentQuestions.set(this.#lastQuestion, resolve);
+        this.#front.channel.send('askAgent', this.#lastQuestion);
+      }),
+  };
+
+  agentKnown(question: number, socket: string | undefined): void {
+    this.#agentQuestions.get(question)?.(socket);
+    this.#agentQuestions.delete(question);
+  }
+
+  counters(): object {
+    return Object.fromEntries(engineCounters.map((name) => [name, this.#counters[name]]));
+  }
+
+  retire(): void {
+    this.#retiring = true;
+    this.#lookForUse();
+  }
+
+  ended(front: Front): void {
+    if (this.#front !== front) {
+      return;
+    }
+    this.#front = undefined;
+    // A spawn that waits for the daemon's word goes on with what was known last.
+    this.#shellPathIsKnown = true;
+    this.#shellPath.resolve();
+    for (const answer of this.#agentQuestions.values()) {
+      answer(undefined);
+    }
+    this.#agentQuestions.clear();
+    this.#lookForUse();
+  }
+
+  /** Looks after whatever has just happened is over. */
+  #lookForUse(): void {
+    setImmediate(() => {
+      const isWanted = this.#front !== undefined && !this.#retiring;
+      if (!isWanted && (this.engine.sessions() as readonly unknown[]).length === 0) {
+        this.#options.onUnused();
+      }
+    });
+  }
+
+  // ---- log: the daemon writes it; without one the lines wait
+
+  #createLog(): Log {
+    const at =
+      (level: Level) =>
+      (component: Component, text: string): void =>
+        this.#logLine({ level, component, text });
+    return {
+      ...createLog({ level: 'error' }),
+      debug: at('debug'),
+      info: at('info'),
+      warn: at('warn'),
+      error: at('error'),
+    };
+  }
+
+  #logLine(line: SentLogLine): void {
+    if (this.#front !== undefined && this.#settings !== undefined) {
+      this.#front.channel.send('log', 0, line);
+      return;
+    }
+    this.#keptLines.push({ at: Date.now(), line });
+    if (this.#keptLines.length > maxKeptLines) {
+      this.#keptLines.shift();
+      this.#droppedLines++;
+    }
+  }
+
+  #handLinesOver(): void {
+    const lines = this.#keptLines;
+    this.#keptLines = [];
+    if (this.#droppedLines > 0) {
+      const text = `${this.#droppedLines} log lines of the keeper were lost: no daemon was there to write them, and ${maxKeptLines} are kept`;
+      this.#logLine({ level: 'warn', component: 'keeper', text });
+      this.#droppedLines = 0;
+    }
+    for (const { at, line } of lines) {
+      this.#logLine({ ...line, text: `${line.text} (at ${new Date(at).toISOString()}, without a daemon)` });
+    }
+  }
+}

@@ -1,0 +1,46 @@
+/** The engine whose sessions live behind a channel keeps what every engine promises. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { loadPlatform } from '../../platform/load.ts';
+import { createCounters } from '../../src/base/counters.ts';
+import { createLog } from '../../src/base/log.ts';
+import { timings } from '../../src/base/timings.ts';
+import { Channel } from '../../src/keeper/channel/channel.ts';
+import { Keeper } from '../../src/keeper/host/keeper.ts';
+import { RemoteEngine } from '../../src/keeper/remote/remote-engine.ts';
+import { sessionEngineContract } from '../engine/session-engine.contract.ts';
+
+const platform = await loadPlatform();
+
+sessionEngineContract(async ({ profile, timings: changes, slowReader, shellPath }) => {
+  const directory = mkdtempSync('/tmp/hf-');
+  const path = join(directory, 's');
+  const keeper = new Keeper({ platform, timings: { ...timings, ...changes }, onUnused: () => {} });
+  const server = createServer((socket) => {
+    server.close();
+    keeper.serve(new Channel(socket));
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const engine = new RemoteEngine({
+    settings: {
+      ...{ process: profile.process, platform: profile.platform, slowReader, pieceBytes: 256 * 1024 },
+      ...{ environment: platform.startedWith.environment(), workingDirectory: process.cwd() },
+      ...{ markedFor: undefined, unseenRetentionMs: undefined },
+    },
+    log: createLog({ level: 'error' }),
+    counters: createCounters(),
+    shellPath: { value: undefined, wait: () => shellPath ?? Promise.resolve() },
+    shellAgent: undefined,
+    wantsChannel: () => {},
+    channelEnded: () => {},
+  });
+  const channel = new Channel(connect(path));
+  onTestFinished(() => {
+    channel.close('the test is over');
+    rmSync(directory, { recursive: true });
+  });
+  await engine.connected(channel);
+  return engine;
+});
