@@ -1,39 +1,39 @@
 /** advapi32.dll: tokens, security identifiers and descriptors. Declarations and constants, no decisions. */
 import koffi, { type KoffiFunc } from 'koffi';
-import type { Address, Handle } from './kernel32.ts';
+import type { Address, Bool, Handle } from './kernel32.ts';
 import type { Out } from './out.ts';
 
 const advapi32 = koffi.load('advapi32.dll');
 
-// ---- processthreadsapi.h, securitybaseapi.h: false on failure, then GetLastError
+// ---- processthreadsapi.h, securitybaseapi.h: 0 on failure, then GetLastError
 
 export const TOKEN_QUERY = 8;
-export const OpenProcessToken: KoffiFunc<(process: Handle, access: number, token: Out<Handle | null>) => boolean> =
-  advapi32.func('bool __stdcall OpenProcessToken(void *process, uint32 access, _Out_ void **token)');
+export const OpenProcessToken: KoffiFunc<(process: Handle, access: number, token: Out<Handle | null>) => Bool> =
+  advapi32.func('int __stdcall OpenProcessToken(void *process, uint32 access, _Out_ void **token)');
 
 /** TOKEN_USER: address of the SID at 0; the SID lies in the same block. */
 export const TokenUser = 1;
 export const GetTokenInformation: KoffiFunc<
-  (token: Handle, kind: number, information: Buffer, bytes: number, returned: Out<number>) => boolean
+  (token: Handle, kind: number, information: Buffer, bytes: number, returned: Out<number>) => Bool
 > = advapi32.func(
-  'bool __stdcall GetTokenInformation(void *token, int kind, void *information, uint32 bytes, _Out_ uint32 *returned)',
+  'int __stdcall GetTokenInformation(void *token, int kind, void *information, uint32 bytes, _Out_ uint32 *returned)',
 );
 
 // ---- sddl.h: false on failure; the results are freed with LocalFree
 
-export const ConvertSidToStringSidW: KoffiFunc<(sid: Address, text: Out<Address | null>) => boolean> = advapi32.func(
-  'bool __stdcall ConvertSidToStringSidW(void *sid, _Out_ void **text)',
+export const ConvertSidToStringSidW: KoffiFunc<(sid: Address, text: Out<Address | null>) => Bool> = advapi32.func(
+  'int __stdcall ConvertSidToStringSidW(void *sid, _Out_ void **text)',
 );
 export const SDDL_REVISION_1 = 1;
 export const ConvertStringSecurityDescriptorToSecurityDescriptorW: KoffiFunc<
-  (text: string, revision: number, descriptor: Out<Address | null>, bytes: null) => boolean
+  (text: string, revision: number, descriptor: Out<Address | null>, bytes: null) => Bool
 > = advapi32.func(
-  'bool __stdcall ConvertStringSecurityDescriptorToSecurityDescriptorW(str16 text, uint32 revision, _Out_ void **descriptor, void *bytes)',
+  'int __stdcall ConvertStringSecurityDescriptorToSecurityDescriptorW(str16 text, uint32 revision, _Out_ void **descriptor, void *bytes)',
 );
 export const ConvertSecurityDescriptorToStringSecurityDescriptorW: KoffiFunc<
-  (descriptor: Address, revision: number, parts: number, text: Out<Address | null>, units: null) => boolean
+  (descriptor: Address, revision: number, parts: number, text: Out<Address | null>, units: null) => Bool
 > = advapi32.func(
-  'bool __stdcall ConvertSecurityDescriptorToStringSecurityDescriptorW(void *descriptor, uint32 revision, uint32 parts, _Out_ void **text, void *units)',
+  'int __stdcall ConvertSecurityDescriptorToStringSecurityDescriptorW(void *descriptor, uint32 revision, uint32 parts, _Out_ void **text, void *units)',
 );
 
 // ---- aclapi.h: the return value is the error itself, 0 for success

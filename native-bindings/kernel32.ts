@@ -1,6 +1,6 @@
 /**
  * kernel32.dll: declarations and constants, no decisions. 64-bit layouts.
- * Functions report failure as `false` (or an invalid handle) with `GetLastError()`, except where noted; call it directly
+ * Functions report failure as 0 (or an invalid handle) with `GetLastError()`, except where noted; call it directly
  * after the failed call, koffi keeps the value safe from the runtime in between.
  */
 import koffi, { type KoffiFunc } from 'koffi';
@@ -17,6 +17,9 @@ export type Address = bigint;
 export const addressOf = (buffer: Buffer): Address => koffi.address(buffer);
 /** The UTF-16 text at an address, up to its NUL. */
 export const textAt = (address: Address): string => koffi.decode.string16(address);
+
+/** BOOL: 0 is false, and every other value is true; some calls answer with more than one bit. */
+export type Bool = number;
 
 export const INVALID_HANDLE_VALUE = 0xffff_ffff_ffff_ffffn as Handle;
 
@@ -38,6 +41,7 @@ export const ERROR_PIPE_BUSY = 231;
 export const ERROR_NO_DATA = 232;
 export const ERROR_MORE_DATA = 234;
 export const ERROR_PIPE_CONNECTED = 535;
+export const ERROR_DELETE_PENDING = 303;
 export const ERROR_IO_PENDING = 997;
 
 export const FORMAT_MESSAGE_IGNORE_INSERTS = 0x200;
@@ -56,8 +60,8 @@ export const LocalFree: KoffiFunc<(memory: Address) => Address> = kernel32.func(
 
 // ---- handleapi.h
 
-export const CloseHandle: KoffiFunc<(handle: Handle) => boolean> = kernel32.func(
-  'bool __stdcall CloseHandle(void *handle)',
+export const CloseHandle: KoffiFunc<(handle: Handle) => Bool> = kernel32.func(
+  'int __stdcall CloseHandle(void *handle)',
 );
 /** Entry point of CloseHandle, for RegisterWaitForSingleObject. */
 export const CloseHandleAddress: Address = kernel32.symbol('CloseHandle');
@@ -70,16 +74,23 @@ export const DuplicateHandle: KoffiFunc<
     targetProcess: Handle,
     target: Out<Handle | null>,
     access: number,
-    inherit: boolean,
+    inherit: Bool,
     options: number,
-  ) => boolean
+  ) => Bool
 > = kernel32.func(
-  'bool __stdcall DuplicateHandle(void *sourceProcess, void *source, void *targetProcess, _Out_ void **target, uint32 access, bool inherit, uint32 options)',
+  'int __stdcall DuplicateHandle(void *sourceProcess, void *source, void *targetProcess, _Out_ void **target, uint32 access, int inherit, uint32 options)',
 );
 
 export const HANDLE_FLAG_INHERIT = 1;
-export const SetHandleInformation: KoffiFunc<(handle: Handle, mask: number, flags: number) => boolean> = kernel32.func(
-  'bool __stdcall SetHandleInformation(void *handle, uint32 mask, uint32 flags)',
+export const SetHandleInformation: KoffiFunc<(handle: Handle, mask: number, flags: number) => Bool> = kernel32.func(
+  'int __stdcall SetHandleInformation(void *handle, uint32 mask, uint32 flags)',
+);
+
+// ---- consoleapi.h
+
+/** With a NULL handler: whether Ctrl+C is ignored by this process, which its children inherit. */
+export const SetConsoleCtrlHandler: KoffiFunc<(handler: null, ignore: Bool) => Bool> = kernel32.func(
+  'int __stdcall SetConsoleCtrlHandler(void *handler, int ignore)',
 );
 
 // ---- synchapi.h, winbase.h (waits)
@@ -89,10 +100,9 @@ export const WAIT_OBJECT_0 = 0;
 export const WaitForSingleObject: KoffiFunc<(handle: Handle, milliseconds: number) => number> = kernel32.func(
   'uint32 __stdcall WaitForSingleObject(void *handle, uint32 milliseconds)',
 );
-export const CreateEventW: KoffiFunc<
-  (security: null, manualReset: boolean, initial: boolean, name: null) => Handle | null
-> = kernel32.func('void * __stdcall CreateEventW(void *security, bool manualReset, bool initial, str16 name)');
-export const SetEvent: KoffiFunc<(event: Handle) => boolean> = kernel32.func('bool __stdcall SetEvent(void *event)');
+export const CreateEventW: KoffiFunc<(security: null, manualReset: Bool, initial: Bool, name: null) => Handle | null> =
+  kernel32.func('void * __stdcall CreateEventW(void *security, int manualReset, int initial, str16 name)');
+export const SetEvent: KoffiFunc<(event: Handle) => Bool> = kernel32.func('int __stdcall SetEvent(void *event)');
 
 export const WT_EXECUTEINWAITTHREAD = 0x4;
 export const WT_EXECUTEONLYONCE = 0x8;
@@ -105,13 +115,13 @@ export const RegisterWaitForSingleObject: KoffiFunc<
     context: Handle,
     milliseconds: number,
     flags: number,
-  ) => boolean
+  ) => Bool
 > = kernel32.func(
-  'bool __stdcall RegisterWaitForSingleObject(_Out_ void **wait, void *object, void *callback, void *context, uint32 milliseconds, uint32 flags)',
+  'int __stdcall RegisterWaitForSingleObject(_Out_ void **wait, void *object, void *callback, void *context, uint32 milliseconds, uint32 flags)',
 );
 /** With INVALID_HANDLE_VALUE as event it returns when a running callback has returned. */
-export const UnregisterWaitEx: KoffiFunc<(wait: Handle, event: Handle) => boolean> = kernel32.func(
-  'bool __stdcall UnregisterWaitEx(void *wait, void *event)',
+export const UnregisterWaitEx: KoffiFunc<(wait: Handle, event: Handle) => Bool> = kernel32.func(
+  'int __stdcall UnregisterWaitEx(void *wait, void *event)',
 );
 
 // ---- fileapi.h, winbase.h (files)
@@ -162,57 +172,65 @@ export const CreateFileW: KoffiFunc<
 > = kernel32.func(
   'void * __stdcall CreateFileW(str16 name, uint32 access, uint32 share, void *security, uint32 disposition, uint32 flags, void *template_)',
 );
-export const CreateDirectoryW: KoffiFunc<(name: string, security: Buffer | null) => boolean> = kernel32.func(
-  'bool __stdcall CreateDirectoryW(str16 name, void *security)',
+export const CreateDirectoryW: KoffiFunc<(name: string, security: Buffer | null) => Bool> = kernel32.func(
+  'int __stdcall CreateDirectoryW(str16 name, void *security)',
 );
 export const ReadFile: KoffiFunc<
-  (file: Handle, bytes: Buffer, length: number, read: Out<number>, overlapped: Buffer | null) => boolean
+  (file: Handle, bytes: Buffer, length: number, read: Out<number>, overlapped: Buffer | null) => Bool
 > = kernel32.func(
-  'bool __stdcall ReadFile(void *file, void *bytes, uint32 length, _Out_ uint32 *read, void *overlapped)',
+  'int __stdcall ReadFile(void *file, void *bytes, uint32 length, _Out_ uint32 *read, void *overlapped)',
 );
 export const WriteFile: KoffiFunc<
-  (file: Handle, bytes: Buffer, length: number, written: Out<number>, overlapped: Buffer | null) => boolean
+  (file: Handle, bytes: Buffer, length: number, written: Out<number>, overlapped: Buffer | null) => Bool
 > = kernel32.func(
-  'bool __stdcall WriteFile(void *file, void *bytes, uint32 length, _Out_ uint32 *written, void *overlapped)',
+  'int __stdcall WriteFile(void *file, void *bytes, uint32 length, _Out_ uint32 *written, void *overlapped)',
 );
-export const FlushFileBuffers: KoffiFunc<(file: Handle) => boolean> = kernel32.func(
-  'bool __stdcall FlushFileBuffers(void *file)',
+export const FlushFileBuffers: KoffiFunc<(file: Handle) => Bool> = kernel32.func(
+  'int __stdcall FlushFileBuffers(void *file)',
 );
-export const SetFilePointerEx: KoffiFunc<(file: Handle, distance: number, position: null, from: number) => boolean> =
-  kernel32.func('bool __stdcall SetFilePointerEx(void *file, int64 distance, void *position, uint32 from)');
-export const SetEndOfFile: KoffiFunc<(file: Handle) => boolean> = kernel32.func(
-  'bool __stdcall SetEndOfFile(void *file)',
-);
+export const SetFilePointerEx: KoffiFunc<(file: Handle, distance: number, position: null, from: number) => Bool> =
+  kernel32.func('int __stdcall SetFilePointerEx(void *file, int64 distance, void *position, uint32 from)');
+export const SetEndOfFile: KoffiFunc<(file: Handle) => Bool> = kernel32.func('int __stdcall SetEndOfFile(void *file)');
 
 export const LOCKFILE_FAIL_IMMEDIATELY = 1;
 export const LOCKFILE_EXCLUSIVE_LOCK = 2;
 export const LockFileEx: KoffiFunc<
-  (file: Handle, flags: number, reserved: 0, low: number, high: number, overlapped: Buffer) => boolean
+  (file: Handle, flags: number, reserved: 0, low: number, high: number, overlapped: Buffer) => Bool
 > = kernel32.func(
-  'bool __stdcall LockFileEx(void *file, uint32 flags, uint32 reserved, uint32 low, uint32 high, void *overlapped)',
+  'int __stdcall LockFileEx(void *file, uint32 flags, uint32 reserved, uint32 low, uint32 high, void *overlapped)',
 );
 
+export const UnlockFileEx: KoffiFunc<
+  (file: Handle, reserved: 0, low: number, high: number, overlapped: Buffer) => Bool
+> = kernel32.func('int __stdcall UnlockFileEx(void *file, uint32 reserved, uint32 low, uint32 high, void *overlapped)');
+
+export const FileAttributeTagInfo = 9;
+/** FILE_ATTRIBUTE_TAG_INFO: attributes at 0, the tag of the reparse point at 4. */
+export const FILE_ATTRIBUTE_TAG_INFO_BYTES = 8;
+export const GetFileInformationByHandleEx: KoffiFunc<
+  (file: Handle, kind: number, information: Buffer, bytes: number) => Bool
+> = kernel32.func('int __stdcall GetFileInformationByHandleEx(void *file, int kind, void *information, uint32 bytes)');
 /** BY_HANDLE_FILE_INFORMATION: attributes at 0. */
 export const BY_HANDLE_FILE_INFORMATION_BYTES = 52;
-export const GetFileInformationByHandle: KoffiFunc<(file: Handle, information: Buffer) => boolean> = kernel32.func(
-  'bool __stdcall GetFileInformationByHandle(void *file, void *information)',
+export const GetFileInformationByHandle: KoffiFunc<(file: Handle, information: Buffer) => Bool> = kernel32.func(
+  'int __stdcall GetFileInformationByHandle(void *file, void *information)',
 );
 export const FileDispositionInfo = 4;
 export const SetFileInformationByHandle: KoffiFunc<
-  (file: Handle, kind: number, information: Buffer, bytes: number) => boolean
-> = kernel32.func('bool __stdcall SetFileInformationByHandle(void *file, int kind, void *information, uint32 bytes)');
+  (file: Handle, kind: number, information: Buffer, bytes: number) => Bool
+> = kernel32.func('int __stdcall SetFileInformationByHandle(void *file, int kind, void *information, uint32 bytes)');
 
 /** sizeof(OVERLAPPED): status 0, transferred 8, offset 16, event 24. Must stay in place while the call is pending. */
 export const OVERLAPPED_BYTES = 32;
 export const OVERLAPPED_OFFSET_HIGH = 20;
 export const OVERLAPPED_EVENT = 24;
 export const GetOverlappedResult: KoffiFunc<
-  (file: Handle, overlapped: Address, transferred: Out<number>, wait: boolean) => boolean
+  (file: Handle, overlapped: Address, transferred: Out<number>, wait: Bool) => Bool
 > = kernel32.func(
-  'bool __stdcall GetOverlappedResult(void *file, void *overlapped, _Out_ uint32 *transferred, bool wait)',
+  'int __stdcall GetOverlappedResult(void *file, void *overlapped, _Out_ uint32 *transferred, int wait)',
 );
-export const CancelIoEx: KoffiFunc<(file: Handle, overlapped: Address) => boolean> = kernel32.func(
-  'bool __stdcall CancelIoEx(void *file, void *overlapped)',
+export const CancelIoEx: KoffiFunc<(file: Handle, overlapped: Address) => Bool> = kernel32.func(
+  'int __stdcall CancelIoEx(void *file, void *overlapped)',
 );
 
 // ---- namedpipeapi.h
@@ -237,8 +255,8 @@ export const CreateNamedPipeW: KoffiFunc<
 > = kernel32.func(
   'void * __stdcall CreateNamedPipeW(str16 name, uint32 open, uint32 mode, uint32 instances, uint32 outBytes, uint32 inBytes, uint32 timeoutMs, void *security)',
 );
-export const ConnectNamedPipe: KoffiFunc<(pipe: Handle, overlapped: Address) => boolean> = kernel32.func(
-  'bool __stdcall ConnectNamedPipe(void *pipe, void *overlapped)',
+export const ConnectNamedPipe: KoffiFunc<(pipe: Handle, overlapped: Address) => Bool> = kernel32.func(
+  'int __stdcall ConnectNamedPipe(void *pipe, void *overlapped)',
 );
 /** Needs GENERIC_READ. */
 export const GetNamedPipeHandleStateW: KoffiFunc<
@@ -250,19 +268,18 @@ export const GetNamedPipeHandleStateW: KoffiFunc<
     timeout: null,
     user: null,
     units: number,
-  ) => boolean
+  ) => Bool
 > = kernel32.func(
-  'bool __stdcall GetNamedPipeHandleStateW(void *pipe, void *state, _Out_ uint32 *instances, void *collection, void *timeout, void *user, uint32 units)',
+  'int __stdcall GetNamedPipeHandleStateW(void *pipe, void *state, _Out_ uint32 *instances, void *collection, void *timeout, void *user, uint32 units)',
 );
-export const GetNamedPipeServerProcessId: KoffiFunc<(pipe: Handle, pid: Out<number>) => boolean> = kernel32.func(
-  'bool __stdcall GetNamedPipeServerProcessId(void *pipe, _Out_ uint32 *pid)',
+export const GetNamedPipeServerProcessId: KoffiFunc<(pipe: Handle, pid: Out<number>) => Bool> = kernel32.func(
+  'int __stdcall GetNamedPipeServerProcessId(void *pipe, _Out_ uint32 *pid)',
 );
 
 // ---- processthreadsapi.h
 
 export const CREATE_SUSPENDED = 0x4;
 export const DETACHED_PROCESS = 0x8;
-export const CREATE_NEW_PROCESS_GROUP = 0x200;
 export const CREATE_UNICODE_ENVIRONMENT = 0x400;
 export const EXTENDED_STARTUPINFO_PRESENT = 0x0008_0000;
 export const CREATE_BREAKAWAY_FROM_JOB = 0x0100_0000;
@@ -283,30 +300,30 @@ export const CreateProcessW: KoffiFunc<
     commandLine: Buffer,
     processSecurity: null,
     threadSecurity: null,
-    inherit: boolean,
+    inherit: Bool,
     flags: number,
     environment: Buffer,
     directory: string | null,
     startup: Buffer,
     information: Buffer,
-  ) => boolean
+  ) => Bool
 > = kernel32.func(
-  'bool __stdcall CreateProcessW(str16 application, void *commandLine, void *processSecurity, void *threadSecurity, bool inherit, uint32 flags, void *environment, str16 directory, void *startup, void *information)',
+  'int __stdcall CreateProcessW(str16 application, void *commandLine, void *processSecurity, void *threadSecurity, int inherit, uint32 flags, void *environment, str16 directory, void *startup, void *information)',
 );
 
 export const PROC_THREAD_ATTRIBUTE_HANDLE_LIST = 0x2_0002;
 export const PROC_THREAD_ATTRIBUTE_JOB_LIST = 0x2_000d;
 /** With a null list it only writes the size needed, and returns false. */
 export const InitializeProcThreadAttributeList: KoffiFunc<
-  (list: Buffer | null, count: number, flags: 0, bytes: Buffer) => boolean
+  (list: Buffer | null, count: number, flags: 0, bytes: Buffer) => Bool
 > = kernel32.func(
-  'bool __stdcall InitializeProcThreadAttributeList(void *list, uint32 count, uint32 flags, void *bytes)',
+  'int __stdcall InitializeProcThreadAttributeList(void *list, uint32 count, uint32 flags, void *bytes)',
 );
 /** Keeps the address of `value`: it must outlive the list. */
 export const UpdateProcThreadAttribute: KoffiFunc<
-  (list: Buffer, flags: 0, attribute: number, value: Address, bytes: number, previous: null, returned: null) => boolean
+  (list: Buffer, flags: 0, attribute: number, value: Address, bytes: number, previous: null, returned: null) => Bool
 > = kernel32.func(
-  'bool __stdcall UpdateProcThreadAttribute(void *list, uint32 flags, uintptr_t attribute, void *value, size_t bytes, void *previous, void *returned)',
+  'int __stdcall UpdateProcThreadAttribute(void *list, uint32 flags, uintptr_t attribute, void *value, size_t bytes, void *previous, void *returned)',
 );
 export const DeleteProcThreadAttributeList: KoffiFunc<(list: Buffer) => void> = kernel32.func(
   'void __stdcall DeleteProcThreadAttributeList(void *list)',
@@ -319,8 +336,8 @@ export const ResumeThread: KoffiFunc<(thread: Handle) => number> = kernel32.func
 export const PROCESS_TERMINATE = 0x1;
 export const PROCESS_VM_READ = 0x10;
 export const PROCESS_QUERY_LIMITED_INFORMATION = 0x1000;
-export const OpenProcess: KoffiFunc<(access: number, inherit: boolean, pid: number) => Handle | null> = kernel32.func(
-  'void * __stdcall OpenProcess(uint32 access, bool inherit, uint32 pid)',
+export const OpenProcess: KoffiFunc<(access: number, inherit: Bool, pid: number) => Handle | null> = kernel32.func(
+  'void * __stdcall OpenProcess(uint32 access, int inherit, uint32 pid)',
 );
 /** A pseudo handle; needs no closing. */
 export const GetCurrentProcess: KoffiFunc<() => Handle> = kernel32.func('void * __stdcall GetCurrentProcess()');
@@ -329,23 +346,21 @@ export const GetProcessId: KoffiFunc<(process: Handle) => number> = kernel32.fun
 );
 /** Each time is a FILETIME: 100 ns since 1601-01-01, 8 bytes. */
 export const GetProcessTimes: KoffiFunc<
-  (process: Handle, creation: Buffer, exit: Buffer, kernel: Buffer, user: Buffer) => boolean
-> = kernel32.func(
-  'bool __stdcall GetProcessTimes(void *process, void *creation, void *exit, void *kernel, void *user)',
+  (process: Handle, creation: Buffer, exit: Buffer, kernel: Buffer, user: Buffer) => Bool
+> = kernel32.func('int __stdcall GetProcessTimes(void *process, void *creation, void *exit, void *kernel, void *user)');
+export const GetExitCodeProcess: KoffiFunc<(process: Handle, code: Out<number>) => Bool> = kernel32.func(
+  'int __stdcall GetExitCodeProcess(void *process, _Out_ uint32 *code)',
 );
-export const GetExitCodeProcess: KoffiFunc<(process: Handle, code: Out<number>) => boolean> = kernel32.func(
-  'bool __stdcall GetExitCodeProcess(void *process, _Out_ uint32 *code)',
+export const TerminateProcess: KoffiFunc<(process: Handle, code: number) => Bool> = kernel32.func(
+  'int __stdcall TerminateProcess(void *process, uint32 code)',
 );
-export const TerminateProcess: KoffiFunc<(process: Handle, code: number) => boolean> = kernel32.func(
-  'bool __stdcall TerminateProcess(void *process, uint32 code)',
-);
-export const GetProcessHandleCount: KoffiFunc<(process: Handle, count: Out<number>) => boolean> = kernel32.func(
-  'bool __stdcall GetProcessHandleCount(void *process, _Out_ uint32 *count)',
+export const GetProcessHandleCount: KoffiFunc<(process: Handle, count: Out<number>) => Bool> = kernel32.func(
+  'int __stdcall GetProcessHandleCount(void *process, _Out_ uint32 *count)',
 );
 export const ReadProcessMemory: KoffiFunc<
-  (process: Handle, address: Address, bytes: Buffer, length: number, read: null) => boolean
+  (process: Handle, address: Address, bytes: Buffer, length: number, read: null) => Bool
 > = kernel32.func(
-  'bool __stdcall ReadProcessMemory(void *process, void *address, void *bytes, size_t length, void *read)',
+  'int __stdcall ReadProcessMemory(void *process, void *address, void *bytes, size_t length, void *read)',
 );
 
 // ---- jobapi2.h
@@ -359,8 +374,11 @@ export const JOB_LIMITS_BYTES = 144;
 export const JOB_LIMITS_FLAGS = 16;
 export const JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x2000;
 export const SetInformationJobObject: KoffiFunc<
-  (job: Handle, kind: number, information: Buffer, bytes: number) => boolean
-> = kernel32.func('bool __stdcall SetInformationJobObject(void *job, int kind, void *information, uint32 bytes)');
-export const TerminateJobObject: KoffiFunc<(job: Handle, code: number) => boolean> = kernel32.func(
-  'bool __stdcall TerminateJobObject(void *job, uint32 code)',
+  (job: Handle, kind: number, information: Buffer, bytes: number) => Bool
+> = kernel32.func('int __stdcall SetInformationJobObject(void *job, int kind, void *information, uint32 bytes)');
+/** @param job NULL: any job */
+export const IsProcessInJob: KoffiFunc<(process: Handle, job: Handle | null, result: Out<Bool>) => Bool> =
+  kernel32.func('int __stdcall IsProcessInJob(void *process, void *job, _Out_ int *result)');
+export const TerminateJobObject: KoffiFunc<(job: Handle, code: number) => Bool> = kernel32.func(
+  'int __stdcall TerminateJobObject(void *job, uint32 code)',
 );

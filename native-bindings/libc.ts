@@ -45,9 +45,13 @@ export const pipe2: KoffiFunc<(ends: [number, number], flags: number) => number>
   ? undefined
   : libc.func('int pipe2(_Out_ int *ends, int flags)');
 export const pipe: KoffiFunc<(ends: [number, number]) => number> = libc.func('int pipe(_Out_ int *ends)');
-export const fcntl: KoffiFunc<(fd: number, command: number, argument: number) => number> = libc.func(
-  'int fcntl(int fd, int command, int argument)',
-);
+/** On macOS the arguments behind the dots travel another way (see `openatVariadic`); `int` is the type of that argument. */
+const fcntlVariadic: KoffiFunc<(fd: number, command: number, type: 'int', argument: number) => number> | undefined =
+  darwin ? libc.func('int fcntl(int fd, int command, ...)') : undefined;
+export const fcntl: (fd: number, command: number, argument: number) => number =
+  fcntlVariadic === undefined
+    ? libc.func('int fcntl(int fd, int command, int argument)')
+    : (fd, command, argument) => fcntlVariadic(fd, command, 'int', argument);
 /** Linux only: moves bytes between a pipe and another descriptor. Offsets are for files and `null` here. */
 export const SPLICE_F_MOVE = 1;
 export const SPLICE_F_NONBLOCK = 2;

@@ -4,11 +4,16 @@ import type { LockRecord, RunDirectoryLock } from '../lock.ts';
 
 export class LockFile implements RunDirectoryLock {
   readonly #fd: number;
+  readonly #unlock: () => void;
   #held = true;
 
-  /** @param fd the lock file, already locked; owned from here on */
-  constructor(fd: number) {
+  /**
+   * @param fd the lock file, already locked; owned from here on
+   * @param unlock gives the lock back before the descriptor is closed, where the system does that later than the close
+   */
+  constructor(fd: number, unlock: () => void = () => {}) {
     this.#fd = fd;
+    this.#unlock = unlock;
   }
 
   write(record: LockRecord): void {
@@ -33,6 +38,7 @@ export class LockFile implements RunDirectoryLock {
       return;
     }
     this.#held = false;
+    this.#unlock();
     try {
       closeSync(this.#fd);
     } catch {

@@ -46,7 +46,7 @@ export function createListen(os: PosixSystem, paths: Paths): Transport['listen']
       throw bindFailure(socketPath, paths.reason(error), '', error);
     }
     const name = basename(socketPath);
-    const temporary = `.s${randomBytes(4).toString('hex')}`;
+    const temporary = temporaryName(name);
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: false });
     try {
       const bindAt = shortest(join(dirname(socketPath), temporary), directory.at(temporary), limit);
@@ -77,6 +77,15 @@ export function createListen(os: PosixSystem, paths: Paths): Transport['listen']
   }
 
   return listen;
+}
+
+/**
+ * Not longer than the name it becomes, because the whole path has a limit; 24 bits at least, also for a shorter name.
+ * @returns `.s` and hexadecimal digits
+ */
+export function temporaryName(name: string): string {
+  const digits = Math.max(6, Math.min(8, Buffer.byteLength(name) - 2));
+  return `.s${randomBytes(4).toString('hex').slice(0, digits)}`;
 }
 
 /** A direct path shows up readable in `ss` and `lsof`; the way through the descriptor is for paths near the limit. */

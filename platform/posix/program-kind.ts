@@ -96,10 +96,12 @@ const machO = 0xfeedfacf;
 const machOFat = 0xcafebabe;
 const maxArchitectures = 16;
 
-function isMachOForUs(head: Buffer): boolean {
-  const ours = own();
-  const ownType = machineTypes(ours)[0];
-  return ownType !== undefined && machineTypes(head).includes(ownType);
+/** CPU_TYPE_… of mach/machine.h. Our own file is no witness: a universal one may list another processor first. */
+const processorTypes: Readonly<Record<string, number>> = { arm64: 0x0100_000c, x64: 0x0100_0007 };
+
+export function isMachOForUs(head: Buffer, architecture: string = process.arch): boolean {
+  const ours = processorTypes[architecture];
+  return ours !== undefined && machineTypes(head).includes(ours);
 }
 
 /** Processor types of a Mach-O file; of a fat one all of them. */

@@ -64,6 +64,9 @@ function isBlank(character: string | undefined): boolean {
   return character === ' ' || character === '\t';
 }
 
+/** Longest line cmd.exe reads, in UTF-16 units; what is longer fails with a sentence that does not say so. */
+export const maxBatchLineUnits = 8191;
+
 /** Whether a file is run by the command interpreter and not by the system itself. */
 export function isBatchFile(file: string): boolean {
   return /\.(bat|cmd)$/i.test(file.replace(/[. ]+$/, ''));

@@ -98,9 +98,11 @@ interface Away extends Launched {
  * @throws WindowsError
  */
 function launchAway(request: Omit<LaunchRequest, 'flags'>, describe: (error: unknown) => string): Away {
-  const flags = kernel32.DETACHED_PROCESS | kernel32.CREATE_NEW_PROCESS_GROUP;
+  // Not CREATE_NEW_PROCESS_GROUP: it makes the daemon ignore Ctrl+C, and every child of it.
+  const flags = kernel32.DETACHED_PROCESS;
   try {
-    return { ...launch({ ...request, flags: flags | kernel32.CREATE_BREAKAWAY_FROM_JOB }), notes: [] };
+    const started = launch({ ...request, flags: flags | kernel32.CREATE_BREAKAWAY_FROM_JOB });
+    return { ...started, notes: isInJob(started.process) ? [outerJobNote] : [] };
   } catch (error) {
     if (!(error instanceof WindowsError) || error.number !== kernel32.ERROR_ACCESS_DENIED) {
       throw error;
@@ -108,6 +110,15 @@ function launchAway(request: Omit<LaunchRequest, 'flags'>, describe: (error: unk
     const note = `[daemon] detached spawn failed (${describe(error)}); retrying without breakaway`;
     return { ...launch({ ...request, flags }), notes: [note] };
   }
+}
+
+/** A job that lets go can lie inside one that does not: the start succeeds, and the daemon has left the inner one only. */
+const outerJobNote =
+  '[daemon] the daemon is still in a job of this login, which allows no breakaway, and may end with it; start it as a service (docs/windows.md)';
+
+function isInJob(process: Handle): boolean {
+  const result: Out<kernel32.Bool> = [0];
+  return kernel32.IsProcessInJob(process, null, result) !== 0 && result[0] !== 0;
 }
 
 class DetachedProcess implements Detached {

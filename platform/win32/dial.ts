@@ -107,7 +107,7 @@ function serverUser(handle: Handle): string | undefined {
   if (!kernel32.GetNamedPipeServerProcessId(handle, pid)) {
     return undefined;
   }
-  const process = kernel32.OpenProcess(kernel32.PROCESS_QUERY_LIMITED_INFORMATION, false, pid[0]);
+  const process = kernel32.OpenProcess(kernel32.PROCESS_QUERY_LIMITED_INFORMATION, 0, pid[0]);
   if (process === null) {
     return undefined;
   }

@@ -5,7 +5,7 @@
 import { win32 } from 'node:path';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import { attributesOf, opened } from './handles.ts';
+import { entryKindOf, opened } from './handles.ts';
 import { WindowsError } from './system-errors.ts';
 import { assertOwner } from './trust.ts';
 
@@ -73,8 +73,8 @@ function openFolder(absolute: string, flags: number): Handle {
     'CreateFile',
   );
   try {
-    const kind = attributesOf(handle) & (kernel32.FILE_ATTRIBUTE_DIRECTORY | kernel32.FILE_ATTRIBUTE_REPARSE_POINT);
-    if (kind === kernel32.FILE_ATTRIBUTE_DIRECTORY) {
+    const { isFolder, isLink } = entryKindOf(handle);
+    if (isFolder && !isLink) {
       return handle;
     }
     throw new WindowsError('CreateFile', errorNoDirectory);

@@ -8,6 +8,7 @@ import { SystemCallError } from '../errors.ts';
 import type { FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { WindowsFolderHandle } from './folder-handle.ts';
+import { Patience } from './held-by-others.ts';
 import { isLink } from './link.ts';
 import { removeTree } from './remove-tree.ts';
 import { WindowsError } from './system-errors.ts';
@@ -122,7 +123,7 @@ export function createFiles(paths: Paths): FileOperations {
   }
 
   function remove(path: string): Promise<void> {
-    return as(paths, 'unlinkat', path, () => unlinkOrRmdir(path));
+    return as(paths, 'unlinkat', path, () => new Patience().with(() => unlinkOrRmdir(path)));
   }
 
   return {

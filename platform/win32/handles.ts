@@ -4,6 +4,7 @@ import { Socket, type SocketConstructorOpts } from 'node:net';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import * as node from '../../native-bindings/node.ts';
+import { leadsElsewhere } from './reparse-tags.ts';
 import { lastError, WindowsError } from './system-errors.ts';
 
 /** @throws WindowsError when a call that reports failure as NULL or INVALID_HANDLE_VALUE gave none */
@@ -64,8 +65,31 @@ export function handleAt(structure: Buffer, offset: number): Handle {
   return structure.readBigUInt64LE(offset) as Handle;
 }
 
+/**
+ * Whether an opened entry is a folder, and whether it is a link of any kind: one that leads elsewhere. One whose tag
+ * cannot be read counts as a link. @throws WindowsError
+ */
+export function entryKindOf(handle: Handle): { readonly isFolder: boolean; readonly isLink: boolean } {
+  const attributes = attributesOf(handle);
+  return {
+    isFolder: (attributes & kernel32.FILE_ATTRIBUTE_DIRECTORY) !== 0,
+    isLink: (attributes & kernel32.FILE_ATTRIBUTE_REPARSE_POINT) !== 0 && tagLeadsElsewhere(handle),
+  };
+}
+
+function tagLeadsElsewhere(handle: Handle): boolean {
+  const information = Buffer.alloc(kernel32.FILE_ATTRIBUTE_TAG_INFO_BYTES);
+  const isRead = kernel32.GetFileInformationByHandleEx(
+    handle,
+    kernel32.FileAttributeTagInfo,
+    information,
+    information.length,
+  );
+  return isRead === 0 || leadsElsewhere(information.readUInt32LE(4));
+}
+
 /** FILE_ATTRIBUTE_… of an opened file or folder. @throws WindowsError */
-export function attributesOf(handle: Handle): number {
+function attributesOf(handle: Handle): number {
   const information = Buffer.alloc(kernel32.BY_HANDLE_FILE_INFORMATION_BYTES);
   if (!kernel32.GetFileInformationByHandle(handle, information)) {
     throw lastError('GetFileInformationByHandle');

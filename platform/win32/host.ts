@@ -1,4 +1,5 @@
 /** The machine around us: home, end requests. */
+import * as kernel32 from '../../native-bindings/kernel32.ts';
 import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
 import { detach } from './detach.ts';
@@ -35,6 +36,8 @@ export function createHost(paths: Paths): Host {
     readDescriptor: (descriptor, maxBytes) => readDescriptor(descriptor, maxBytes, paths),
 
     onEndRequest(callback) {
+      // Whoever started us may have been told to ignore Ctrl+C, and children would inherit that.
+      kernel32.SetConsoleCtrlHandler(null, 0);
       // Node gives these names to console events: Ctrl+C, Ctrl+Break, a closing console window.
       process.on('SIGINT', () => callback('interrupt'));
       process.on('SIGBREAK', () => callback('terminated'));

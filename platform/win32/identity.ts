@@ -59,7 +59,7 @@ function withProcess<T>(pid: number, access: number, use: (process: Handle) => T
     return undefined;
   }
   const rights = access | kernel32.PROCESS_QUERY_LIMITED_INFORMATION | kernel32.SYNCHRONIZE;
-  const process = kernel32.OpenProcess(rights, false, pid);
+  const process = kernel32.OpenProcess(rights, 0, pid);
   if (process === null) {
     return undefined;
   }

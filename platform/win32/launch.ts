@@ -65,7 +65,7 @@ export function launch(request: LaunchRequest): Launched {
       Buffer.from(`${request.commandLine}\0`, 'utf16le'),
       null,
       null,
-      true,
+      1,
       request.flags |
         kernel32.CREATE_SUSPENDED |
         kernel32.CREATE_UNICODE_ENVIRONMENT |

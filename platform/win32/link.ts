@@ -1,10 +1,10 @@
-/** Reparse points: symbolic links, junctions, mounted volumes and their kin. */
+/** Links: symbolic links, junctions, mounted volumes and their kin. */
 import { readlinkSync } from 'node:fs';
 import { win32 } from 'node:path';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import { attributesOf } from './handles.ts';
+import { entryKindOf } from './handles.ts';
 
-/** Whether the entry itself is a reparse point of any kind; `false` when it cannot be looked at. */
+/** Whether the entry itself is a link of any kind, one that leads elsewhere; `false` when it cannot be looked at. */
 export function isLink(path: string): boolean {
   const handle = kernel32.CreateFileW(
     win32.toNamespacedPath(win32.resolve(path)),
@@ -19,7 +19,7 @@ export function isLink(path: string): boolean {
     return false;
   }
   try {
-    return (attributesOf(handle) & kernel32.FILE_ATTRIBUTE_REPARSE_POINT) !== 0;
+    return entryKindOf(handle).isLink;
   } catch {
     return false;
   } finally {

@@ -28,7 +28,9 @@ export function tryLock(path: string, options: { readonly create: boolean }): Lo
   overlapped.writeUInt32LE(lockedOffsetHigh, kernel32.OVERLAPPED_OFFSET_HIGH);
   const how = kernel32.LOCKFILE_EXCLUSIVE_LOCK | kernel32.LOCKFILE_FAIL_IMMEDIATELY;
   if (kernel32.LockFileEx(file.handle, how, 0, 1, 0, overlapped)) {
-    return { state: 'taken', lock: new LockFile(file.fd) };
+    // Windows may give back the lock of a closed handle some time later; the next start would see it held.
+    const unlock = () => void kernel32.UnlockFileEx(file.handle, 0, 1, 0, overlapped);
+    return { state: 'taken', lock: new LockFile(file.fd, unlock) };
   }
   const failure = lastError('LockFileEx');
   try {

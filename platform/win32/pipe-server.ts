@@ -87,7 +87,7 @@ export class PipeServer {
   #await(pipe: Handle): void {
     let event: Handle | undefined;
     try {
-      event = opened(kernel32.CreateEventW(null, true, false, null), 'CreateEvent');
+      event = opened(kernel32.CreateEventW(null, 1, 0, null), 'CreateEvent');
       const waiting: Waiting = { pipe, event, overlapped: Buffer.alloc(kernel32.OVERLAPPED_BYTES) };
       waiting.overlapped.writeBigUInt64LE(event, kernel32.OVERLAPPED_EVENT);
       whenSignalled(event, () => this.#arrived(waiting));
@@ -121,7 +121,7 @@ export class PipeServer {
   #arrived(waiting: Waiting): void {
     this.#waiting.delete(waiting);
     const { pipe, event, overlapped } = waiting;
-    const connected = kernel32.GetOverlappedResult(pipe, kernel32.addressOf(overlapped), [0], false);
+    const connected = kernel32.GetOverlappedResult(pipe, kernel32.addressOf(overlapped), [0], 0);
     kernel32.CloseHandle(event);
     // The spare comes first: from the moment a client has the instance the next one needs another.
     this.#replenish();

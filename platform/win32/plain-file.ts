@@ -2,7 +2,7 @@
 import { win32 } from 'node:path';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
-import { attributesOf, opened, toDescriptor } from './handles.ts';
+import { entryKindOf, opened, toDescriptor } from './handles.ts';
 import { ownerOnly } from './security.ts';
 import { WindowsError } from './system-errors.ts';
 
@@ -42,8 +42,8 @@ export function openPlainFile(path: string, options: PlainFileOptions): PlainFil
     'CreateFile',
   );
   try {
-    const unusual = kernel32.FILE_ATTRIBUTE_DIRECTORY | kernel32.FILE_ATTRIBUTE_REPARSE_POINT;
-    if ((attributesOf(handle) & unusual) !== 0) {
+    const { isFolder, isLink } = entryKindOf(handle);
+    if (isFolder || isLink) {
       throw new WindowsError('CreateFile', errorCannotResolve);
     }
   } catch (error) {

@@ -1,11 +1,11 @@
 /** What is tested before a child is started, which file is run, and the texts of it (spec process.md §3.3–3.4, platform.md §3). */
-import { statSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import { win32 } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import { goQuote } from '../go-quote.ts';
 import type { Paths } from '../paths.ts';
 import type { SpawnRequest } from '../processes.ts';
-import { batchCommandLine, isBatchFile, joinWords } from './command-line.ts';
+import { batchCommandLine, isBatchFile, joinWords, maxBatchLineUnits } from './command-line.ts';
 
 export type ProgramRequest = Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'>;
 
@@ -38,6 +38,12 @@ export function checkSpawn(request: ProgramRequest, paths: Paths): Program {
   const commandLine = batchCommandLine(interpreter, file, request.args);
   if (commandLine === undefined) {
     throw invalid();
+  }
+  if (commandLine.length > maxBatchLineUnits) {
+    throw new SystemCallError(
+      `fork/exec ${file}: the command line has ${commandLine.length} characters, and cmd.exe, which runs batch files, takes ${maxBatchLineUnits} at most; pass less, or start the program itself`,
+      'E2BIG',
+    );
   }
   return { file: interpreter, commandLine };
 }
@@ -108,10 +114,24 @@ function knownEndings(): string[] {
   return endings.map((ending) => (ending.startsWith('.') ? ending : `.${ending}`));
 }
 
+/** An app execution alias can be started but not opened, so `stat` is refused: what is there is enough then. */
 function isFile(file: string): boolean {
   try {
     return !statSync(file).isDirectory();
+  } catch (error) {
+    return !isMissing(error) && entryIsFile(file);
+  }
+}
+
+function entryIsFile(file: string): boolean {
+  try {
+    return !lstatSync(file).isDirectory();
   } catch {
     return false;
   }
+}
+
+function isMissing(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }

@@ -7,6 +7,7 @@ import { unlinkOrRmdir } from '../common/node-files.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { DirectoryHandle } from './directory-handle.ts';
+import { Patience } from './held-by-others.ts';
 import { isLink, isMountPoint } from './link.ts';
 
 /** Rounds over one folder: others may keep adding to it, which must not keep us for ever. */
@@ -16,15 +17,19 @@ const mostRounds = 8;
  * Removes whatever is at `path`; a missing one is no failure.
  * @throws SystemCallError `unlinkat <path>: …`, the first failure of all, after the rest was removed
  */
-export async function removeTree(paths: Paths, path: string): Promise<void> {
+export function removeTree(paths: Paths, path: string): Promise<void> {
+  return remove(paths, path, new Patience());
+}
+
+async function remove(paths: Paths, path: string, patience: Patience): Promise<void> {
   try {
     const found = await lstat(path);
     if (found.isSymbolicLink() || isLink(path)) {
       await removeLink(path);
     } else if (found.isDirectory()) {
-      await removeFolder(paths, path);
+      await removeFolder(paths, path, patience);
     } else {
-      await unlink(path);
+      await patience.with(() => unlink(path));
     }
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
@@ -50,29 +55,31 @@ async function removeLink(path: string): Promise<void> {
   await unlinkOrRmdir(path);
 }
 
-async function removeFolder(paths: Paths, path: string): Promise<void> {
+async function removeFolder(paths: Paths, path: string, patience: Patience): Promise<void> {
   for (let round = 1; ; round++) {
-    await empty(paths, path);
+    await empty(paths, path, patience);
     try {
       // By now a link may stand here: then that link is what goes.
-      await rmdir(path);
+      await patience.with(() => rmdir(path));
       return;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' || round === mostRounds) {
         throw error;
       }
+      // An entry that somebody still has open goes when he closes it.
+      await patience.pause();
     }
   }
 }
 
 /** Removes all entries there are now. @throws SystemCallError the first failure, after the others were removed */
-async function empty(paths: Paths, path: string): Promise<void> {
+async function empty(paths: Paths, path: string, patience: Patience): Promise<void> {
   const folder = DirectoryHandle.open(path);
   let first: unknown;
   try {
     for (const name of await readdir(path)) {
       try {
-        await removeTree(paths, folder.at(name));
+        await remove(paths, folder.at(name), patience);
       } catch (error) {
         first ??= error;
       }

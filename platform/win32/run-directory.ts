@@ -1,6 +1,7 @@
 /** One run directory, held open: its files, its lock, and whose turn it is in it (spec modes.md §5–7, platform.md §3). */
 import { randomBytes } from 'node:crypto';
 import { closeSync, renameSync, unlinkSync, watch, writeSync } from 'node:fs';
+import { win32 } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
@@ -80,14 +81,14 @@ export class WindowsRunDirectory implements RunDirectory {
   async exclusively<T>(work: () => Promise<T> | T): Promise<T> {
     const path = this.#handle.at(exclusiveName);
     let turn = takeTurn(path);
-    for (let waited = 0; turn === undefined && waited < exclusiveWaitMs; waited += exclusivePollMs) {
+    for (let waited = 0; turn === 'others' && waited < exclusiveWaitMs; waited += exclusivePollMs) {
       await delay(exclusivePollMs);
       turn = takeTurn(path);
     }
     try {
       return await work();
     } finally {
-      if (turn !== undefined) {
+      if (typeof turn === 'bigint') {
         kernel32.CloseHandle(turn);
       }
     }
@@ -109,10 +110,16 @@ export class WindowsRunDirectory implements RunDirectory {
   }
 }
 
-/** Opens the marker shared with nobody; `undefined` while somebody else has it. */
-function takeTurn(path: string): Handle | undefined {
+/** What CreateFile says of a marker that somebody has open, and of one that is about to go. */
+const othersTurn: readonly number[] = [kernel32.ERROR_SHARING_VIOLATION, kernel32.ERROR_DELETE_PENDING];
+
+/**
+ * Opens the marker shared with nobody.
+ * @returns `others`: somebody else has it; `none`: there is no taking turns here, and waiting would not change that
+ */
+function takeTurn(path: string): Handle | 'others' | 'none' {
   const handle = kernel32.CreateFileW(
-    path,
+    win32.toNamespacedPath(path),
     kernel32.GENERIC_WRITE | kernel32.DELETE,
     0,
     ownerOnly(),
@@ -120,7 +127,12 @@ function takeTurn(path: string): Handle | undefined {
     kernel32.FILE_ATTRIBUTE_NORMAL | kernel32.FILE_FLAG_DELETE_ON_CLOSE | kernel32.FILE_FLAG_OPEN_REPARSE_POINT,
     null,
   );
-  return handle === kernel32.INVALID_HANDLE_VALUE ? undefined : handle;
+  if (handle !== kernel32.INVALID_HANDLE_VALUE) {
+    return handle;
+  }
+  const failure = kernel32.GetLastError();
+  // Windows also says "access denied" (5) of a file that is being deleted, which passes within milliseconds.
+  return othersTurn.includes(failure) || failure === kernel32.ERROR_ACCESS_DENIED ? 'others' : 'none';
 }
 
 function replace(from: string, to: string): void {

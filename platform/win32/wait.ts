@@ -14,6 +14,8 @@ import { toSocket } from './handles.ts';
 import { openPipe } from './pipes.ts';
 import { lastError } from './system-errors.ts';
 
+const lookMs = 100;
+
 /**
  * Calls back once, on the event loop, after `object` was signalled. The object must stay open until then; who wants to
  * end a wait signals the object.
@@ -34,9 +36,28 @@ export function whenSignalled(object: Handle, callback: () => void): void {
   wake.on('error', () => wake.destroy());
   wake.on('close', () => {
     kernel32.UnregisterWaitEx(registration, kernel32.INVALID_HANDLE_VALUE);
-    callback();
+    if (isSignalled(object)) {
+      callback();
+    } else {
+      // The pipe failed, not the object: a process that still runs must not be told as ended.
+      lookNowAndThen(object, callback);
+    }
   });
   wake.resume();
+}
+
+function isSignalled(object: Handle): boolean {
+  return kernel32.WaitForSingleObject(object, 0) === kernel32.WAIT_OBJECT_0;
+}
+
+/** Where no pipe can be had to be woken by. */
+function lookNowAndThen(object: Handle, callback: () => void): void {
+  const timer = setInterval(() => {
+    if (isSignalled(object)) {
+      clearInterval(timer);
+      callback();
+    }
+  }, lookMs);
 }
 
 /** @returns the registration, to be undone after the end. @throws WindowsError */

@@ -14,7 +14,7 @@ interface Login {
 }
 
 /** A session whose processes are all in one kill-on-close job, in which a launcher starts a daemon; then it ends. */
-async function logInAndOut(rule: 'breakaway allowed' | 'breakaway forbidden'): Promise<Login> {
+async function logInAndOut(rule: 'breakaway allowed' | 'breakaway forbidden' | 'outer job forbids it'): Promise<Login> {
   const file = fileURLToPath(new URL('./fixtures/login-session.ts', import.meta.url));
   const session = spawnNode(process.execPath, [file, rule], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
   const ended = new Promise((resolve) => session.once('exit', resolve));
@@ -47,5 +47,12 @@ test('a daemon whose job does not let it go starts all the same, and the user wa
     `[daemon] detached spawn failed (fork/exec ${process.execPath}: Access is denied.); retrying without breakaway`,
   ]);
   expect(login.inJob).toBe(true);
+  await waitUntil(() => processes.identify(login.daemon) === undefined || undefined, 'the daemon to end with its job');
+});
+
+test('a daemon that only an outer job keeps is told of, because the system says nothing', async () => {
+  const login = await logInAndOut('outer job forbids it');
+  expect(login.inJob).toBe(true);
+  expect(login.notes).toEqual([expect.stringMatching(/still in a job of this login|retrying without breakaway/)]);
   await waitUntil(() => processes.identify(login.daemon) === undefined || undefined, 'the daemon to end with its job');
 });

@@ -13,6 +13,7 @@ import { createPlatform } from '../../platform/win32/index.ts';
 import { launchInJob } from '../../platform/win32/launch-in-job.ts';
 import { WindowsError } from '../../platform/win32/system-errors.ts';
 import { whenSignalled } from '../../platform/win32/wait.ts';
+import { fixture } from '../platform/fixture.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { currentEnvironment, RunningChild, runFixture } from '../platform/running-child.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -240,6 +241,53 @@ describe('a batch file', () => {
     expect(() => new RunningChild(platform, { command, args: ['line\nbreak'] })).toThrow(
       `fork/exec ${command}: invalid argument`,
     );
+  });
+});
+
+test('a batch file is refused more than cmd.exe can read, with both numbers', async () => {
+  const command = join(temporaryFolder(), 'shim.cmd');
+  writeFileSync(command, '@exit 0\r\n');
+  const fits = new RunningChild(platform, { command, args: ['x'.repeat(7_900)] });
+  await fits.over();
+  expect(() => new RunningChild(platform, { command, args: ['x'.repeat(8_192)] })).toThrow(
+    /^fork\/exec .*shim\.cmd: the command line has 8\d{3} characters, and cmd\.exe, which runs batch files, takes 8191 at most/,
+  );
+});
+
+describe('Ctrl+C', () => {
+  const child = fileURLToPath(new URL('./fixtures/print-console-flags.ts', import.meta.url));
+
+  /** @returns whether a child of a detached daemon ignores Ctrl+C */
+  async function childIgnores(): Promise<boolean> {
+    const daemon = platform.host.detach({
+      file: process.execPath,
+      args: [fixture('detached-program'), 'run', child],
+      env: currentEnvironment(),
+      logFd: undefined,
+      secret: undefined,
+      statusVariable: 'TEST_STATUS',
+      secretVariable: 'TEST_SECRET',
+    });
+    onTestFinished(async () => {
+      kill(daemon.pid);
+      await untilGone(daemon.pid);
+      daemon.release();
+    });
+    let text = '';
+    for await (const piece of daemon.status) {
+      text += String(piece);
+    }
+    return JSON.parse(text) === '1\n';
+  }
+
+  test('reaches the children of a daemon', async () => {
+    expect(await childIgnores()).toBe(false);
+  });
+
+  test('reaches them also when whoever started the daemon was told to ignore it', async () => {
+    kernel32.SetConsoleCtrlHandler(null, 1);
+    onTestFinished(() => void kernel32.SetConsoleCtrlHandler(null, 0));
+    expect(await childIgnores()).toBe(false);
   });
 });
 

@@ -1,0 +1,79 @@
+/** Rules of the Windows adapter that need no Windows, so every machine tests them. */
+import { expect, test } from 'vitest';
+import { batchCommandLine, isBatchFile, joinWords, splitWords } from '../../platform/win32/command-line.ts';
+import {
+  clean,
+  directoryOf,
+  hasPlainSpelling,
+  isAbsolute,
+  isRoot,
+  isWithin,
+} from '../../platform/win32/path-spelling.ts';
+import { leadsElsewhere } from '../../platform/win32/reparse-tags.ts';
+
+// The values are those of ntifs.h.
+test.each([
+  ['IO_REPARSE_TAG_SYMLINK', 0xa000000c, true],
+  ['IO_REPARSE_TAG_MOUNT_POINT', 0xa0000003, true],
+  ['IO_REPARSE_TAG_LX_SYMLINK', 0xa000001d, true],
+  ['IO_REPARSE_TAG_GLOBAL_REPARSE', 0xa0000019, true],
+  ['IO_REPARSE_TAG_WCI_LINK', 0xa0000027, true],
+  ['IO_REPARSE_TAG_IIS_CACHE', 0xa0000010, true],
+  ['IO_REPARSE_TAG_ONEDRIVE', 0x80000021, false],
+  ['IO_REPARSE_TAG_CLOUD', 0x9000001a, false],
+  ['IO_REPARSE_TAG_CLOUD_1', 0x9000101a, false],
+  ['IO_REPARSE_TAG_CLOUD_6', 0x9000601a, false],
+  ['IO_REPARSE_TAG_CLOUD_F', 0x9000f01a, false],
+  ['IO_REPARSE_TAG_DEDUP', 0x80000013, false],
+  ['IO_REPARSE_TAG_APPEXECLINK', 0x8000001b, false],
+  ['IO_REPARSE_TAG_WOF', 0x80000017, false],
+  ['IO_REPARSE_TAG_WCI', 0x80000018, false],
+  ['IO_REPARSE_TAG_FILE_PLACEHOLDER', 0x80000015, false],
+  ['IO_REPARSE_TAG_AF_UNIX', 0x80000023, false],
+  ['IO_REPARSE_TAG_HSM', 0xc0000004, false],
+  ['IO_REPARSE_TAG_PROJFS', 0x9000001c, false],
+])('a reparse point with %s is a link only when it leads elsewhere', (_, tag, leads) => {
+  expect(leadsElsewhere(tag)).toBe(leads);
+});
+
+test('paths are read as Windows reads them', () => {
+  expect(['C:\\a', '\\\\server\\share\\a', 'C:/a'].map(isAbsolute)).toEqual([true, true, true]);
+  expect(['\\a', 'C:a', 'a', ''].map(isAbsolute)).toEqual([false, false, false, false]);
+  expect(['C:\\', '\\\\server\\share\\', 'C:\\a', '\\'].map(isRoot)).toEqual([true, true, false, false]);
+  expect(['C:/a//b/', 'a/../..', '//server/share/a'].map(clean)).toEqual(['C:\\a\\b', '..', '\\\\server\\share\\a']);
+  expect(directoryOf('C:\\a\\b')).toBe('C:\\a');
+  expect(isWithin('c:\\USERS\\me', 'C:\\Users')).toBe(true);
+  expect(isWithin('C:\\Users2', 'C:\\Users')).toBe(false);
+});
+
+test.each([
+  ['C:\\a\\b', true],
+  ['a\\..\\b', true],
+  ['\\\\server\\share\\a', true],
+  ['C:\\a.b c', true],
+  ['C:\\a.', false],
+  ['C:\\a \\b', false],
+  ['C:\\a:stream', false],
+  ['C:\\a::$DATA', false],
+  ['\\\\?\\C:\\a', false],
+  ['//?/C:/a', false],
+  ['\\\\.\\PhysicalDrive0', false],
+  ['\\??\\C:\\a', false],
+])('whether %s is read as it is written: %s', (path, isPlain) => {
+  expect(hasPlainSpelling(path)).toBe(isPlain);
+});
+
+test('words come back from a command line as they were, whatever quotes and backslashes they hold', () => {
+  const words = ['C:\\Program Files\\tool.exe', '', ' ', 'a"b', 'a\\"b', 'end\\', 'a b\\', '"', '\\\\', '%PATH%'];
+  expect(splitWords(joinWords(words))).toEqual(words);
+});
+
+test('a batch file gets no word that cmd.exe could take for a command', () => {
+  expect(isBatchFile('C:\\a\\npm.CMD')).toBe(true);
+  expect(isBatchFile('C:\\a\\tool.exe')).toBe(false);
+  const line = batchCommandLine('C:\\Windows\\System32\\cmd.exe', 'C:\\a b\\npm.cmd', ['x&calc', '%PATH%', 'plain']);
+  expect(line).toBe(
+    'C:\\Windows\\System32\\cmd.exe /e:ON /v:OFF /d /s /c ""C:\\a b\\npm.cmd" "x&calc" "%%cd:~,%PATH%%cd:~,%" plain"',
+  );
+  expect(batchCommandLine('cmd.exe', 'C:\\a.cmd', ['two\nlines'])).toBeUndefined();
+});
