@@ -32,6 +32,8 @@ export interface Host extends Home {
    * @returns `false` where that cannot be done; `fd` stays open then
    */
   redirectOutput(fd: number): boolean;
+  /** Bytes of memory this process may use: those of the machine, or less where it is confined (cgroup). */
+  memoryLimit(): number;
   /** Sets the soft open-files limit of ourselves and our children; `undefined` where the OS has no such thing. */
   limitOpenFiles(): number | undefined;
   /**

@@ -10,6 +10,7 @@ import { readDescriptor, reportStatus } from './inherited-descriptor.ts';
 import { spawnShortcoming } from './launch.ts';
 import { loginShellsEnded, loginShellVariable } from './login-shell.ts';
 import { trimMemory } from './memory.ts';
+import { memoryLimit } from './memory-limit.ts';
 import type { PosixSystem } from './system.ts';
 
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
@@ -69,6 +70,7 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
     },
 
     trimMemory,
+    memoryLimit,
 
     limitOpenFiles() {
       const limit = new BigUint64Array(2);

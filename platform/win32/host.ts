@@ -1,4 +1,5 @@
 /** The machine around us: home, end requests. */
+import { totalmem } from 'node:os';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
@@ -24,6 +25,7 @@ export function createHost(paths: Paths): Host {
     // Handles of the standard streams are the C library's business; the log's own lines are what grows.
     redirectOutput: () => false,
 
+    memoryLimit: totalmem,
     endWithParent() {},
     limitOpenFiles: () => undefined,
     loginShellVariable: () => Promise.resolve(undefined),

@@ -18,6 +18,10 @@ export interface Counters {
   overlongLines: number;
   peersRefused: number;
   busyConnections: number;
+  /** Rounds in which frames were dropped for the memory budget, their bytes, and requests refused for want of room. */
+  memoryBudgetReached: number;
+  memoryBudgetFrameBytes: number;
+  memoryBudgetRefused: number;
   logRotations: number;
   wireLogFramesLost: number;
   gitOutputsCapped: number;
@@ -48,6 +52,9 @@ export function createCounters(): Counters {
     overlongLines: 0,
     peersRefused: 0,
     busyConnections: 0,
+    memoryBudgetReached: 0,
+    memoryBudgetFrameBytes: 0,
+    memoryBudgetRefused: 0,
     logRotations: 0,
     wireLogFramesLost: 0,
     gitOutputsCapped: 0,

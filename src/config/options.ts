@@ -96,6 +96,13 @@ export const options = {
     'pace: a process waits for a client that reads slowly; drop: such a client is disconnected',
     key,
   ),
+  'memory-budget': option(
+    int,
+    undefined,
+    'serve',
+    'bytes held for all clients together, 0 = no limit (default: a quarter of the memory, at most 1 GiB)',
+    boundKey,
+  ),
   'max-extract-bytes': option(int, 0, 'serve', 'largest total of files.extract_tar, 0 = no limit', boundKey),
   'git-timeout': option(
     duration,

@@ -52,6 +52,8 @@ const settingTable = {
   logMaxBytes: (chosen) => chosen['log-max-bytes'] ?? 0,
   /** What becomes of a client that reads more slowly than its process writes. */
   slowReader: (chosen) => chosen['slow-reader'] ?? 'pace',
+  /** Bytes held for all clients together; 0: no limit, `undefined`: what the host makes of it. */
+  memoryBudget: (chosen) => chosen['memory-budget'],
   /** 0: no limit. */
   maxExtractBytes: (chosen) => chosen['max-extract-bytes'] ?? 0,
   /** Limit of one git call, fit for a timer; 0: none. */

@@ -135,7 +135,7 @@ async function build(
   const identity = { version, instanceId, startedAt: Date.now() };
   const latency = createLatency(metricsAddress);
   let lookForUse = (): void => {};
-  const { engine, clients } = buildRequestPath({
+  const { engine, clients, budget } = buildRequestPath({
     ...{ platform, settings, log, counters, timings, token, identity, latency, wireLog, shellPath, keepChildren },
     ...marking,
     lifetime: lifetime.signal,
@@ -172,6 +172,7 @@ async function build(
         connections: () => clients.count,
         sessions: () => engine.sessions(),
         logLinesLost: () => log.droppedLines,
+        memoryBudget: budget,
       },
     }),
   );

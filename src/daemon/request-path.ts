@@ -2,6 +2,7 @@
 import type { Platform } from '../../platform/platform.ts';
 import type { Counters } from '../base/counters.ts';
 import type { Log } from '../base/log.ts';
+import { defaultMemoryBudget, MemoryBudget } from '../base/memory-budget.ts';
 import type { Timings } from '../base/timings.ts';
 import type { Settings } from '../config/settings.ts';
 import type { RpcLatency } from '../doors/metrics/rpc-latency.ts';
@@ -40,12 +41,15 @@ export interface RequestPathOptions extends Pick<LocalEngineOptions, 'shellPath'
 export interface RequestPath {
   readonly engine: SessionEngine;
   readonly clients: Clients;
+  readonly budget: MemoryBudget;
 }
 
 export function buildRequestPath(options: RequestPathOptions): RequestPath {
   const { platform, settings, log, counters, timings, token, identity } = options;
   const { profile } = settings;
   const share = new FairShare();
+  const limitBytes = settings.memoryBudget ?? defaultMemoryBudget(platform.host.memoryLimit());
+  const budget = new MemoryBudget({ limitBytes, log, counters });
   const engine = new LocalEngine({
     platform,
     profile,
@@ -60,6 +64,7 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
       : undefined,
     keepChildren: options.keepChildren,
     markedFor: options.markedFor,
+    budget,
   });
   engine.watch((event) => {
     if (event.event === 'spawned') {
@@ -104,5 +109,5 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     idleCloseMs: profile.wire.idleCloseMs,
     onClose: options.onLessToDo,
   });
-  return { engine, clients };
+  return { engine, clients, budget };
 }

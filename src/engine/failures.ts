@@ -9,7 +9,9 @@ export type EngineFailureKind =
   /** Fresh bytes behind the end of the input. */
   | 'stdinClosed'
   /** The end of the input is to be where bytes were accepted already. */
-  | 'stdinEndBehind';
+  | 'stdinEndBehind'
+  /** Whoever asked has gone before there was an answer. */
+  | 'clientGone';
 
 export class EngineFailure extends Error {
   override readonly name = 'EngineFailure';

@@ -17,8 +17,11 @@ export type MaybePromise<T> = T | Promise<T>;
 export interface SessionEngine {
   /** Starts a process with `reader` as its receiver (spec process.md §3). */
   spawn(request: SpawnRequest, reader: Reader): MaybePromise<Opened>;
-  /** Gives bytes to the child (spec process.md §5). */
-  input(id: string, bytes: Buffer, offset: bigint | undefined): MaybePromise<InputResult>;
+  /**
+   * Gives bytes to the child (spec process.md §5).
+   * @param gone aborted when whoever asks has gone: bytes that still wait for room then are let go and not taken
+   */
+  input(id: string, bytes: Buffer, offset: bigint | undefined, gone?: AbortSignal): MaybePromise<InputResult>;
   /** End of file for the child after exactly `offset` bytes (spec extensions.md §2.3). */
   closeInput(id: string, offset: bigint): MaybePromise<InputResult>;
   /**

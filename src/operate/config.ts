@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { goDuration } from '../base/durations.ts';
 import { levelNamed } from '../base/log.ts';
+import { defaultMemoryBudget } from '../base/memory-budget.ts';
 import { printable } from '../base/printable.ts';
 import { stopTimings, timings } from '../base/timings.ts';
 import { version } from '../base/version.ts';
@@ -63,28 +64,32 @@ async function showConfiguration(words: readonly string[], json: boolean, contex
   const { host } = await context.platform();
   const merged = mergeSettings(flags.given, files);
   const home = host.home();
+  const memoryBytes = host.memoryLimit();
   const settings = home === undefined ? merged : withDefaultSocket(merged, defaultSocketPath(home));
-  const shown = configurationOf(settings, files, { ...context, home });
+  const shown = configurationOf(settings, files, { ...context, home, memoryBytes });
   context.print(json ? `${JSON.stringify(shown, null, 2)}\n` : text(shown));
   return 0;
+}
+
+/** What defaults are made of. */
+interface HostFacts {
+  readonly home: string | undefined;
+  /** Memory that a daemon may use. */
+  readonly memoryBytes: number;
 }
 
 /** Everything that `holdfast config` shows. */
 export function configurationOf(
   settings: Settings,
   files: readonly ConfigurationFile[],
-  {
-    environment,
-    executableDirectory,
-    home,
-  }: Pick<VerbContext, 'environment' | 'executableDirectory'> & { readonly home: string | undefined },
+  { environment, executableDirectory, ...host }: Pick<VerbContext, 'environment' | 'executableDirectory'> & HostFacts,
 ): ShownConfiguration {
   return {
     version,
     profile: settings.profile.name,
     files: files.map((file) => ({ path: join(executableDirectory, file.name), state: stateOf(file) })),
     settings: [
-      ...optionNames.filter((name) => options[name].mode !== 'select').map((name) => settingOf(name, settings, home)),
+      ...optionNames.filter((name) => options[name].mode !== 'select').map((name) => settingOf(name, settings, host)),
       {
         name: 'log level',
         value: levelNamed(environment.CLAUSTRUM_LOG_LEVEL),
@@ -106,10 +111,13 @@ function stateOf({ isThere, values, refusals }: ConfigurationFile): string {
   return `${Object.keys(values).length} value(s) read, ${refusals.length} refused`;
 }
 
-function settingOf(name: OptionName, settings: Settings, home: string | undefined): ShownSetting {
+function settingOf(name: OptionName, settings: Settings, { home, memoryBytes }: HostFacts): ShownSetting {
   const { value, source } = settings.effective[name];
   if (name === 'git-timeout' && value === undefined) {
     return { name, value: durationText(settings.gitTimeoutMs), source: `profile ${settings.profile.name}` };
+  }
+  if (name === 'memory-budget' && value === undefined) {
+    return { name, value: String(defaultMemoryBudget(memoryBytes)), source: 'default for this host' };
   }
   if (name === 'cli-dir' && (value ?? '') === '' && home !== undefined) {
     return { name, value: defaultCliFolder(home), source: 'default' };

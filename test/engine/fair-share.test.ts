@@ -3,6 +3,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import type { Child } from '../../platform/processes.ts';
 import { createCounters } from '../../src/base/counters.ts';
 import { createLog } from '../../src/base/log.ts';
+import { MemoryBudget } from '../../src/base/memory-budget.ts';
 import { timings } from '../../src/base/timings.ts';
 import { FairShare } from '../../src/engine/local/fair-share.ts';
 import { Session } from '../../src/engine/local/session.ts';
@@ -13,9 +14,13 @@ import { defaultProfile } from '../../src/wire/profiles.ts';
 /** A session whose child is played by the test. */
 function begin(share: FairShare) {
   const log = createLog({ level: 'error' });
+  const counters = createCounters();
   const session = new Session(
     { id: 'p', key: undefined, command: 'p', args: [], cwd: undefined, door: undefined },
-    { profile: defaultProfile, log, counters: createCounters(), timings, share, slowReader: 'pace' },
+    {
+      ...{ profile: defaultProfile, log, counters, timings, share, slowReader: 'pace' },
+      budget: new MemoryBudget({ limitBytes: 0, log, counters }),
+    },
   );
   const resumed: string[] = [];
   session.began({ pid: 1, startTime: 0, resume: (stream: string) => resumed.push(stream) } as unknown as Child);

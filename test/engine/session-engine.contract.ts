@@ -31,6 +31,8 @@ export interface EngineSettings {
   readonly slowReader: 'pace' | 'drop';
   /** What the login shell says becomes known when it resolves; every spawn waits for that. */
   readonly shellPath: Promise<void> | undefined;
+  /** Bytes held for all together; 0: no limit. */
+  readonly memoryBudget: number;
 }
 
 export type CreateEngine = (settings: EngineSettings) => MaybePromise<SessionEngine>;
@@ -122,6 +124,7 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
       timings: {},
       slowReader: 'pace',
       shellPath: undefined,
+      memoryBudget: 0,
       ...settings,
     });
     onTestFinished(async () => {
@@ -380,12 +383,14 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
     });
 
     test('starts also when the client of the first does not read, and keeps its place for the answer', async () => {
-      const { client, other } = await start('next');
+      const { engine, client, other } = await start('next');
       await client.spawn('old', ...agent(waiting));
       await client.reader.untilOutput('old', 'ready');
       client.reader.hold();
       const { pid } = await client.spawn('new', ...agent('echo new; exec sleep 3600'));
       expect(isRunning(facts(pid))).toBe(true);
+      const written = async () => (await engine.sessions()).some(({ id, outBytes }) => id === 'new' && outBytes > 0);
+      await waitUntil(async () => (await written()) || undefined, 'the new one to write');
       await other.spawn('newest', ...agent('echo newest; exec sleep 3600'));
       await other.reader.untilOutput('newest', 'newest');
       client.reader.goOn();
@@ -953,6 +958,142 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
       await other.reader.untilExit('p');
       expect(other.reader.placeOf('p gap')).toBe(1);
       await waitUntil(() => other.reader.streams.size === 0, 'the stream to be let go');
+    });
+  });
+
+  describe('when the memory budget is reached', () => {
+    const flood = (bytes: number): [string, string[]] => ['head', ['-c', String(bytes), '/dev/zero']];
+    /** Writes so much and stays. */
+    const writesAndStays = (bytes: number) => shell(`head -c ${bytes} /dev/zero; echo >&2; exec sleep 3600`);
+
+    async function windows(engine: SessionEngine): Promise<Record<string, number>> {
+      const sessions = await engine.sessions();
+      return Object.fromEntries(sessions.map(({ id, windowBytes }) => [id, windowBytes]));
+    }
+
+    test('frames of ended processes go first, seen ones before unseen ones and the oldest end first; each keeps its exit', async () => {
+      const { engine, client, other } = await start('S', { memoryBudget: 13 * mebibyte });
+      const ended = async (id: string): Promise<void> => {
+        await waitUntil(async () => (await engine.sessions()).some((one) => one.id === id && one.exit), `${id} to end`);
+      };
+      // Each takes four megabytes and a third of frames.
+      await other.spawn('unseen', ...shell(`read go; exec head -c ${3 * mebibyte} /dev/zero`));
+      await other.input('unseen', '\n');
+      other.reader.disconnect();
+      await ended('unseen');
+      for (const id of ['first seen', 'second seen']) {
+        await client.spawn(id, ...flood(3 * mebibyte));
+        await client.reader.untilExit(id);
+      }
+      expect(Object.values(await windows(engine)).every((bytes) => bytes > 4 * mebibyte)).toBe(true);
+
+      await client.spawn('third', ...flood(3 * mebibyte));
+      await client.reader.untilExit('third');
+      await waitUntil(
+        async () => ((await windows(engine))['first seen'] ?? 0) < 200,
+        'the first one to give its frames',
+      );
+      const after = await windows(engine);
+      expect(after['second seen']).toBeGreaterThan(4 * mebibyte);
+      expect(after.unseen).toBeGreaterThan(4 * mebibyte);
+
+      for (const id of ['fourth', 'fifth']) {
+        await client.spawn(id, ...flood(3 * mebibyte));
+        await client.reader.untilExit(id);
+      }
+      await waitUntil(async () => ((await windows(engine)).third ?? 0) < 200, 'the seen ones to give their frames');
+      expect((await windows(engine)).unseen).toBeGreaterThan(4 * mebibyte);
+
+      const again = await other.attach('first seen', 0);
+      await other.reader.untilExit('first seen');
+      expect(again?.firstSeq).toBe(again?.lastSeq);
+      expect(other.reader.raw('first seen')).toEqual(client.reader.raw('first seen').slice(-1));
+    });
+
+    test('then windows of running processes that nobody receives shrink to one megabyte, and they go on', async () => {
+      const { engine, client, other } = await start('S', { memoryBudget: 12 * mebibyte });
+      await other.spawn('alone', ...shell(`head -c ${5 * mebibyte} /dev/zero; exec cat`));
+      await other.reader.until('alone stdout 160');
+      other.reader.disconnect();
+      await client.spawn('received', ...writesAndStays(5 * mebibyte));
+      await client.reader.until('received stderr');
+      await waitUntil(async () => ((await windows(engine)).alone ?? 0) <= mebibyte, 'the window to shrink');
+      expect((await windows(engine)).alone).toBeGreaterThan(mebibyte - 50_000);
+      expect((await windows(engine)).received).toBeGreaterThan(6 * mebibyte);
+
+      // What is left is the newest part, and the program has noticed nothing.
+      await other.input('alone', 'still there\n');
+      const again = await client.attach('alone', 0);
+      await client.reader.untilOutput('alone', 'still there');
+      expect(again?.firstSeq).toBeGreaterThan(1);
+      expect(client.reader.seqs('alone')).toEqual(range(again?.firstSeq ?? 0, client.reader.lastSeq('alone')));
+      expect(client.reader.lastSeq('alone')).toBeGreaterThan(again?.lastSeq ?? 0);
+    });
+
+    test('then a new process is refused with the budget and what to do, and what runs goes on', async () => {
+      const { client } = await start('S', { memoryBudget: 6 * mebibyte });
+      await client.spawn('p', ...shell(`head -c ${4 * mebibyte} /dev/zero; exec cat`));
+      await client.reader.until('p stdout 128');
+      const refused = await failureOf(() => client.spawn('q', 'true'));
+      expect(refused).toMatch(
+        /^memory budget of 6291456 bytes reached: a new process needs 1048576 bytes, \d+ are free; end processes, read replies, or raise memory-budget$/,
+      );
+      await client.input('p', 'go on\n');
+      await client.reader.untilOutput('p', 'go on');
+      await client.end('p', { how: 'release', graceMs: undefined });
+      await client.spawn('q', 'true');
+      await client.reader.untilExit('q');
+    });
+
+    test('a process goes on writing however little there is, and its receiver gets every byte of it', async () => {
+      const { engine, client } = await start('S', { memoryBudget: 3 * mebibyte });
+      await client.spawn('p', ...flood(20 * mebibyte));
+      await client.reader.untilExit('p');
+      expect(client.reader.seqs('p')).toEqual(range(1, client.reader.lastSeq('p')));
+      expect((await engine.sessions())[0]).toMatchObject({ outBytes: 20 * mebibyte, unseenExit: false });
+      expect((await windows(engine)).p).toBeLessThan(4 * mebibyte);
+    });
+
+    test('a receiver that has stopped reading keeps nothing from the others', async () => {
+      const { engine, client, other } = await start('S', {
+        memoryBudget: 8 * mebibyte,
+        timings: { readerStallMs: 200 },
+      });
+      other.reader.hold();
+      await other.spawn('unread', ...flood(4 * mebibyte));
+      await waitUntil(async () => (await engine.sessions())[0]?.exit, 'it to end');
+      const tryIt = async (): Promise<true | undefined> =>
+        (await failureOf(() => client.spawn('p', ...flood(4 * mebibyte)))) === undefined || undefined;
+      await tryIt();
+      await waitUntil(() => other.reader.told.length === 2 || tryIt().then(() => undefined), 'it to be told');
+      expect(other.reader.told).toEqual(['attached unread', 'fell behind unread 1']);
+    });
+
+    test('input that the child does not read counts, and is refused beyond what a pipe takes', async () => {
+      const { client } = await start('current', { memoryBudget: 3 * mebibyte });
+      await client.spawn('deaf', 'sleep', ['3600']);
+      expect(await client.input('deaf', Buffer.alloc(2 * mebibyte))).toMatchObject({ applied: 2 * mebibyte });
+      expect(await failureOf(() => client.input('deaf', Buffer.alloc(2 * mebibyte)))).toMatch(
+        /^memory budget of 3145728 bytes reached: process\.stdin needs 2097152 bytes, /,
+      );
+      await client.end('deaf', killAndWait());
+      await client.spawn('cat', 'cat');
+      await client.input('cat', 'small\n');
+      await client.reader.untilOutput('cat', 'small');
+    });
+  });
+
+  describe('input that waits for room (profile S)', () => {
+    test('is let go with whoever asked, and not taken', async () => {
+      const { engine, client, other } = await start('S', { memoryBudget: 40 * mebibyte });
+      await client.spawn('deaf', ...shell('read go; exec wc -c'));
+      await client.input('deaf', Buffer.alloc(windowBytes - 1));
+      const gone = new AbortController();
+      const waiting = failureOf(() => engine.input('deaf', Buffer.alloc(mebibyte), undefined, gone.signal));
+      const behind = other.input('deaf', '\n');
+      gone.abort();
+      expect(await waiting).toBe('clientGone');
+      expect(await behind).toMatchObject({ applied: windowBytes });
     });
   });
 

@@ -14,7 +14,7 @@ import { sessionEngineContract } from '../engine/session-engine.contract.ts';
 
 const platform = await loadPlatform();
 
-sessionEngineContract(async ({ profile, timings: changes, slowReader, shellPath }) => {
+sessionEngineContract(async ({ profile, timings: changes, slowReader, shellPath, memoryBudget }) => {
   const directory = mkdtempSync('/tmp/hf-');
   const path = join(directory, 's');
   const keeper = new Keeper({ platform, timings: { ...timings, ...changes }, onUnused: () => {} });
@@ -27,7 +27,7 @@ sessionEngineContract(async ({ profile, timings: changes, slowReader, shellPath 
     settings: {
       ...{ process: profile.process, platform: profile.platform, slowReader, pieceBytes: 256 * 1024 },
       ...{ environment: platform.startedWith.environment(), workingDirectory: process.cwd() },
-      ...{ markedFor: undefined, unseenRetentionMs: undefined },
+      ...{ markedFor: undefined, unseenRetentionMs: undefined, memoryBudget },
     },
     log: createLog({ level: 'error' }),
     counters: createCounters(),

@@ -21,6 +21,7 @@ export interface MetricSources {
   connections(): number;
   sessions(): MaybePromise<readonly SessionInfo[]>;
   logLinesLost(): number;
+  readonly memoryBudget: { readonly limitBytes: number; readonly heldBytes: number };
 }
 
 export function addGauges(registry: Registry, sources: MetricSources): void {
@@ -62,6 +63,13 @@ export function addGauges(registry: Registry, sources: MetricSources): void {
   counter('holdfast_log_lines_dropped_total', 'Lines the log could not be given.', () => sources.logLinesLost());
   addSessionGauges(registry, sources, gauge);
   addLoopMetrics(registry, sources.latency, gauge, counter);
+  const { memoryBudget } = sources;
+  gauge(
+    'holdfast_held_bytes',
+    'Bytes held for clients, as the memory budget counts them.',
+    () => memoryBudget.heldBytes,
+  );
+  gauge('holdfast_memory_budget_bytes', 'The memory budget; +Inf without one.', () => memoryBudget.limitBytes);
   gauge('holdfast_memory_bytes', 'Resident memory of the daemon.', residentBytes);
   registerHistograms(registry, 'holdfast_rpc_duration_seconds', 'From a request to its answer, by method.', () =>
     [...sources.latency.byMethod].map(([method, distribution]) => ({ labels: { method }, distribution })),

@@ -57,6 +57,21 @@ const rows: readonly Row[] = [
     key: 'stdinRefusedBytes',
   },
   {
+    name: 'holdfast_memory_budget_reached_total',
+    help: 'Times frames were dropped because the memory budget was reached.',
+    key: 'memoryBudgetReached',
+  },
+  {
+    name: 'holdfast_memory_budget_dropped_bytes_total',
+    help: 'Bytes of frames dropped because the memory budget was reached.',
+    key: 'memoryBudgetFrameBytes',
+  },
+  {
+    name: 'holdfast_memory_budget_refused_total',
+    help: 'Requests refused because the memory budget was reached.',
+    key: 'memoryBudgetRefused',
+  },
+  {
     name: 'holdfast_log_rotations_total',
     help: 'Times the log reached its limit and started over.',
     key: 'logRotations',

@@ -28,6 +28,8 @@ const engineTexts: Readonly<Record<EngineFailureKind, readonly [kind: ErrorKind,
   stdinQueueFull: ['stdinQueueFull', 'stdin backpressure: queue full'],
   stdinClosed: ['invalidParams', 'stdin closed'],
   stdinEndBehind: ['invalidParams', 'stdin end behind applied bytes'],
+  // Nobody is there to read it.
+  clientGone: ['internal', 'the client has gone'],
 };
 
 function engineAnswer(error: unknown): ErrorAnswer | undefined {

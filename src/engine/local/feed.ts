@@ -24,6 +24,8 @@ interface Stage {
   readonly frames: PinnedReplay;
   /** Stands behind the frames. */
   readonly stop: Stop | undefined;
+  /** Frames that are missing there. */
+  readonly gap?: Extract<StreamItem, { kind: 'gap' }>;
 }
 
 /** What a stream stops at: a reply that goes there, or somebody who waits until the reader has come so far. */
@@ -47,10 +49,11 @@ export class Feed implements FrameStream, MarkedStream {
   #wantsLive = true;
   /** The next live frame is gone. The reader is told once what was promised has been sent. */
   #fellBehind = false;
-  /** The process will write no more, but the reader is still to be told what it has missed. */
-  #finishing = false;
   /** Who waits until the client has a frame, where the reader confirms that. */
   #unconfirmed: { readonly seq: number; readonly reached: () => void }[] = [];
+  /** What the reader had taken when it was looked at, and when it last took something (`performance.now()`). */
+  #progress: number | undefined;
+  #progressAt = 0;
 
   /** Starts behind the newest frame. */
   constructor(owner: FeedOwner, reader: Reader, role: ReaderRole) {
@@ -217,9 +220,9 @@ export class Feed implements FrameStream, MarkedStream {
         return undefined;
       }
       this.#stages.shift();
-      const reply = pass(stage.stop);
-      if (reply !== undefined) {
-        return reply;
+      const next = stage.gap ?? pass(stage.stop);
+      if (next !== undefined) {
+        return next;
       }
     }
     return undefined;
@@ -254,14 +257,27 @@ export class Feed implements FrameStream, MarkedStream {
       this.reader.fellBehind(this, this.#live.next);
       return undefined;
     }
+    return this.#skipMissing();
+  }
+
+  /** Goes on at the oldest frame that is kept. */
+  #skipMissing(): Extract<StreamItem, { kind: 'gap' }> {
     const from = this.#live.next;
     const to = this.#owner.window.firstSeq - 1;
     this.#live.moveToStart();
     this.#fellBehind = false;
-    if (this.#finishing) {
-      this.finish();
-    }
     return { kind: 'gap', from, to };
+  }
+
+  /** See SessionReaders. What was promised is pinned, so it is not asked for. */
+  expendableBefore(stallMs: number): number {
+    const now = performance.now();
+    const progress = this.reader.progress();
+    if (progress !== this.#progress) {
+      this.#progress = progress;
+      this.#progressAt = now;
+    }
+    return now - this.#progressAt >= stallMs ? Number.POSITIVE_INFINITY : this.#live.next;
   }
 
   /** Called by the session before frame `seq` leaves the window. A promised replay is completed first, whatever comes. */
@@ -300,9 +316,12 @@ export class Feed implements FrameStream, MarkedStream {
 
   /** The process will write no more: what it has written is still sent, then the feed is done. */
   finish(): void {
-    if (this.#fellBehind) {
-      this.#finishing = true;
+    if (this.#fellBehind && this.role === 'receiver') {
+      // It is told so once it has taken what was promised, and its connection is closed.
       return;
+    }
+    if (this.#fellBehind) {
+      this.#stages.push({ frames: nothing(this.#owner.window), stop: undefined, gap: this.#skipMissing() });
     }
     this.#pinOwed();
     this.#keepPromisesOnly();

@@ -4,6 +4,7 @@ import { SystemCallError } from '../../../platform/errors.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Child } from '../../../platform/processes.ts';
 import { KeyedQueue } from '../../base/keyed-queue.ts';
+import type { MemoryBudget } from '../../base/memory-budget.ts';
 import { ownVariables } from '../../base/own-process.ts';
 import type { Profile } from '../../wire/profile.ts';
 import { EngineFailure } from '../failures.ts';
@@ -23,6 +24,7 @@ import type {
   SpawnRequest,
 } from '../session-engine.ts';
 import { agentVariable, ChildEnvironments } from './environment.ts';
+import { leastWindowBytes, relieve } from './relief.ts';
 import { Retention } from './retention.ts';
 import { Session, type SessionContext } from './session.ts';
 import { sessionKey } from './session-key.ts';
@@ -44,6 +46,8 @@ export interface LocalEngineOptions extends SessionContext {
   readonly unseenRetentionMs?: number | undefined;
   /** What children inherit, asked at each spawn; `undefined`: the environment this process was started with. */
   readonly environments?: () => ChildEnvironments;
+  /** What may be held for all clients together; this engine gives frames back when it is reached. */
+  readonly budget: MemoryBudget;
 }
 
 function ownEnvironments(platform: Platform, profile: Pick<Profile, 'process'>): () => ChildEnvironments {
@@ -88,12 +92,15 @@ export class LocalEngine implements SessionEngine {
       checkMs: timings.retentionCheckMs,
       forget: (session) => this.#forget(session, 'forgotten'),
     });
+    options.budget.relieveBy((isEnough, why) =>
+      relieve({ ended: this.#retention.ended, running: this.#alive }, isEnough, why),
+    );
   }
 
   // ---- what the others ask
 
-  input(id: string, bytes: Buffer, offset: bigint | undefined): MaybePromise<InputResult> {
-    return this.#inOrder(id, () => this.#known(id).stdin.offer(bytes, offset));
+  input(id: string, bytes: Buffer, offset: bigint | undefined, gone?: AbortSignal): MaybePromise<InputResult> {
+    return this.#inOrder(id, () => this.#known(id).stdin.offer(bytes, offset, gone));
   }
 
   closeInput(id: string, offset: bigint): MaybePromise<InputResult> {
@@ -229,6 +236,7 @@ export class LocalEngine implements SessionEngine {
     if (request.ifAbsent !== undefined && known !== undefined) {
       return this.#attach(known, request.ifAbsent.fromSeq, reader, 'receiver', true);
     }
+    this.#options.budget.ensureRoom(leastWindowBytes, 'a new process');
     const key = this.#options.profile.process.sessionSupersede === 'no' ? undefined : sessionKey(request.args);
     if (key !== undefined) {
       return this.#agentSessions.run(key, () => this.#superseding(request, key, reader));
@@ -370,13 +378,18 @@ export class LocalEngine implements SessionEngine {
       }
       this.#all.delete(old);
       old.forgotten('forgotten');
+      old.letGo();
     } else if (this.#options.profile.process.idReuseKillsOld) {
       old.readers.drop();
       old.forgotten('forgotten');
       old.killTree('client');
+      old.exited.then(() => old.letGo());
     } else {
       old.forgotten('forgotten');
-      old.exited.then(() => old.readers.finish());
+      old.exited.then(() => {
+        old.readers.finish();
+        old.letGo();
+      });
     }
   }
 
@@ -386,6 +399,7 @@ export class LocalEngine implements SessionEngine {
     this.#all.delete(session);
     session.readers.finish();
     session.forgotten(why);
+    session.letGo();
   }
 
   #tellNotStarted({ id }: SpawnRequest, error: unknown): void {

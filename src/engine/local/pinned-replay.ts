@@ -17,7 +17,7 @@ export class PinnedReplay {
       return;
     }
     for (let slab = window.slabOf(this.#next); slab !== undefined && slab.firstSeq <= last; slab = slab.next) {
-      slab.pins++;
+      slab.pin();
       this.#slabs.push(slab);
       this.#bytesLeft += slab.size(Math.max(this.#next, slab.firstSeq), Math.min(last, slab.lastSeq));
     }
@@ -39,7 +39,7 @@ export class PinnedReplay {
     this.#bytesLeft -= view.bytes.length;
     if (view.lastSeq === end) {
       this.#slabs.shift();
-      slab.pins--;
+      slab.unpin();
     }
     return view;
   }
@@ -47,7 +47,7 @@ export class PinnedReplay {
   /** Lets go of what was not taken. */
   drop(): void {
     for (const slab of this.#slabs) {
-      slab.pins--;
+      slab.unpin();
     }
     this.#slabs = [];
     this.#bytesLeft = 0;

@@ -4,6 +4,7 @@
  * Frames lie next to each other in slabs, so that many of them leave in one write of one view. The bytes of a slab are never
  * rewritten while somebody may still send them: a view pins its slab, and only a slab without pins is used again.
  */
+import { type ByteCount, noByteCount } from '../../base/memory-budget.ts';
 import { Cursor } from './cursor.ts';
 import { Slab } from './slab.ts';
 
@@ -25,6 +26,7 @@ export interface WindowEvents {
 export class ReplayWindow {
   readonly #maxBytes: number;
   readonly #events: WindowEvents;
+  readonly #held: ByteCount;
   #head: Slab | undefined;
   #tail: Slab | undefined;
   #spare: Slab | undefined;
@@ -33,10 +35,14 @@ export class ReplayWindow {
   #firstSeq = 0;
   #lastSeq = 0;
 
-  /** @param maxBytes serialized frames with their newlines; the newest frame is kept even alone above it */
-  constructor(maxBytes: number, events: WindowEvents) {
+  /**
+   * @param maxBytes serialized frames with their newlines; the newest frame is kept even alone above it
+   * @param held counts the memory of the frames, by slabs and not by frames
+   */
+  constructor(maxBytes: number, events: WindowEvents, held: ByteCount = noByteCount) {
     this.#maxBytes = maxBytes;
     this.#events = events;
+    this.#held = held;
   }
 
   /** Oldest frame still here; 0 before the first. */
@@ -96,15 +102,66 @@ export class ReplayWindow {
   /** Evicts from the front until `size` more bytes fit. */
   #makeRoom(size: number): void {
     while (this.#head !== undefined && this.#bytes > 0 && this.#bytes + size > this.#maxBytes) {
-      const slab = this.#head;
-      const seq = this.#firstSeq;
-      this.#events.onEvict(seq);
-      this.#bytes -= slab.size(seq, seq);
-      this.#firstSeq++;
-      if (seq === slab.lastSeq) {
-        this.#dropHead(slab);
-      }
+      this.#evictOldest(this.#head);
     }
+  }
+
+  #evictOldest(head: Slab): void {
+    const seq = this.#firstSeq;
+    this.#events.onEvict(seq);
+    this.#bytes -= head.size(seq, seq);
+    this.#firstSeq++;
+    if (seq === head.lastSeq) {
+      this.#dropHead(head);
+    }
+  }
+
+  /**
+   * Gives memory back: evicts from the front what is beyond `toBytes`, but not the newest frame.
+   * @param before only frames before this one
+   * @returns bytes of the frames that went
+   */
+  shrink(toBytes: number, before = Number.POSITIVE_INFINITY): number {
+    const was = this.#bytes;
+    const end = Math.min(before, this.#lastSeq);
+    while (this.#head !== undefined && this.#bytes > toBytes && this.#firstSeq < end) {
+      this.#evictOldest(this.#head);
+    }
+    this.#spare?.leaveWindow();
+    this.#spare = undefined;
+    return was - this.#bytes;
+  }
+
+  /** Nothing more will be appended: the memory behind the newest frame, and before the oldest, is given back. */
+  close(): void {
+    this.#spare?.leaveWindow();
+    this.#spare = undefined;
+    const slab = this.#head;
+    if (slab === undefined || slab !== this.#tail || this.#bytes > slab.bytes.length / 2) {
+      return;
+    }
+    const { firstSeq, lastSeq } = this;
+    const only = new Slab(Buffer.allocUnsafeSlow(this.#bytes), firstSeq, this.#held);
+    slab.bytes.copy(only.bytes, 0, slab.start(firstSeq), slab.end(lastSeq));
+    for (let seq = firstSeq; seq <= lastSeq; seq++) {
+      only.add(slab.size(seq, seq));
+    }
+    this.#head = only;
+    this.#tail = only;
+    slab.leaveWindow();
+  }
+
+  /** The process is forgotten. What readers were promised they have pinned. */
+  letGo(): void {
+    for (let slab = this.#head; slab !== undefined; slab = slab.next) {
+      slab.leaveWindow();
+    }
+    this.#spare?.leaveWindow();
+    this.#head = undefined;
+    this.#tail = undefined;
+    this.#spare = undefined;
+    this.#bytes = 0;
+    this.#firstSeq = this.#lastSeq + 1;
   }
 
   #dropHead(slab: Slab): void {
@@ -114,8 +171,10 @@ export class ReplayWindow {
     }
     // Without this link a replay that still holds an old slab would hold everything written since.
     slab.next = undefined;
-    if (slab.pins === 0 && slab.bytes.length === maxSlabBytes) {
+    if (slab.isFree && slab.bytes.length === maxSlabBytes && this.#spare === undefined) {
       this.#spare = slab;
+    } else {
+      slab.leaveWindow();
     }
   }
 
@@ -137,11 +196,11 @@ export class ReplayWindow {
   #freshSlab(size: number, seq: number, previous: Slab | undefined): Slab {
     const wanted = Math.max(size, Math.min(maxSlabBytes, (previous?.bytes.length ?? 0) * 2), minSlabBytes);
     const spare = this.#spare;
-    if (spare !== undefined && wanted <= spare.bytes.length && spare.pins === 0) {
+    if (spare !== undefined && wanted <= spare.bytes.length && spare.isFree) {
       this.#spare = undefined;
       spare.reuse(seq);
       return spare;
     }
-    return new Slab(Buffer.allocUnsafeSlow(wanted), seq);
+    return new Slab(Buffer.allocUnsafeSlow(wanted), seq, this.#held);
   }
 }

@@ -32,6 +32,11 @@ export class Retention {
     this.#ended.delete(session);
   }
 
+  /** In the order in which they ended. */
+  get ended(): Iterable<Session> {
+    return this.#ended;
+  }
+
   /** Forgets what is too old. Cheap when nothing is. */
   check(): void {
     const now = performance.now();

@@ -5,6 +5,7 @@
 import type { OutputName } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
+import type { ByteCount } from '../../base/memory-budget.ts';
 import type { Timings } from '../../base/timings.ts';
 import { type ExitStatus, FrameWriter, type KilledBy } from '../../wire/frames.ts';
 import type { FairShare } from './fair-share.ts';
@@ -16,6 +17,8 @@ export interface OutputContext {
   readonly counters: Pick<Counters, 'streamBytes' | 'replayEvictedFrames' | 'paced' | 'pacedMs'>;
   readonly timings: Pick<Timings, 'readerStallMs'>;
   readonly share: FairShare;
+  /** Counts what is kept of the output. */
+  readonly budget: ByteCount;
   /** Key `slow-reader`. */
   readonly slowReader: 'pace' | 'drop';
 }
@@ -49,13 +52,14 @@ export class SessionOutput {
   #waiting: OutputName[] = [];
   #turnComes = false;
   #toldEviction = false;
+  #givesBack = false;
   #toldPacing = false;
 
   constructor(owner: OutputOwner, context: OutputContext) {
     this.#owner = owner;
     this.#context = context;
     this.#frames = new FrameWriter(owner.id);
-    this.window = new ReplayWindow(windowBytes, { onEvict: (seq) => this.#evicting(seq) });
+    this.window = new ReplayWindow(windowBytes, { onEvict: (seq) => this.#evicting(seq) }, context.budget);
   }
 
   /** Raw bytes, ever. */
@@ -106,7 +110,20 @@ export class SessionOutput {
   writeExit(status: ExitStatus, named: boolean, killedBy: KilledBy | undefined): void {
     const frame = this.#frames.exit(this.window.lastSeq + 1, status, named, killedBy);
     this.window.append(frame.length, (target, offset) => frame.copy(target, offset));
+    this.window.close();
     this.#owner.framesReady(true);
+  }
+
+  /**
+   * Gives memory of frames back (relief.ts).
+   * @param before only of frames before this one
+   * @returns bytes of the frames that went
+   */
+  giveBack(toBytes: number, before: number): number {
+    this.#givesBack = true;
+    const gave = this.window.shrink(toBytes, before);
+    this.#givesBack = false;
+    return gave;
   }
 
   // ---- the receiver's pace
@@ -200,7 +217,7 @@ export class SessionOutput {
 
   #evicting(seq: number): void {
     this.#context.counters.replayEvictedFrames++;
-    if (!this.#toldEviction) {
+    if (!this.#toldEviction && !this.#givesBack) {
       this.#toldEviction = true;
       this.#context.log.warn(
         'process.Manager',

@@ -160,6 +160,14 @@ export class SessionReaders implements FeedOwner {
     }
   }
 
+  /**
+   * Frames before this one may go when memory is short: nobody receives them any more, or whoever does has stopped reading.
+   * @param stallMs with no byte taken for so long a receiver has stopped
+   */
+  expendableBefore(stallMs: number): number {
+    return this.#receiver?.expendableBefore(stallMs) ?? Number.POSITIVE_INFINITY;
+  }
+
   // ---- going
 
   /** Output goes on being kept. */

@@ -2,6 +2,7 @@
 import type { Child, SpawnRequest as ChildRequest, OutputName, SignalName } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
+import type { MemoryBudget } from '../../base/memory-budget.ts';
 import type { Timings } from '../../base/timings.ts';
 import { type KilledBy, maxFrameData } from '../../wire/frames.ts';
 import type { Profile } from '../../wire/profile.ts';
@@ -29,6 +30,8 @@ export interface SessionContext extends OutputContext {
   readonly log: Pick<Log, 'info' | 'warn'>;
   readonly counters: Counters;
   readonly timings: Timings;
+  /** Counts what is held for this process. */
+  readonly budget: Pick<MemoryBudget, 'take' | 'give' | 'ensureRoom'>;
 }
 
 /** What the request for a process says about it. */
@@ -57,6 +60,8 @@ export class Session implements OutputOwner, ReadersOwner {
   readonly description: SessionDescription;
   readonly readers = new SessionReaders(this);
   readonly #context: SessionContext;
+  /** What the words of its request take; 0 before the start and after the end of everything. */
+  #wordBytes = 0;
   readonly #tell: (event: SessionEvent) => void;
   readonly #output: SessionOutput;
   // Many processes need neither, and a daemon keeps those that have ended: made when they are first needed.
@@ -89,7 +94,7 @@ export class Session implements OutputOwner, ReadersOwner {
   }
 
   get stdin(): StdinLedger {
-    const { profile, counters } = this.#context;
+    const { profile, counters, budget } = this.#context;
     this.#stdin ??= new StdinLedger(profile.process, {
       isRunning: () => this.running,
       write: (bytes, done) => {
@@ -101,6 +106,7 @@ export class Session implements OutputOwner, ReadersOwner {
       onRefused: (bytes) => {
         counters.stdinRefusedBytes += bytes;
       },
+      budget,
     });
     return this.#stdin;
   }
@@ -119,6 +125,8 @@ export class Session implements OutputOwner, ReadersOwner {
   /** The child runs. */
   began(child: Child): void {
     this.#child = child;
+    this.#wordBytes = bytesOfWords(this.description);
+    this.#context.budget.take(this.#wordBytes);
     this.#spawnedAt = Date.now();
     this.#attachChangedAt = this.#spawnedAt;
     this.#happened({ event: 'spawned', marks: child.marks });
@@ -227,6 +235,22 @@ export class Session implements OutputOwner, ReadersOwner {
     if (now !== undefined) {
       this.#happened({ event: 'attached' });
     }
+  }
+
+  /**
+   * Gives memory of frames back for the budget of all (relief.ts).
+   * @param toBytes what the window keeps
+   * @returns bytes of the frames that went
+   */
+  giveBack(toBytes: number): number {
+    return this.#output.giveBack(toBytes, this.readers.expendableBefore(this.#context.timings.readerStallMs));
+  }
+
+  /** Nobody can ask for this process any more, and it writes no more: its memory is given back. */
+  letGo(): void {
+    this.window.letGo();
+    this.#context.budget.give(this.#wordBytes);
+    this.#wordBytes = 0;
   }
 
   receiverTook(): void {
@@ -412,4 +436,13 @@ export class Session implements OutputOwner, ReadersOwner {
     }
     this.#context.log.warn('process.Manager', `KillAndWait ${this.id}: group kill failed: ${failure}`);
   }
+}
+
+/** A process costs some memory that is no text; the id stands in each frame's head besides. */
+const bytesPerSession = 4096;
+
+/** What a session keeps of its request. A character takes two bytes where the text is not Latin. */
+function bytesOfWords({ id, command, args, cwd, door }: SessionDescription): number {
+  const characters = args.reduce((sum, word) => sum + word.length, 4 * id.length + command.length);
+  return bytesPerSession + 2 * (characters + (cwd?.length ?? 0) + (door?.length ?? 0));
 }

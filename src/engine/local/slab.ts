@@ -1,18 +1,52 @@
 /** A piece of memory that holds whole frames one after the other, and views of it that are handed to sockets. */
+import type { ByteCount } from '../../base/memory-budget.ts';
 import type { Frames } from '../session-engine.ts';
 
 export class Slab {
   readonly bytes: Buffer;
   firstSeq: number;
   next: Slab | undefined;
-  /** How many views and replays still need these bytes; only a slab that nobody needs may be used again. */
-  pins = 0;
+  /** How many views and replays still need these bytes. */
+  #pins = 0;
+  /** The window holds it, for its frames or for later ones. */
+  #inWindow = true;
+  readonly #held: ByteCount;
   /** End offset of each frame. */
   readonly #ends: number[] = [];
 
-  constructor(bytes: Buffer, firstSeq: number) {
+  /** @param held counts the bytes for as long as the window or anybody else needs them */
+  constructor(bytes: Buffer, firstSeq: number, held: ByteCount) {
     this.bytes = bytes;
     this.firstSeq = firstSeq;
+    this.#held = held;
+    held.take(bytes.length);
+  }
+
+  /** Somebody needs these bytes, until `unpin`. */
+  pin(): void {
+    this.#pins++;
+  }
+
+  unpin(): void {
+    this.#pins--;
+    this.#letGo();
+  }
+
+  /** Whether nobody needs these bytes any more; only such a slab may be used again. */
+  get isFree(): boolean {
+    return this.#pins === 0;
+  }
+
+  /** The window has no more use for it. */
+  leaveWindow(): void {
+    this.#inWindow = false;
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    if (this.#pins === 0 && !this.#inWindow) {
+      this.#held.give(this.bytes.length);
+    }
   }
 
   get used(): number {
@@ -40,8 +74,9 @@ export class Slab {
     this.#ends.length = 0;
   }
 
+  /** Whether the window has frame `seq` here; what has left it is for those only who have pinned it. */
   holds(seq: number): boolean {
-    return seq >= this.firstSeq && seq < this.firstSeq + this.#ends.length;
+    return this.#inWindow && seq >= this.firstSeq && seq < this.firstSeq + this.#ends.length;
   }
 
   /** Offset where frame `seq` begins. */
@@ -73,15 +108,13 @@ export class Slab {
         to++;
       }
     }
-    this.pins++;
+    this.pin();
     return {
       kind: 'frames',
       bytes: this.bytes.subarray(start, this.end(to)),
       firstSeq: first,
       lastSeq: to,
-      release: () => {
-        this.pins--;
-      },
+      release: () => this.unpin(),
     };
   }
 }

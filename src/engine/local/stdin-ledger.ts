@@ -2,6 +2,7 @@
  * Counts the bytes accepted for a child's stdin, so that a client can repeat a request without anything running twice
  * (spec process.md §5). `applied` is the promise: every byte below it was accepted exactly once.
  */
+import type { MemoryBudget } from '../../base/memory-budget.ts';
 import type { Profile } from '../../wire/profile.ts';
 import { EngineFailure } from '../failures.ts';
 import type { InputResult } from '../session-engine.ts';
@@ -18,10 +19,16 @@ export interface StdinTarget {
   onQueueFull(): void;
   /** Bytes were refused because of it. */
   onRefused?(bytes: number): void;
+  /** Counts what waits for the child; `undefined`: nobody does. */
+  readonly budget?: Pick<MemoryBudget, 'take' | 'give' | 'ensureRoom'>;
 }
+
+/** A pipe takes so much at once: up to here it is the system that holds the bytes, and the memory budget is not asked. */
+const pipeBytes = 65_536;
 
 /** A request that is answered once the queue has room. */
 interface HeldRequest {
+  readonly bytes: number;
   /** `undefined`: the queue still has no room. */
   tryNow(): InputResult | undefined;
   readonly resolve: (result: InputResult) => void;
@@ -59,11 +66,12 @@ export class StdinLedger {
 
   /**
    * Accepts `data`, or refuses it and changes nothing.
+   * @param gone whoever asks has gone: a request that still waits for room is dropped
    * @returns a promise only where the profile holds replies back
-   * @throws EngineFailure also through the promise
+   * @throws EngineFailure, MemoryBudgetReached; also through the promise
    */
-  offer(data: Buffer, offset: bigint | undefined): InputResult | Promise<InputResult> {
-    return this.#inOrder(() => this.#tryOffer(data, offset));
+  offer(data: Buffer, offset: bigint | undefined, gone?: AbortSignal): InputResult | Promise<InputResult> {
+    return this.#inOrder(() => this.#tryOffer(data, offset), data.length, gone);
   }
 
   /**
@@ -71,26 +79,54 @@ export class StdinLedger {
    * @throws EngineFailure also through the promise
    */
   close(offset: bigint): InputResult | Promise<InputResult> {
-    return this.#inOrder(() => this.#tryClose(offset));
+    return this.#inOrder(() => this.#tryClose(offset), 0, undefined);
   }
 
   /** The process has ended: what waits for room is answered. */
   processEnded(): void {
     const waiting = this.#held;
     this.#held = [];
-    for (const { reject } of waiting) {
+    for (const { bytes, reject } of waiting) {
+      this.#target.budget?.give(bytes);
       reject(new EngineFailure('processNotRunning'));
     }
   }
 
-  #inOrder(tryNow: () => InputResult | undefined): InputResult | Promise<InputResult> {
+  #inOrder(
+    tryNow: () => InputResult | undefined,
+    bytes: number,
+    gone: AbortSignal | undefined,
+  ): InputResult | Promise<InputResult> {
     const result = this.#held.length > 0 ? undefined : tryNow();
     if (result !== undefined) {
       return result;
     }
+    this.#target.budget?.ensureRoom(bytes, 'process.stdin that waits for its process');
+    this.#target.budget?.take(bytes);
     const { promise, resolve, reject } = Promise.withResolvers<InputResult>();
-    this.#held.push({ tryNow, resolve, reject });
+    const request = { bytes, tryNow, resolve, reject };
+    this.#held.push(request);
+    if (gone !== undefined) {
+      const drop = (): void => this.#drop(request);
+      gone.addEventListener('abort', drop, { once: true });
+      const settled = (): void => gone.removeEventListener('abort', drop);
+      promise.then(settled, settled);
+    }
     return promise;
+  }
+
+  /** Nobody waits for the answer any more, so the bytes are not taken: a client that comes back sends them again. */
+  #drop(request: HeldRequest): void {
+    const place = this.#held.indexOf(request);
+    if (place === -1) {
+      return;
+    }
+    this.#held.splice(place, 1);
+    this.#target.budget?.give(request.bytes);
+    request.reject(new EngineFailure('clientGone'));
+    if (place === 0) {
+      this.#letHeldIn();
+    }
   }
 
   /** `undefined`: the queue is full and the reply must wait. */
@@ -116,6 +152,9 @@ export class StdinLedger {
         throw new EngineFailure('stdinQueueFull');
       }
       return undefined;
+    }
+    if (this.#queued + fresh.length > pipeBytes) {
+      this.#target.budget?.ensureRoom(fresh.length, 'process.stdin');
     }
     this.#accept(fresh);
     return { applied: this.#applied, duplicate: false };
@@ -161,8 +200,10 @@ export class StdinLedger {
       return;
     }
     this.#queued += bytes.length;
+    this.#target.budget?.take(bytes.length);
     this.#target.write(bytes, () => {
       this.#queued -= bytes.length;
+      this.#target.budget?.give(bytes.length);
       this.#letHeldIn();
       this.#endWhenWritten();
     });
@@ -176,9 +217,12 @@ export class StdinLedger {
 
   #letHeldIn(): void {
     for (let next = this.#held[0]; next !== undefined; next = this.#held[0]) {
+      // Counted as accepted from here on, unless it has to wait on.
+      this.#target.budget?.give(next.bytes);
       try {
         const result = next.tryNow();
         if (result === undefined) {
+          this.#target.budget?.take(next.bytes);
           return;
         }
         next.resolve(result);

@@ -34,6 +34,7 @@ export const messageTypes = {
   leave: 22, // the stream
   progress: 23, // the stream
   retire: 24, // 0
+  abandon: 25, // the call
 
   // From the keeper.
   state: 32, // 0

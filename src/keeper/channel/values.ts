@@ -29,6 +29,8 @@ export interface FrontSettings {
   /** The run directory children are marked for; `undefined`: they are not. */
   readonly markedFor: string | undefined;
   readonly unseenRetentionMs: number | undefined;
+  /** Bytes the keeper holds for all clients together; 0: no limit. */
+  readonly memoryBudget: number;
   /** Frames are sent in pieces of about so many bytes. */
   readonly pieceBytes: number;
 }
@@ -179,4 +181,7 @@ export const engineCounters = [
   'stdinQueueFull',
   'stdinRefusedBytes',
   'replayEvictedFrames',
+  'memoryBudgetReached',
+  'memoryBudgetFrameBytes',
+  'memoryBudgetRefused',
 ] as const satisfies readonly (keyof Counters)[];

@@ -37,6 +37,8 @@ export class Front implements ReaderHost {
   readonly #owner: FrontOwner;
   readonly #readers = new Map<number, HostedReader>();
   readonly #streams = new Map<number, HostedStream>();
+  /** Calls that wait and are let go with whoever asked. */
+  readonly #abandonable = new Map<number, AbortController>();
   /** Streams with something to take, in the order of their turn. */
   readonly #ready = new Set<HostedStream>();
   #lastStream = 0;
@@ -62,6 +64,9 @@ export class Front implements ReaderHost {
       reader.leave();
     }
     this.#readers.clear();
+    for (const gone of this.#abandonable.values()) {
+      gone.abort();
+    }
     this.#owner.ended(this, reason);
   }
 
@@ -94,6 +99,9 @@ export class Front implements ReaderHost {
       case 'agent':
         this.#owner.agentKnown(id, (value as string | null) ?? undefined);
         return;
+      case 'abandon':
+        this.#abandonable.get(id)?.abort();
+        return;
       case 'retire':
         this.#owner.retire();
         return;
@@ -110,7 +118,9 @@ export class Front implements ReaderHost {
     if (reader !== undefined) {
       reader.calls++;
     }
+    const gone = new AbortController();
     const settled = (): void => {
+      this.#abandonable.delete(id);
       if (reader !== undefined) {
         reader.calls--;
         this.#dropUnused(reader);
@@ -129,8 +139,9 @@ export class Front implements ReaderHost {
       settled();
     };
     try {
-      const result = this.#run(call, data, reader);
+      const result = this.#run(call, data, reader, gone.signal);
       if (result instanceof Promise) {
+        this.#abandonable.set(id, gone);
         result.then((known) => this.#answered(known, answer), fail);
       } else {
         this.#answered(result, answer);
@@ -144,12 +155,18 @@ export class Front implements ReaderHost {
     call: Call,
     data: Buffer,
     reader: HostedReader | undefined,
+    gone: AbortSignal,
   ): MaybePromise<Opened | EndResult | undefined | Exclude<SentResult, null>> {
     const { engine } = this.#owner;
     switch (call.method) {
       case 'input':
         // The engine keeps the bytes until the child takes them, and `data` is valid during the call only.
-        return engine.input(call.id, Buffer.from(data), call.offset === undefined ? undefined : BigInt(call.offset));
+        return engine.input(
+          call.id,
+          Buffer.from(data),
+          call.offset === undefined ? undefined : BigInt(call.offset),
+          gone,
+        );
       case 'closeInput':
         return engine.closeInput(call.id, BigInt(call.offset));
       case 'sessions':

@@ -6,6 +6,7 @@
 import type { Platform } from '../../../platform/platform.ts';
 import { type Counters, createCounters } from '../../base/counters.ts';
 import { type Component, createLog, type Level, type Log } from '../../base/log.ts';
+import { defaultMemoryBudget, MemoryBudget } from '../../base/memory-budget.ts';
 import type { Timings } from '../../base/timings.ts';
 import { ChildEnvironments } from '../../engine/local/environment.ts';
 import { FairShare } from '../../engine/local/fair-share.ts';
@@ -34,6 +35,7 @@ export class Keeper implements FrontOwner {
   readonly startedAt = Date.now();
   readonly #options: KeeperOptions;
   readonly #counters: Counters = createCounters();
+  readonly #budget: MemoryBudget;
   #front: Front | undefined;
   #settings: FrontSettings | undefined;
   #environments: ChildEnvironments | undefined;
@@ -52,6 +54,10 @@ export class Keeper implements FrontOwner {
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.log = this.#createLog();
+    this.#budget = new MemoryBudget({
+      limitBytes: defaultMemoryBudget(options.platform.host.memoryLimit()),
+      ...{ log: this.log, counters: this.#counters },
+    });
     this.engine = this.#createEngine();
     this.engine.watch((event) => {
       options.onEvent?.(event);
@@ -71,6 +77,7 @@ export class Keeper implements FrontOwner {
       log: this.log,
       counters: this.#counters,
       share: new FairShare(),
+      budget: this.#budget,
       keepChildren: false,
       get profile() {
         return keeper.#settings ?? initial;
@@ -129,6 +136,7 @@ export class Keeper implements FrontOwner {
   settings(settings: FrontSettings): void {
     this.#settings = settings;
     this.#environments = undefined;
+    this.#budget.limit(settings.memoryBudget);
     this.#takeOver(settings);
     const state: KeeperState = {
       sessions: this.engine.sessions() as KeeperState['sessions'],

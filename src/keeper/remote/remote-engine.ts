@@ -344,12 +344,25 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     return this.#ask({ method: 'spawn', reader: this.#idOf(reader), request: sentSpawn(request) }, reader);
   }
 
-  input(id: string, bytes: Buffer, offset: bigint | undefined): Promise<InputResult> {
-    return this.#ask(
-      { method: 'input', id, offset: offset === undefined ? undefined : String(offset) },
-      undefined,
-      bytes,
-    );
+  input(id: string, bytes: Buffer, offset: bigint | undefined, gone?: AbortSignal): Promise<InputResult> {
+    const call: Call = { method: 'input', id, offset: offset === undefined ? undefined : String(offset) };
+    const result = this.#ask<InputResult>(call, undefined, bytes);
+    if (gone !== undefined) {
+      const abandon = (): void => this.#abandon(call);
+      gone.addEventListener('abort', abandon, { once: true });
+      const settled = (): void => gone.removeEventListener('abort', abandon);
+      result.then(settled, settled);
+    }
+    return result;
+  }
+
+  /** Whoever asked has gone: the keeper need not hold the bytes any longer. */
+  #abandon(call: Call): void {
+    for (const [id, pending] of this.#calls) {
+      if (pending.call === call) {
+        this.#channel?.send('abandon', id);
+      }
+    }
   }
 
   closeInput(id: string, offset: bigint): Promise<InputResult> {
