@@ -4,7 +4,11 @@ import type { Socket } from 'node:net';
 export interface Dialer {
   /** Whether ending our direction of a connection leaves the other one open (spec modes.md §9). */
   readonly halfClose: boolean;
-  /** @throws SystemCallError `dial …: <reason>` */
+  /**
+   * Connects to a listener of the user's own or of root (Windows: to a pipe of the user's own). To anybody else's no byte is
+   * sent: it could be a trap that waits for the token.
+   * @throws SystemCallError `dial …: <reason>`, with the code EACCES for a listener of another user
+   */
   dial(socketPath: string, options?: DialOptions): Promise<Socket>;
   /**
    * Moves bytes between the standard streams and a connection that was dialled `paused`, as spec modes.md §9 has it, until
@@ -12,6 +16,8 @@ export interface Dialer {
    * these streams do not allow it. `undefined` on an OS that never does.
    */
   readonly relay?: (socket: Socket) => Promise<boolean>;
+  /** As `Host.trimMemory`, for a client that has become idle. */
+  readonly trimMemory?: () => Promise<void>;
 }
 
 export interface DialOptions {

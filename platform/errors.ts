@@ -27,3 +27,14 @@ export class SystemCallError extends Error {
     this.code = code;
   }
 }
+
+/** Whoever listens belongs to another user, and was sent nothing. The cause of a dial's `SystemCallError`. */
+export class ForeignListenerError extends Error {
+  override readonly name = 'ForeignListenerError';
+  readonly code = 'EACCES';
+}
+
+/** Whether a dial failed because of {@link ForeignListenerError}. */
+export function isForeignListener(error: unknown): boolean {
+  return (error as Error | undefined)?.cause instanceof ForeignListenerError;
+}

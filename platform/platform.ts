@@ -39,7 +39,7 @@ export interface Platform {
 
 /**
  * What a client of the daemon needs, `-bridge` for one. Much less is loaded for it than for a `Platform`, because many of
- * them live beside one daemon; on POSIX no native code is loaded before `relay` is called.
+ * them live beside one daemon; on POSIX no native code is loaded before a connection stands.
  */
 export interface ClientPlatform {
   readonly paths: Paths;

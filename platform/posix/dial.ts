@@ -1,11 +1,12 @@
 /**
- * The client's end of the AF_UNIX socket. The bridge loads this file and little else (docs/performance.md "Memory"), so it
- * needs no native code: Node dials, and the relay is loaded when it is asked for.
+ * The client's end of the AF_UNIX socket. The bridge loads this file and little else (docs/performance.md "Memory"): Node
+ * dials, native code is loaded when the connection stands and the kernel is asked who listens, and the relay when it is
+ * asked for.
  */
 import { fstatSync } from 'node:fs';
 import { connect as connectSocket, type Socket } from 'node:net';
 import type { Dialer, DialOptions } from '../dialer.ts';
-import { SystemCallError } from '../errors.ts';
+import { ForeignListenerError, SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { PosixSystem } from './system.ts';
 
@@ -20,14 +21,11 @@ export function createDialer(os: PosixSystem, paths: Paths): Dialer {
 
   function dial(socketPath: string, options: DialOptions = {}): Promise<Socket> {
     return new Promise((resolve, reject) => {
-      const refuse = (error: unknown) =>
-        reject(
-          new SystemCallError(
-            `dial unix ${socketPath}: connect: ${paths.reason(error)}`,
-            (error as NodeJS.ErrnoException).code ?? '',
-            { cause: error },
-          ),
-        );
+      const refuse = (error: unknown) => {
+        const reason = error instanceof ForeignListenerError ? error.message : paths.reason(error);
+        const { code = '' } = error as NodeJS.ErrnoException;
+        reject(new SystemCallError(`dial unix ${socketPath}: connect: ${reason}`, code, { cause: error }));
+      };
       if (Buffer.byteLength(socketPath) > limit || socketPath.includes('\0')) {
         refuse(Object.assign(new Error('socket path too long'), { code: 'EINVAL' }));
         return;
@@ -45,14 +43,20 @@ export function createDialer(os: PosixSystem, paths: Paths): Dialer {
               () => socket.destroy(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })),
               options.timeoutMs,
             );
-      socket.once('connect', () => {
-        clearTimeout(timer);
-        socket.removeListener('error', refuse);
-        resolve(socket);
-      });
-      socket.once('error', (error) => {
+      const failed = (error: Error): void => {
         clearTimeout(timer);
         refuse(error);
+      };
+      socket.once('error', failed);
+      socket.once('connect', () => {
+        clearTimeout(timer);
+        assertListenerIsOurs(socket, os).then(
+          () => {
+            socket.removeListener('error', failed);
+            resolve(socket);
+          },
+          (error: Error) => socket.destroy(error),
+        );
       });
     });
   }
@@ -63,8 +67,29 @@ export function createDialer(os: PosixSystem, paths: Paths): Dialer {
     ...(os === 'linux' && {
       relay: async (socket: Socket) =>
         isPipe(standardInput) && isPipe(standardOutput) && (await import('./relay.ts')).relayBySplice(socket),
+      trimMemory: async () => (await import('./memory.ts')).trimMemory(),
     }),
   };
+}
+
+/**
+ * Whoever can put a socket in the way of a client would be given its token. The kernel keeps the user that called
+ * listen(2), which neither a path nor the owner of a file can pretend. Root is trusted: it could read our memory anyway.
+ * @throws ForeignListenerError, or the error of a connection that has broken meanwhile
+ */
+async function assertListenerIsOurs(socket: Socket, os: PosixSystem): Promise<void> {
+  const own = process.geteuid?.();
+  const { peerUser } = await import('./peer-credentials.ts');
+  if (socket.destroyed) {
+    throw Object.assign(new Error('the connection has ended'), { code: 'ECONNRESET' });
+  }
+  const uid = peerUser(socket, os);
+  if (own !== undefined && uid !== own && uid !== 0) {
+    const user = uid === undefined ? 'a user the system does not tell' : `user ${uid}`;
+    throw new ForeignListenerError(
+      `its listener belongs to ${user}, not to user ${own} or root; nothing was sent to it`,
+    );
+  }
 }
 
 /** `splice` moves bytes from or to a pipe only. */

@@ -9,7 +9,7 @@ import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import type { Out } from '../../native-bindings/out.ts';
 import type { Dialer } from '../dialer.ts';
-import { SystemCallError } from '../errors.ts';
+import { ForeignListenerError, SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { pipeFileName } from '../published-names.ts';
 import { toSocket } from './handles.ts';
@@ -39,7 +39,8 @@ export function createDialer(paths: Paths, trustedUser: () => string = currentUs
         return toSocket(handle, { readable: true, writable: true });
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
-        throw new SystemCallError(`dial pipe ${target.shown}: ${paths.reason(error)}`, code ?? '', { cause: error });
+        const reason = error instanceof ForeignListenerError ? error.message : paths.reason(error);
+        throw new SystemCallError(`dial pipe ${target.shown}: ${reason}`, code ?? '', { cause: error });
       }
     },
   };
@@ -94,7 +95,7 @@ function assertServerIs(user: string, handle: Handle): void {
     const owners = [ownerOf(handle, 'kernel object'), serverUser(handle)];
     const stranger = owners.find((owner) => owner !== undefined && owner !== user);
     if (stranger !== undefined) {
-      throw new ForeignPipeError(stranger, user);
+      throw new ForeignListenerError(`the pipe belongs to ${stranger}, not to ${user}`);
     }
   } catch (error) {
     kernel32.CloseHandle(handle);
@@ -117,13 +118,5 @@ function serverUser(handle: Handle): string | undefined {
     return undefined;
   } finally {
     kernel32.CloseHandle(process);
-  }
-}
-
-class ForeignPipeError extends Error {
-  override readonly name = 'ForeignPipeError';
-
-  constructor(owner: string, user: string) {
-    super(`the pipe belongs to ${owner}, not to ${user}`);
   }
 }

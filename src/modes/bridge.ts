@@ -1,13 +1,17 @@
 /** `-bridge`: bytes between standard input and output and the daemon, both ways, unchanged (spec modes.md §9). */
+import { flushCompileCache } from 'node:module';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Dialer } from '../../platform/dialer.ts';
 import { messageOf } from '../base/error-texts.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import type { ModeContext } from './mode.ts';
 
 /** How long a daemon may still answer after our end of input, where that end cannot be told to it. */
 const noHalfClosePatienceMs = 10_000;
+/** As in platform/posix/relay.ts. */
+const idleMs = 2_000;
 
 export async function runBridge(context: ModeContext): Promise<number> {
   const { dialer } = await context.clientPlatform();
@@ -22,8 +26,28 @@ export async function runBridge(context: ModeContext): Promise<number> {
     return 0;
   }
   socket.resume();
+  trimWhenIdle(socket, dialer.trimMemory);
   await relay(process.stdin, process.stdout, socket, { halfClose: dialer.halfClose });
   return 0;
+}
+
+/** Once, after the first {@link idleMs} without a byte in either direction: many bridges wait for days. */
+function trimWhenIdle(socket: Socket, trim: Dialer['trimMemory']): void {
+  if (trim === undefined) {
+    return;
+  }
+  let moved = -1;
+  const timer = setInterval(() => {
+    const now = socket.bytesRead + socket.bytesWritten;
+    if (now !== moved) {
+      moved = now;
+      return;
+    }
+    clearInterval(timer);
+    // The runtime keeps compiled code at its end only, and a bridge is often killed with its ssh session.
+    flushCompileCache();
+    void trim();
+  }, idleMs).unref();
 }
 
 /**

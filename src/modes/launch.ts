@@ -3,7 +3,7 @@ import { closeSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Detached } from '../../platform/detach.ts';
-import { HostError } from '../../platform/errors.ts';
+import { HostError, isForeignListener } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { endWithScript, ownCommand, ownVariables } from '../base/own-process.ts';
 import {
@@ -108,7 +108,8 @@ export async function launchDaemon(context: ModeContext): Promise<number> {
       );
     }
     if (report === readyReport) {
-      return (await acceptsBefore(platform, socketPath, deadline)) ? 0 : fail(timeoutText(socketPath));
+      const refusal = await refusalUntil(platform, socketPath, deadline);
+      return refusal === undefined ? 0 : fail(refusal, timeoutText(socketPath));
     }
     // A daemon without a log of its own has told the reasons on our stderr itself.
     if (report !== '' && logFd === undefined) {
@@ -170,26 +171,37 @@ function lastLines(path: string): string[] {
   }
 }
 
-/** The daemon said that it is ready, but another start may be replacing it right now; whoever wins will accept. */
-async function acceptsBefore(platform: Platform, socketPath: string, deadline: number): Promise<boolean> {
+/**
+ * The daemon said that it is ready, but another start may be replacing it right now; whoever wins will accept.
+ * @returns `undefined` when somebody of ours accepts; else what stands in the way, empty when nobody accepts
+ */
+async function refusalUntil(platform: Platform, socketPath: string, deadline: number): Promise<string | undefined> {
   for (;;) {
     const left = deadline - performance.now();
-    if (await accepts(platform, socketPath, Math.max(pollMs, left))) {
-      return true;
+    const outcome = await tryDial(platform, socketPath, Math.max(pollMs, left));
+    if (outcome === 'accepted') {
+      return undefined;
+    }
+    if (isForeignListener(outcome)) {
+      return `holdfast: ${outcome.message}`;
     }
     if (left <= 0) {
-      return false;
+      return '';
     }
     await delay(pollMs);
   }
 }
 
 async function accepts(platform: Platform, socketPath: string, timeoutMs: number): Promise<boolean> {
+  return (await tryDial(platform, socketPath, timeoutMs)) === 'accepted';
+}
+
+async function tryDial(platform: Platform, socketPath: string, timeoutMs: number): Promise<'accepted' | Error> {
   try {
     const socket = await platform.transport.dial(socketPath, { timeoutMs });
     socket.destroy();
-    return true;
-  } catch {
-    return false;
+    return 'accepted';
+  } catch (error) {
+    return error as Error;
   }
 }

@@ -2,7 +2,9 @@
 import { rmdirSync, unlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import { isForeignListener } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
+import { messageOf } from '../base/error-texts.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import { stopTimings } from '../base/timings.ts';
 import { requestOnce } from '../client/request.ts';
@@ -16,7 +18,7 @@ export const runStop: Mode = async (context) => {
   const { settings } = context;
   const { modes } = settings.profile;
   const platform = await context.platform();
-  const asked = await ask(platform, settings.socketPath);
+  const asked = await ask(platform, context);
   if (modes.stopRemoves === 'socket') {
     removeWhatever(settings.socketPath);
   }
@@ -34,11 +36,14 @@ export const runStop: Mode = async (context) => {
 };
 
 /** @returns whether a daemon was reached; what it answers does not matter */
-async function ask(platform: Platform, socketPath: string): Promise<boolean> {
+async function ask(platform: Platform, { settings, log }: ModeContext): Promise<boolean> {
   let socket: Socket;
   try {
-    socket = await platform.transport.dial(socketPath);
-  } catch {
+    socket = await platform.transport.dial(settings.socketPath);
+  } catch (error) {
+    if (isForeignListener(error)) {
+      log.warn('daemon', `stop: WARNING ${messageOf(error)}`);
+    }
     return false;
   }
   // Never with a token: this is the one request that needs none.

@@ -9,7 +9,6 @@ import { Duplex, Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { relay } from '../../src/modes/bridge.ts';
 import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
-import { procFiles, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
 
 let directory: string;
@@ -67,17 +66,6 @@ async function everything(socket: Socket): Promise<Buffer> {
 function digest(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
-
-testNeeding(procFiles)('a bridge between sockets loads no native code', {}, async () => {
-  await serve((socket) => socket.pipe(socket));
-  const child = bridge();
-  child.stdin.write('hello');
-  await once(child.stdout, 'data');
-  // Its counterpart with pipes, which does load it, is in bridge-pipes.test.ts.
-  expect(readFileSync(`/proc/${child.pid}/maps`, 'utf8')).not.toContain('koffi.node');
-  child.stdin.end();
-  await once(child, 'close');
-});
 
 describe('bytes', () => {
   test('travel both ways unchanged, whatever they are', async () => {

@@ -19,7 +19,7 @@ function loadedWith(file: string, found = new Set<string>()): Set<string> {
   return found;
 }
 
-test('on Linux and macOS a client loads paths, its environment, home folder and dialling, and no native code', () => {
+test('on Linux and macOS a client loads paths, its environment, home folder and dialling, and no native code before a connection stands', () => {
   expect([...loadedWith('platform/posix/client-platform.ts')].sort()).toEqual([
     'platform/errors.ts',
     'platform/posix/client-platform.ts',

@@ -6,6 +6,7 @@
 import { lstatSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { isForeignListener } from '../../../platform/errors.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Listener } from '../../../platform/transport.ts';
 import type { Counters } from '../../base/counters.ts';
@@ -141,8 +142,9 @@ async function isForeign(path: string, { transport }: Platform): Promise<boolean
   let socket: Socket;
   try {
     socket = await transport.dial(path, { timeoutMs: timings.metricsAskMs });
-  } catch {
-    return false;
+  } catch (error) {
+    // A listener of another user, who is not even asked.
+    return isForeignListener(error);
   }
   const limit = setTimeout(() => socket.destroy(), timings.metricsAskMs);
   let text = '';
