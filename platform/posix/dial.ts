@@ -16,10 +16,31 @@ const standardOutput = 1;
 /** sizeof(sun_path) less the terminating NUL. */
 export const socketPathLimit = { linux: 107, darwin: 103 } as const;
 
+/** After how many refusals in a row nobody listens; Linux answers a full queue with EAGAIN. */
+const refusalsBelieved = { linux: 1, darwin: 3 } as const;
+const refusedPauseMs = 50;
+
 export function createDialer(os: PosixSystem, paths: Paths): Dialer {
   const limit = socketPathLimit[os];
 
-  function dial(socketPath: string, options: DialOptions = {}): Promise<Socket> {
+  /**
+   * On macOS a listener whose queue of 128 is full refuses, as a socket does that nobody listens at: one refusal tells
+   * nothing there.
+   */
+  async function dial(socketPath: string, options: DialOptions = {}): Promise<Socket> {
+    for (let left = refusalsBelieved[os]; ; left--) {
+      try {
+        return await dialOnce(socketPath, options);
+      } catch (error) {
+        if (left <= 1 || (error as SystemCallError).code !== 'ECONNREFUSED') {
+          throw error;
+        }
+        await new Promise((resolve) => setTimeout(resolve, refusedPauseMs));
+      }
+    }
+  }
+
+  function dialOnce(socketPath: string, options: DialOptions): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const refuse = (error: unknown) => {
         const reason = error instanceof ForeignListenerError ? error.message : paths.reason(error);
