@@ -105,6 +105,12 @@ export interface FileOperations {
   /** Holds an existing folder open; a link in the last place is `ENOTDIR`. @throws SystemCallError `open <path>: …` */
   openFolder(path: string): Promise<FolderHandle>;
 
+  /**
+   * Gives an entry another name and replaces the file that has it. Windows: also when another program holds one of the two
+   * for up to a second. @throws SystemCallError `rename <from> <to>: …`
+   */
+  rename(from: string, to: string): Promise<void>;
+
   /** Removes one file, link or empty folder. @throws SystemCallError `unlinkat <path>: …` */
   remove(path: string): Promise<void>;
 

@@ -1,6 +1,6 @@
 /** The file system of Linux and macOS (platform/files.ts says what is promised). */
 import { close, constants, type Dirent, existsSync, open as openCallback, type Stats } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, rename, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { as } from '../common/file-error.ts';
@@ -128,6 +128,7 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
     list,
     createFolders,
     openFolder,
+    rename: (from, to) => as(paths, 'rename', `${from} ${to}`, () => rename(from, to)),
     remove,
     removeTree: removeTreeAt,
     splitEntryName,

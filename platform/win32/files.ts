@@ -1,6 +1,6 @@
 /** The file system of Windows (platform/files.ts says what is promised). */
 import type { Dirent, Stats } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, rename, stat } from 'node:fs/promises';
 import { win32 } from 'node:path';
 import { as, fileError } from '../common/file-error.ts';
 import { createFolder, createParents, kindOf, unlinkOrRmdir } from '../common/node-files.ts';
@@ -8,7 +8,7 @@ import { SystemCallError } from '../errors.ts';
 import type { FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { WindowsFolderHandle } from './folder-handle.ts';
-import { Patience } from './held-by-others.ts';
+import { Patience, replacing } from './held-by-others.ts';
 import { isLink } from './link.ts';
 import { removeTree } from './remove-tree.ts';
 import { WindowsError } from './system-errors.ts';
@@ -134,6 +134,8 @@ export function createFiles(paths: Paths): FileOperations {
     list,
     createFolders,
     openFolder,
+    rename: (from, to) =>
+      as(paths, 'rename', `${from} ${to}`, () => new Patience(replacing).with(() => rename(from, to))),
     remove,
     removeTree: (path) => removeTree(paths, path),
     splitEntryName,

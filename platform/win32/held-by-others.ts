@@ -8,8 +8,18 @@ const retryMs = 10;
 /** What one request may wait in all, however many files are held. */
 const patienceMs = 1_000;
 
+/** Node's words for a sharing violation: of an entry that is removed, and of one that is replaced. */
+const removing: readonly string[] = ['EBUSY'];
+export const replacing: readonly string[] = ['EBUSY', 'EPERM', 'EACCES'];
+
 export class Patience {
+  readonly #passing: readonly string[];
   #leftMs = patienceMs;
+
+  /** @param passing codes of failures that pass by themselves */
+  constructor(passing: readonly string[] = removing) {
+    this.#passing = passing;
+  }
 
   /** Runs `work`, again while another program holds what it needs and there is time. @throws its last failure */
   async with<T>(work: () => Promise<T>): Promise<T> {
@@ -17,8 +27,7 @@ export class Patience {
       try {
         return await work();
       } catch (error) {
-        // Node's word for a sharing violation.
-        if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || !(await this.pause())) {
+        if (!this.#passing.includes((error as NodeJS.ErrnoException).code ?? '') || !(await this.pause())) {
           throw error;
         }
       }

@@ -1,6 +1,6 @@
 /** From the compressed blob to the CLI at its path, which only ever holds a complete 0755 file (spec install.md §3 steps 8–9). */
 import { createHash } from 'node:crypto';
-import { lstat, rename, unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { goQuote } from '../../platform/go-quote.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { failpointAsync } from '../base/failpoints.ts';
@@ -9,7 +9,7 @@ import { type Blob, verify } from './blob.ts';
 import { InstallFailure } from './failure.ts';
 import type { FileIdentity } from './file-identity.ts';
 import { stagingPrefix } from './leftovers.ts';
-import { isMissing, systemCall } from './system-call.ts';
+import { isMissing } from './system-call.ts';
 import { TemporaryFile } from './temporary-file.ts';
 import { decompress, type FrameDecoder } from './zstd.ts';
 
@@ -67,7 +67,7 @@ async function placeOnce(request: PlaceRequest): Promise<FileIdentity> {
     await request.approve(staged.path, staged.identity);
     await clearFolder(cliPath, platform);
     await failpointAsync('install.rename.before');
-    await systemCall(platform.paths, 'rename', `${staged.path} ${cliPath}`, () => rename(staged.path, cliPath));
+    await platform.files.rename(staged.path, cliPath);
     return staged.identity;
   } catch (error) {
     const isGone = await lstat(staged.path).then(() => false, isMissing);

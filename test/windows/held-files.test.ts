@@ -1,5 +1,5 @@
-/** A virus scanner that has a file open for a moment does not make a removal fail. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+/** A virus scanner that has a file open for a moment makes neither a removal nor a replacement fail. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
@@ -50,6 +50,18 @@ test('a file that is held for a moment is removed, and so is the tree it lies in
   closeInTree();
   await cleared;
   expect(existsSync(tree.folder)).toBe(false);
+});
+
+test('a file takes its place although the one before is held for a moment', async () => {
+  const { folder, file } = folderWithFile();
+  const next = join(folder, 'next.exe');
+  writeFileSync(next, 'next');
+  const close = hold(file);
+  const renamed = files.rename(next, file);
+  await delay(50);
+  close();
+  await renamed;
+  expect(readFileSync(file, 'utf8')).toBe('next');
 });
 
 test('a file that is held for ever is named, and the rest of the tree is gone', async () => {
