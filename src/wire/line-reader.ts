@@ -11,7 +11,7 @@ const firstBytes = 4096;
 const nothing: Buffer = Buffer.alloc(0);
 
 /**
- * Splits a byte stream into request lines (spec wire.md §2). The caller pulls them, so it can stop between two lines
+ * Splits a byte stream into lines (spec wire.md §2). The caller pulls them, so it can stop between two lines
  * and go on later; chunks pushed meanwhile wait.
  */
 export class LineReader {
@@ -24,6 +24,12 @@ export class LineReader {
   #scanned = 0;
   #ended = false;
   #overlong = false;
+  readonly #maxBytes: number;
+
+  /** @param options.maxBytes longest line without its `\n`; by default that of a request */
+  constructor(options: { readonly maxBytes?: number } = {}) {
+    this.#maxBytes = options.maxBytes ?? maxLineBytes;
+  }
 
   /**
    * `true` once `next` has come to a line over the cap: the connection is to be closed without a reply. The lines
@@ -68,7 +74,7 @@ export class LineReader {
       let lineEnd = this.#filled.indexOf(newline, this.#scanned);
       if (lineEnd === -1) {
         this.#scanned = filled;
-        if (filled - this.#start > maxLineBytes) {
+        if (filled - this.#start > this.#maxBytes) {
           this.#discard();
           return undefined;
         }
@@ -79,7 +85,7 @@ export class LineReader {
         lineEnd = filled;
       }
       const start = this.#start;
-      if (lineEnd - start > maxLineBytes) {
+      if (lineEnd - start > this.#maxBytes) {
         this.#discard();
         return undefined;
       }

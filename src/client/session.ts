@@ -1,0 +1,435 @@
+/** One process of a daemon, over any number of connections: its output once and in order, its input once, its end. */
+import { requireExtensions } from './connection.ts';
+import { type Deferred, defer } from './deferred.ts';
+import { GapError, HoldfastError } from './errors.ts';
+import type { ExitFrame, OutputFrame, PushedFrame } from './frame-reader.ts';
+import type { DaemonFacts } from './handshake.ts';
+import { InputLedger } from './input-ledger.ts';
+import { type AfterCut, LinkLost } from './requests.ts';
+import { type SessionEvent, SessionOutput } from './session-output.ts';
+
+export interface ReadOptions {
+  /** `throw` (default): the streams end with a `GapError` where frames are missing; `continue`: they go on behind them. */
+  readonly onGap?: 'throw' | 'continue' | undefined;
+  /** Most input that is kept until the daemon has it, in bytes; then writes wait. Default 16 MiB. */
+  readonly inputBufferBytes?: number | undefined;
+}
+
+export interface SpawnOptions extends ReadOptions {
+  /** Name of the session; default a UUID. */
+  readonly id?: string | undefined;
+  /** The program: a path, or a name that is looked for on the daemon's PATH. No shell. */
+  readonly command: string;
+  readonly args?: readonly string[] | undefined;
+  /** Default: the daemon's own folder. A leading `~` is the home folder there. */
+  readonly cwd?: string | undefined;
+  /** Set over the daemon's environment; nothing can be unset. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Shown by `sessions()`; at most 32 characters. */
+  readonly door?: string | undefined;
+}
+
+export interface SessionOptions extends ReadOptions {
+  /** Output begins behind this frame. Default: the first one that the daemon still has. */
+  readonly fromSeq?: number | undefined;
+}
+
+/** How a process ended. */
+export interface Exit {
+  /** -1 when a signal ended it (Windows: always the exit code). */
+  readonly code: number;
+  /** With its prefix, e.g. `SIGTERM`; `undefined` when no signal did, or the daemon cannot tell. */
+  readonly signal: string | undefined;
+  /** Who asked for the end: `client`, `shutdown`; `undefined` when nobody did. */
+  readonly killedBy: string | undefined;
+}
+
+export interface KillOptions {
+  /** `TERM` (default), `KILL`, `INT` or `HUP`. */
+  readonly signal?: string | undefined;
+  /** How long to wait for the end before it is forced, in milliseconds; default 3000, at most 30 000. */
+  readonly timeoutMs?: number | undefined;
+  /** Whether to end the whole group by KILL after that; default `true`. */
+  readonly escalate?: boolean | undefined;
+}
+
+export interface KillOutcome {
+  readonly found: boolean;
+  readonly died: boolean;
+  readonly alreadyExited?: boolean;
+  readonly escalated?: boolean;
+}
+
+/** What a session needs of the host it belongs to. */
+export interface SessionHost {
+  readonly facts: DaemonFacts;
+  request(method: string, params: object, afterCut?: AfterCut): Promise<unknown>;
+  /** Tells of bytes that wait for their consumer. */
+  account(bytes: number): void;
+  gap(gap: GapError): void;
+  /** The session is over for this host: no frame of it is wanted any more. */
+  forget(session: Session): void;
+}
+
+/** How a session begins: by starting a process, by taking one over, or by looking on. */
+export type Opening =
+  | { readonly how: 'spawn'; readonly params: object }
+  | { readonly how: 'take' }
+  | { readonly how: 'observe' };
+
+interface AttachReply {
+  readonly found?: boolean;
+  readonly existing?: boolean;
+  readonly stdinApplied?: number;
+  readonly pid?: number;
+  readonly startTime?: number;
+}
+
+const defaultInputBytes = 16 * 1024 * 1024;
+const internalError = -32603;
+
+export class Session implements AsyncDisposable {
+  readonly id: string;
+  /** Resolves with the exit frame, also when the output has not been read yet. Rejects when the process cannot be followed to its end. */
+  readonly exit: Promise<Exit>;
+  readonly #host: SessionHost;
+  readonly #opening: Opening;
+  readonly #onGap: 'throw' | 'continue';
+  readonly #output: SessionOutput;
+  readonly #input: InputLedger;
+  readonly #exit: Deferred<Exit> = defer(false);
+  readonly #opened: Deferred<void> = defer(false);
+  #isOpen = false;
+  #isOver = false;
+  /** Number of the last frame taken; `undefined`: whichever comes first. */
+  #lastSeq: number | undefined;
+  #pid: number | undefined;
+  #startTime: number | undefined;
+  #existing = false;
+  /** Attempts to open it that may have reached the daemon. */
+  #attempts = 0;
+
+  constructor(host: SessionHost, id: string, opening: Opening, options: SessionOptions) {
+    this.#host = host;
+    this.id = id;
+    this.#opening = opening;
+    this.#onGap = options.onGap ?? 'throw';
+    this.#lastSeq = options.fromSeq;
+    this.exit = this.#exit.promise;
+    this.#output = new SessionOutput((bytes) => host.account(bytes));
+    this.#input = new InputLedger(
+      {
+        input: async (data, offset) => {
+          const reply = await host.request('process.stdin', { id, data, offset }, 'link');
+          return (reply as { readonly applied: number }).applied;
+        },
+        close: (offset) => this.#closeStdin(offset),
+      },
+      options.inputBufferBytes ?? defaultInputBytes,
+    );
+  }
+
+  /** What the process writes to its standard output: each byte once and in order, across any number of cuts. */
+  get stdout(): ReadableStream<Uint8Array> {
+    return this.#output.stream('stdout');
+  }
+
+  /** As {@link stdout}. When nobody wants it, `cancel()` it: output that waits here holds the process back, like a full pipe. */
+  get stderr(): ReadableStream<Uint8Array> {
+    return this.#output.stream('stderr');
+  }
+
+  /** Instead of both streams: everything in order, with the numbers of the frames. */
+  get events(): ReadableStream<SessionEvent> {
+    return this.#output.events();
+  }
+
+  /** The process as the operating system there knows it; `undefined` when the daemon does not tell (CT-1). */
+  get pid(): number | undefined {
+    return this.#pid;
+  }
+
+  /** Seconds since the epoch; belongs to `pid`, because pids are used again. */
+  get startTime(): number | undefined {
+    return this.#startTime;
+  }
+
+  /** Whether `spawn` found a session of this id and started nothing. */
+  get existing(): boolean {
+    return this.#existing;
+  }
+
+  /** Number of the last frame received: `fromSeq` for who goes on later. */
+  get lastSeq(): number {
+    return this.#lastSeq ?? 0;
+  }
+
+  /** Resolves when the host has the bytes; they are applied exactly once. @throws HoldfastError `closed` */
+  async write(data: string | Uint8Array): Promise<void> {
+    this.#refuseObserver('write');
+    await this.#input.write(asBuffer(data));
+  }
+
+  /**
+   * The process's standard input as a stream, for pipes: a write resolves as soon as there is room, `close` is `end`.
+   * Each access makes a new one.
+   */
+  get stdin(): WritableStream<string | Uint8Array> {
+    this.#refuseObserver('stdin');
+    return new WritableStream({
+      write: async (chunk) => {
+        await this.#input.accept(asBuffer(chunk));
+      },
+      close: () => this.end(),
+    });
+  }
+
+  /** End of file for the process, behind everything that was written. @throws UnsupportedError at once */
+  end(): Promise<void> {
+    this.#refuseObserver('end');
+    requireExtensions('end() of a session', this.#host.facts);
+    return this.#input.close();
+  }
+
+  /** Sends a signal: `TERM` (default), `KILL`, `INT` or `HUP`. */
+  async kill(signal?: string): Promise<void> {
+    await this.#host.request('process.kill', { id: this.id, signal });
+  }
+
+  /** Sends a signal and waits for the end; forces it after a while. */
+  async killAndWait(options: KillOptions = {}): Promise<KillOutcome> {
+    return (await this.#host.request('process.killAndWait', { id: this.id, ...options })) as KillOutcome;
+  }
+
+  /** Ends the process and lets the daemon forget it with its output. @throws UnsupportedError */
+  async release(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    requireExtensions('release() of a session', this.#host.facts);
+    await this.#host.request('holdfast.release', { id: this.id, ...options });
+  }
+
+  /** Follows the process no longer and leaves it running; output from here on waits in the daemon's window. */
+  async detach(): Promise<void> {
+    if (!this.#isOver) {
+      const isObserver = this.#opening.how === 'observe';
+      this.fail(new HoldfastError('closed', `session ${this.id} was detached; take it over with session(id)`));
+      if (isObserver) {
+        await this.#host.request('holdfast.unobserve', { id: this.id }, 'link').catch(() => {});
+      }
+    }
+  }
+
+  /** As {@link detach}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.detach();
+  }
+
+  /** For the host: resolves when the daemon has answered for the first time. */
+  get opened(): Promise<void> {
+    return this.#opened.promise;
+  }
+
+  /** For the host: a link is there. */
+  async linked(): Promise<void> {
+    try {
+      this.#adopt(await (this.#isOpen ? this.#attach() : this.#open()));
+    } catch (error) {
+      if (!(error instanceof LinkLost)) {
+        this.fail(error as HoldfastError);
+      } else if (this.#isOver) {
+        // The whole session came in front of the reply that is lost.
+        this.#opened.resolve();
+      }
+      // Else the next link tries again.
+    }
+  }
+
+  /** For the host: the link has broken. */
+  unlinked(): void {
+    this.#input.unlinked();
+  }
+
+  /** For the host: a frame of this process. */
+  take(frame: OutputFrame | ExitFrame): void {
+    if (this.#isOver || this.#isSeen(frame.seq)) {
+      return;
+    }
+    if (frame.type === 'output') {
+      this.#output.push({ type: frame.stream, seq: frame.seq, data: frame.data });
+      return;
+    }
+    const { seq, exitCode, signal, killedBy } = frame;
+    this.#output.push({ type: 'exit', seq, exitCode, signal, killedBy });
+    this.#finish();
+    this.#tellExit(frame);
+  }
+
+  /** For the host: an observer has fallen behind, and the daemon says which frames it will not get. */
+  takeGap({ fields }: PushedFrame): void {
+    const { to } = fields;
+    if (typeof to === 'number' && !this.#isOver) {
+      this.#miss(to + 1);
+      this.#lastSeq = to;
+    }
+  }
+
+  /** For the host: the session cannot be followed any more. */
+  fail(error: HoldfastError): void {
+    if (!this.#isOver) {
+      this.#isOver = true;
+      this.#output.end(error);
+      this.#input.fail(error);
+      this.#exit.reject(error);
+      this.#opened.reject(error);
+      this.#host.forget(this);
+    }
+  }
+
+  #finish(): void {
+    this.#isOver = true;
+    this.#output.end();
+    this.#input.fail(new HoldfastError('closed', `session ${this.id} has ended; its process takes no more input`));
+    this.#host.forget(this);
+  }
+
+  /** Whether the frame came before. Tells of frames that are missing in front of it. */
+  #isSeen(seq: number): boolean {
+    if (this.#lastSeq !== undefined && seq <= this.#lastSeq) {
+      return true;
+    }
+    this.#miss(seq);
+    this.#lastSeq = seq;
+    return false;
+  }
+
+  /** The next frame will be `next`. */
+  #miss(next: number): void {
+    if (this.#lastSeq === undefined || next === this.#lastSeq + 1) {
+      return;
+    }
+    const gap = new GapError(this.id, this.#lastSeq + 1, next - 1);
+    this.#host.gap(gap);
+    if (this.#onGap === 'continue') {
+      this.#output.push({ type: 'gap', from: gap.from, to: gap.to });
+    } else {
+      // The streams end here; the exit is still told.
+      this.#output.end(gap);
+    }
+  }
+
+  /** The first request for this session; repeated over the next link when its reply is lost. */
+  async #open(): Promise<AttachReply> {
+    const opening = this.#opening;
+    if (opening.how !== 'spawn') {
+      return this.#attach();
+    }
+    const { id } = this;
+    const isFirst = this.#attempts++ === 0;
+    const params = { id, ...opening.params, wantPid: true };
+    try {
+      if (this.#host.facts.hasExtensions) {
+        const withFallback = { ...params, ifAbsent: true, fromSeq: this.#lastSeq ?? 0 };
+        const reply = (await this.#host.request('process.spawn', withFallback, 'link')) as AttachReply;
+        this.#existing = isFirst && reply.existing === true;
+        return reply;
+      }
+      // A daemon that only starts: one that was asked before has the process already.
+      const found = (await this.#host.request('process.reattach', this.#attachParams(), 'link')) as AttachReply;
+      if (found.found === true) {
+        this.#existing = isFirst;
+        return found;
+      }
+      // A new process counts its frames from 1.
+      this.#lastSeq = 0;
+      return (await this.#host.request('process.spawn', params, 'link')) as AttachReply;
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === internalError) {
+        throw new HoldfastError('spawn', `session ${id}: ${error.message}`, { code: error.code, cause: error });
+      }
+      throw error;
+    }
+  }
+
+  #attachParams(): object {
+    return { id: this.id, fromSeq: this.#lastSeq ?? 0, wantPid: true };
+  }
+
+  async #attach(): Promise<AttachReply> {
+    const { id } = this;
+    if (this.#opening.how === 'observe') {
+      requireExtensions('observe', this.#host.facts);
+      const params = { id, fromSeq: this.#lastSeq ?? 0 };
+      return (await this.#host.request('holdfast.observe', params, 'link')) as AttachReply;
+    }
+    const reply = (await this.#host.request('process.reattach', this.#attachParams(), 'link')) as AttachReply;
+    if (reply.found !== true) {
+      const why = this.#isOpen
+        ? 'the daemon no longer knows it: it was released, has ended long ago, or the daemon was started anew (its process may still run)'
+        : 'the daemon does not know it';
+      throw new HoldfastError('closed', `session ${id}: ${why}`);
+    }
+    return reply;
+  }
+
+  #adopt(reply: AttachReply): void {
+    const isOther = this.#pid !== undefined && reply.pid !== undefined && !this.#isSame(reply);
+    if (isOther) {
+      throw new HoldfastError(
+        'closed',
+        `session ${this.id}: its id belongs to another process (pid ${reply.pid}) by now`,
+      );
+    }
+    this.#pid ??= reply.pid;
+    this.#startTime ??= reply.startTime;
+    this.#isOpen = true;
+    this.#lastSeq ??= 0;
+    this.#opened.resolve();
+    if (this.#opening.how !== 'observe' && !this.#isOver) {
+      this.#input.linked(reply.stdinApplied ?? 0);
+    }
+  }
+
+  #isSame({ pid, startTime }: AttachReply): boolean {
+    return pid === this.#pid && startTime === this.#startTime;
+  }
+
+  async #closeStdin(offset: number): Promise<void> {
+    try {
+      await this.#host.request('holdfast.closeStdin', { id: this.id, offset }, 'link');
+    } catch (error) {
+      // A process that has ended reads no more, so it has its end of file.
+      const isGone = error instanceof HoldfastError && /Process not (?:running|found)/.test(error.message);
+      if (!isGone) {
+        throw error;
+      }
+    }
+  }
+
+  /** Profile S names no signal in its exit frame; the list of sessions does. */
+  #tellExit({ exitCode: code, signal, killedBy }: ExitFrame): void {
+    if (code !== -1 || signal !== undefined || !this.#host.facts.hasExtensions) {
+      this.#exit.resolve({ code, signal, killedBy });
+      return;
+    }
+    this.#host
+      .request('holdfast.sessions', {})
+      .then((reply) => {
+        const { sessions } = reply as { readonly sessions: readonly (Partial<Exit> & { readonly id: string })[] };
+        const told = sessions.find(({ id }) => id === this.id);
+        this.#exit.resolve({ code, signal: told?.signal, killedBy: told?.killedBy ?? killedBy });
+      })
+      .catch(() => this.#exit.resolve({ code, signal, killedBy }));
+  }
+
+  #refuseObserver(what: string): void {
+    if (this.#opening.how === 'observe') {
+      throw new HoldfastError(
+        'unsupported',
+        `${what} of a session that is only observed; take it over with session(id)`,
+      );
+    }
+  }
+}
+
+function asBuffer(data: string | Uint8Array): Buffer {
+  return typeof data === 'string' ? Buffer.from(data) : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+}

@@ -1,0 +1,131 @@
+/** The byte stream to a daemon: a socket, or the standard streams of a relay such as `ssh box holdfast -bridge`. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { dirname, join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { codeOf, HoldfastError, messageOf } from './errors.ts';
+
+export interface Transport {
+  /** Where the daemon's bytes come from. Read in flowing mode; `pause` stops reading from the system too. */
+  readonly input: Readable;
+  readonly output: Writable;
+  /** Resolves when the stream is of no use any more, with what is known of the reason. */
+  readonly closed: Promise<string>;
+  /** Drops the stream at once. */
+  destroy(): void;
+}
+
+/** How to reach a daemon. */
+export interface Dialer {
+  /** For messages: `ssh user@box`, the path of a socket. */
+  readonly name: string;
+  /**
+   * @throws HoldfastError `refused`: nobody answers; `cause` is the system's error. A relay may still find nobody later:
+   * its stream then closes without a byte
+   */
+  dial(): Promise<Transport>;
+}
+
+/** Where a daemon on Windows says what its pipe is called, beside the path of the socket (spec wire.md §1). */
+const pipeFileName = 'rpc.pipe';
+
+export function socketDialer(path: string): Dialer {
+  return {
+    name: path,
+    async dial() {
+      try {
+        return await dialSocket(path);
+      } catch (error) {
+        const pipe = pipeBeside(path);
+        if (pipe !== undefined) {
+          return dialSocket(pipe);
+        }
+        throw error;
+      }
+    },
+  };
+}
+
+/** A system without Unix sockets has this file in their place. */
+function pipeBeside(path: string): string | undefined {
+  try {
+    return readFileSync(join(dirname(path), pipeFileName), 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function dialSocket(path: string): Promise<Transport> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    socket.once('error', (cause) => {
+      reject(new HoldfastError('refused', `nobody answers at ${path}: ${codeOf(cause) ?? cause.message}`, { cause }));
+    });
+    socket.once('connect', () => {
+      socket.removeAllListeners('error');
+      let reason = 'the daemon closed the connection';
+      const closed = new Promise<string>((close) => {
+        socket.on('error', (error) => {
+          reason = `the connection broke: ${codeOf(error) ?? error.message}`;
+        });
+        socket.once('end', () => close(reason));
+        socket.once('close', () => close(reason));
+      });
+      resolve({ input: socket, output: socket, closed, destroy: () => socket.destroy() });
+    });
+  });
+}
+
+export function commandDialer(words: readonly string[], env: NodeJS.ProcessEnv | undefined): Dialer {
+  const name = words.join(' ');
+  return {
+    name,
+    dial: () =>
+      new Promise((resolve, reject) => {
+        const [program = '', ...args] = words;
+        const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env, windowsHide: true });
+        child.once('error', (cause) => {
+          reject(new HoldfastError('refused', `${name}: ${codeOf(cause) ?? cause.message}`, { cause }));
+        });
+        child.once('spawn', () => resolve(relayTransport(child, name)));
+      }),
+  };
+}
+
+/** How much of what a relay complains about is kept. */
+const keptComplaint = 2_000;
+
+/** Resolves with the reason when the program has ended; its last words on stderr say more than its exit code. */
+function relayTransport(child: ChildProcess, name: string): Transport {
+  const { stdin, stdout, stderr } = child as ChildProcess & { stdin: Writable; stdout: Readable; stderr: Readable };
+  let complaint = '';
+  stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(-keptComplaint);
+  });
+  for (const stream of [stdin, stdout, stderr]) {
+    stream.on('error', () => {});
+  }
+  const closed = new Promise<string>((resolve) => {
+    child.on('error', (error) => resolve(`${name}: ${messageOf(error)}`));
+    const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
+      const how = signal === null ? `exit code ${code}` : `ended by ${signal}`;
+      const words = complaint.trim();
+      resolve(words === '' ? `${name}: ${how}` : `${name}: ${how}: ${words}`);
+    };
+    // 'close' is when stderr has been read; a grandchild that holds it open must not hide the end.
+    child.once('close', ended);
+    child.once('exit', (code, signal) => setTimeout(() => ended(code, signal), 500).unref());
+  });
+  return {
+    input: stdout,
+    output: stdin,
+    closed,
+    destroy() {
+      stdin.destroy();
+      stdout.destroy();
+      stderr.destroy();
+      child.kill('SIGKILL');
+    },
+  };
+}
