@@ -12,8 +12,11 @@ export const childVariable = 'CLAUDE_SSH_CHILD';
 export interface ChildMarks {
   /** Its argv[0]. */
   readonly argv0: string;
-  /** A script: the file, which its interpreter gets as one of its words; argv[0] is the interpreter's then. */
-  readonly script?: string;
+  /**
+   * A file that stands among its words: a script, whose argv[0] is its interpreter's, or what a launcher was handed, which
+   * the process may become.
+   */
+  readonly program?: string;
   /** Why it has only the mark of its run directory, for the log; `undefined`: it has both. */
   readonly unmarkedBecause: string | undefined;
 }

@@ -17,6 +17,13 @@ export interface Host extends Home {
   readonly muslFolder: string | undefined;
   /** Whom the end of a version run that hangs is meant for (spec install.md §6). */
   readonly hungRunReach: SignalReach;
+  /**
+   * Where the administrator of a host keeps the settings of the agent CLI; `undefined` where they name no launcher, and none
+   * can be applied: Windows (spec generation-n2.md §3.2, §4).
+   */
+  readonly managedSettingsFolder: string | undefined;
+  /** For the log: why callers in a sandbox are served like others (spec generation-n2.md §7). */
+  readonly noPeerCheck: string;
   /** Whether the CPU time and memory of a process can be read without starting another one for it. */
   readonly tellsUsage: boolean;
   /** What starts programs for a user who has not logged in; `undefined` where there is nothing of that kind. */

@@ -52,6 +52,8 @@ export interface SpawnRequest {
   readonly gentleScope?: SignalReach;
   /** The child is to live on when we end (`-keep-children`); Windows then makes the job without kill-on-close. */
   readonly outlivesUs?: boolean;
+  /** The program that `command` is to start in its turn, one of `args`; the child may become it. Named in its record. */
+  readonly handedProgram?: string;
   /** ChildMarks the child as one of this run directory (platform/child-markers.ts); its argv[0] is then the program's path. */
   readonly markedFor?: string;
   /**
@@ -105,10 +107,12 @@ export interface Processes {
    */
   spawnAmongMany(request: SpawnRequest): Child | Promise<Child>;
   /**
-   * The tests `spawn` makes before it starts anything.
+   * Tests that come before a start: of the folder, then one look at the program, as it was sent and not joined with the
+   * folder; a bare name is looked up as `spawn` does.
+   * @param program `isThere`: whatever is there passes, a folder too. `isExecutable`: no folder, and executable for us
    * @throws SystemCallError as `spawn` would
    */
-  check(request: Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'>): void;
+  check(request: Pick<SpawnRequest, 'command' | 'cwd'>, program: 'isThere' | 'isExecutable'): void;
   /** `undefined` when there is no such process. A zombie counts as gone, a thread id as no process. */
   identify(pid: number): ProcessIdentity | undefined;
   /** argv of a running process; `undefined` when gone or unreadable. */

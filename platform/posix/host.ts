@@ -18,6 +18,15 @@ const openFilesCap = 65_536n;
 const listenPipeIgnored =
   '-listen-pipe is only supported on Windows and is ignored: other platforms serve JSON-RPC over the AF_UNIX socket directly';
 
+const managedSettingsFolder = {
+  linux: '/etc/claude-code',
+  darwin: '/Library/Application Support/ClaudeCode',
+} as const;
+const noPeerCheck = {
+  linux: 'CLAUDE_SSH_PEER_CHECK is set: this build has no peer check on Linux, serving all callers',
+  darwin: 'this system names no namespaces: cannot tell callers in a sandbox from others, serving all',
+} as const;
+
 const noProc =
   '/proc is not mounted: no predecessor or orphan is ended, because nobody can tell who a process is, and startTime is 0';
 
@@ -26,6 +35,8 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
     ...user,
     muslFolder: os === 'linux' ? '/lib' : undefined,
     hungRunReach: 'tree',
+    managedSettingsFolder: managedSettingsFolder[os],
+    noPeerCheck: noPeerCheck[os],
     // macOS would run `ps` for each process.
     tellsUsage: os === 'linux',
     loginShellVariable: (options) => loginShellVariable(options, paths),

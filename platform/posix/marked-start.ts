@@ -54,19 +54,20 @@ const functionPrefix = `${heldPrefix}FUNCTION_`;
 
 /** @param file the program of the request, resolved */
 export function planMarkedStart(
-  request: Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'> & { readonly markedFor: string },
+  request: Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env' | 'handedProgram'> & { readonly markedFor: string },
   file: string,
 ): MarkedStart {
   const own = request.env.filter(([name]) => name !== runDirVariable && name !== childVariable);
   const runDir: Variable = [runDirVariable, request.markedFor];
-  const program = programKind(file.startsWith('/') ? file : join(request.cwd ?? '.', file));
-  const script = program === 'script' ? { script: file } : {};
-  const unmarkedBecause = obstacle(file, program, own);
+  const kind = programKind(file.startsWith('/') ? file : join(request.cwd ?? '.', file));
+  const program = request.handedProgram ?? (kind === 'script' ? file : undefined);
+  const among = program === undefined ? {} : { program };
+  const unmarkedBecause = obstacle(file, kind, own);
   const plain = {
     env: [...own, runDir],
     marks: {
       argv0: request.command,
-      ...script,
+      ...among,
       unmarkedBecause: unmarkedBecause ?? `its words are too many for ${shell}`,
     },
   };
@@ -86,7 +87,7 @@ export function planMarkedStart(
       file: shell,
       argv: [shell, '-c', markScript(functions.length), shell, file, ...request.args],
       env: [...held, ...heldFunctions, runDir],
-      marks: { argv0: file, ...script, unmarkedBecause: undefined },
+      marks: { argv0: file, ...among, unmarkedBecause: undefined },
     },
   };
 }

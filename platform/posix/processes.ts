@@ -19,8 +19,8 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
     signalIfSame: identities.signalIfSame,
     self: identities.self,
     ownStartSeconds: identities.ownStartSeconds,
-    check(request) {
-      checkProgram(checkSpawn(request, paths), request, paths);
+    check({ command, cwd }, program) {
+      checkProgram(checkSpawn({ command, cwd, args: [], env: [] }, paths), command, program, paths);
     },
     spawn(request) {
       const attempt = new SpawnAttempt(request, identities, paths);

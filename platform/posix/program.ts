@@ -1,10 +1,10 @@
 /** What is tested before a child is started, and the texts of it (spec process.md §3.3 to 3.4). */
 import { accessSync, constants, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import { goQuote } from '../go-quote.ts';
 import type { Paths } from '../paths.ts';
-import type { SpawnRequest } from '../processes.ts';
+import type { Processes, SpawnRequest } from '../processes.ts';
 import { rawPath } from '../raw-text.ts';
 import { ownVariable } from './started-with.ts';
 
@@ -28,14 +28,21 @@ export function checkSpawn(request: Pick<SpawnRequest, 'command' | 'args' | 'cwd
   return file;
 }
 
-/** What the kernel would say of `file`, as far as that can be known without a start. */
+/** One look at `file`, in the words of a start. @throws SystemCallError */
 export function checkProgram(
   file: string,
-  { command, cwd }: Pick<SpawnRequest, 'command' | 'cwd'>,
+  command: string,
+  wanted: Parameters<Processes['check']>[1],
   paths: Paths,
 ): void {
   try {
-    accessSync(rawPath(resolve(cwd ?? '', file)), constants.X_OK);
+    const isDirectory = statSync(rawPath(file)).isDirectory();
+    if (wanted === 'isExecutable') {
+      if (isDirectory) {
+        throw Object.assign(new Error('a directory'), { code: 'EACCES' });
+      }
+      accessSync(rawPath(file), constants.X_OK);
+    }
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     throw new SystemCallError(`fork/exec ${command}: ${paths.reason(error)}`, code, { cause: error });

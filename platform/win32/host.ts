@@ -16,6 +16,8 @@ export function createHost(paths: Paths): Host {
     ...user,
     muslFolder: undefined,
     hungRunReach: 'child',
+    managedSettingsFolder: undefined,
+    noPeerCheck: 'this system names no namespaces: cannot tell callers in a sandbox from others, serving all',
     // Reading it would start PowerShell for each process.
     tellsUsage: false,
     variableKey,

@@ -27,8 +27,8 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
 
   return {
     ...identities,
-    check(request) {
-      checkSpawn(request, paths);
+    check({ command, cwd }) {
+      checkSpawn({ command, cwd, args: [], env: [] }, paths);
     },
     spawn,
     // CreateProcess returns before the program runs.

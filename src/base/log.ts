@@ -21,6 +21,7 @@ export type Component =
   | 'shellenv'
   | 'frameSink'
   | 'hostclean'
+  | 'launcher'
   | 'LauncherHandler'
   | 'Install';
 

@@ -6,8 +6,8 @@ const { writeSync } = process.getBuiltinModule('node:fs');
 const retryMs = 5;
 
 /** Writes all of `text` at once; a reader that has gone away is no failure. */
-export function writeWhole(fd: 1 | 2, text: string): void {
-  let rest = Buffer.from(text);
+export function writeWhole(fd: 1 | 2, text: string | Buffer): void {
+  let rest = typeof text === 'string' ? Buffer.from(text) : text;
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(fd, rest));

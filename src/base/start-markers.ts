@@ -15,6 +15,9 @@ export const ambientTokenVariable = 'CLAUDE_RPC_TOKEN';
  */
 export const underDaemonVariable = 'CLAUDE_SSH_DAEMON_CHILD';
 
+/** Asks the daemon to serve only callers outside a sandbox (spec generation-n2.md §7). */
+export const peerCheckVariable = 'CLAUDE_SSH_PEER_CHECK';
+
 const markerVariables = [daemonChildVariable, statusPipeVariable, tokenPipeVariable, ambientTokenVariable];
 
 /** What a user happens to have under such a name would be taken for a word of the launcher's. */
@@ -40,4 +43,14 @@ export function takeMarkers(environment: NodeJS.ProcessEnv): {
   }
   environment[underDaemonVariable] = '1';
   return taken;
+}
+
+/** `unavailable`: it was asked for, and this build has none, so every caller is served. */
+export type PeerCheck = 'off' | 'unavailable';
+
+/** Reads what was asked for and deletes it, so that no descendant sees it. Only the exact text `1` asks. */
+export function takePeerCheck(environment: NodeJS.ProcessEnv): PeerCheck {
+  const asked = environment[peerCheckVariable] === '1';
+  delete environment[peerCheckVariable];
+  return asked ? 'unavailable' : 'off';
 }

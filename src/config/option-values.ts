@@ -88,9 +88,9 @@ export const address: ValueKind<string> = {
 };
 
 export const profile: ValueKind<Profile> = {
-  placeholder: 'S|current|next',
-  want: 'S, current or next',
-  refusal: 'want S, current or next',
+  placeholder: 'S|current|next|latest',
+  want: 'S, current, next or latest',
+  refusal: 'want S, current, next or latest',
   fromCommandLine: profileNamed,
   fromFile: profileNamed,
 };

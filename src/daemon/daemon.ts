@@ -6,7 +6,7 @@ import { createCounters } from '../base/counters.ts';
 import { EndRequest } from '../base/end-request.ts';
 import type { Log } from '../base/log.ts';
 import { raiseOpenFilesLimit, surviveFailures } from '../base/process-set-up.ts';
-import { failedReport, readyReport, takeMarkers } from '../base/start-markers.ts';
+import { failedReport, type PeerCheck, readyReport, takeMarkers, takePeerCheck } from '../base/start-markers.ts';
 import { timings } from '../base/timings.ts';
 import { createUndoStack, failuresOf, type UndoStack } from '../base/undo-stack.ts';
 import { version } from '../base/version.ts';
@@ -39,6 +39,7 @@ export interface DaemonOptions {
 export async function runDaemon(options: DaemonOptions): Promise<number> {
   const { log, platform } = options;
   const { statusDescriptor, tokenDescriptor } = takeMarkers(options.environment);
+  const peerCheck = options.settings.profile.server.peerCheck ? takePeerCheck(options.environment) : 'off';
   const report = (text: string): void => {
     if (statusDescriptor !== undefined) {
       platform.host.reportStatus(statusDescriptor, text);
@@ -48,7 +49,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const undo = createUndoStack();
   let left: Left;
   try {
-    left = await build(options, tokenDescriptor, end, undo);
+    left = await build(options, { tokenDescriptor, peerCheck }, end, undo);
   } catch (error) {
     const reasons = failureLines(error);
     for (const line of reasons) {
@@ -89,10 +90,16 @@ interface Left {
   groups: number;
 }
 
+/** What the environment said; it is taken out of it. */
+interface StartedWith {
+  readonly tokenDescriptor: string | undefined;
+  readonly peerCheck: PeerCheck;
+}
+
 /** Every step that succeeds adds to `undo` what undoes it. */
 async function build(
   { settings, executableDirectory, log, platform }: DaemonOptions,
-  tokenDescriptor: string | undefined,
+  { tokenDescriptor, peerCheck }: StartedWith,
   end: EndRequest,
   undo: UndoStack,
 ): Promise<Left> {
@@ -132,7 +139,7 @@ async function build(
   await ownership.claim();
   const marking = await ownership.takeOverChildren();
 
-  const identity = { version, instanceId, startedAt: Date.now() };
+  const identity = { version, instanceId, startedAt: Date.now(), peerCheck };
   const latency = createLatency(metricsAddress);
   let lookForUse = (): void => {};
   const { engine, clients, budget } = buildRequestPath({
@@ -177,6 +184,9 @@ async function build(
     }),
   );
   undo.defer(() => listener.close());
+  if (peerCheck === 'unavailable') {
+    log.warn('Server', host.noPeerCheck);
+  }
   log.output(banner(settings, instanceId));
   if (profile.platform.hostCleaner) {
     const { startHostCleaner } = await import('../run-directory/cleaner/schedule.ts');

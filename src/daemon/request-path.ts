@@ -15,6 +15,7 @@ import { FairShare } from '../engine/local/fair-share.ts';
 import { LocalEngine, type LocalEngineOptions } from '../engine/local/local-engine.ts';
 import { ShellAgent } from '../engine/local/shell-agent.ts';
 import type { SessionEngine } from '../engine/session-engine.ts';
+import { LauncherHandler } from '../install/managed-launcher/launcher-handler.ts';
 import type { ChildRecords } from '../run-directory/records/child-records.ts';
 
 export interface RequestPathOptions extends Pick<LocalEngineOptions, 'shellPath' | 'keepChildren' | 'markedFor'> {
@@ -83,6 +84,7 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     counters,
     engine,
     daemon: identity,
+    launcher: new LauncherHandler(platform, log),
     runningArguments: async () =>
       (await engine.sessions()).filter(({ state }) => state !== 'exited').map(({ args }) => args),
     requestShutdown: options.requestShutdown,

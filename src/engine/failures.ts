@@ -22,3 +22,18 @@ export class EngineFailure extends Error {
     this.kind = kind;
   }
 }
+
+/** Why a spawn through the managed launcher was refused. `message` is wire text (spec generation-n2.md §2). */
+export class LauncherFailure extends Error {
+  override readonly name = 'LauncherFailure';
+  readonly kind: 'relativeCommand' | 'unusable' | 'notStarted';
+
+  constructor(kind: LauncherFailure['kind'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+  }
+
+  static unusable(reason: string): LauncherFailure {
+    return new LauncherFailure('unusable', `the managed launcher cannot be used: ${reason}`);
+  }
+}

@@ -6,7 +6,8 @@
  * twice. Different ids never wait for each other.
  *
  * A call returns its value at once when nothing must be waited for, so that a burst of requests costs no turn of the loop.
- * Failures are `EngineFailure`, or `SystemCallError` with the operating system's words; both also through a promise.
+ * Failures are `EngineFailure`, `LauncherFailure`, or `SystemCallError` with the operating system's words; all of them also
+ * through a promise.
  */
 import type { ChildMarks } from '../../platform/child-markers.ts';
 import type { SignalName } from '../../platform/processes.ts';
@@ -64,6 +65,8 @@ export interface SpawnRequest {
   readonly ifAbsent: { readonly fromSeq: bigint } | undefined;
   /** What the starter calls itself. */
   readonly door: string | undefined;
+  /** Words to start `command` through, as sent; `undefined`: it is started itself (spec generation-n2.md §4). */
+  readonly launcher: readonly string[] | undefined;
 }
 
 export type ReaderRole = 'receiver' | 'observer';

@@ -2,6 +2,7 @@
 import type { Platform } from '../../platform/platform.ts';
 import type { Variable } from '../../platform/started-with.ts';
 import type { InstallRules } from '../wire/profile.ts';
+import type { LauncherResolution } from './managed-launcher/resolve.ts';
 import type { InstallTimings } from './timings.ts';
 import type { FrameDecoder } from './zstd.ts';
 
@@ -16,7 +17,7 @@ export interface InstallRequest {
   readonly cliChecksum: string | undefined;
   /** A local file with the compressed CLI; it is preferred to `cliUrl`. */
   readonly cliZst: string | undefined;
-  /** How many versions the prune leaves; negative: no prune (spec install.md §5). */
+  /** How many versions the prune leaves; negative: no prune, or a refusal (profile row `install.negativeKeep`). */
   readonly cliKeep: number;
   /** 0: no limit. */
   readonly maxCliBytes: number;
@@ -30,8 +31,12 @@ export interface InstallContext {
   readonly timings: InstallTimings;
   /** The environment that names the proxies, our own. */
   readonly environment: NodeJS.ProcessEnv;
-  /** The environment of the version run. */
+  /** The environment of the version run, without a launcher. */
   readonly childEnv: readonly Variable[];
+  /** Our own environment, of which a launcher's is made. */
+  readonly own: readonly Variable[];
+  /** The policy of this host; `undefined`: nobody asked for it, and the CLI is run directly. */
+  resolveLauncher: (() => Promise<LauncherResolution>) | undefined;
   readonly decoder: FrameDecoder;
   /** Writes one line to stdout. */
   print(line: string): void;

@@ -13,7 +13,7 @@ export interface FetchFigures {
   longestPauseMs: number;
 }
 
-export interface Facts {
+export interface Facts extends Partial<LauncherFacts> {
   /** `glibc` or `musl`; empty off Linux. */
   readonly libc: string;
   /** Empty without `-cli-version`, and when its folder cannot be made. */
@@ -22,7 +22,18 @@ export interface Facts {
   readonly cliError?: string | undefined;
   readonly cliUnresponsive?: true | undefined;
   readonly fetch?: FetchFigures | undefined;
-  readonly launcherStatus?: 'none' | undefined;
+}
+
+/** What the facts line says about the managed launcher (spec generation-n2.md §6), in the order of the keys. */
+export interface LauncherFacts {
+  readonly launcherStatus: 'none' | 'usable' | 'unusable' | 'unreadable' | 'probe_failed' | 'unresponsive';
+  readonly launcher?: readonly string[] | undefined;
+  /** The settings file that names it. */
+  readonly launcherSource?: string | undefined;
+  /** The settings file, or folder, that cannot be read. */
+  readonly launcherPath?: string | undefined;
+  readonly launcherReason?: string | undefined;
+  readonly launcherStderr?: string | undefined;
 }
 
 /** The line without its end. The order of the keys is contract. */
@@ -38,6 +49,11 @@ export function factsLine(facts: Facts, { os, arch }: Pick<Platform, 'os' | 'arc
     cliUnresponsive: facts.cliUnresponsive,
     fetch: facts.fetch === undefined ? undefined : { ...facts.fetch },
     launcherStatus: facts.launcherStatus,
+    launcher: facts.launcher,
+    launcherSource: facts.launcherSource,
+    launcherPath: facts.launcherPath,
+    launcherReason: facts.launcherReason,
+    launcherStderr: facts.launcherStderr,
   });
   return `${factsMark}${json}`;
 }

@@ -3,11 +3,13 @@ import { lstat, stat, unlink } from 'node:fs/promises';
 import { failpointAsync } from '../base/failpoints.ts';
 import { checkVersionName } from './cli-path.ts';
 import type { InstallContext, InstallRequest } from './context.ts';
-import type { Facts, FetchFigures } from './facts.ts';
+import type { Facts, FetchFigures, LauncherFacts } from './facts.ts';
 import { InstallFailure } from './failure.ts';
 import { type FileIdentity, isSameFile } from './file-identity.ts';
-import { prune, sweep } from './leftovers.ts';
+import { prune, type SweepOptions, sweep, sweepPartFiles } from './leftovers.ts';
 import { clearFolderPlace, FolderFailure, makeFolder } from './make-folder.ts';
+import { type ManagedLauncher, policyFacts, runManaged, unresponsiveThrough } from './managed-launcher/managed-run.ts';
+import type { LauncherResolution } from './managed-launcher/resolve.ts';
 import { assertFileIsOurs, assertFolderIsOurs, assertStillStaged, ForeignFile } from './only-ours.ts';
 import { needsDownload, openSource, type Source } from './source.ts';
 import { HomeGuardFailure, place } from './stage.ts';
@@ -18,50 +20,112 @@ const unresponsiveText =
   'cli unresponsive: the installed Claude Code binary started but did not answer --version within 30s (120s for a first run) and was stopped; the host is not letting it run (endpoint security software or a stalled network home are the usual causes)';
 
 class Unresponsive extends InstallFailure {
-  constructor() {
-    super(unresponsiveText);
+  constructor(text = unresponsiveText) {
+    super(text);
   }
 }
 
-export type InstallOutcome = Omit<Facts, 'libc' | 'launcherStatus'>;
+/** The installation went well, and then `-cli-keep` could not be followed (spec generation-n2.md §9). */
+export class KeepCountRefused extends Error {
+  override readonly name = 'KeepCountRefused';
 
-/** Every failure is in the outcome. */
+  constructor(count: number) {
+    super(`-cli-keep ${count} is not a valid keep count`);
+  }
+}
+
+export type InstallOutcome = Omit<Facts, 'libc'>;
+
+/** Every failure is in the outcome, but one. @throws KeepCountRefused */
 export async function install(request: InstallRequest, context: InstallContext): Promise<InstallOutcome> {
-  const { cliPath, folder } = request;
-  let present: VersionRunOutcome;
   try {
-    assertFolderIsOurs(folder, context.platform);
-    present = await runPresent(cliPath, context);
+    assertFolderIsOurs(request.folder, context.platform);
   } catch (error) {
-    return failed(cliPath, error);
+    return failed(request.cliPath, error);
   }
-  if (present === 'passed') {
-    return { cliPath, cliWasPresent: true };
+  if (context.rules.partFiles === 'ownSweep') {
+    await sweepPartFiles(request.folder, await sweeping(request, context, context.timings.partFileAgeMs));
   }
-  if (present === 'stopped' && context.rules.unresponsive) {
-    await sweepFolder(request, context);
-    return failed(cliPath, new Unresponsive());
+  const resolution = await context.resolveLauncher?.();
+  const outcome = await installThrough(resolution, request, context).catch((error: unknown) => {
+    if (error instanceof KeepCountRefused) {
+      throw error;
+    }
+    return failed(request.cliPath, error);
+  });
+  const facts = resolution === undefined || outcome.cliPath === '' ? {} : policyFacts(resolution);
+  // What came of a run says more than the policy as such.
+  return { ...facts, ...outcome };
+}
+
+async function installThrough(
+  resolution: LauncherResolution | undefined,
+  request: InstallRequest,
+  context: InstallContext,
+): Promise<InstallOutcome> {
+  const launcher = resolution === undefined || resolution.status === 'none' ? undefined : resolution;
+  const present = await (launcher === undefined
+    ? runPresent(request, context)
+    : runPresentThrough(launcher, request, context));
+  if (present !== 'install') {
+    return present;
   }
   try {
     checkVersionName(request.version);
   } catch (error) {
-    return failed(cliPath, error);
+    return failed(request.cliPath, error);
   }
-  return new InstallAttempt(request, context).run();
+  return new InstallAttempt(request, context, launcher).run();
 }
 
-/** Runs the file that is at the path already, links followed. One that another user could have put there counts as none. */
-async function runPresent(cliPath: string, context: InstallContext): Promise<VersionRunOutcome> {
-  const found = await stat(cliPath).catch(() => undefined);
+/** Runs the file that is at the path already. @returns what came of it, or that it must be installed */
+async function runPresent(request: InstallRequest, context: InstallContext): Promise<InstallOutcome | 'install'> {
+  const { cliPath } = request;
+  const found = await runIfOurs(cliPath, context, () => run(cliPath, context.timings.cachedRunMs, context));
+  if (found === 'passed') {
+    return { cliPath, cliWasPresent: true };
+  }
+  if (found === 'stopped' && context.rules.unresponsive) {
+    await sweepFolder(request, context);
+    return failed(cliPath, new Unresponsive());
+  }
+  return 'install';
+}
+
+/** A launcher that fails says nothing about the CLI: only a run that hangs is a failure, and a file that is there stays. */
+async function runPresentThrough(
+  launcher: ManagedLauncher,
+  request: InstallRequest,
+  context: InstallContext,
+): Promise<InstallOutcome | 'install'> {
+  const { cliPath } = request;
+  const found = await runIfOurs(cliPath, context, () => {
+    assertFileIsOurs(cliPath, context.platform);
+    return runManaged(launcher, cliPath, 'cached', context);
+  });
+  if (found === undefined) {
+    return 'install';
+  }
+  const { outcome, facts } = found;
+  if (outcome !== 'stopped') {
+    return { cliPath, cliWasPresent: true, ...facts };
+  }
+  await sweepFolder(request, context);
+  return { ...failed(cliPath, new Unresponsive(unresponsiveThrough(facts.launcher?.[0] ?? ''))), ...facts };
+}
+
+/** Links followed. `undefined`: there is no file, or one that another user could have put there, which counts as none. */
+async function runIfOurs<T>(path: string, context: InstallContext, work: () => Promise<T>): Promise<T | undefined> {
+  const found = await stat(path).catch(() => undefined);
   if (found?.isFile() !== true) {
-    return 'failed';
+    return undefined;
   }
   try {
-    return await run(cliPath, context.timings.cachedRunMs, context);
+    return await work();
   } catch (error) {
     if (error instanceof ForeignFile) {
       context.warn(error.message);
-      return 'failed';
+      return undefined;
     }
     throw error;
   }
@@ -87,15 +151,19 @@ function failed(cliPath: string, error: unknown): InstallOutcome {
 class InstallAttempt {
   readonly #request: InstallRequest;
   readonly #context: InstallContext;
+  readonly #launcher: ManagedLauncher | undefined;
   readonly #figures: FetchFigures = { bytes: 0, ms: 0, longestPauseMs: 0 };
   #triedDownload = false;
   #source: Source | undefined;
   #decompressed = false;
   #tidied = false;
+  #launcherFacts: LauncherFacts | undefined;
 
-  constructor(request: InstallRequest, context: InstallContext) {
+  /** @param launcher `undefined`: the CLI is run directly */
+  constructor(request: InstallRequest, context: InstallContext, launcher: ManagedLauncher | undefined) {
     this.#request = request;
     this.#context = context;
+    this.#launcher = launcher;
   }
 
   async run(): Promise<InstallOutcome> {
@@ -110,7 +178,8 @@ class InstallAttempt {
     if (outcome.cliError === undefined) {
       await this.#prune();
     }
-    return { ...outcome, fetch: rules.progress && this.#triedDownload ? this.#figures : undefined };
+    const fetch = rules.progress && this.#triedDownload ? this.#figures : undefined;
+    return { ...outcome, fetch, ...this.#launcherFacts };
   }
 
   async #install(): Promise<void> {
@@ -159,7 +228,22 @@ class InstallAttempt {
       return;
     }
     await this.#tidy();
-    await this.#approve(cliPath, installed);
+    if (this.#launcher === undefined) {
+      await this.#approve(cliPath, installed);
+    } else {
+      await this.#approveThrough(this.#launcher);
+    }
+  }
+
+  /** The new file stays, whatever comes of the run. @throws InstallFailure when the run had to be stopped */
+  async #approveThrough(launcher: ManagedLauncher): Promise<void> {
+    assertFileIsOurs(this.#request.cliPath, this.#context.platform);
+    const { outcome, facts } = await runManaged(launcher, this.#request.cliPath, 'first', this.#context);
+    this.#launcherFacts = facts;
+    await failpointAsync('install.ran');
+    if (outcome === 'stopped') {
+      throw new Unresponsive(unresponsiveThrough(facts.launcher?.[0] ?? ''));
+    }
   }
 
   /** Somebody else may have been faster, so what is there now is judged again. */
@@ -216,25 +300,27 @@ class InstallAttempt {
   async #prune(): Promise<void> {
     const { platform, rules } = this.#context;
     const { folder, cliPath, cliKeep } = this.#request;
+    if (cliKeep < 0 && rules.negativeKeep === 'refused') {
+      throw new KeepCountRefused(cliKeep);
+    }
     await prune(folder, cliKeep, {
       places: platform,
-      partFiles: rules.sweepParts,
+      partFiles: rules.partFiles,
       foldersToo: rules.pruneFolders,
       installed: cliPath,
     });
   }
 }
 
-async function sweepFolder({ folder, cliZst }: InstallRequest, context: InstallContext): Promise<void> {
-  const { platform, rules, timings } = context;
+async function sweepFolder(request: InstallRequest, context: InstallContext): Promise<void> {
+  await sweep(request.folder, await sweeping(request, context, context.timings.leftoverAgeMs));
+}
+
+async function sweeping({ cliZst }: InstallRequest, context: InstallContext, ageMs: number): Promise<SweepOptions> {
+  const { platform, rules } = context;
   // The user's blob may lie in the folder itself, and a blob that was refused must stay there.
   const spared = cliZst === undefined ? undefined : await stat(cliZst, { bigint: true }).catch(() => undefined);
-  await sweep(folder, {
-    places: platform,
-    partFiles: rules.sweepParts,
-    ageMs: timings.leftoverAgeMs,
-    spared,
-  });
+  return { places: platform, partFiles: rules.partFiles, ageMs, spared };
 }
 
 /** Removes our file only, because another install may have put its own there meanwhile. */

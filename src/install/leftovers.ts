@@ -1,7 +1,11 @@
-/** Clears the folder of the versions: of what earlier attempts have left, and of old versions (spec install.md §5). */
+/**
+ * Clears the folder of the versions: of what earlier attempts have left, and of old versions (spec install.md §5,
+ * generation-n2.md §9).
+ */
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type GuardedPlaces, whyKept } from '../base/removal-guard.ts';
+import type { InstallRules } from '../wire/profile.ts';
 import { blobPrefix } from './cli-path.ts';
 import { type FileIdentity, isSameFile } from './file-identity.ts';
 
@@ -9,8 +13,12 @@ export const stagingPrefix = '.fetch-';
 
 export interface HousekeepingOptions {
   readonly places: GuardedPlaces;
-  /** Whether names that end in `.zst.part` are leftovers too. */
-  readonly partFiles: boolean;
+  readonly partFiles: InstallRules['partFiles'];
+}
+
+export interface SweepOptions extends HousekeepingOptions {
+  readonly ageMs: number;
+  readonly spared: FileIdentity | undefined;
 }
 
 interface Entry extends FileIdentity {
@@ -24,13 +32,19 @@ interface Entry extends FileIdentity {
  * Removes leftovers that are older than `ageMs`: files, links, empty folders.
  * @param options.spared the blob of this run, which must stay until it is used
  */
-export async function sweep(
-  folder: string,
-  options: HousekeepingOptions & { readonly ageMs: number; readonly spared: FileIdentity | undefined },
-): Promise<void> {
+export function sweep(folder: string, options: SweepOptions): Promise<void> {
+  return removeOlder(folder, (name) => kindOf(name, options) === 'leftover', options);
+}
+
+/** The same for `.zst.part` files in profiles where they have a sweep of their own. */
+export function sweepPartFiles(folder: string, options: SweepOptions): Promise<void> {
+  return removeOlder(folder, (name) => kindOf(name, options) === 'partFile', options);
+}
+
+async function removeOlder(folder: string, isMeant: (name: string) => boolean, options: SweepOptions): Promise<void> {
   const newest = BigInt(Date.now() - options.ageMs) * 1_000_000n;
   for (const entry of await entriesOf(folder)) {
-    if (!isLeftover(entry.name, options) || entry.modifiedNs >= newest) {
+    if (!isMeant(entry.name) || entry.modifiedNs >= newest) {
       continue;
     }
     if (options.spared !== undefined && isSameFile(options.spared, entry)) {
@@ -55,9 +69,9 @@ export async function prune(
   }
   const installed = await lstat(options.installed, { bigint: true }).catch(() => undefined);
   const versions = (await entriesOf(folder))
-    .filter(({ name }) => !name.startsWith(blobPrefix) && !isLeftover(name, options))
+    .filter(({ name }) => !name.startsWith(blobPrefix) && kindOf(name, options) === 'version')
     .filter(({ isDirectory }) => options.foldersToo || !isDirectory)
-    .sort((a, b) => (a.modifiedNs < b.modifiedNs ? 1 : a.modifiedNs > b.modifiedNs ? -1 : 0));
+    .sort(newestFirst);
   for (const entry of versions.slice(keep)) {
     if (isSameFile(installed, entry)) {
       continue;
@@ -66,8 +80,23 @@ export async function prune(
   }
 }
 
-function isLeftover(name: string, { partFiles }: HousekeepingOptions): boolean {
-  return name.startsWith(stagingPrefix) || name.endsWith('.zst') || (partFiles && name.endsWith('.zst.part'));
+/** Of equal times the greater name goes first, so that it does not depend on the disk which version stays. */
+function newestFirst(a: Entry, b: Entry): number {
+  if (a.modifiedNs !== b.modifiedNs) {
+    return a.modifiedNs < b.modifiedNs ? 1 : -1;
+  }
+  return Buffer.compare(Buffer.from(b.name), Buffer.from(a.name));
+}
+
+/** The ending of a part file counts more than its beginning, where such files have a sweep of their own. */
+function kindOf(name: string, { partFiles }: HousekeepingOptions): 'version' | 'leftover' | 'partFile' {
+  const isPartFile = name.endsWith('.zst.part');
+  if (isPartFile && partFiles === 'ownSweep') {
+    return 'partFile';
+  }
+  const isLeftover =
+    name.startsWith(stagingPrefix) || name.endsWith('.zst') || (isPartFile && partFiles === 'leftovers');
+  return isLeftover ? 'leftover' : 'version';
 }
 
 async function entriesOf(folder: string): Promise<Entry[]> {

@@ -6,16 +6,18 @@ import { ownVariables } from '../base/own-process.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import { cliPathOf } from '../install/cli-path.ts';
 import { factsLine } from '../install/facts.ts';
-import { type InstallOutcome, install } from '../install/install.ts';
+import { type InstallOutcome, install, KeepCountRefused } from '../install/install.ts';
 import { probeLibc } from '../install/libc.ts';
+import { launcherGateVariable, resolveLauncher } from '../install/managed-launcher/resolve.ts';
 import { installTimings } from '../install/timings.ts';
 import { usualDecoder } from '../install/zstd.ts';
 import { defaultCliFolder } from '../run-directory/names.ts';
+import type { Profile } from '../wire/profile.ts';
 import type { Mode, ModeContext } from './mode.ts';
 
 const exitNoHome = 1;
 const exitNoFolder = 2;
-const launcherGate = 'CLAUDE_SSH_MANAGED_LAUNCHER';
+const exitBadKeepCount = 2;
 
 export const runInstall: Mode = async (context) => {
   const platform = await context.platform();
@@ -37,14 +39,25 @@ export const runInstall: Mode = async (context) => {
     facts.print({ cliPath, cliWasPresent: false, cliError: `holdfast: ${error.message}` });
     process.exit(0);
   });
-  const env = childEnvironment(ownVariables(platform.startedWith), profile.process.strippedVariables, platform.host);
+  const own = ownVariables(platform.startedWith);
+  const env = childEnvironment(own, notForTheCli(profile), platform.host);
   // The user's programs may switch the verification of certificates off; our downloads are always verified.
   delete context.environment.NODE_TLS_REJECT_UNAUTHORIZED;
   facts.libc = await probeLibc({ platform, env, timings: installTimings });
-  facts.print(cliVersion === undefined ? { cliPath, cliWasPresent: false } : await outcome(cliVersion));
+  try {
+    facts.print(cliVersion === undefined ? { cliPath, cliWasPresent: false } : await outcome(cliVersion));
+  } catch (error) {
+    if (!(error instanceof KeepCountRefused)) {
+      throw error;
+    }
+    writeWhole(2, `claustrum: ${error.message}\n`);
+    return exitBadKeepCount;
+  }
   return 0;
 
   function outcome(version: string): Promise<InstallOutcome> {
+    const { environment } = context;
+    const asksForLauncher = profile.install.launcher === 'resolve' && environment[launcherGateVariable] === '1';
     const { cliUrl, cliChecksum, cliZst, cliKeep, maxCliBytes, cliDownloadTimeoutMs } = context.settings;
     return install(
       { version, folder, cliPath, cliUrl, cliChecksum, cliZst, cliKeep, maxCliBytes, cliDownloadTimeoutMs },
@@ -52,15 +65,27 @@ export const runInstall: Mode = async (context) => {
         platform,
         rules: profile.install,
         timings: installTimings,
-        environment: context.environment,
+        environment,
         childEnv: env,
+        own,
+        resolveLauncher: asksForLauncher ? () => resolveLauncher(cliPath, { ...platform, environment }) : undefined,
         decoder: usualDecoder,
         print: (line) => writeWhole(1, `${line}\n`),
         warn: (text) => context.log.warn('Install', text),
       },
-    ).catch((error: Error) => ({ cliPath, cliWasPresent: false, cliError: error.message }));
+    ).catch((error: Error) => {
+      if (error instanceof KeepCountRefused) {
+        throw error;
+      }
+      return { cliPath, cliWasPresent: false, cliError: error.message };
+    });
   }
 };
+
+/** Where launchers are resolved, a CLI that is run directly keeps the gate variable (spec generation-n2.md §6). */
+export function notForTheCli({ process: { strippedVariables }, install: { launcher } }: Profile): readonly string[] {
+  return launcher === 'resolve' ? strippedVariables.filter((name) => name !== launcherGateVariable) : strippedVariables;
+}
 
 /** Prints the one line, once. */
 class FactsPrinter {
@@ -80,10 +105,8 @@ class FactsPrinter {
     }
     this.#isPrinted = true;
     const { settings, environment } = this.#context;
-    // The specification does not say how a launcher is found, so the answer is always that there is none (spec
-    // install.md §9).
-    const asksForLauncher = settings.profile.install.launcherStatus && environment[launcherGate] === '1';
-    const launcherStatus = asksForLauncher && outcome.cliPath !== '' ? 'none' : undefined;
-    writeWhole(1, `${factsLine({ ...outcome, libc: this.libc, launcherStatus }, this.#platform)}\n`);
+    const isTold = settings.profile.install.launcher === 'none' && environment[launcherGateVariable] === '1';
+    const launcher = isTold && outcome.cliPath !== '' ? ({ launcherStatus: 'none' } as const) : {};
+    writeWhole(1, `${factsLine({ ...outcome, ...launcher, libc: this.libc }, this.#platform)}\n`);
   }
 }

@@ -50,6 +50,9 @@ export const installTimerTexts: Record<keyof InstallTimings, string> = {
   cachedRunMs: '-install: the version run of a CLI that was there, and -probe-cli',
   firstRunMs: '-install: the version run of a new CLI',
   killedRunMs: '-install: a version run that was killed is waited for',
+  cachedLauncherRunMs: '-install: the version run of a CLI that was there through the managed launcher, and -probe-cli',
+  firstLauncherRunMs: '-install: the version run of a new CLI through the managed launcher',
+  launcherOutputMs: '-install: what the launcher wrote is waited for after its end',
   libcMs: '-install: ldd --version',
   libcHolderMs: '-install: whatever ldd left behind may hold its output open',
   connectMs: '-install: connecting to a server',
@@ -58,6 +61,7 @@ export const installTimerTexts: Record<keyof InstallTimings, string> = {
   readIdleMs: '-install: longest silence in a download',
   progressMs: '-install: from one progress line to the next',
   leftoverAgeMs: '-install: what an earlier run has left goes when it is older',
+  partFileAgeMs: '-install: a .zst.part file goes when it is older (profile latest)',
 };
 
 export const stopTimerTexts: Record<keyof StopTimings, string> = {

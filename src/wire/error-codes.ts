@@ -8,6 +8,8 @@ export const errorCodes = {
   unauthorized: -32001,
   stdinQueueFull: -32002,
   stdinOffsetGap: -32003,
+  launcherUnusable: -32004,
+  launcherNotStarted: -32005,
 } as const;
 
 export type ErrorKind = keyof typeof errorCodes;

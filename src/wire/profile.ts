@@ -1,7 +1,7 @@
 /** What a wire profile decides: the rows of wire.md §0, files.md §0, git.md §0, install.md and modes.md. The records: profiles.ts. */
 import type { ErrorKind } from './error-codes.ts';
 
-export type ProfileName = 'S' | 'current' | 'next';
+export type ProfileName = 'S' | 'current' | 'next' | 'latest';
 
 export interface Profile {
   readonly name: ProfileName;
@@ -12,6 +12,8 @@ export interface Profile {
     /** Features left out on Windows. */
     readonly featuresNotOnWindows: readonly string[];
     readonly capabilitiesIdentity: boolean;
+    /** The member `peerCheck` of `server.capabilities`, and its variable: read once at the start, seen by no child. */
+    readonly peerCheck: boolean;
     readonly shutdownReply: boolean;
     readonly shutdownNeedsAuth: boolean;
   };
@@ -32,6 +34,10 @@ export interface Profile {
     readonly idReuseKillsOld: boolean;
     /** Variables of the daemon that no child sees (spec modes.md §4). */
     readonly strippedVariables: readonly string[];
+    /** Whether they are dropped from the `env` of a request too. */
+    readonly stripsRequest: boolean;
+    /** Whether `launcher` is a parameter of `process.spawn`. */
+    readonly spawnLauncher: boolean;
   };
   /** Rows of spec git.md §0. */
   readonly git: {
@@ -133,12 +139,14 @@ export interface InstallRules {
   readonly namesInterruption: boolean;
   /** Folders count as versions too, and `-cli-keep 0` prunes. */
   readonly pruneFolders: boolean;
-  /** `.zst.part` files are leftovers. */
-  readonly sweepParts: boolean;
+  /** `.zst.part` files: `kept`; cleared like other leftovers; or `ownSweep`, once they are seven days old. */
+  readonly partFiles: 'kept' | 'leftovers' | 'ownSweep';
+  /** A negative `-cli-keep` after a good installation: nothing is pruned, or that and a complaint with exit code 2. */
+  readonly negativeKeep: 'noPrune' | 'refused';
   /** `.exe` on Windows, a file in the folder's place is cleared, the folder is made first, no run without a home. */
   readonly nextPaths: boolean;
-  /** The key `launcherStatus`, when the environment asks for it (spec install.md §9). */
-  readonly launcherStatus: boolean;
+  /** What the gate variable asks for: `none` is always the status `none`, `resolve` the host's policy (spec install.md §9). */
+  readonly launcher: 'off' | 'none' | 'resolve';
 }
 
 /** How `files.extract_tar` treats and names the entries of an archive (spec files.md §7.2). */

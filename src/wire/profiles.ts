@@ -32,6 +32,7 @@ const S: Profile = {
     features: ['process.stdin.offset'],
     featuresNotOnWindows: [],
     capabilitiesIdentity: false,
+    peerCheck: false,
     shutdownReply: false,
     shutdownNeedsAuth: false,
   },
@@ -46,6 +47,8 @@ const S: Profile = {
     runningFlipsAt: 'exitFrame',
     idReuseKillsOld: true,
     strippedVariables: [],
+    stripsRequest: false,
+    spawnLauncher: false,
   },
   git: {
     timeoutDefaultMs: 60_000,
@@ -88,9 +91,10 @@ const S: Profile = {
     unresponsive: false,
     namesInterruption: false,
     pruneFolders: false,
-    sweepParts: false,
+    partFiles: 'kept',
+    negativeKeep: 'noPrune',
     nextPaths: false,
-    launcherStatus: false,
+    launcher: 'off',
   },
   files: {
     listNonDirText: 'readdirent',
@@ -224,9 +228,9 @@ const next: Profile = {
     unresponsive: true,
     namesInterruption: true,
     pruneFolders: true,
-    sweepParts: true,
+    partFiles: 'leftovers',
     nextPaths: true,
-    launcherStatus: true,
+    launcher: 'none',
   },
   files: {
     ...current.files,
@@ -250,7 +254,33 @@ const next: Profile = {
   },
 };
 
-const profiles: Record<ProfileName, Profile> = { S, current, next };
+const latest: Profile = {
+  ...next,
+  name: 'latest',
+  server: {
+    ...next.server,
+    methods: next.server.methods.flatMap((name) => (name === 'process.spawn' ? ['launcher.resolve', name] : [name])),
+    features: [
+      'process.stdin.offset',
+      'files.extract_tar.execBit',
+      'git.status.baseRepo',
+      'git.info.discovered_root',
+      'git.worktree_create.timeoutMs',
+      'git.worktree_create.existingBranch',
+      'git.worktree_remove.unpushedGuard',
+      'process.spawn.shellAgentSocket',
+      'launcher.managed',
+      'server.peer_check',
+      'git.worktree.external_root',
+      'server.instance_id',
+    ],
+    peerCheck: true,
+  },
+  process: { ...next.process, stripsRequest: true, spawnLauncher: true },
+  install: { ...next.install, partFiles: 'ownSweep', negativeKeep: 'refused', launcher: 'resolve' },
+};
+
+const profiles: Record<ProfileName, Profile> = { S, current, next, latest };
 
 /** Reads the name as flags and configuration files spell it, case ignored; `undefined` for anything else. */
 export function profileNamed(text: string): Profile | undefined {

@@ -105,8 +105,8 @@ describe('a refusal has the words of the contract', () => {
       'invalid value "9223372036854775808" for flag -max-extract-bytes: parse error',
     ],
     [['-git-timeout', '5'], 'invalid value "5" for flag -git-timeout: parse error'],
-    [['-wire-profile', 'N'], 'invalid value "N" for flag -wire-profile: want S, current or next'],
-    [['-wire-profile', ''], 'invalid value "" for flag -wire-profile: want S, current or next'],
+    [['-wire-profile', 'N'], 'invalid value "N" for flag -wire-profile: want S, current, next or latest'],
+    [['-wire-profile', ''], 'invalid value "" for flag -wire-profile: want S, current, next or latest'],
   ])('%j', (words, message) => {
     expect(given(...words)).toBe(message);
   });

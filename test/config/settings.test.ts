@@ -248,7 +248,7 @@ describe('the way from an option to the program', () => {
     duration: '77s',
     text: '/some/text',
     'host:port': 'localhost:77',
-    'S|current|next': 'next',
+    'S|current|next|latest': 'next',
     'pace|drop': 'drop',
   };
   const obeyed = optionNames.filter((name) => {

@@ -1,4 +1,4 @@
-/** Plays the recorded exchanges of the wire contract (cases/) against the program, byte for byte, in both generations. */
+/** Plays the recorded exchanges of the wire contract (cases/) against the program, byte for byte, in every generation. */
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,9 +10,19 @@ const folder = import.meta.dirname;
 const jobs = 2;
 const minutes = 60_000;
 
+interface Case {
+  readonly generation?: 'S' | 'N' | 'N2' | 'both';
+  readonly also?: readonly Generation[];
+}
+
+const generations = ['S', 'N', 'N+', 'N2'] as const;
+type Generation = (typeof generations)[number];
+/** Generations whose cases are played, besides those of all (the table of the same name in `conform`). */
+const covers: Readonly<Record<Generation, readonly string[]>> = { S: ['S'], N: ['N'], 'N+': ['N'], N2: ['N', 'N2'] };
+
 interface CaseFile {
   readonly area: string;
-  readonly cases: readonly { readonly generation?: 'S' | 'N' | 'both' }[];
+  readonly cases: readonly Case[];
 }
 
 const areas: CaseFile[] = readdirSync(join(folder, 'cases'))
@@ -31,9 +41,10 @@ if (skipped) {
   sayWhySkipped('every case of the wire conformance', missing);
 }
 
-describe.each(['S', 'N'] as const)('a client of generation %s gets the bytes of the contract', (generation) => {
+describe.each(generations)('a client of generation %s gets the bytes of the contract', (generation) => {
   for (const { area, cases } of areas) {
-    if (cases.some((one) => (one.generation ?? 'both') === 'both' || one.generation === generation)) {
+    const wanted: readonly string[] = ['both', ...covers[generation]];
+    if (cases.some(({ generation: of = 'both', also }) => wanted.includes(of) || also?.includes(generation))) {
       test.skipIf(skipped)(area, { timeout: 5 * minutes }, async () => {
         expect(python, missing).toBeDefined();
         const result = await runCases(generation, area);

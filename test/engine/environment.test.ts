@@ -12,17 +12,21 @@ function environment(
   sources: Partial<Omit<EnvironmentSources, 'wanted'>> & {
     own?: Readonly<Record<string, string>>;
     stripped?: readonly string[];
+    stripsRequest?: boolean;
     wanted?: object;
   },
   host = posix,
 ): string[] {
-  const { own = {}, stripped = [], wanted, ...rest } = sources;
-  const variables = new ChildEnvironments(Object.entries(own), stripped, host).of({
-    loginShellPath: undefined,
-    agentSocket: undefined,
-    ...rest,
-    wanted: wanted === undefined ? undefined : new Map(Object.entries(wanted)),
-  });
+  const { own = {}, stripped = [], stripsRequest = false, wanted, ...rest } = sources;
+  const variables = new ChildEnvironments(Object.entries(own), { strippedVariables: stripped, stripsRequest }, host).of(
+    {
+      loginShellPath: undefined,
+      agentSocket: undefined,
+      throughLauncher: false,
+      ...rest,
+      wanted: wanted === undefined ? undefined : new Map(Object.entries(wanted)),
+    },
+  );
   return variables.map(([name, value]) => `${name}=${value}`);
 }
 

@@ -16,7 +16,7 @@ function begin(share: FairShare) {
   const log = createLog({ level: 'error' });
   const counters = createCounters();
   const session = new Session(
-    { id: 'p', key: undefined, command: 'p', args: [], cwd: undefined, door: undefined },
+    { id: 'p', key: undefined, command: 'p', args: [], cwd: undefined, door: undefined, launcher: undefined },
     {
       ...{ profile: defaultProfile, log, counters, timings, share, slowReader: 'pace' },
       budget: new MemoryBudget({ limitBytes: 0, log, counters }),

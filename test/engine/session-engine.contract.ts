@@ -95,6 +95,7 @@ function request(
     withoutShellAgent: false,
     ifAbsent: undefined,
     door: undefined,
+    launcher: undefined,
     ...more,
   };
 }

@@ -1,8 +1,10 @@
 /** What an install clears away and what it never touches (spec install.md §5). */
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { profiles, Workshop } from './support.ts';
+import { cleanEnvironment, runHoldfast } from '../support/holdfast.ts';
+import { coversNext } from '../support/profiles.ts';
+import { goodCli, profiles, Workshop } from './support.ts';
 
 const wanted = ['-cli-version', '1.2.3'];
 const old = { ageSeconds: 601 };
@@ -32,8 +34,9 @@ describe.each(profiles)('profile %s: leftovers of earlier attempts', (profile) =
     folder(shop, '.fetch-empty', 9_000);
     folder(shop, '.fetch-full', 9_000, 'file');
     symlinkSync('/nowhere', shop.path('.fetch-young-link'));
-    await shop.install([...wanted, '-cli-zst', shop.blob(), '-cli-keep', '-1'], { profile });
+    await shop.install([...wanted, '-cli-zst', shop.blob(), '-cli-keep', '9'], { profile });
     const kept = ['.FETCH-1', '.blob-1', '.fetch-2', '.fetch-full', '.fetch-future', '.fetch-young-link'];
+    // In profile latest such a file has a sweep of its own.
     const parts = profile === 'next' ? [] : ['1.zst.part'];
     expect(shop.names()).toEqual([...kept, '1.2.3', ...parts, 'a.ZST', 'a.zst.', 'b.zst'].sort());
   });
@@ -55,7 +58,7 @@ describe.each(profiles)('profile %s: leftovers of earlier attempts', (profile) =
 });
 
 describe.each(profiles)('profile %s: old versions', (profile) => {
-  const later = profile === 'next';
+  const later = coversNext(profile);
 
   test('stay as many as are to be kept, the newest', async () => {
     const shop = new Workshop();
@@ -100,8 +103,37 @@ describe.each(profiles)('profile %s: old versions', (profile) => {
     for (const name of ['a', 'b', 'c', 'd']) {
       shop.put(name, 'x');
     }
-    await shop.install([...wanted, '-cli-zst', shop.blob(), '-cli-keep', '-2'], { profile });
+    const words = ['-install', '-cli-dir', shop.folder, ...wanted, '-cli-zst', shop.blob(), '-cli-keep', '-2'];
+    const run = await runHoldfast(['-wire-profile', profile, ...words], { env: cleanEnvironment(shop.home) });
     expect(shop.names()).toEqual(['1.2.3', 'a', 'b', 'c', 'd']);
+    if (profile === 'latest') {
+      const stderr = 'claustrum: -cli-keep -2 is not a valid keep count\n';
+      expect(run).toEqual({ code: 2, signal: null, stdout: '', stderr });
+      expect(existsSync(join(shop.home, 'blob'))).toBe(false);
+    } else {
+      expect(run.code).toBe(0);
+    }
+  });
+
+  test('a negative -cli-keep changes nothing on a cache hit and after a failure', async () => {
+    const shop = new Workshop();
+    shop.put('1.2.3', goodCli);
+    shop.put('a', 'x');
+    const there = await shop.install([...wanted, '-cli-keep', '-2'], { profile });
+    expect(there.facts.cliWasPresent).toBe(true);
+    const missing = await shop.install(['-cli-version', '2', '-cli-keep', '-2'], { profile });
+    expect(missing.facts.cliError).toContain('cli 2 missing');
+    expect(shop.names()).toEqual(['1.2.3', 'a']);
+  });
+
+  test('of the same age stay by their names, the greater one first', async () => {
+    const shop = new Workshop();
+    for (const name of ['b', 'd', 'a', 'c']) {
+      shop.put(name, 'x');
+      utimesSync(shop.path(name), 1_700_000_000, 1_700_000_000);
+    }
+    await shop.install([...wanted, '-cli-zst', shop.blob(), '-cli-keep', '3'], { profile });
+    expect(shop.names()).toEqual(['1.2.3', 'c', 'd']);
   });
 
   test('from the future do not push out the one just installed', async () => {

@@ -14,6 +14,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runProgram } from '../modes/run-program.ts';
+import { coversNext } from '../support/profiles.ts';
 import {
   badCli,
   expectHangingEnded,
@@ -152,7 +153,7 @@ describe.each(profiles)('profile %s: a local blob', (profile) => {
     await shop.install([...wanted, '-cli-zst', shop.blob()], { profile });
     const [run, ...more] = shop.runs();
     expect(more).toEqual([]);
-    if (profile === 'next') {
+    if (coversNext(profile)) {
       expect(run).toBe(`${shop.path('1.2.3')} --version`);
     } else {
       expect(run).toMatch(new RegExp(`^${shop.path('.fetch-')}[0-9a-f]+ --version$`));
@@ -168,7 +169,7 @@ describe.each(profiles)('profile %s: a local blob', (profile) => {
       cliWasPresent: false,
       cliError: `installed cli at ${shop.path('1.2.3')} is not runnable`,
     });
-    expect(shop.names()).toEqual(profile === 'next' ? [] : ['1.2.3']);
+    expect(shop.names()).toEqual(coversNext(profile) ? [] : ['1.2.3']);
     expect(existsSync(blob)).toBe(false);
   });
 
@@ -282,7 +283,7 @@ describe.each(profiles)('profile %s: a local blob', (profile) => {
       cliError: 'cli 9.9.9.exe missing and no --cli-url or --cli-zst provided',
     });
     // The later generation makes the folder before it looks at the source.
-    expect(existsSync(shop.folder)).toBe(profile === 'next');
+    expect(existsSync(shop.folder)).toBe(coversNext(profile));
   });
 });
 

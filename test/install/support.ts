@@ -24,9 +24,10 @@ import type { ProfileName } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
 import { cleanEnvironment, type Environment, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { processFacts } from '../support/processes.ts';
+import { everyProfile } from '../support/profiles.ts';
 import { waitUntil } from '../support/wait.ts';
 
-export const profiles: readonly ProfileName[] = ['S', 'current', 'next'];
+export const profiles = everyProfile;
 export const platform = createPlatform();
 
 /** A CLI that runs, and writes a line about each run into a file beside the folder of the versions. */
@@ -121,6 +122,8 @@ export class Workshop {
       rules: profile.install,
       timings: { ...installTimings, ...options.timings },
       environment,
+      own: Object.entries(environment) as [string, string][],
+      resolveLauncher: options.resolveLauncher,
       childEnv: childEnvironment(Object.entries(environment) as [string, string][], [], platform.host),
       decoder: options.decoder ?? usualDecoder,
       print: (line) => lines.push(line),
@@ -165,6 +168,7 @@ export interface HereOptions {
   readonly env?: Environment;
   readonly timings?: Partial<InstallTimings>;
   readonly decoder?: InstallContext['decoder'];
+  readonly resolveLauncher?: InstallContext['resolveLauncher'];
 }
 
 export interface HereRun {

@@ -3,7 +3,7 @@
  * own and know no codes of the wire; this table is the one place where a kind becomes a code and a text (spec wire.md §6).
  */
 import { SystemCallError } from '../../../platform/errors.ts';
-import { EngineFailure, type EngineFailureKind } from '../../engine/failures.ts';
+import { EngineFailure, type EngineFailureKind, LauncherFailure } from '../../engine/failures.ts';
 import { FilesFailure, type FilesFailureKind } from '../../files/failure.ts';
 import { GitFailure } from '../../git/run/failures.ts';
 import { type ErrorKind, errorCodes } from '../../wire/error-codes.ts';
@@ -40,6 +40,12 @@ function engineAnswer(error: unknown): ErrorAnswer | undefined {
   return { code: errorCodes[kind], message };
 }
 
+const launcherKinds: Readonly<Record<LauncherFailure['kind'], ErrorKind>> = {
+  relativeCommand: 'invalidParams',
+  unusable: 'launcherUnusable',
+  notStarted: 'launcherNotStarted',
+};
+
 /** The rows are tried from the first to the last. */
 const answers: readonly ((error: unknown) => ErrorAnswer | undefined)[] = [
   (error) => (error instanceof RpcError ? { code: error.code, message: error.message } : undefined),
@@ -47,6 +53,10 @@ const answers: readonly ((error: unknown) => ErrorAnswer | undefined)[] = [
     error instanceof FilesFailure ? { code: errorCodes.invalidParams, message: readRefusals[error.kind] } : undefined,
   (error) => (error instanceof GitFailure ? { code: errorCodes.internal, message: error.message } : undefined),
   engineAnswer,
+  (error) =>
+    error instanceof LauncherFailure
+      ? { code: errorCodes[launcherKinds[error.kind]], message: error.message }
+      : undefined,
   // The operating system's own words are wire text.
   (error) => (error instanceof SystemCallError ? { code: errorCodes.internal, message: error.message } : undefined),
 ];

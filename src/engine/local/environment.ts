@@ -3,7 +3,9 @@
 import type { Host } from '../../../platform/host.ts';
 import type { Variable } from '../../../platform/started-with.ts';
 import { childEnvironment } from '../../base/child-environment.ts';
+import { wrapperVariable } from '../../base/launcher-argv.ts';
 import { ambientTokenVariable } from '../../base/start-markers.ts';
+import type { Profile } from '../../wire/profile.ts';
 
 export interface EnvironmentSources {
   readonly loginShellPath: string | undefined;
@@ -11,28 +13,46 @@ export interface EnvironmentSources {
   readonly agentSocket: string | undefined;
   /** From the request. */
   readonly wanted: ReadonlyMap<string, string> | undefined;
+  /** The child is a managed launcher. */
+  readonly throughLauncher: boolean;
 }
+
+export type EnvironmentRules = Pick<Profile['process'], 'strippedVariables' | 'stripsRequest'>;
 
 export const agentVariable = 'SSH_AUTH_SOCK';
 
 /** Environments of the children of one daemon, whose own environment does not change while it serves. */
 export class ChildEnvironments {
   readonly #host: Pick<Host, 'variableKey'>;
+  readonly #own: readonly Variable[];
+  readonly #rules: EnvironmentRules;
   readonly #inherited: readonly Variable[];
+  /** Names that no request can set, as the host compares them. */
+  readonly #refused: ReadonlySet<string>;
+  #throughLauncher: ChildEnvironments | undefined;
   /** What a child gets whose request names no variable; the same list each time, so that the adapter knows it again. */
   #plain: { readonly loginShellPath: string | undefined; readonly variables: readonly Variable[] } | undefined;
 
   /**
    * @param own the daemon's environment in its order
-   * @param stripped names that are dropped (profile row `process.strippedVariables`)
+   * @param rules of the profile: names that are dropped, and whether they are dropped from what a request names too
    */
-  constructor(own: readonly Variable[], stripped: readonly string[], host: Pick<Host, 'variableKey'>) {
+  constructor(own: readonly Variable[], rules: EnvironmentRules, host: Pick<Host, 'variableKey'>) {
+    const { strippedVariables: stripped, stripsRequest } = rules;
+    this.#own = own;
+    this.#rules = rules;
     this.#host = host;
+    // A child never sees the token, whoever names it.
+    const refused = [ambientTokenVariable, ...(stripsRequest ? stripped : [])];
+    this.#refused = new Set(refused.map((name) => host.variableKey(name)));
     this.#inherited = childEnvironment(own, stripped, host);
   }
 
   /** Existing names are replaced in place, new ones follow in the order of the request. */
-  of({ loginShellPath, agentSocket, wanted }: EnvironmentSources): readonly Variable[] {
+  of({ loginShellPath, agentSocket, wanted, throughLauncher }: EnvironmentSources): readonly Variable[] {
+    if (throughLauncher) {
+      return this.#thoseThroughLauncher().of({ loginShellPath, agentSocket, wanted, throughLauncher: false });
+    }
     if (this.#plain === undefined || this.#plain.loginShellPath !== loginShellPath) {
       const path: Variable[] = loginShellPath === undefined ? [] : [['PATH', loginShellPath]];
       this.#plain = { loginShellPath, variables: this.#replaced(this.#inherited, path) };
@@ -41,11 +61,20 @@ export class ChildEnvironments {
     if (agentSocket === undefined && (wanted === undefined || wanted.size === 0)) {
       return variables;
     }
-    // A child never sees the token, whoever names it.
-    const secret = this.#host.variableKey(ambientTokenVariable);
-    const asked = [...(wanted ?? [])].filter(([name]) => this.#host.variableKey(name) !== secret);
+    const asked = [...(wanted ?? [])].filter(([name]) => !this.#refused.has(this.#host.variableKey(name)));
     const agent: Variable[] = agentSocket === undefined ? [] : [[agentVariable, agentSocket]];
     return [...this.#replaced(variables, asked), ...agent];
+  }
+
+  /** The CLI below a launcher must not look for a launcher itself (spec generation-n2.md §5). */
+  #thoseThroughLauncher(): ChildEnvironments {
+    const { strippedVariables, stripsRequest } = this.#rules;
+    this.#throughLauncher ??= new ChildEnvironments(
+      this.#own,
+      { strippedVariables: [...strippedVariables, wrapperVariable], stripsRequest },
+      this.#host,
+    );
+    return this.#throughLauncher;
   }
 
   /** An environment may name a variable twice; a program that reads the last one must not find the old value. */

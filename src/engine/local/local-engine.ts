@@ -24,6 +24,7 @@ import type {
   SpawnRequest,
 } from '../session-engine.ts';
 import { agentVariable, ChildEnvironments } from './environment.ts';
+import { checkLauncherStart, launcherNotStarted, wordsThroughLauncher } from './managed-start.ts';
 import { leastWindowBytes, relieve } from './relief.ts';
 import { Retention } from './retention.ts';
 import { Session, type SessionContext } from './session.ts';
@@ -52,7 +53,7 @@ export interface LocalEngineOptions extends SessionContext {
 
 function ownEnvironments(platform: Platform, profile: Pick<Profile, 'process'>): () => ChildEnvironments {
   const own = ownVariables(platform.startedWith);
-  const environments = new ChildEnvironments(own, profile.process.strippedVariables, platform.host);
+  const environments = new ChildEnvironments(own, profile.process, platform.host);
   return () => environments;
 }
 
@@ -237,6 +238,7 @@ export class LocalEngine implements SessionEngine {
       return this.#attach(known, request.ifAbsent.fromSeq, reader, 'receiver', true);
     }
     this.#options.budget.ensureRoom(leastWindowBytes, 'a new process');
+    this.#checkLauncher(request);
     const key = this.#options.profile.process.sessionSupersede === 'no' ? undefined : sessionKey(request.args);
     if (key !== undefined) {
       return this.#agentSessions.run(key, () => this.#superseding(request, key, reader));
@@ -270,22 +272,33 @@ export class LocalEngine implements SessionEngine {
     if (this.#options.profile.process.sessionSupersede !== 'waitForOldExit') {
       void endRivals(rivals, this.#options.timings);
     } else if (rivals.length > 0) {
-      this.#checkStartable(request);
+      this.#checkIsThere(request);
       await endRivals(rivals, this.#options.timings);
       return this.#start(request, key, reader, agentSocket, exitFramesTaken(rivals, reader));
     }
     return this.#start(request, key, reader, agentSocket);
   }
 
-  /** A spawn that cannot work supersedes nothing. */
-  #checkStartable(request: SpawnRequest): void {
+  /** A spawn with a bad folder or a missing command supersedes nothing. */
+  #checkIsThere(request: SpawnRequest): void {
+    const { command } = request;
+    this.#check(request, (platform) =>
+      platform.processes.check({ command, cwd: this.#workingDirectory(request) }, 'isThere'),
+    );
+  }
+
+  #checkLauncher(request: SpawnRequest): void {
+    const { command, launcher } = request;
+    if (launcher !== undefined) {
+      this.#check(request, (platform) =>
+        checkLauncherStart({ launcher, command, cwd: this.#workingDirectory(request) }, platform),
+      );
+    }
+  }
+
+  #check(request: SpawnRequest, test: (platform: Platform) => void): void {
     try {
-      this.#options.platform.processes.check({
-        command: request.command,
-        args: request.args,
-        cwd: this.#workingDirectory(request),
-        env: [...(request.env ?? [])],
-      });
+      test(this.#options.platform);
     } catch (error) {
       this.#tellNotStarted(request, error);
       throw error;
@@ -300,26 +313,25 @@ export class LocalEngine implements SessionEngine {
     beforeReply?: Promise<void>,
   ): MaybePromise<Opened> {
     const { id, command, args, cwd, door } = request;
-    const session: Session = new Session({ id, key, command, args, cwd, door }, this.#options, (event) =>
+    const launcher = request.launcher?.[0];
+    const session: Session = new Session({ id, key, command, args, cwd, door, launcher }, this.#options, (event) =>
       this.#tell(session, event),
     );
+    const failed = (error: unknown): never => {
+      const failure = launcher === undefined ? error : launcherNotStarted(launcher, error);
+      this.#tellNotStarted(request, failure);
+      throw failure;
+    };
     let child: MaybePromise<Child>;
     try {
       child = this.#startChild(request, session, agentSocket);
     } catch (error) {
-      this.#tellNotStarted(request, error);
-      throw error;
+      return failed(error);
     }
     if (!(child instanceof Promise)) {
       return this.#began(session, child, reader, beforeReply);
     }
-    const opened = child.then(
-      (started) => this.#began(session, started, reader, beforeReply),
-      (error) => {
-        this.#tellNotStarted(request, error);
-        throw error;
-      },
-    );
+    const opened = child.then((started) => this.#began(session, started, reader, beforeReply), failed);
     this.#starting.add(opened);
     const settled = (): unknown => this.#starting.delete(opened);
     opened.then(settled, settled);
@@ -331,12 +343,19 @@ export class LocalEngine implements SessionEngine {
     if (this.#closed !== undefined) {
       throw new SystemCallError('the daemon is shutting down', 'ESHUTDOWN');
     }
+    const { command, args, launcher, env: wanted } = request;
     return platform.processes.spawnAmongMany({
       ...session.events,
-      command: request.command,
-      args: request.args,
+      ...(launcher === undefined
+        ? { command, args }
+        : { ...wordsThroughLauncher(launcher, command, args), handedProgram: command }),
       cwd: this.#workingDirectory(request),
-      env: this.#environments().of({ loginShellPath: shellPath.value, agentSocket, wanted: request.env }),
+      env: this.#environments().of({
+        loginShellPath: shellPath.value,
+        agentSocket,
+        wanted,
+        throughLauncher: launcher !== undefined,
+      }),
       gentleScope: profile.platform.windowsSignalScope,
       outlivesUs: keepChildren,
       ...(markedFor === undefined ? {} : { markedFor }),
@@ -345,7 +364,7 @@ export class LocalEngine implements SessionEngine {
 
   #began(session: Session, child: Child, reader: Reader, beforeReply: Promise<void> | undefined): Opened {
     const { log, counters } = this.#options;
-    const { id, command } = session.description;
+    const { id, command, launcher } = session.description;
     const replaced = this.#byId.get(id);
     if (replaced !== undefined) {
       this.#retire(replaced, reader);
@@ -358,7 +377,8 @@ export class LocalEngine implements SessionEngine {
       log.warn('process.Manager', `Process ${id}: ${child.warning}`);
     }
     counters.processSpawns++;
-    log.info('process.Manager', `Process ${id} started, PID=${session.pid}, command=${command}`);
+    const through = launcher === undefined ? '' : ` via launcher ${launcher}`;
+    log.info('process.Manager', `Process ${id} started, PID=${session.pid}, command=${command}${through}`);
     return session.open(reader, beforeReply);
   }
 

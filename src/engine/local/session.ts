@@ -45,6 +45,8 @@ export interface SessionDescription {
   /** As sent. */
   readonly cwd: string | undefined;
   readonly door: string | undefined;
+  /** The program it was started through; `undefined`: none. */
+  readonly launcher: string | undefined;
 }
 
 type ChildEvents = Pick<ChildRequest, 'maxChunkBytes' | 'readBuffer' | 'onOutput' | 'onOutputEnd' | 'onEnd'>;

@@ -3,7 +3,7 @@ import { SystemCallError } from '../../../platform/errors.ts';
 import type { Variable } from '../../../platform/started-with.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Component, Level } from '../../base/log.ts';
-import { EngineFailure, type EngineFailureKind } from '../../engine/failures.ts';
+import { EngineFailure, type EngineFailureKind, LauncherFailure } from '../../engine/failures.ts';
 import type {
   ClosedEngine,
   EndRequest,
@@ -102,6 +102,7 @@ export function readSpawn(sent: SentSpawn): SpawnRequest {
     ...sent,
     cwd: sent.cwd,
     door: sent.door,
+    launcher: sent.launcher,
     env: env === undefined ? undefined : new Map(env),
     ifAbsent: ifAbsent === undefined ? undefined : { fromSeq: BigInt(ifAbsent.fromSeq) },
   };
@@ -126,6 +127,7 @@ export function readEnd(sent: SentEnd): EndRequest {
 
 export type SentFailure =
   | { readonly engine: EngineFailureKind }
+  | { readonly launcher: LauncherFailure['kind']; readonly text: string }
   /** The operating system's own words. */
   | { readonly system: string; readonly code: string }
   /** Nobody expected it. */
@@ -134,6 +136,9 @@ export type SentFailure =
 export function sentFailure(error: unknown): SentFailure {
   if (error instanceof EngineFailure) {
     return { engine: error.kind };
+  }
+  if (error instanceof LauncherFailure) {
+    return { launcher: error.kind, text: error.message };
   }
   if (error instanceof SystemCallError) {
     return { system: error.message, code: error.code };
@@ -144,6 +149,9 @@ export function sentFailure(error: unknown): SentFailure {
 export function readFailure(sent: SentFailure): Error {
   if ('engine' in sent) {
     return new EngineFailure(sent.engine);
+  }
+  if ('launcher' in sent) {
+    return new LauncherFailure(sent.launcher, sent.text);
   }
   return 'system' in sent ? new SystemCallError(sent.system, sent.code) : new Error(sent.fault);
 }

@@ -109,7 +109,7 @@ export class Keeper implements FrontOwner {
 
   #ownEnvironments(): ChildEnvironments {
     const { environment = [], process: rules = defaultProfile.process } = this.#settings ?? {};
-    this.#environments ??= new ChildEnvironments(environment, rules.strippedVariables, this.#options.platform.host);
+    this.#environments ??= new ChildEnvironments(environment, rules, this.#options.platform.host);
     return this.#environments;
   }
 

@@ -62,7 +62,7 @@ export class ChildRecords {
       host: this.#options.markers.host,
       instance: this.#options.instanceId,
       argv0: marks.argv0,
-      ...(marks.script === undefined ? {} : { program: marks.script }),
+      ...(marks.program === undefined ? {} : { program: marks.program }),
       start,
       at: Date.now(),
     });

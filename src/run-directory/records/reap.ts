@@ -210,7 +210,9 @@ function refusal(
     return 'it does not lead its own process group';
   }
   if (!runs(found.words, record)) {
-    return `it does not run the recorded program "${record.program ?? record.argv0}"`;
+    const { argv0, program } = record;
+    const handed = program === undefined ? '' : ` and neither runs nor was handed "${program}"`;
+    return `it does not run the recorded program "${argv0}"${handed}`;
   }
   if (found.variable(runDirVariable) !== runDirectory) {
     return `it was not started by a daemon of this run dir: no ${runDirVariable} names it`;
@@ -226,8 +228,8 @@ function runs([argv0, ...rest]: readonly string[], { argv0: recorded, program }:
   if (argv0 === undefined) {
     return false;
   }
-  const expected = program ?? recorded;
-  if (argv0 === expected || basename(argv0) === basename(expected)) {
+  const names = program === undefined ? [recorded] : [recorded, program];
+  if (names.some((name) => argv0 === name || basename(argv0) === basename(name))) {
     return true;
   }
   return program !== undefined && rest.includes(program);

@@ -56,7 +56,11 @@ test.each<[what: string, changes: (record: ChildRecord) => Partial<ChildRecord>,
     () => ({ argv0: '/usr/bin/agent' }),
     /not a child to end \(it does not run the recorded program "\/usr\/bin\/agent"\)/,
   ],
-  ['of another script', () => ({ program: '/opt/agent' }), /it does not run the recorded program "\/opt\/agent"/],
+  [
+    'of another script, or of what another launcher was handed',
+    () => ({ argv0: '/usr/bin/agent', program: '/opt/agent' }),
+    /it does not run the recorded program "\/usr\/bin\/agent" and neither runs nor was handed "\/opt\/agent"/,
+  ],
 ])('a record %s is dropped and nobody is signalled', async (_, changes, reason) => {
   const folder = runDirectory();
   const running = await sleeper(folder);

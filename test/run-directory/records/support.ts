@@ -54,7 +54,7 @@ export async function untilMarked(running: RunningChild): Promise<void> {
 
 /** The record a daemon that is dead by now would have left for the child. */
 export function recordOf({ child }: RunningChild, changes: Partial<ChildRecord> = {}): ChildRecord {
-  const { argv0 = '', script } = child.marks ?? {};
+  const { argv0 = '', program } = child.marks ?? {};
   return {
     pid: child.pid,
     node,
@@ -64,7 +64,7 @@ export function recordOf({ child }: RunningChild, changes: Partial<ChildRecord> 
     daemonPid: 2 ** 30,
     daemonStart: '1',
     argv0,
-    ...(script === undefined ? {} : { program: script }),
+    ...(program === undefined ? {} : { program }),
     start: markers.startOf(child.pid) ?? '1',
     at: Date.now(),
     ...changes,

@@ -6,6 +6,7 @@ import type { GitServices } from '../../../git/run/services.ts';
 import { filesMethods } from './files.ts';
 import { gitMethods } from './git.ts';
 import { type HoldfastServices, holdfastMethods } from './holdfast.ts';
+import { type LauncherServices, launcherMethods } from './launcher.ts';
 import type { Method } from './method.ts';
 import { pluginsMethods } from './plugins.ts';
 import { type ProcessServices, processMethods } from './process.ts';
@@ -16,12 +17,14 @@ export type AllServices = ServerServices &
   GitServices &
   ProcessServices &
   PluginServices &
+  LauncherServices &
   HoldfastServices;
 
 export const contractMethods: readonly Method<AllServices>[] = [
   ...serverMethods,
   ...filesMethods,
   ...gitMethods,
+  ...launcherMethods,
   ...processMethods,
   ...pluginsMethods,
 ];

@@ -9,7 +9,7 @@ import { Answer, type Call, defineMethod, type Method, type MethodResult } from 
 
 export interface ProcessServices {
   readonly engine: SessionEngine;
-  readonly profile: Pick<Profile, 'platform'>;
+  readonly profile: Pick<Profile, 'platform' | 'process'>;
 }
 
 type ProcessCall = Call<ProcessServices>;
@@ -29,14 +29,17 @@ export const processMethods: readonly Method<ProcessServices>[] = [
       wantPid: bool(),
       // Only profiles with the hand-off know it (spec process.md §3.3).
       disableShellAgentSocket: ifAsked(bool()),
+      // Only profiles with launchers know it (spec generation-n2.md §4).
+      launcher: ifAsked(stringArray()),
       // Opt-ins of spec extensions.md §3.
       ifAbsent: bool(),
       fromSeq: ifAsked(uint64()),
       door: string(),
     }),
     run(params, { services, client }: ProcessCall) {
-      const { sshAgentHandOff } = services.profile.platform;
-      const withoutShellAgent = (sshAgentHandOff && params.disableShellAgentSocket?.()) ?? false;
+      const { platform, process: rows } = services.profile;
+      const withoutShellAgent = (platform.sshAgentHandOff && params.disableShellAgentSocket?.()) ?? false;
+      const launcher = rows.spawnLauncher ? params.launcher?.() : undefined;
       const ifAbsent = params.ifAbsent === true ? { fromSeq: params.fromSeq?.() ?? 0n } : undefined;
       const id = requireId(params.id);
       const command = params.command;
@@ -49,7 +52,10 @@ export const processMethods: readonly Method<ProcessServices>[] = [
         throw new RpcError('invalidParams', `door has ${doorLength} characters, the most is ${longestDoor}`);
       }
       return whenKnown(
-        services.engine.spawn({ id, command, args, cwd, env, withoutShellAgent, ifAbsent, door }, client.reader),
+        services.engine.spawn(
+          { id, command, args, cwd, env, withoutShellAgent, ifAbsent, door, launcher },
+          client.reader,
+        ),
         (opened) =>
           new Answer(
             opened.existing

@@ -1,5 +1,6 @@
 /** `server.*` (spec wire.md §7). None of them looks at its params. */
 import type { Platform } from '../../../../platform/platform.ts';
+import type { PeerCheck } from '../../../base/start-markers.ts';
 import type { Profile } from '../../../wire/profile.ts';
 import { noParams } from '../params.ts';
 import { Answer, defineMethod, type Method } from './method.ts';
@@ -12,6 +13,8 @@ export interface DaemonIdentity {
   readonly instanceId: string;
   /** Unix milliseconds. */
   readonly startedAt: number;
+  /** Whether callers in a sandbox are told from others: nobody asked for it, or this build cannot. */
+  readonly peerCheck: PeerCheck;
 }
 
 export interface ServerServices {
@@ -43,13 +46,14 @@ export const serverMethods: readonly Method<ServerServices>[] = [
     name: 'server.capabilities',
     params: noParams,
     run(_, { services: { daemon, platform, profile } }) {
-      const { methods, features, featuresNotOnWindows, capabilitiesIdentity } = profile.server;
+      const { methods, features, featuresNotOnWindows, capabilitiesIdentity, peerCheck } = profile.server;
       return {
         version: daemon.version,
         methods,
         instanceId: capabilitiesIdentity ? daemon.instanceId : undefined,
         startedAt: capabilitiesIdentity ? daemon.startedAt : undefined,
         features: platform.git.externalRoots ? features : features.filter((f) => !featuresNotOnWindows.includes(f)),
+        peerCheck: peerCheck ? daemon.peerCheck : undefined,
       };
     },
   }),
