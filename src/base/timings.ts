@@ -65,6 +65,8 @@ export interface Timings {
   /** Connections to the metrics. */
   readonly metricsRequestMs: number;
   readonly metricsIdleMs: number;
+  /** How long one page of metrics is shown to everybody who asks. */
+  readonly metricsKeptMs: number;
   /** How long a process that already listens where the metrics are to be served may take to say who it is. */
   readonly metricsAskMs: number;
 }
@@ -108,6 +110,7 @@ export const timings: Timings = {
   idleLookMs: 3_000,
   metricsRequestMs: 10_000,
   metricsIdleMs: 5_000,
+  metricsKeptMs: 1_000,
   metricsAskMs: 500,
 };
 

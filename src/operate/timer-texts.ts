@@ -41,8 +41,9 @@ export const timerTexts: Record<keyof Timings, string> = {
   hostCleanAnswerMs: 'a socket in one answers, and a look at it is over',
   hostCleanRetireMs: 'a daemon asked to end for that is waited for',
   idleLookMs: 'how often the daemon looks whether it is idle and may give memory back',
-  metricsRequestMs: 'a request for the metrics must have come whole',
+  metricsRequestMs: 'a request for the metrics must have come whole, and its answer been taken',
   metricsIdleMs: 'a connection to the metrics may be idle',
+  metricsKeptMs: 'one page of metrics is shown to everybody who asks',
   metricsAskMs: 'whoever accepts where the metrics are to be served may take to say who it is',
 };
 

@@ -4,8 +4,7 @@
  * whose name was made to lead here (DNS rebinding) does not (threat 11 of docs/faults.md).
  */
 import { lstatSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { isForeignListener } from '../../../platform/errors.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Listener } from '../../../platform/transport.ts';
@@ -13,8 +12,10 @@ import type { Counters } from '../../base/counters.ts';
 import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import { timings } from '../../base/timings.ts';
+import { KeptPage } from './kept-page.ts';
 import { infoName, type MetricSources } from './metric-gauges.ts';
 import { createRegistry } from './metrics.ts';
+import { type ScrapeAnswer, ScrapeConnection, type ScrapeRequest } from './scrape-connection.ts';
 
 /** Stops listening and cuts the scrapes in progress when it is disposed of. */
 export type MetricsServer = Disposable;
@@ -32,53 +33,33 @@ const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
 const textType = 'text/plain; charset=utf-8';
 const unixPrefix = 'unix:';
 const defaultHost = '127.0.0.1';
-/** A scraper needs one connection. */
+/** A scraper needs one connection. With more, the one that has waited longest makes room. */
 const maxConnections = 16;
+/** Connections that are cut are told so often. */
+const tellCutMs = 60_000;
 /** The most characters that are read from a process that already listens there, to find out who it is. */
 const mostAskedChars = 1 << 20;
 
 /** @throws Error of the bind, or for an address that is none */
 export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
-  const { address, sources, log } = options;
-  const registry = createRegistry(sources);
-  let isTrustedHost: (name: string | undefined) => boolean = () => true;
-  const server = createServer((request, response) => {
-    if (!isTrustedHost(request.headers.host)) {
-      refuse(response, 403, 'use http://127.0.0.1, http://[::1] or http://localhost\n');
-      return;
-    }
-    if (!asksForMetrics(request)) {
-      refuse(response, 404, '');
-      return;
-    }
-    sources.latency.probe();
-    registry.metrics().then(
-      (text) => answer(response, 200, metricsType, text),
-      (error: unknown) => {
-        log.error('Server', `metrics: ${String(error)}`);
-        refuse(response, 500, '');
-      },
-    );
-  });
-  server.maxConnections = maxConnections;
-  server.requestTimeout = timings.metricsRequestMs;
-  server.headersTimeout = timings.metricsRequestMs;
-  server.keepAliveTimeout = timings.metricsIdleMs;
+  const { address, log } = options;
+  const scrapes = new Scrapes(options);
   if (address.startsWith(unixPrefix) && address !== unixPrefix) {
-    const listener = await listenOnSocket(server, options);
+    const listener = await listenOnSocket(scrapes, options);
     return {
       [Symbol.dispose]() {
         failpoint('metrics.close.before');
         listener.close();
         listener.unpublish();
-        server.closeAllConnections();
+        scrapes.cutAll();
       },
     };
   }
+  const server = createServer({ allowHalfOpen: true }, (socket) => scrapes.accept(socket));
   await listenOnPort(server, parseAddress(address));
   const bound = server.address() as AddressInfo;
   if (isLoopback(bound.address)) {
-    isTrustedHost = namesLoopback;
+    scrapes.isTrustedHost = namesLoopback;
   } else {
     warnAboutAddress(bound, log);
   }
@@ -87,27 +68,92 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
   return {
     [Symbol.dispose]() {
       failpoint('metrics.close.before');
-      server.close().closeAllConnections();
+      server.close();
+      scrapes.cutAll();
     },
   };
 }
 
-function asksForMetrics(request: IncomingMessage): boolean {
-  const isReading = request.method === 'GET' || request.method === 'HEAD';
-  return isReading && request.url?.split('?')[0] === '/metrics';
-}
+/** The open connections of scrapers, and what they are answered. */
+class Scrapes {
+  isTrustedHost: (name: string | undefined) => boolean = () => true;
+  readonly #options: MetricsServerOptions;
+  readonly #page: KeptPage;
+  /** Oldest first. */
+  readonly #open = new Set<ScrapeConnection>();
+  #toldCutAt = Number.NEGATIVE_INFINITY;
 
-function refuse(response: ServerResponse, status: number, text: string): void {
-  answer(response, status, textType, text);
-}
+  constructor(options: MetricsServerOptions) {
+    const { sources } = options;
+    const registry = createRegistry(sources);
+    this.#options = options;
+    this.#page = new KeptPage(() => {
+      sources.latency.probe();
+      return registry.metrics();
+    }, timings.metricsKeptMs);
+  }
 
-/** To HEAD, Node.js sends the header of the whole answer and keeps the body back. */
-function answer(response: ServerResponse, status: number, type: string, text: string): void {
-  response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) }).end(text);
+  accept(socket: Socket): void {
+    this.#makeRoom();
+    const connection = new ScrapeConnection(socket, {
+      answer: (request) => this.#answer(request),
+      requestMs: timings.metricsRequestMs,
+      idleMs: timings.metricsIdleMs,
+      onCut: (reason) => this.#tellCut(reason),
+      onClose: () => this.#open.delete(connection),
+    });
+    this.#open.add(connection);
+  }
+
+  cutAll(): void {
+    for (const connection of this.#open) {
+      connection.destroy();
+    }
+  }
+
+  /** A scraper is let in even when somebody else keeps all the connections open. */
+  #makeRoom(): void {
+    if (this.#open.size < maxConnections) {
+      return;
+    }
+    for (const connection of this.#open) {
+      if (connection.isWaiting) {
+        this.#open.delete(connection);
+        connection.destroy();
+        this.#tellCut(`more than ${maxConnections} are open, and it waited longest`);
+        return;
+      }
+    }
+  }
+
+  async #answer({ method, target, host }: ScrapeRequest): Promise<ScrapeAnswer> {
+    if (!this.isTrustedHost(host)) {
+      return { status: 403, type: textType, text: 'use http://127.0.0.1, http://[::1] or http://localhost\n' };
+    }
+    if (!['GET', 'HEAD'].includes(method) || target.split('?')[0] !== '/metrics') {
+      return { status: 404, type: textType, text: '' };
+    }
+    try {
+      return { status: 200, type: metricsType, text: await this.#page.get() };
+    } catch (error) {
+      this.#options.log.error('Server', `metrics: ${String(error)}`);
+      return { status: 500, type: textType, text: '' };
+    }
+  }
+
+  #tellCut(reason: string): void {
+    const { counters, log } = this.#options;
+    counters.metricsConnectionsCut++;
+    const now = performance.now();
+    if (now - this.#toldCutAt >= tellCutMs) {
+      this.#toldCutAt = now;
+      log.warn('Server', `metrics: a connection was cut: ${reason}; more of them are only counted for a minute`);
+    }
+  }
 }
 
 /** Like the daemon's own socket: 0600 from its first moment, peers of other users refused. */
-async function listenOnSocket(server: Server, options: MetricsServerOptions): Promise<Listener> {
+async function listenOnSocket(scrapes: Scrapes, options: MetricsServerOptions): Promise<Listener> {
   const { platform, log, counters } = options;
   const path = platform.paths.expandTilde(options.address.slice(unixPrefix.length));
   if (!platform.transport.listensOnAnyPath) {
@@ -123,7 +169,7 @@ async function listenOnSocket(server: Server, options: MetricsServerOptions): Pr
     throw new Error(`listen unix ${path}: bind: ${platform.paths.reasonForCode('EADDRINUSE')}`);
   }
   const listener = await platform.transport.listen(path, {
-    onConnection: (socket) => server.emit('connection', socket),
+    onConnection: (socket) => scrapes.accept(socket),
     onRefused(reason) {
       counters.peersRefused++;
       log.warn('Server', `metrics: connection refused: ${reason}`);

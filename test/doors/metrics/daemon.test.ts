@@ -33,7 +33,10 @@ function get(place: Place, headers: Record<string, string> = {}, path = '/metric
 }
 
 async function withMetrics(options: DaemonOptions = {}, address = '127.0.0.1:0') {
-  const daemon = await startDaemon({ ...options, flags: ['-metrics-addr', address, ...(options.flags ?? [])] });
+  // Each scrape is to show what is so at that moment.
+  const timings = { metricsKeptMs: 0, ...options.timings };
+  const flags = ['-metrics-addr', address, ...(options.flags ?? [])];
+  const daemon = await startDaemon({ ...options, timings, flags });
   const line = await daemon.untilLogged(/metrics: listening on /);
   return { daemon, port: Number(/:(\d+)$/.exec(line)?.[1]) };
 }
@@ -273,7 +276,8 @@ test('a socket on which somebody else answers is not taken, be it the daemon’s
 
   const place = join(daemon.dir, 'metrics.sock');
   await daemon.start(['-metrics-addr', `unix:${place}`]);
-  await using other = await startDaemon({ flags: ['-metrics-addr', `unix:${place}`] });
+  const timings = { metricsKeptMs: 0 };
+  await using other = await startDaemon({ flags: ['-metrics-addr', `unix:${place}`], timings });
   expect(sample((await get({ socketPath: place })).text, 'claustrum_connections_total')).toBeGreaterThan(0);
   await daemon.stop();
   await using client = await connect(other);

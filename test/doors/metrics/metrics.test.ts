@@ -26,7 +26,9 @@ function listeningPorts(daemon: TestDaemon): number[] {
 async function measured(
   options: { profile?: 'S' | 'current' | 'next' } = {},
 ): Promise<{ daemon: TestDaemon; url: string }> {
-  const daemon = await startDaemon({ ...options, flags: ['-metrics-addr', '127.0.0.1:0'] });
+  // Each scrape is to show what is so at that moment.
+  const timings = { metricsKeptMs: 0 };
+  const daemon = await startDaemon({ ...options, timings, flags: ['-metrics-addr', '127.0.0.1:0'] });
   return { daemon, url: `http://127.0.0.1:${listeningPorts(daemon)[0]}` };
 }
 
