@@ -26,6 +26,10 @@ export interface Counters {
   logRotations: number;
   wireLogFramesLost: number;
   gitOutputsCapped: number;
+  /** Calls that had to wait because as many as may run at once were running. */
+  gitCallsQueued: number;
+  /** Requests refused because something in the repository is more than is looked at. */
+  gitLimitsReached: number;
   hostCleanPasses: number;
   hostCleanGroupsEnded: number;
   hostCleanDaemonsRetired: number;
@@ -60,6 +64,8 @@ export function createCounters(): Counters {
     logRotations: 0,
     wireLogFramesLost: 0,
     gitOutputsCapped: 0,
+    gitCallsQueued: 0,
+    gitLimitsReached: 0,
     hostCleanPasses: 0,
     hostCleanGroupsEnded: 0,
     hostCleanDaemonsRetired: 0,

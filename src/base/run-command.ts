@@ -26,6 +26,8 @@ export interface CommandRequest {
   readonly outputGraceMs?: number;
   /** What happens then to whoever holds the output: `kill` (the default), or `leave`, which only stops reading. */
   readonly outputHolders?: 'kill' | 'leave';
+  /** Ends the whole group at once, at any time. */
+  readonly signal?: AbortSignal;
   /** For each of the two outputs. A program that prints more is killed and its result has `overflowed`. */
   readonly maxOutputBytes: number;
 }
@@ -63,6 +65,7 @@ class Run {
   readonly #chunks: { readonly from: OutputName; readonly bytes: Buffer }[] = [];
   readonly #sizes: Record<OutputName, number> = { stdout: 0, stderr: 0 };
   readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #onAbort = () => this.#kill();
   #child: Child | undefined;
   #openOutputs = 2;
   #ended = false;
@@ -102,6 +105,7 @@ class Run {
     if (request.timeoutMs !== undefined && request.timeoutMs > 0) {
       this.#after(request.timeoutMs, () => this.#expire());
     }
+    request.signal?.addEventListener('abort', this.#onAbort);
   }
 
   #keep(from: OutputName, bytes: Buffer): boolean {
@@ -162,6 +166,7 @@ class Run {
     for (const timer of this.#timers) {
       clearTimeout(timer);
     }
+    this.#request.signal?.removeEventListener('abort', this.#onAbort);
     this.#child.closeInput();
     const exit = this.#child.collect();
     this.#resolve(this.#result(exit, failureText(exit), undefined));

@@ -142,13 +142,15 @@ async function build(
   const identity = { version, instanceId, startedAt: Date.now(), peerCheck };
   const latency = createLatency(metricsAddress);
   let lookForUse = (): void => {};
-  const { engine, clients, budget } = buildRequestPath({
+  const { engine, clients, budget, endPrograms } = buildRequestPath({
     ...{ platform, settings, log, counters, timings, token, identity, latency, wireLog, shellPath, keepChildren },
     ...marking,
     lifetime: lifetime.signal,
     requestShutdown: () => end.ask(() => log.info('ServerHandler', 'server.shutdown received over RPC')),
     onLessToDo: () => lookForUse(),
   });
+
+  undo.defer(endPrograms);
 
   const publishedToken = settings.tokenFd === undefined ? token : undefined;
   const publication = undo.use(new Publication({ platform, directory, socketPath, publishedToken, log }));

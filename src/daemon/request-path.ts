@@ -9,6 +9,7 @@ import type { RpcLatency } from '../doors/metrics/rpc-latency.ts';
 import { Clients } from '../doors/rpc/clients.ts';
 import { createDispatcher } from '../doors/rpc/dispatcher.ts';
 import { type AllServices, contractMethods, extensionMethods } from '../doors/rpc/methods/all.ts';
+import { endGit } from '../doors/rpc/methods/git.ts';
 import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
 import type { WireLog } from '../doors/rpc/wire-log/wire-log.ts';
 import { FairShare } from '../engine/local/fair-share.ts';
@@ -43,6 +44,8 @@ export interface RequestPath {
   readonly engine: SessionEngine;
   readonly clients: Clients;
   readonly budget: MemoryBudget;
+  /** Ends the programs that methods have started and that still run. */
+  endPrograms(): Promise<void>;
 }
 
 export function buildRequestPath(options: RequestPathOptions): RequestPath {
@@ -111,5 +114,5 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     idleCloseMs: profile.wire.idleCloseMs,
     onClose: options.onLessToDo,
   });
-  return { engine, clients, budget };
+  return { engine, clients, budget, endPrograms: () => endGit(services) };
 }

@@ -44,7 +44,10 @@ export interface TestDaemon {
   ask(method: string, params: object): Promise<Record<string, unknown>>;
 }
 
-export function daemon(profile: ProfileName, options: { readonly gitTimeoutMs?: number } = {}): TestDaemon {
+export function daemon(
+  profile: ProfileName,
+  options: { readonly gitTimeoutMs?: number; readonly socketPath?: string } = {},
+): TestDaemon {
   const found = profileNamed(profile);
   if (found === undefined) {
     throw new Error(`no profile ${profile}`);
@@ -63,8 +66,11 @@ export function daemon(profile: ProfileName, options: { readonly gitTimeoutMs?: 
       },
     },
     profile: found,
-    settings: { gitTimeoutMs: options.gitTimeoutMs ?? found.git.timeoutDefaultMs },
-    counters: { gitOutputsCapped: 0 },
+    settings: {
+      gitTimeoutMs: options.gitTimeoutMs ?? found.git.timeoutDefaultMs,
+      socketPath: options.socketPath ?? join(quietHome, 'rpc.sock'),
+    },
+    counters: { gitOutputsCapped: 0, gitCallsQueued: 0, gitLimitsReached: 0 },
     log: { warn: (_component, text) => warnings.push(text) },
   };
   const call = async (name: string, params: object | string | undefined): Promise<string> => {

@@ -91,6 +91,16 @@ const rows: readonly Row[] = [
     help: 'Calls of git ended because they printed more than the cap.',
     key: 'gitOutputsCapped',
   },
+  {
+    name: 'holdfast_git_calls_queued_total',
+    help: 'Calls of git that waited because eight were running.',
+    key: 'gitCallsQueued',
+  },
+  {
+    name: 'holdfast_git_limits_reached_total',
+    help: 'Requests refused because something in a repository is more than is looked at.',
+    key: 'gitLimitsReached',
+  },
   { name: 'holdfast_hostclean_passes_total', help: 'Passes of the host cleaner.', key: 'hostCleanPasses' },
   {
     name: 'holdfast_hostclean_groups_ended_total',

@@ -1,8 +1,9 @@
 /** The local branches of a repository (`git.list_branches`, spec git.md §5). */
 import { GitFailure, namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
-import { openRepositoryIfAny } from '../run/open-repository.ts';
+import { withRepositoryIfAny } from '../run/open-repository.ts';
 import { linesOf } from '../run/output-text.ts';
+import type { Repository } from '../run/repository.ts';
 import { placeOf } from './managed-place.ts';
 
 /**
@@ -19,11 +20,10 @@ async function collectBranches(program: GitProgram, path: string): Promise<reado
   if (profile.git.listBranches.refuseManaged && (await placeOf(path, platform.git)) !== 'outside') {
     return undefined;
   }
-  const opened = await openRepositoryIfAny(program, path);
-  if (opened === undefined) {
-    return undefined;
-  }
-  const { repository } = opened;
+  return withRepositoryIfAny(program, path, namesOfBranches);
+}
+
+async function namesOfBranches(repository: Repository): Promise<readonly string[] | undefined> {
   const [isRepository, names] = await Promise.all([
     repository.test(['rev-parse', '--git-dir']),
     // Not %(refname:short), which prints `heads/main` where a tag `main` exists.

@@ -1,7 +1,7 @@
 /** What `git.info` tells of a repository (spec git.md §3). */
 import { namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
-import { openRepositoryIfAny } from '../run/open-repository.ts';
+import { withRepositoryIfAny } from '../run/open-repository.ts';
 import type { Repository } from '../run/repository.ts';
 import { githubSlug } from './github-slug.ts';
 import { answerOf, askTopLevel, isInWorkTree } from './repository-folders.ts';
@@ -25,25 +25,21 @@ export interface RepositoryInfo {
  * @throws GitFailure `notRun`
  */
 export function repositoryInfo(program: GitProgram, path: string): Promise<RepositoryInfo | undefined> {
-  return namingFileCalls(program.services.platform.paths, () => collectInfo(program, path));
+  return namingFileCalls(program.services.platform.paths, () => withRepositoryIfAny(program, path, collectInfo));
 }
 
-async function collectInfo(program: GitProgram, path: string): Promise<RepositoryInfo | undefined> {
-  const opened = await openRepositoryIfAny(program, path);
-  if (opened === undefined) {
-    return undefined;
-  }
-  const { repository, discovery } = opened;
-  const rows = program.services.profile.git.info;
+async function collectInfo(repository: Repository): Promise<RepositoryInfo | undefined> {
+  const { found } = repository;
+  const rows = repository.program.services.profile.git.info;
   const isDiscovered = rows.root === 'discovery';
   // The discovery found a bare repository, or the directory is missing.
-  if (isDiscovered && discovery?.workTree === undefined) {
+  if (isDiscovered && found?.workTree === undefined) {
     return undefined;
   }
   // No question needs the answer of another one, so all are asked at the same time, whether there is a repository too.
   const [isRepository, root, branch, slug, defaultBranch] = await Promise.all([
     isDiscovered ? repository.test(['rev-parse', '--git-dir']) : isInWorkTree(repository),
-    isDiscovered ? discovery?.workTree : askTopLevel(repository).then(answerOf),
+    isDiscovered ? found?.workTree : askTopLevel(repository).then(answerOf),
     rows.branch === 'showCurrent' ? shownBranch(repository) : symbolicBranch(repository),
     repoSlug(repository, isDiscovered ? ['remote', 'get-url', 'origin'] : ['config', '--get', 'remote.origin.url']),
     defaultBranchOf(repository, rows.verifyDefault),

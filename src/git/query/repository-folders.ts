@@ -1,9 +1,5 @@
 /** Where a repository lies: the top of its work tree and its git directories, as git itself answers it. */
-import { realpath } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { Paths } from '../../../platform/paths.ts';
 import type { CommandResult } from '../../base/run-command.ts';
-import { readSmallText } from '../run/control-files.ts';
 import { lineOf, trimSpace } from '../run/output-text.ts';
 import type { CallOptions, Repository } from '../run/repository.ts';
 
@@ -20,17 +16,10 @@ export function askTopLevel(repository: Repository, options: CallOptions = {}): 
 
 /** The git directory, absolute; for a linked worktree this is its entry. */
 export function askGitDirectory(repository: Repository, options: CallOptions = {}): Promise<CommandResult> {
-  return repository.run(['rev-parse', '--absolute-git-dir'], { ...options, set: 'heavy' });
+  return repository.run(['rev-parse', '--absolute-git-dir'], options);
 }
 
 /** The line that one of the questions above was answered with; `undefined` when the call failed. */
 export function answerOf(asked: CommandResult): string | undefined {
   return asked.failure === undefined ? lineOf(asked) : undefined;
-}
-
-/** Where the refs and objects of a git directory are: in itself, or for the entry of a linked worktree in its repository. */
-export async function commonDirectoryOf(gitDirectory: string, paths: Paths): Promise<string> {
-  const content = (await readSmallText(join(gitDirectory, 'commondir'), paths))?.trim();
-  const common = content === undefined || content === '' ? gitDirectory : join(gitDirectory, content);
-  return realpath(common).catch(() => common);
 }

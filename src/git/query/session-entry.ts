@@ -8,6 +8,7 @@ import type { GitHost } from '../../../platform/git-host.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import { entryAt, readSmallText, targetOf } from '../run/control-files.ts';
 import type { Repository } from '../run/repository.ts';
+import { readSettings } from '../run/repository-settings.ts';
 import { componentsOf } from './path-components.ts';
 import { entriesNaming } from './worktree-entries.ts';
 
@@ -100,16 +101,9 @@ async function hasHarmlessSettings(entry: string, repository: Repository): Promi
   if ((await entryAt(file)) === undefined) {
     return true;
   }
-  const content = await readSmallText(file, repository.program.services.platform.paths);
-  if (content === undefined) {
+  if (!(await entryAt(file))?.isFile()) {
     return false;
   }
-  const listed = await repository.run(['config', '--file', '-', '-z', '--list', '--name-only'], {
-    input: Buffer.from(content),
-  });
-  if (listed.failure !== undefined) {
-    return false;
-  }
-  const keys = listed.stdout.toString().split('\0');
-  return keys.every((key) => key === '' || harmlessSettings.includes(key));
+  const read = await readSettings(file, repository.program.services.platform.paths);
+  return 'settings' in read && read.settings.every(({ key }) => harmlessSettings.includes(key));
 }

@@ -5,9 +5,8 @@ import { decodeBytes } from '../../wire/utf8.ts';
 import { entryAt } from '../run/control-files.ts';
 import { GitFailure, namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
-import { openRepositoryIfAny } from '../run/open-repository.ts';
+import { withRepositoryIfAny, withWorktree } from '../run/open-repository.ts';
 import { cutBytes, linesOf } from '../run/output-text.ts';
-import { copyGitDirectory, type PrivateGitDirectory } from '../run/private-git-directory.ts';
 import type { CallOptions, Repository } from '../run/repository.ts';
 import { placeOf } from './managed-place.ts';
 import { answerOf, askGitDirectory } from './repository-folders.ts';
@@ -29,24 +28,15 @@ export function sessionStatus(
   path: string,
   baseRepo: string,
 ): Promise<readonly string[] | undefined> {
-  return namingFileCalls(program.services.platform.paths, () => collectChanges(program, path, baseRepo));
+  return namingFileCalls(program.services.platform.paths, async () => {
+    if ((await placeOf(baseRepo, program.services.platform.git)) !== 'outside') {
+      return undefined;
+    }
+    return withRepositoryIfAny(program, baseRepo, (repository) => collectChanges(repository, path));
+  });
 }
 
-async function collectChanges(
-  program: GitProgram,
-  path: string,
-  baseRepo: string,
-): Promise<readonly string[] | undefined> {
-  const { platform } = program.services;
-  if ((await placeOf(baseRepo, platform.git)) !== 'outside') {
-    return undefined;
-  }
-  const opened = await openRepositoryIfAny(program, baseRepo);
-  if (opened === undefined) {
-    return undefined;
-  }
-  const { repository } = opened;
-  repository.pins.prepareForPrograms();
+async function collectChanges(repository: Repository, path: string): Promise<readonly string[] | undefined> {
   const commonDirectory = answerOf(await askGitDirectory(repository));
   if (commonDirectory === undefined || !(await entryAt(join(commonDirectory, 'worktrees')))?.isDirectory()) {
     return undefined;
@@ -55,44 +45,26 @@ async function collectChanges(
   if (entry === undefined) {
     return undefined;
   }
-  const copy = await copyGitDirectory(entry, commonDirectory, platform.paths);
-  if (copy === undefined) {
-    return undefined;
-  }
-  try {
-    return await changesThrough(copy, repository, path, commonDirectory);
-  } finally {
-    await copy[Symbol.asyncDispose]();
-  }
+  const place = { entry, commonDirectory, worktree: path };
+  return withWorktree(repository.program, place, (worktree) => changesIn(worktree, entry, path));
 }
 
-/** Asks git by way of a private copy of the worktree's git directory. @throws GitFailure `callFailed` */
-async function changesThrough(
-  copy: PrivateGitDirectory,
-  repository: Repository,
-  path: string,
-  commonDirectory: string,
-): Promise<readonly string[]> {
-  const { program } = repository;
-  const { profile } = program.services;
+/** @throws GitFailure `callFailed` */
+async function changesIn(repository: Repository, entry: string, path: string): Promise<readonly string[]> {
+  const { profile, platform } = repository.program.services;
   const worktree = resolve(path);
-  const leading = await program.attributeSource();
   const ask = (args: readonly string[], more: CallOptions = {}): Promise<CommandResult> =>
     repository.run(args, {
-      set: 'heavy',
       statusLike: true,
-      directory: path,
-      gitDirectory: copy.path,
-      commonDirectory,
+      gitDirectory: entry,
       options: [`--work-tree=${worktree}`],
-      leading,
       ...more,
     });
   const listsSubmodules = profile.git.status.submodules;
   // Neither question needs the answer of the other one.
   const [status, submodules] = await Promise.all([
-    ask(['status', '--porcelain', '--untracked-files=all', '--ignore-submodules=all'], { mayRunPrograms: true }),
-    listsSubmodules ? submoduleEntries(worktree, join(copy.path, 'index'), program.services.platform.paths, ask) : [],
+    ask(['status', '--porcelain', '--untracked-files=all', '--ignore-submodules=all']),
+    listsSubmodules ? submoduleEntries(worktree, join(entry, 'index'), platform.paths, ask) : [],
   ]);
   if (status.failure !== undefined) {
     throw new GitFailure('callFailed', status.failure);

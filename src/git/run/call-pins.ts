@@ -1,41 +1,40 @@
 /**
- * Which settings the calls of one request pin (spec git.md §2.2). The configuration is listed first, because the pins have to
- * name each hook and each program that it configures.
+ * Which settings the calls of one request pin (spec git.md §2.2). Where the profile requires it, the configuration is listed
+ * before each call, because the pins have to name each hook that it configures.
  */
 import type { CommandResult } from '../../base/run-command.ts';
+import type { Setting } from './configuration-file.ts';
 import { type ConfigEntry, parseConfigList } from './configuration-list.ts';
-import { CannotPin, type ConfigPin, hookNamePins, repositoryProgramPins } from './configuration-pins.ts';
+import { CannotPin, type ConfigPin, hookNamePins } from './configuration-pins.ts';
 import { GitFailure, noRepository } from './failures.ts';
-import type { GitCall, GitProgram } from './git-program.ts';
-import type { HardeningSet } from './hardening.ts';
+import type { GitProgram } from './git-program.ts';
 import { notPinned } from './inherited-configuration.ts';
 import { ruledText } from './output-text.ts';
+import type { CallOptions } from './repository.ts';
 
 /** Where a call works, as far as it decides which configuration is in force. */
-export interface CallPlace extends Pick<GitCall, 'directory' | 'commonDirectory'> {
-  readonly set?: HardeningSet;
-  /** Of `--git-dir`; `undefined`: the one git finds. */
-  readonly gitDirectory?: string | undefined;
-}
+type CallPlace = Pick<CallOptions, 'directory' | 'gitDirectory'>;
+
+/** Makes a call that pins nothing. */
+type ListingCall = (args: readonly string[], options: CallOptions) => Promise<CommandResult>;
 
 type Listing = { readonly entries: readonly ConfigEntry[] } | { readonly failed: CommandResult };
 
 export class CallPins {
-  readonly #program: GitProgram;
-  /** Where the request's repository is. */
-  readonly #place: CallPlace;
+  readonly #call: ListingCall;
+  /** Hooks in the repository's own configuration, which git does not read. They count where names are counted. */
+  readonly #unread: readonly ConfigEntry[];
   readonly #isRequired: boolean;
-  /** In the profiles that require no listing: one for the whole request. */
-  #oncePerRequest: Promise<readonly ConfigPin[]> | undefined;
   /** The result of the hooks check, until a call has used it. */
   #hooksCheck: readonly ConfigPin[] | undefined;
   readonly #underWay = new Map<string, Promise<readonly ConfigPin[]>>();
-  #more: Promise<readonly ConfigPin[]> | undefined;
 
-  constructor(program: GitProgram, place: CallPlace) {
-    this.#program = program;
-    this.#place = place;
+  constructor(program: GitProgram, settings: readonly Setting[], call: ListingCall) {
+    this.#call = call;
     this.#isRequired = program.services.profile.git.listing === 'required';
+    this.#unread = settings
+      .filter(({ key }) => key.startsWith('hook.'))
+      .map(({ key, value }) => ({ key: Buffer.from(key, 'latin1'), value: Buffer.from(value ?? 'true', 'latin1') }));
   }
 
   /**
@@ -47,9 +46,9 @@ export class CallPins {
     if (!this.#isRequired) {
       return;
     }
-    const listing = await this.#list(this.#place);
+    const listing = await this.#list({});
     if ('entries' in listing) {
-      this.#hooksCheck = requiredPins(listing.entries);
+      this.#hooksCheck = this.#pinsOf(listing.entries);
       return;
     }
     const { failed } = listing;
@@ -60,7 +59,7 @@ export class CallPins {
     if (failed.exit?.code === 128 && /^\s*fatal: not a git repository/i.test(failed.stderr.toString('latin1'))) {
       throw noRepository();
     }
-    const version = await this.#program.version(this.#place.directory);
+    const version = await this.#call(['version'], {});
     if (version.failure !== undefined) {
       throw new GitFailure(
         'notRun',
@@ -70,44 +69,17 @@ export class CallPins {
     throw notPinned(`listing the configuration in force: ${failed.failure}: ${ruledText({ ...failed, failure: '' })}`);
   }
 
-  /** Starts to find out which programs the repository configures, so that a later call need not wait for it. */
-  prepareForPrograms(): void {
-    if (!this.#isRequired) {
-      this.#listOnce();
-    }
-  }
-
-  /** More pins for the calls that may run programs, e.g. those of submodules. */
-  pinAlso(pins: Promise<readonly ConfigPin[]>): void {
-    this.#more = pins;
-    // A call awaits them later; a rejection before that must not count as unhandled.
-    pins.catch(() => {});
-  }
-
   /**
    * The pins of one call.
-   * @throws CannotPin, GitFailure `notRun`
+   * @throws GitFailure `notRun`
    */
-  async of(place: CallPlace, mayRunPrograms: boolean): Promise<readonly ConfigPin[]> {
-    const more = mayRunPrograms ? ((await this.#more) ?? []) : [];
-    if (!this.#isRequired) {
-      return mayRunPrograms ? [...(await this.#listOnce()), ...more] : [];
-    }
-    return [...(await this.#listNow(place)), ...more];
-  }
-
-  /**
-   * Pins of the programs that the repository in `directory` configures.
-   * @throws CannotPin
-   */
-  async ofProgramsIn(directory: string): Promise<readonly ConfigPin[]> {
-    const listing = await this.#list({ directory });
-    return 'entries' in listing ? repositoryProgramPins(listing.entries) : nothingToPin(listing.failed);
+  of(place: CallPlace): Promise<readonly ConfigPin[]> | readonly ConfigPin[] {
+    return this.#isRequired ? this.#listNow(place) : [];
   }
 
   /** Lists right before the call, so that settings made meanwhile count. Calls that start together share one listing. */
   #listNow(place: CallPlace): Promise<readonly ConfigPin[]> {
-    const where = [place.directory, place.commonDirectory, place.gitDirectory].join('\0');
+    const where = [place.directory, place.gitDirectory].join('\0');
     const underWay = this.#underWay.get(where);
     if (underWay !== undefined) {
       return underWay;
@@ -120,7 +92,7 @@ export class CallPins {
   /** The hooks check has just listed the configuration; its result serves the calls that follow directly. */
   #takeHooksCheck(place: CallPlace): Promise<readonly ConfigPin[]> | undefined {
     const checked = this.#hooksCheck;
-    if (checked === undefined || place.gitDirectory !== undefined || place.directory !== this.#place.directory) {
+    if (checked === undefined || place.gitDirectory !== undefined || place.directory !== undefined) {
       return undefined;
     }
     this.#hooksCheck = undefined;
@@ -130,66 +102,26 @@ export class CallPins {
   async #listRequired(place: CallPlace): Promise<readonly ConfigPin[]> {
     const listing = await this.#list(place);
     if ('entries' in listing) {
-      return requiredPins(listing.entries);
+      return this.#pinsOf(listing.entries);
     }
     throw notPinned(`listing the configuration in force: ${listing.failed.failure}`);
   }
 
-  #listOnce(): Promise<readonly ConfigPin[]> {
-    this.#oncePerRequest ??= (async () => {
-      const listing = await this.#list({ directory: this.#place.directory });
-      return 'entries' in listing ? pinsOf(listing.entries) : nothingToPin(listing.failed);
-    })();
-    this.#oncePerRequest.catch(() => {});
-    return this.#oncePerRequest;
+  async #list({ directory, gitDirectory }: CallPlace): Promise<Listing> {
+    const listed = await this.#call(['config', '-z', '--list'], {
+      ...(directory === undefined ? {} : { directory }),
+      ...(gitDirectory === undefined ? {} : { gitDirectory }),
+      untranslated: true,
+    });
+    return listed.failure === undefined ? { entries: parseConfigList(listed.stdout) } : { failed: listed };
   }
 
-  async #list({ directory, commonDirectory, gitDirectory, set }: CallPlace): Promise<Listing> {
-    const call = (scopes: readonly string[]) =>
-      this.#program.run({
-        args: ['config', '-z', '--list', ...scopes],
-        directory,
-        commonDirectory,
-        ...(set === undefined ? {} : { set }),
-        options: gitDirectory === undefined ? [] : [`--git-dir=${gitDirectory}`],
-        pins: undefined,
-        untranslated: true,
-      });
-    const withScopes = await call(['--show-scope']);
-    if (withScopes.failure === undefined) {
-      return { entries: parseConfigList(withScopes.stdout, true) };
+  /** @throws GitFailure `notRun` */
+  #pinsOf(entries: readonly ConfigEntry[]): ConfigPin[] {
+    try {
+      return hookNamePins([...entries, ...this.#unread]);
+    } catch (error) {
+      throw error instanceof CannotPin ? notPinned(error.message, { cause: error }) : error;
     }
-    // Before 2.26 git knows no scopes and answers with its usage.
-    if (withScopes.exit?.code !== 129) {
-      return { failed: withScopes };
-    }
-    const plain = await call([]);
-    return plain.failure === undefined ? { entries: parseConfigList(plain.stdout, false) } : { failed: plain };
   }
-}
-
-/** @throws GitFailure `notRun` */
-function requiredPins(entries: readonly ConfigEntry[]): ConfigPin[] {
-  try {
-    return pinsOf(entries);
-  } catch (error) {
-    throw error instanceof CannotPin ? notPinned(error.message, { cause: error }) : error;
-  }
-}
-
-/** @throws CannotPin */
-function pinsOf(entries: readonly ConfigEntry[]): ConfigPin[] {
-  return [...hookNamePins(entries), ...repositoryProgramPins(entries)];
-}
-
-/**
- * Where git cannot list the configuration it cannot work with it either, and the call itself will report the cause. A
- * listing that we ended says nothing about the configuration.
- * @throws CannotPin
- */
-function nothingToPin(failed: CommandResult): ConfigPin[] {
-  if (failed.timedOut || failed.overflowed) {
-    throw new CannotPin(`the configuration could not be listed: ${failed.failure}`);
-  }
-  return [];
 }

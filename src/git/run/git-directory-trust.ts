@@ -2,26 +2,19 @@
  * The git directory trust check (spec git.md §9): which git directory a path belongs to, judged from the files alone,
  * before git itself reads a configuration that one of them may have sent elsewhere.
  */
-import { readlink, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { goQuote } from '../../../platform/go-quote.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import { entryAt, readSmallFile, type SmallFile, smallFileBytes, targetOf } from './control-files.ts';
 import { GitFailure, noRepository } from './failures.ts';
-
-export interface Discovery {
-  /** What `GIT_COMMON_DIR` is pinned to. */
-  readonly commonDirectory: string;
-  readonly gitDirectory: string;
-  /** The folder in which the walk found `.git`; `undefined` for a bare repository. */
-  readonly workTree: string | undefined;
-}
+import { type FoundGitDirectory, hasHead } from './find-git-directory.ts';
 
 /**
  * @returns `undefined` when `directory` is missing; then git itself reports it
  * @throws GitFailure `noRepository`, `notRun`
  */
-export async function discover(directory: string, paths: Paths): Promise<Discovery | undefined> {
+export async function discover(directory: string, paths: Paths): Promise<FoundGitDirectory | undefined> {
   let start: string;
   try {
     start = await realpath(directory === '' ? '.' : directory);
@@ -35,7 +28,7 @@ export async function discover(directory: string, paths: Paths): Promise<Discove
   return { ...found, commonDirectory: await judge(found.gitDirectory, paths) };
 }
 
-type Found = Omit<Discovery, 'commonDirectory'>;
+type Found = Omit<FoundGitDirectory, 'commonDirectory'>;
 
 async function walk(start: string, paths: Paths): Promise<Found | undefined> {
   let directory = start;
@@ -71,19 +64,7 @@ async function walk(start: string, paths: Paths): Promise<Found | undefined> {
 /** Test T of the specification: whether git itself takes the folder for a git directory. */
 async function isGitDirectory(path: string, paths: Paths): Promise<boolean> {
   const [objects, refs] = await Promise.all([targetOf(join(path, 'objects')), targetOf(join(path, 'refs'))]);
-  if (objects === undefined || refs === undefined) {
-    return false;
-  }
-  const head = join(path, 'HEAD');
-  const entry = await entryAt(head);
-  if (entry?.isSymbolicLink()) {
-    return (await readlink(head).catch(() => '')).startsWith('refs/');
-  }
-  if (!entry?.isFile()) {
-    return false;
-  }
-  const content = await readSmallFile(head, paths);
-  return content.state === 'read' && /^(?:ref:[ \t]*refs\/|[0-9a-fA-F]{40})/.test(content.bytes.toString('latin1'));
+  return objects !== undefined && refs !== undefined && hasHead(path, paths);
 }
 
 /** Whether the folder is the entry of a linked worktree: `<git directory>/worktrees/<name>`. */

@@ -1,28 +1,29 @@
 /** The git of this host: how one hardened call is made (spec git.md §2). One per daemon. */
-import { existsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Variable } from '../../../platform/started-with.ts';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { dirname } from 'node:path';
 import { KeyedQueue } from '../../base/keyed-queue.ts';
 import { ownVariables } from '../../base/own-process.ts';
 import { type CommandResult, runCommand } from '../../base/run-command.ts';
 import type { ConfigPin } from './configuration-pins.ts';
-import { type HardeningSet, hardenedEnvironment, hardenedOptions, withoutRedirections } from './hardening.ts';
+import { GitFailure } from './failures.ts';
+import { hardenedEnvironment, hardenedOptions } from './hardening.ts';
 import { inheritedConfigPairs } from './inherited-configuration.ts';
 import type { GitServices } from './services.ts';
+import { TemporaryFolders } from './temporary-folders.ts';
+import { Turns } from './turns.ts';
 
 export interface GitCall {
   /** Subcommand and its arguments. Names a client chose stand behind `--`. */
   readonly args: readonly string[];
   /** Where git works; `''`: the daemon's own working directory. */
   readonly directory: string;
-  readonly set?: HardeningSet;
+  /** A private one (private-common-directory.ts). */
+  readonly commonDirectory: string;
   /** Options of git itself, in front of the subcommand. */
   readonly options?: readonly string[];
-  /** Options that must be the very first. */
-  readonly leading?: readonly string[];
   readonly statusLike?: boolean;
-  readonly commonDirectory?: string | undefined;
+  /** Whether git may fetch objects that a partial clone lacks, over https or ssh. */
+  readonly mayFetch?: boolean;
   readonly indexFile?: string;
   /** `undefined`: a listing of the configuration. */
   readonly pins: readonly ConfigPin[] | undefined;
@@ -39,22 +40,46 @@ export interface GitCall {
 
 /** Far more than any reply may hold, and far less than would harm the daemon. */
 const maxOutputBytes = 67_108_864;
+/** So many gits of one daemon run at the same time. */
+const mostAtOnce = 8;
 
 /** Id of the tree without entries. git knows this tree even where no object of it exists. */
 export const emptyTree = '4b825dc642cb6eb9a060e54bf8d69288fbee4904';
 
-export class GitProgram {
+export class GitProgram implements AsyncDisposable {
   readonly services: GitServices;
+  readonly temporaryFolders: TemporaryFolders;
   /** Requests that change worktrees, by the path of the repository as it is spelled and as it really is. */
   readonly changesBySpelling = new KeyedQueue();
   readonly changesByRepository = new KeyedQueue();
   /** By the common directory of the repository. */
   readonly branchDeletions = new KeyedQueue();
-  #excludesFile: Promise<string | undefined> | undefined;
-  #attributeSource: Promise<readonly string[]> | undefined;
+  readonly #turns = new Turns(mostAtOnce);
+  readonly #callers = new AsyncLocalStorage<unknown>();
+  readonly #end = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
 
   constructor(services: GitServices) {
     this.services = services;
+    this.temporaryFolders = new TemporaryFolders(dirname(services.settings.socketPath));
+  }
+
+  /** Does the work of one request. Where gits must wait for each other, the callers take turns. */
+  async serve<T>(caller: unknown, work: () => Promise<T>): Promise<T> {
+    const request = this.#callers.run(caller, work);
+    this.#running.add(request);
+    try {
+      return await request;
+    } finally {
+      this.#running.delete(request);
+    }
+  }
+
+  /** Ends every git that runs, lets the requests fail, and takes their folders away. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort();
+    await Promise.allSettled([...this.#running]);
+    await this.temporaryFolders[Symbol.asyncDispose]();
   }
 
   /**
@@ -63,15 +88,14 @@ export class GitProgram {
    */
   async run(call: GitCall): Promise<CommandResult> {
     const { platform, profile } = this.services;
-    const set = call.set ?? 'light';
-    const statusLike = call.statusLike ?? false;
+    const { mayFetch = false } = call;
     const inherited = ownVariables(platform.startedWith);
     const env = hardenedEnvironment(
       inherited,
       {
-        set,
-        statusLike,
         commonDirectory: call.commonDirectory,
+        statusLike: call.statusLike ?? false,
+        mayFetch,
         indexFile: call.indexFile,
         pins: call.pins,
         untranslated: call.untranslated ?? false,
@@ -80,77 +104,47 @@ export class GitProgram {
       platform.host,
       platform.git.nullDevice,
     );
-    const excludesFile = await this.#userExcludes();
     const byOption = profile.git.directoryBy === 'option';
-    return this.#start(call, {
+    const command = {
       args: [
-        ...(call.leading ?? []),
-        ...hardenedOptions({ set, excludesFile, statusLike }, platform.git),
+        ...hardenedOptions({ mayFetch }),
         ...(byOption && call.directory !== '' ? ['-C', call.directory] : []),
         ...(call.options ?? []),
         ...call.args,
       ],
       cwd: byOption || call.directory === '' ? undefined : call.directory,
       env,
-    });
-  }
-
-  /** `git version`, which reads no repository. */
-  version(directory: string): Promise<CommandResult> {
-    return this.run({ args: ['version'], directory, pins: [] });
-  }
-
-  /** The option that makes git take attributes from an empty tree; none where this git has no such option. */
-  attributeSource(): Promise<readonly string[]> {
-    this.#attributeSource ??= (async () => {
-      const option = [`--attr-source=${emptyTree}`];
-      const probe = await this.run({ args: ['version'], leading: option, directory: '', pins: [] });
-      return probe.failure === undefined ? option : [];
-    })();
-    return this.#attributeSource;
-  }
-
-  /** The user's own ignore file, which a repository must not replace by another. git is asked for it once. */
-  #userExcludes(): Promise<string | undefined> {
-    this.#excludesFile ??= this.#findUserExcludes();
-    return this.#excludesFile;
-  }
-
-  async #findUserExcludes(): Promise<string | undefined> {
-    const { platform } = this.services;
-    const args = ['config', '--includes', '--path', 'core.excludesFile'];
-    const result = await this.#start(
-      { args, directory: '', pins: [] },
-      {
-        args,
-        cwd: tmpdir(),
-        env: [
-          ...withoutRedirections(ownVariables(platform.startedWith), platform.host),
-          ['GIT_DIR', platform.git.nullDevice],
-        ],
-      },
-    );
-    if (result.failure === undefined) {
-      const path = result.stdout.toString().replace(/\n$/, '');
-      return path === '' ? undefined : path;
+    };
+    if (this.#turns.areTaken) {
+      this.services.counters.gitCallsQueued++;
     }
-    const configured = process.env.XDG_CONFIG_HOME;
-    const home = platform.host.home();
-    const base = configured ? configured : home === undefined ? undefined : join(home, '.config');
-    const usual = base === undefined ? undefined : join(base, 'git', 'ignore');
-    return usual !== undefined && existsSync(usual) ? usual : undefined;
+    return this.#turns.take(this.#callers.getStore(), () => this.#start(call, command));
+  }
+
+  /**
+   * A limit of ours has been reached, and git is not run because of it.
+   * @param text names the limit and what to do; it is wire text
+   */
+  limitReached(text: string): GitFailure {
+    this.services.counters.gitLimitsReached++;
+    this.services.log.warn('ServerHandler', text);
+    return new GitFailure('notRun', text);
   }
 
   async #start(
     call: GitCall,
-    command: { readonly args: readonly string[]; readonly cwd: string | undefined; readonly env: readonly Variable[] },
+    command: Pick<Parameters<typeof runCommand>[1], 'args' | 'cwd' | 'env'>,
   ): Promise<CommandResult> {
     const { platform, settings, log, counters } = this.services;
+    if (this.#end.signal.aborted) {
+      return notRun('the daemon is ending');
+    }
     const most = call.maxOutputBytes ?? maxOutputBytes;
     const limits = [settings.gitTimeoutMs, call.timeoutMs ?? 0].filter((ms) => ms > 0);
     const result = await runCommand(platform.processes, {
       command: 'git',
       ...command,
+      signal: this.#end.signal,
       timeoutMs: limits.length === 0 ? 0 : Math.min(...limits),
       maxOutputBytes: most,
       ...(call.input === undefined ? {} : { input: call.input }),
@@ -168,4 +162,19 @@ export class GitProgram {
     }
     return result;
   }
+}
+
+/** The result of a call that was not made. */
+export function notRun(failure: string): CommandResult {
+  const nothing = Buffer.alloc(0);
+  return {
+    exit: undefined,
+    failure,
+    startFailure: undefined,
+    stdout: nothing,
+    stderr: nothing,
+    combined: nothing,
+    timedOut: false,
+    overflowed: false,
+  };
 }

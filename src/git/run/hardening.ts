@@ -1,40 +1,34 @@
 /**
- * Options and environment that keep git from running code a repository configured (spec git.md §2.2; threat 4 of
- * docs/faults.md). Replies do not depend on them.
+ * Options and environment that every call of git gets (spec git.md §2.2; threat 4 of docs/faults.md). A repository's
+ * configuration is not read at all (private-common-directory.ts); this is for what git does of its own accord.
  */
-import type { GitHost } from '../../../platform/git-host.ts';
 import type { Host } from '../../../platform/host.ts';
 import type { Variable } from '../../../platform/started-with.ts';
 import { childEnvironment } from '../../base/child-environment.ts';
 import type { ConfigPin } from './configuration-pins.ts';
 
-/** `heavy` is for the calls that look at files of the repository and for the calls that find out where the repository is. */
-export type HardeningSet = 'light' | 'heavy';
-
 /** git has no transport of this name, so nothing is fetched. */
 const noProtocol = 'no-protocol';
 
-/** These variables would lead git to another repository than the one that was asked for. */
-const redirectingVariables = ['GIT_DIR', 'GIT_COMMON_DIR', 'GIT_WORK_TREE', 'GIT_INDEX_FILE'];
-/** These are dropped too where inherited configuration is taken over pair by pair. */
-const configVariables = ['GIT_CONFIG', 'GIT_CONFIG_PARAMETERS'];
-
-export interface OptionsRequest {
-  readonly set: HardeningSet;
-  /** The user's own ignore file; `undefined`: there is none. */
-  readonly excludesFile: string | undefined;
-  /** `git status` and its like: git for Windows does not take `NUL` for their ignore file. */
-  readonly statusLike: boolean;
-}
+/**
+ * These variables would lead git to another repository than the one that was asked for, or give its arguments another
+ * meaning: all that `git rev-parse --local-env-vars` names, and others that git sets for the programs it starts itself.
+ */
+const redirectingVariables = [
+  ...['GIT_ALTERNATE_OBJECT_DIRECTORIES', 'GIT_CONFIG', 'GIT_CONFIG_PARAMETERS', 'GIT_CONFIG_COUNT'],
+  ...['GIT_OBJECT_DIRECTORY', 'GIT_DIR', 'GIT_WORK_TREE', 'GIT_IMPLICIT_WORK_TREE', 'GIT_GRAFT_FILE', 'GIT_INDEX_FILE'],
+  ...['GIT_NO_REPLACE_OBJECTS', 'GIT_REPLACE_REF_BASE', 'GIT_PREFIX', 'GIT_INTERNAL_SUPER_PREFIX', 'GIT_SHALLOW_FILE'],
+  ...['GIT_COMMON_DIR', 'GIT_NAMESPACE', 'GIT_QUARANTINE_PATH', 'GIT_LITERAL_PATHSPECS', 'GIT_GLOB_PATHSPECS'],
+  ...['GIT_NOGLOB_PATHSPECS', 'GIT_ICASE_PATHSPECS'],
+];
 
 /** The `-c` options of a call. */
-export function hardenedOptions(request: OptionsRequest, host: GitHost): string[] {
-  const noExcludes = request.statusLike ? '/dev/null' : host.nullDevice;
+export function hardenedOptions({ mayFetch }: { readonly mayFetch: boolean }): string[] {
   const settings = [
     'core.hooksPath=/dev/null',
     'core.fsmonitor=false',
-    `core.excludesFile=${request.excludesFile ?? noExcludes}`,
-    'credential.helper=',
+    // A fetch needs the user's own ways to log in. Nothing else asks for a password.
+    ...(mayFetch ? [] : ['credential.helper=']),
     'fetch.recurseSubmodules=false',
     'push.recurseSubmodules=false',
     'gc.auto=0',
@@ -42,17 +36,16 @@ export function hardenedOptions(request: OptionsRequest, host: GitHost): string[
     // GIT_GRAFT_FILE makes git print eight lines of advice, which would fill the texts clients get to see.
     'advice.graftFileDeprecated=false',
   ];
-  if (request.set === 'heavy') {
-    settings.push('core.attributesFile=/dev/null');
-  }
   return settings.flatMap((setting) => ['-c', setting]);
 }
 
 export interface EnvironmentRequest {
-  readonly set: HardeningSet;
-  readonly commonDirectory: string | undefined;
+  /** The private one, see private-common-directory.ts. */
+  readonly commonDirectory: string;
   readonly indexFile: string | undefined;
   readonly statusLike: boolean;
+  /** Whether missing objects may be fetched. */
+  readonly mayFetch: boolean;
   readonly untranslated: boolean;
   /** `undefined`: the call lists the configuration, so nothing may be pinned. */
   readonly pins: readonly ConfigPin[] | undefined;
@@ -73,23 +66,23 @@ export function hardenedEnvironment(
   host: Host,
   nullDevice: string,
 ): Variable[] {
-  const keepsPairs = request.inheritedPairs !== undefined;
   const added: Variable[] = [
-    ['GIT_ALLOW_PROTOCOL', allowedProtocols(inherited, request.set, keepsPairs)],
+    [
+      'GIT_ALLOW_PROTOCOL',
+      request.mayFetch ? fetchProtocols(inherited, request.inheritedPairs !== undefined) : noProtocol,
+    ],
     ['GIT_TERMINAL_PROMPT', '0'],
     ['GIT_NO_REPLACE_OBJECTS', '1'],
     ['GIT_GRAFT_FILE', nullDevice],
+    ['GIT_COMMON_DIR', request.commonDirectory],
   ];
-  if (request.set === 'heavy') {
+  if (!request.mayFetch) {
     added.push(['GIT_NO_LAZY_FETCH', '1'], ['GIT_ASKPASS', '']);
-  }
-  if (request.commonDirectory !== undefined) {
-    added.push(['GIT_COMMON_DIR', request.commonDirectory]);
   }
   if (request.pins !== undefined) {
     added.push(...configCount([...(request.inheritedPairs ?? []), ...hookPins, ...request.pins]));
-  } else if (keepsPairs) {
-    added.push(...configCount(request.inheritedPairs ?? []));
+  } else if (request.inheritedPairs !== undefined) {
+    added.push(...configCount(request.inheritedPairs));
   }
   if (request.statusLike) {
     added.push(['GIT_OPTIONAL_LOCKS', '0']);
@@ -100,14 +93,8 @@ export function hardenedEnvironment(
   if (request.untranslated) {
     added.push(['LC_ALL', 'C'], ['LANGUAGE', 'C']);
   }
-
-  const dropped = [...redirectingVariables, ...(keepsPairs ? configVariables : []), ...added.map(([name]) => name)];
+  const dropped = [...redirectingVariables, ...added.map(([name]) => name)];
   return [...childEnvironment(inherited, dropped, host), ...added];
-}
-
-/** Our own environment for the calls of git that are not hardened. */
-export function withoutRedirections(inherited: readonly Variable[], host: Host): Variable[] {
-  return childEnvironment(inherited, [...redirectingVariables, ...configVariables], host);
 }
 
 function configCount(pairs: readonly ConfigPin[]): Variable[] {
@@ -120,10 +107,8 @@ function configCount(pairs: readonly ConfigPin[]): Variable[] {
   ];
 }
 
-function allowedProtocols(inherited: readonly Variable[], set: HardeningSet, narrowsInherited: boolean): string {
-  if (set === 'heavy') {
-    return noProtocol;
-  }
+/** @param narrowsInherited whether a list that we were started with is only ever made shorter */
+function fetchProtocols(inherited: readonly Variable[], narrowsInherited: boolean): string {
   const own = inherited.find(([name]) => name === 'GIT_ALLOW_PROTOCOL');
   if (!narrowsInherited || own === undefined) {
     return 'https:ssh';

@@ -1,38 +1,53 @@
-/** How a request comes to its repository (spec git.md §9, last table): trust check, inherited configuration, hooks check. */
+/** How a request comes to its repository (spec git.md §9, last table): trust check, inherited configuration, settings, hooks check. */
+import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { ownVariables } from '../../base/own-process.ts';
-import { isNoRepository } from './failures.ts';
-import { type Discovery, discover } from './git-directory-trust.ts';
+import { isTrue } from './allowed-settings.ts';
+import { GitFailure, isNoRepository } from './failures.ts';
+import { type FoundGitDirectory, findGitDirectory, hasDecoy } from './find-git-directory.ts';
+import { discover } from './git-directory-trust.ts';
 import type { GitProgram } from './git-program.ts';
 import { inheritedConfigPairs } from './inherited-configuration.ts';
-import { Repository } from './repository.ts';
-
-export interface OpenedRepository {
-  readonly repository: Repository;
-  /** `undefined` in the profiles that leave the discovery to git, and for a directory that is missing. */
-  readonly discovery: Discovery | undefined;
-}
+import { Repository, type RepositoryPlace } from './repository.ts';
+import { type RepositorySettings, readRepositorySettings } from './repository-settings.ts';
 
 /**
- * The steps that come before any call of git.
- * @throws GitFailure `noRepository`, `notRun`; never in the profiles without a trust check
+ * Opens a repository without the hooks check, for the time of `work`. Where there is none, git is asked nevertheless, and
+ * says so in its own words.
+ * @throws GitFailure `notRun`; `noRepository` in the profiles with a trust check
  */
-export async function trustRepository(program: GitProgram, directory: string): Promise<OpenedRepository> {
+export async function withTrustedRepository<T>(
+  program: GitProgram,
+  directory: string,
+  work: (repository: Repository) => Promise<T>,
+): Promise<T> {
   const { platform, profile } = program.services;
-  const discovery = profile.git.trustCheck ? await discover(directory, platform.paths) : undefined;
+  const found = profile.git.trustCheck
+    ? await discover(directory, platform.paths)
+    : await findGitDirectory(directory, platform.paths);
   if (profile.git.listing === 'required') {
     inheritedConfigPairs(ownVariables(platform.startedWith));
   }
-  return { repository: new Repository(program, directory, discovery?.commonDirectory), discovery };
+  const settings = await settingsOf(program, found);
+  const startDirectory = await startOf(directory, found, settings, profile.git.trustCheck);
+  return program.temporaryFolders.with((folder) =>
+    work(new Repository(program, { directory, startDirectory, found, settings }, folder)),
+  );
 }
 
 /**
  * All steps.
- * @throws GitFailure `noRepository`, `notRun`; never in the profiles without a trust check
+ * @throws GitFailure `notRun`; `noRepository` in the profiles with a trust check
  */
-export async function openRepository(program: GitProgram, directory: string): Promise<OpenedRepository> {
-  const opened = await trustRepository(program, directory);
-  await opened.repository.pins.checkHooks();
-  return opened;
+export function withRepository<T>(
+  program: GitProgram,
+  directory: string,
+  work: (repository: Repository) => Promise<T>,
+): Promise<T> {
+  return withTrustedRepository(program, directory, async (repository) => {
+    await repository.pins.checkHooks();
+    return work(repository);
+  });
 }
 
 /**
@@ -40,16 +55,79 @@ export async function openRepository(program: GitProgram, directory: string): Pr
  * @returns `undefined` when there is no repository
  * @throws GitFailure `notRun`
  */
-export async function openRepositoryIfAny(
+export async function withRepositoryIfAny<T>(
   program: GitProgram,
   directory: string,
-): Promise<OpenedRepository | undefined> {
+  work: (repository: Repository) => Promise<T>,
+): Promise<T | undefined> {
   try {
-    return await openRepository(program, directory);
+    return await withRepository(program, directory, async (repository) =>
+      repository.found === undefined ? undefined : work(repository),
+    );
   } catch (error) {
     if (isNoRepository(error)) {
       return undefined;
     }
     throw error;
   }
+}
+
+/**
+ * Opens a linked worktree of a repository by its entry. What the worktree's own `.git` file says does not count.
+ * @param entry `<common directory>/worktrees/<name>`
+ * @param worktree where the files are
+ * @throws GitFailure `notRun`
+ */
+export async function withWorktree<T>(
+  program: GitProgram,
+  {
+    entry,
+    commonDirectory,
+    worktree,
+  }: { readonly entry: string; readonly commonDirectory: string; readonly worktree: string },
+  work: (repository: Repository) => Promise<T>,
+): Promise<T> {
+  const found = { gitDirectory: entry, commonDirectory, workTree: worktree };
+  const settings = await settingsOf(program, found);
+  return program.temporaryFolders.with((folder) =>
+    work(new Repository(program, { directory: worktree, startDirectory: worktree, found, settings }, folder)),
+  );
+}
+
+/** @throws GitFailure `notRun` when the settings cannot be read, for another reason than that git itself cannot read them */
+async function settingsOf(
+  program: GitProgram,
+  found: FoundGitDirectory | undefined,
+): Promise<RepositoryPlace['settings']> {
+  if (found === undefined) {
+    return { settings: [] };
+  }
+  const { gitDirectory, commonDirectory } = found;
+  const settings: RepositorySettings = await readRepositorySettings(
+    gitDirectory,
+    commonDirectory,
+    program.services.platform.paths,
+  );
+  if ('refused' in settings) {
+    throw settings.isLimit ? program.limitReached(settings.refused) : new GitFailure('notRun', settings.refused);
+  }
+  return settings;
+}
+
+async function startOf(
+  directory: string,
+  found: FoundGitDirectory | undefined,
+  settings: RepositoryPlace['settings'],
+  ignoresBare: boolean,
+): Promise<string> {
+  if (found?.workTree === undefined) {
+    return directory;
+  }
+  // With a common directory given, git overlooks that a repository is meant to be bare.
+  const isBare = 'settings' in settings && isTrue(settings.settings, 'core.bare');
+  if (isBare && !ignoresBare && (await realpath(found.gitDirectory)) === found.commonDirectory) {
+    return found.gitDirectory;
+  }
+  const start = await realpath(resolve(directory));
+  return (await hasDecoy(start, found.workTree)) ? found.workTree : directory;
 }

@@ -1,49 +1,78 @@
-/** A repository as one request sees it: where git works, and what its calls pin. */
+/** A repository as one request sees it: where git works, what it reads as the repository's configuration, what its calls pin. */
+
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { CommandResult } from '../../base/run-command.ts';
+import { allowedSettings } from './allowed-settings.ts';
 import { CallPins } from './call-pins.ts';
-import { CannotPin } from './configuration-pins.ts';
+import { writeConfiguration } from './configuration-file.ts';
 import { GitFailure } from './failures.ts';
-import type { GitCall, GitProgram } from './git-program.ts';
+import type { FoundGitDirectory } from './find-git-directory.ts';
+import { type GitCall, type GitProgram, notRun } from './git-program.ts';
+import { makeCommonDirectory, withRealPlace } from './private-common-directory.ts';
+import type { RepositorySettings } from './repository-settings.ts';
 
 export interface CallOptions extends Omit<GitCall, 'args' | 'directory' | 'pins' | 'commonDirectory'> {
   /** Elsewhere than in the repository's directory. */
   readonly directory?: string;
   /** Works on this git directory (`--git-dir`) instead of the one git finds. */
   readonly gitDirectory?: string;
-  readonly commonDirectory?: string;
-  /** Whether the call may start hooks, filters or other programs that a configuration names. */
-  readonly mayRunPrograms?: boolean;
+  /** For a call that makes or deletes worktrees or branches. */
+  readonly changes?: boolean;
+}
+
+/** More worktrees than anybody has. */
+const mostWorktrees = 10_000;
+
+type Use = 'asking' | 'changing' | 'fetching' | 'changingAndFetching';
+
+function useOf({ changes = false, mayFetch = false }: CallOptions): Use {
+  if (changes) {
+    return mayFetch ? 'changingAndFetching' : 'changing';
+  }
+  return mayFetch ? 'fetching' : 'asking';
+}
+
+export interface RepositoryPlace {
+  /** As the client sent it, after tilde; `''`: the daemon's own working directory. */
+  readonly directory: string;
+  /** Where git is started to work in `directory`. */
+  readonly startDirectory: string;
+  /** `undefined`: there is no repository, and git will say so. */
+  readonly found: FoundGitDirectory | undefined;
+  readonly settings: Exclude<RepositorySettings, { refused: string }>;
 }
 
 export class Repository {
   readonly program: GitProgram;
   /** As the client sent it, after tilde; `''`: the daemon's own working directory. */
   readonly directory: string;
+  /** The git directory we found before git was asked. */
+  readonly found: FoundGitDirectory | undefined;
   readonly pins: CallPins;
-  /** Where refs and configuration are, once the trust check has found it (spec git.md §9). */
-  readonly #commonDirectory: string | undefined;
+  readonly #place: RepositoryPlace;
+  /** Of this request alone. */
+  readonly #folder: string;
+  readonly #commonDirectories = new Map<Use, Promise<string>>();
 
-  constructor(program: GitProgram, directory: string, commonDirectory?: string) {
+  /** @param folder an empty folder of ours, which lives as long as the request */
+  constructor(program: GitProgram, place: RepositoryPlace, folder: string) {
     this.program = program;
-    this.directory = directory;
-    this.#commonDirectory = commonDirectory;
-    this.pins = new CallPins(program, { directory, commonDirectory });
+    this.directory = place.directory;
+    this.found = place.found;
+    this.#place = place;
+    this.#folder = folder;
+    const settings = 'settings' in place.settings ? place.settings.settings : [];
+    this.pins = new CallPins(program, settings, (args, options) => this.#call(args, options, undefined));
   }
 
-  /** Runs git here. Never rejects: when git cannot be run, the result's `failure` says why. */
+  /** Runs git here. Never rejects because of git: when git cannot be run, the result's `failure` says why. */
   async run(args: readonly string[], options: CallOptions = {}): Promise<CommandResult> {
-    const { gitDirectory, mayRunPrograms = false, ...rest } = options;
-    const place = {
-      ...rest,
-      directory: options.directory ?? this.directory,
-      commonDirectory: options.commonDirectory ?? this.#commonDirectory,
-    };
     try {
-      const pins = await this.pins.of({ ...place, gitDirectory }, mayRunPrograms);
-      const leading = gitDirectory === undefined ? [] : [`--git-dir=${gitDirectory}`];
-      return await this.program.run({ ...place, options: [...leading, ...(options.options ?? [])], args, pins });
+      const pins = await this.pins.of(options);
+      return await this.#call(args, options, pins);
     } catch (error) {
-      if (error instanceof CannotPin || error instanceof GitFailure) {
+      if (error instanceof GitFailure) {
         return notRun(error.message);
       }
       throw error;
@@ -54,18 +83,82 @@ export class Repository {
   async test(args: readonly string[], options: CallOptions = {}): Promise<boolean> {
     return (await this.run(args, options)).failure === undefined;
   }
-}
 
-function notRun(failure: string): CommandResult {
-  const nothing = Buffer.alloc(0);
-  return {
-    exit: undefined,
-    failure,
-    startFailure: undefined,
-    stdout: nothing,
-    stderr: nothing,
-    combined: nothing,
-    timedOut: false,
-    overflowed: false,
-  };
+  async #call(args: readonly string[], options: CallOptions, pins: GitCall['pins']): Promise<CommandResult> {
+    const { gitDirectory, changes, ...rest } = options;
+    const commonDirectory = await this.commonDirectory(options);
+    const result = await this.program.run({
+      ...rest,
+      args,
+      pins,
+      directory: options.directory ?? this.#place.startDirectory,
+      commonDirectory,
+      options: [...(gitDirectory === undefined ? [] : [`--git-dir=${gitDirectory}`]), ...(options.options ?? [])],
+    });
+    const real = this.found?.commonDirectory;
+    if (changes && real !== undefined) {
+      const name = 'packed-refs';
+      await this.program.services.platform.git.bringBack(join(commonDirectory, name), join(real, name));
+    }
+    return this.#asIfInRealPlace(result);
+  }
+
+  /** The private one that stands for the repository's in such calls. @throws GitFailure `notRun` */
+  commonDirectory(options: CallOptions): Promise<string> {
+    const use = useOf(options);
+    let made = this.#commonDirectories.get(use);
+    if (made === undefined) {
+      made = this.#makeCommonDirectory(use, options);
+      this.#commonDirectories.set(use, made);
+    }
+    return made;
+  }
+
+  async #makeCommonDirectory(use: Use, { changes, mayFetch = false }: CallOptions): Promise<string> {
+    const { settings, found } = this.#place;
+    const folder = join(this.#folder, use);
+    await mkdir(folder, { mode: 0o700 });
+    const configuration =
+      'badLine' in settings
+        ? // git is to find an error in the same line, and to report it in its own words.
+          `${'\n'.repeat(settings.badLine - 1)}[\n`
+        : writeConfiguration(allowedSettings(settings.settings, { mayFetch }));
+    const real = found?.commonDirectory;
+    const worktrees = changes && real !== undefined ? await this.#registrations(real) : undefined;
+    return makeCommonDirectory(folder, { real, configuration, worktrees }, this.program.services.platform.git);
+  }
+
+  async #registrations(real: string): Promise<string[]> {
+    const folder = join(real, 'worktrees');
+    const found = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') {
+        return [];
+      }
+      throw error;
+    });
+    if (found.length > mostWorktrees) {
+      throw this.program.limitReached(
+        `git not run: ${folder} has more than ${mostWorktrees} entries, the most that are looked at; remove those of worktrees that are gone (git worktree prune)`,
+      );
+    }
+    return found;
+  }
+
+  #asIfInRealPlace(result: CommandResult): CommandResult {
+    const real = this.found?.commonDirectory;
+    if (!result.stdout.includes(this.#folder) && !result.stderr.includes(this.#folder)) {
+      return result;
+    }
+    const translate = (output: Buffer) =>
+      [...this.#commonDirectories.keys()].reduce(
+        (text, use) => withRealPlace(text, join(this.#folder, use), real),
+        output,
+      );
+    return {
+      ...result,
+      stdout: translate(result.stdout),
+      stderr: translate(result.stderr),
+      combined: translate(result.combined),
+    };
+  }
 }

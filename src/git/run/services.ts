@@ -10,7 +10,9 @@ export interface GitServices {
   readonly settings: {
     /** Deadline of one git call; 0: none (spec git.md §2.1). */
     readonly gitTimeoutMs: number;
+    /** In the run directory, where temporary folders are made when the system's place for them is gone. */
+    readonly socketPath: string;
   };
   readonly log: Pick<Log, 'warn'>;
-  readonly counters: Pick<Counters, 'gitOutputsCapped'>;
+  readonly counters: Pick<Counters, 'gitOutputsCapped' | 'gitCallsQueued' | 'gitLimitsReached'>;
 }

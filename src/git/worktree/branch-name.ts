@@ -1,6 +1,7 @@
 import type { Repository } from '../run/repository.ts';
 import { addFailed } from './failures.ts';
 import { quotedText } from './quoted-text.ts';
+import { linkOnTheWayTo } from './records.ts';
 
 /**
  * A name with a leading dash is refused here, in the words of git, because `git worktree add` passes the name on to
@@ -15,4 +16,14 @@ export async function refuseOptionAsBranch(repository: Repository, name: string)
   throw addFailed(
     checked.failure === undefined ? `'${name}' is not a valid branch name` : quotedText(repository, checked),
   );
+}
+
+/** git would make the branch in another place than in the repository. @throws WorktreeFailure */
+export async function refuseLinkTo(repository: Repository, branch: string): Promise<void> {
+  const link = await linkOnTheWayTo(repository, branch);
+  if (link !== undefined) {
+    throw addFailed(
+      `${link} is a symbolic link, and the branch would be written through it; replace it by a real folder`,
+    );
+  }
 }

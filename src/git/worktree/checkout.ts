@@ -1,6 +1,5 @@
 /** The files of a worktree that was added without them (spec git.md §6.4.6). */
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandResult } from '../../base/run-command.ts';
 import type { Repository } from '../run/repository.ts';
@@ -27,16 +26,15 @@ export interface CheckoutRequest {
  * @returns the call that failed; `undefined` when the files are there
  * @throws Node's error when the index cannot be written
  */
-export async function checkOut(repository: Repository, request: CheckoutRequest): Promise<CommandResult | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-git-'));
-  try {
+export function checkOut(repository: Repository, request: CheckoutRequest): Promise<CommandResult | undefined> {
+  return repository.program.temporaryFolders.with(async (folder) => {
     const indexFile = join(folder, 'index');
     const result = await repository.run(['read-tree', '-u', '--reset', '--no-recurse-submodules', request.revision], {
       directory: request.worktree,
       gitDirectory: request.gitDirectory,
       options: ['-c', 'core.splitIndex=false', '-c', 'core.commitGraph=false', `--work-tree=${request.worktree}`],
       indexFile,
-      mayRunPrograms: true,
+      mayFetch: true,
       timeoutMs: request.timeoutMs,
       outputGraceMs,
     });
@@ -50,7 +48,5 @@ export async function checkOut(repository: Repository, request: CheckoutRequest)
       await index.close();
     }
     return undefined;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }

@@ -1,6 +1,7 @@
 /** A worktree made in steps of their own: checks, add, checkout, population; undone when a step fails (spec git.md §6.2 to §6.5). */
 import type { CommandResult } from '../../base/run-command.ts';
-import { answerOf, askGitDirectory, commonDirectoryOf } from '../query/repository-folders.ts';
+import { answerOf, askGitDirectory } from '../query/repository-folders.ts';
+import { commonDirectoryOf } from '../run/find-git-directory.ts';
 import type { Repository } from '../run/repository.ts';
 import { type AddedWorktree, addWithoutFiles } from './add-without-files.ts';
 import { refuseOptionAsBranch } from './branch-name.ts';

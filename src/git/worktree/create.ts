@@ -2,7 +2,8 @@
 import { isInWorkTree } from '../query/repository-folders.ts';
 import { GitFailure, isNoRepository, namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
-import { trustRepository } from '../run/open-repository.ts';
+import { withTrustedRepository } from '../run/open-repository.ts';
+import type { Repository } from '../run/repository.ts';
 import { refuseNestedBase } from './base-repository.ts';
 import { createByAdd } from './create-by-add.ts';
 import { createInSteps } from './create-in-steps.ts';
@@ -26,12 +27,15 @@ export function createWorktree(program: GitProgram, params: CreateParams): Promi
 
 /** @throws WorktreeFailure, GitFailure `noRepository`, `notRun` */
 async function create(program: GitProgram, params: CreateParams): Promise<CreatedWorktree> {
-  const { services } = program;
-  const { create: rows } = services.profile.git;
-  if (rows.containment) {
+  if (program.services.profile.git.create.containment) {
     await refuseNestedBase(program, params.baseRepo);
   }
-  const { repository } = await trustRepository(program, params.baseRepo);
+  return withTrustedRepository(program, params.baseRepo, (repository) => createIn(repository, params));
+}
+
+/** @throws WorktreeFailure, GitFailure `noRepository`, `notRun` */
+async function createIn(repository: Repository, params: CreateParams): Promise<CreatedWorktree> {
+  const { services } = repository.program;
   if (params.worktreeRoot !== '' && !services.platform.git.externalRoots) {
     checkExternalSpelling('create', externalPathOf(params), services);
   }
@@ -39,8 +43,9 @@ async function create(program: GitProgram, params: CreateParams): Promise<Create
   if (!(await isInWorkTree(repository))) {
     throw notARepository();
   }
-  repository.pins.prepareForPrograms();
-  return rows.checkout === 'byAdd' ? createByAdd(repository, params) : createInSteps(repository, params);
+  return services.profile.git.create.checkout === 'byAdd'
+    ? createByAdd(repository, params)
+    : createInSteps(repository, params);
 }
 
 function asWorktreeFailure(error: unknown): unknown {

@@ -2,6 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import { linesOf } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
+import { dropLog, linkOnTheWayTo } from './records.ts';
 
 export type BranchOutcome =
   /** There is no branch of the name any more, or it is no name of a branch. */
@@ -69,10 +70,18 @@ async function deleteIfReached(repository: Repository, branch: string): Promise<
     return { state: 'unique' };
   }
 
+  const link = await linkOnTheWayTo(repository, branch);
+  if (link !== undefined) {
+    return { state: 'notDeleted', failure: `${link} is a symbolic link` };
+  }
   const deleted = await repository.run(['update-ref', '--no-deref', '-d', ref, found.tip], {
-    mayRunPrograms: true,
+    changes: true,
     timeoutMs: deleteMs,
     terminateGraceMs: deleteGraceMs,
   });
-  return deleted.failure === undefined ? { state: 'gone' } : { state: 'notDeleted', failure: deleted.failure };
+  if (deleted.failure !== undefined) {
+    return { state: 'notDeleted', failure: deleted.failure };
+  }
+  await dropLog(repository, branch);
+  return { state: 'gone' };
 }

@@ -114,7 +114,7 @@ export async function checkLeadsOutside(
       `${root} leads into the repository ${baseRepo} (at ${at}); a worktree location must be outside the repository`,
     );
   }
-  const listed = await repository.run(['worktree', 'list', '--porcelain', '-z']);
+  const listed = await repository.run(['worktree', 'list', '--porcelain', '-z'], { changes: true });
   if (listed.failure !== undefined) {
     return;
   }

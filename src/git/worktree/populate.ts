@@ -1,7 +1,6 @@
 /** Copies into a new worktree what it gets besides the tracked files (spec git.md §6.5). No failure reaches the client. */
 import { isUtf8 } from 'node:buffer';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { answerOf, askTopLevel } from '../query/repository-folders.ts';
 import { entryAt, readSmallFile, targetOf } from '../run/control-files.ts';
@@ -93,15 +92,12 @@ async function manifestMatches(repository: Repository, source: string, more: rea
     return [];
   }
   // git reads a copy, because the file itself could become a FIFO before git opens it.
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-git-'));
-  try {
+  return repository.program.temporaryFolders.with(async (folder) => {
     const copy = join(folder, 'manifest');
     await writeFile(copy, manifest.bytes, { flag: 'wx', mode: 0o600 });
     const listed = await output(repository, source, ['ls-files', ...ignoredFiles, `--exclude-from=${copy}`, ...more]);
     return withNul ? namesIn(listed) : plainLines(listed);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Those of the paths that git ignores. */

@@ -10,12 +10,14 @@ import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { goDuration } from '../../base/durations.ts';
-import { answerOf, askGitDirectory, commonDirectoryOf } from '../query/repository-folders.ts';
+import { answerOf, askGitDirectory } from '../query/repository-folders.ts';
 import { isLocked } from '../query/worktree-entries.ts';
 import { entryAt } from '../run/control-files.ts';
+import { commonDirectoryOf } from '../run/find-git-directory.ts';
 import { combinedText } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 import { lockedRefusal, notRemoved, WorktreeFailure } from './failures.ts';
+import { dropRegistration, lendRegistrations } from './records.ts';
 import { registrationOf } from './registration.ts';
 
 /** @param path as sent, after tilde. @throws WorktreeFailure */
@@ -34,9 +36,16 @@ export async function removeByGit(repository: Repository, path: string): Promise
   }
   const aside = path === '' ? undefined : await moveAside(gitTarget, repository);
   // With --force git looks at no file, so it starts no program that a configuration names.
-  const removed = await repository.run(['worktree', 'remove', '--force', '--', path], { untranslated: guarded });
+  const deleted = await lendRegistrations(repository, { changes: true });
+  const removed = await repository.run(['worktree', 'remove', '--force', '--', path], {
+    changes: true,
+    untranslated: guarded,
+  });
   const output = combinedText(removed);
   if (removed.failure === undefined) {
+    for (const entry of await deleted()) {
+      await dropRegistration(entry, repository).catch(() => {});
+    }
     if (aside === undefined) {
       return;
     }

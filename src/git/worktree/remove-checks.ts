@@ -1,12 +1,13 @@
 /** What may be removed as a worktree (spec git.md §8). */
 import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { answerOf, askGitDirectory, askTopLevel, commonDirectoryOf } from '../query/repository-folders.ts';
+import { answerOf, askGitDirectory, askTopLevel } from '../query/repository-folders.ts';
 import { dotGitOf } from '../query/worktree-entries.ts';
 import { entryAt, targetOf } from '../run/control-files.ts';
 import { GitFailure, isNoRepository } from '../run/failures.ts';
+import { commonDirectoryOf } from '../run/find-git-directory.ts';
 import type { GitProgram } from '../run/git-program.ts';
-import { openRepository } from '../run/open-repository.ts';
+import { withRepository } from '../run/open-repository.ts';
 import type { Repository } from '../run/repository.ts';
 import {
   checkDirectoryLink,
@@ -44,8 +45,10 @@ export async function checkRemovableExternal(program: GitProgram, external: Exte
   const { root, path, baseRepo } = external;
   checkExternalSpelling('remove', external, services);
   checkOutsideRepository('remove', external, services);
-  const { repository, commonDirectory } = await openBase(program, baseRepo);
-  await checkLeadsOutside('remove', external, repository);
+  const commonDirectory = await withBase(program, baseRepo, async (repository, common) => {
+    await checkLeadsOutside('remove', external, repository);
+    return common;
+  });
   if ((await targetOf(paths.clean(root))) === undefined) {
     throw notRemoved(
       `the worktree location ${root} is not reachable (${root} does not exist); nothing was removed — retry once it is available, or remove the worktree by hand`,
@@ -102,23 +105,25 @@ async function doubtAbout(
 }
 
 /** @throws WorktreeFailure when there is no repository with a work tree */
-async function openBase(
+async function withBase<T>(
   program: GitProgram,
   baseRepo: string,
-): Promise<{ readonly repository: Repository; readonly commonDirectory: string }> {
+  work: (repository: Repository, commonDirectory: string) => Promise<T>,
+): Promise<T> {
   const unknown = (reason: string | undefined) => notRemoved(`cannot determine the repository's work tree: ${reason}`);
   try {
-    const { repository } = await openRepository(program, baseRepo);
-    const top = await askTopLevel(repository);
-    if (top.failure !== undefined) {
-      throw unknown(top.failure);
-    }
-    const where = await askGitDirectory(repository);
-    const gitDirectory = answerOf(where);
-    if (gitDirectory === undefined) {
-      throw unknown(where.failure);
-    }
-    return { repository, commonDirectory: await commonDirectoryOf(gitDirectory, program.services.platform.paths) };
+    return await withRepository(program, baseRepo, async (repository) => {
+      const top = await askTopLevel(repository);
+      if (top.failure !== undefined) {
+        throw unknown(top.failure);
+      }
+      const where = await askGitDirectory(repository);
+      const gitDirectory = answerOf(where);
+      if (gitDirectory === undefined) {
+        throw unknown(where.failure);
+      }
+      return work(repository, await commonDirectoryOf(gitDirectory, program.services.platform.paths));
+    });
   } catch (error) {
     if (error instanceof GitFailure) {
       throw unknown(isNoRepository(error) ? 'exit status 128' : error.message);

@@ -1,12 +1,13 @@
 /** Removal without `git worktree remove` (spec git.md §8, N+ engine). */
 import { rmdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { askGitDirectory, commonDirectoryOf } from '../query/repository-folders.ts';
+import { askGitDirectory } from '../query/repository-folders.ts';
 import { entriesNaming, isLocked } from '../query/worktree-entries.ts';
 import { entryAt } from '../run/control-files.ts';
-import { GitFailure, noRepository } from '../run/failures.ts';
+import { GitFailure, isNoRepository, noRepository } from '../run/failures.ts';
+import { commonDirectoryOf } from '../run/find-git-directory.ts';
 import type { GitProgram } from '../run/git-program.ts';
-import { openRepository } from '../run/open-repository.ts';
+import { withRepository } from '../run/open-repository.ts';
 import { lineOf } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 import { deleteBranch } from './delete-branch.ts';
@@ -24,16 +25,33 @@ export interface OwnRemoval {
 
 /** @returns whether the branch was kept. @throws WorktreeFailure */
 export async function removeOwn(program: GitProgram, removal: OwnRemoval): Promise<boolean> {
+  const { path } = removal;
+  const worktree = program.services.platform.paths.clean(path);
+  const exists = (await entryAt(worktree)) !== undefined;
+  try {
+    return await withBase(program, removal.baseRepo, path, exists, (repository, commonDirectory) =>
+      removeFrom(repository, commonDirectory, removal, worktree, exists),
+    );
+  } catch (error) {
+    // There is neither a repository nor a worktree.
+    if (isNoRepository(error)) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+/** @throws WorktreeFailure */
+async function removeFrom(
+  repository: Repository,
+  commonDirectory: string,
+  removal: OwnRemoval,
+  worktree: string,
+  exists: boolean,
+): Promise<boolean> {
+  const { program } = repository;
   const { platform } = program.services;
   const { path } = removal;
-  const worktree = platform.paths.clean(path);
-  const exists = (await entryAt(worktree)) !== undefined;
-  const found = await locate(program, removal.baseRepo, path, exists);
-  if (found === undefined) {
-    return false;
-  }
-  const { repository, commonDirectory } = found;
-
   const registration = exists
     ? await registrationOf(worktree, commonDirectory, platform.paths)
     : ({ state: 'doubtful' } as const);
@@ -66,24 +84,26 @@ export async function removeOwn(program: GitProgram, removal: OwnRemoval): Promi
   return (await deleteBranch(repository, commonDirectory, removal.branchName)).state !== 'gone';
 }
 
-/** @returns `undefined` when there is neither a repository nor a worktree. @throws WorktreeFailure */
-async function locate(
+/** @throws WorktreeFailure; GitFailure `noRepository` when there is neither a repository nor a worktree */
+async function withBase<T>(
   program: GitProgram,
   baseRepo: string,
   path: string,
   exists: boolean,
-): Promise<{ readonly repository: Repository; readonly commonDirectory: string } | undefined> {
+  work: (repository: Repository, commonDirectory: string) => Promise<T>,
+): Promise<T> {
   const notExamined = (why: string) => notRemoved(`could not check whether ${path} is locked (${why}); retry`);
   try {
-    const { repository } = await openRepository(program, baseRepo);
-    const where = await askGitDirectory(repository);
-    if (where.exit?.code === 128) {
-      throw noRepository();
-    }
-    if (where.failure !== undefined) {
-      throw new GitFailure('callFailed', where.failure);
-    }
-    return { repository, commonDirectory: await commonDirectoryOf(lineOf(where), program.services.platform.paths) };
+    return await withRepository(program, baseRepo, async (repository) => {
+      const where = await askGitDirectory(repository);
+      if (where.exit?.code === 128) {
+        throw noRepository();
+      }
+      if (where.failure !== undefined) {
+        throw new GitFailure('callFailed', where.failure);
+      }
+      return work(repository, await commonDirectoryOf(lineOf(where), program.services.platform.paths));
+    });
   } catch (error) {
     if (!(error instanceof GitFailure)) {
       throw error;
@@ -91,10 +111,7 @@ async function locate(
     if (exists) {
       throw notExamined('its registrations could not be examined');
     }
-    if (error.kind === 'noRepository') {
-      return undefined;
-    }
-    throw notExamined(error.message);
+    throw error.kind === 'noRepository' ? error : notExamined(error.message);
   }
 }
 

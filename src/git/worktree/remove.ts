@@ -1,13 +1,14 @@
 /** Removes a session's worktree (`git.worktree_remove`, spec git.md §8). */
 import { namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
-import { Repository } from '../run/repository.ts';
+import { withTrustedRepository } from '../run/open-repository.ts';
 import { refuseNestedBase } from './base-repository.ts';
 import { checkContained } from './containment.ts';
 import { externalPathOf } from './external-root.ts';
 import { notRemoved } from './failures.ts';
 import { guardHome } from './home-guard.ts';
 import { oneChangeAtATime } from './one-change-at-a-time.ts';
+import { dropLog, linkOnTheWayTo } from './records.ts';
 import { removeByGit } from './remove-by-git.ts';
 import { checkRemovableExternal, checkRemovableLeaf } from './remove-checks.ts';
 import { removeOwn } from './remove-own.ts';
@@ -47,13 +48,17 @@ async function remove(program: GitProgram, params: RemoveParams): Promise<Remove
     return { branchKept: await removeOwn(program, { baseRepo, path: worktreePath, branchName }) };
   }
 
-  const repository = new Repository(program, baseRepo);
-  await removeByGit(repository, worktreePath);
-  // Deleting the branch may fail, e.g. because it is checked out elsewhere; the worktree is removed all the same.
-  if (branchName !== '') {
-    await repository.run(['branch', '-D', '--', branchName], { mayRunPrograms: true });
-  }
-  return { branchKept: false };
+  return withTrustedRepository(program, baseRepo, async (repository) => {
+    await removeByGit(repository, worktreePath);
+    // Deleting the branch may fail, e.g. because it is checked out elsewhere; the worktree is removed all the same.
+    if (branchName !== '' && (await linkOnTheWayTo(repository, branchName)) === undefined) {
+      const deleted = await repository.run(['branch', '-D', '--', branchName], { changes: true });
+      if (deleted.failure === undefined) {
+        await dropLog(repository, branchName);
+      }
+    }
+    return { branchKept: false };
+  });
 }
 
 /** @throws WorktreeFailure */

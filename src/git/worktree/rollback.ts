@@ -5,6 +5,7 @@ import type { Repository } from '../run/repository.ts';
 import { type BranchOutcome, deleteBranch } from './delete-branch.ts';
 import { emptyFolder, removeAllText } from './empty-folder.ts';
 import { WorktreeFailure } from './failures.ts';
+import { dropLog } from './records.ts';
 
 export interface Rollback {
   /** The worktree's path as sent, for the texts. */
@@ -81,9 +82,8 @@ async function undoBranch(
   branch: string,
 ): Promise<{ readonly text: string | undefined; readonly kept: boolean }> {
   if (repository.program.services.profile.git.remove.branch === 'force') {
-    const deleted = await repository.run(['update-ref', '--no-deref', '-d', `refs/heads/${branch}`], {
-      mayRunPrograms: true,
-    });
+    const deleted = await repository.run(['update-ref', '--no-deref', '-d', `refs/heads/${branch}`], { changes: true });
+    await dropLog(repository, branch);
     const text = deleted.failure === undefined ? undefined : notDeletedText(branch, deleted.failure);
     return { text, kept: false };
   }

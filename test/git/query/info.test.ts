@@ -91,10 +91,11 @@ test('the later generation names a default branch only when origin has it', asyn
   expect(await daemon('next').ask('git.info', { path })).toHaveProperty('defaultBranch', '');
 });
 
-test('the later generation follows url rewriting, the earlier ones read the remote as it is written', async () => {
+test("the later generation follows the user's url rewriting, the earlier ones read the remote as it is written", async () => {
   const path = repository(join(scratchFolder(), 'w'));
   git(path, 'remote', 'add', 'origin', 'gh:o/r');
-  git(path, 'config', 'url.https://github.com/.insteadOf', 'gh:');
+  withVariables({ HOME: scratchFolder() });
+  git(path, 'config', '--global', 'url.https://github.com/.insteadOf', 'gh:');
   expect(await daemon('S').ask('git.info', { path })).toHaveProperty('repoSlug', '');
   expect(await daemon('next').ask('git.info', { path })).toHaveProperty('repoSlug', 'o/r');
 });

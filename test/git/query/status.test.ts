@@ -222,10 +222,24 @@ describe.each(['current', 'next'] as const)('git.status of a session worktree (%
   });
 });
 
-test('a temporary directory that cannot be used is reported as the system says it', async () => {
+test('a temporary directory that has been removed since the start costs nobody an answer', async () => {
   const { base, path } = withWorktree();
   withVariables({ TMPDIR: join(base, 'no-such-folder') });
-  expect(await daemon('current').call('git.status', { path, baseRepo: base })).toMatch(
+  const runDirectory = scratchFolder();
+  const socketPath = join(runDirectory, 'rpc.sock');
+  for (const profile of ['S', 'current', 'next'] as const) {
+    expect(await daemon(profile, { socketPath }).call('git.status', { path, baseRepo: base })).toBe(
+      '{"isRepo":true,"clean":true}',
+    );
+  }
+  expect(readdirSync(runDirectory)).toEqual([]);
+});
+
+test('when no temporary folder can be made anywhere, it is reported as the system says it', async () => {
+  const { base, path } = withWorktree();
+  withVariables({ TMPDIR: join(base, 'no-such-folder') });
+  const socketPath = join(base, 'nor-this-one', 'rpc.sock');
+  expect(await daemon('current', { socketPath }).call('git.status', { path, baseRepo: base })).toMatch(
     /^-32603 mkdtemp .*no-such-folder\/holdfast-git-\w+: no such file or directory$/,
   );
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { daemon, git, repository, scratchFolder, standInForGit, withVariables, write } from '../support.ts';
@@ -204,15 +204,19 @@ describe('the hooks check of the later generation', () => {
     const base = repository(join(folder, 'w'));
     const log = join(folder, 'log');
     standInForGit(folder, `echo "$GIT_ALLOW_PROTOCOL" >> ${log}; exec "$GIT" "$@"`);
+    let number = 0;
     const seen = async (inherited: string, profile: 'S' | 'next') => {
       withVariables({ GIT_ALLOW_PROTOCOL: inherited });
       rmSync(log, { force: true });
-      await daemon(profile).call('git.list_branches', { path: base });
-      return execFileSync('tail', ['-n', '1', log], { encoding: 'utf8' }).trim();
+      const branchName = `b${number++}`;
+      const worktreePath = join(base, '.claude', 'worktrees', branchName);
+      await daemon(profile).call('git.worktree_create', { baseRepo: base, branchName, worktreePath });
+      return [...new Set(readFileSync(log, 'utf8').trim().split('\n'))].sort();
     };
-    expect(await seen('file:ssh:HTTPS', 'next')).toBe('ssh');
-    expect(await seen('file', 'next')).toBe('');
-    expect(await seen('file:ssh', 'S')).toBe('https:ssh');
+    // Only the checkout may fetch.
+    expect(await seen('file:ssh:HTTPS', 'next')).toEqual(['no-protocol', 'ssh']);
+    expect(await seen('file', 'next')).toEqual(['', 'no-protocol']);
+    expect(await seen('file:ssh', 'S')).toEqual(['https:ssh', 'no-protocol']);
   });
 });
 

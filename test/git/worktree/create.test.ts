@@ -5,12 +5,24 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { commit, daemon, git, repository, scratchFolder, standInForGit, withVariables, write } from '../support.ts';
+import { checkRegistration } from '../../../src/git/worktree/registration.ts';
+import {
+  commit,
+  daemon,
+  git,
+  platform,
+  repository,
+  scratchFolder,
+  standInForGit,
+  withVariables,
+  write,
+} from '../support.ts';
 
 function base(): string {
   return repository(join(scratchFolder(), 'w'));
@@ -559,36 +571,54 @@ describe('git.worktree_create in the later generation', () => {
   });
 
   describe('the registration after the add', () => {
-    const tamperAfterAdd = (tamper: string) =>
-      standInForGit(
-        scratchFolder(),
-        `case " $* " in *" worktree add "*) "$GIT" "$@"; s=$?; ${tamper}; exit $s;; esac; exec "$GIT" "$@"`,
-      );
-    const doubted = async (tamper: (baseRepo: string, worktreePath: string) => string) => {
+    test('is put right when somebody changes what git has just made', async () => {
+      const tampers = [
+        (_base: string, leaf: string) => `echo "gitdir: /elsewhere/.git/worktrees/s" > ${leaf}/.git`,
+        (baseRepo: string) => `rm -rf ${baseRepo}/.git/worktrees`,
+        (baseRepo: string) =>
+          `mkdir -p ${baseRepo}/.git/worktrees/s; echo /o/.git > ${baseRepo}/.git/worktrees/s/gitdir`,
+      ];
+      for (const tamper of tampers) {
+        const baseRepo = base();
+        const worktreePath = session(baseRepo);
+        standInForGit(
+          scratchFolder(),
+          `case " $* " in *" worktree add "*) "$GIT" "$@"; s=$?; ${tamper(baseRepo, worktreePath)}; exit $s;; esac; exec "$GIT" "$@"`,
+        );
+        expect(await create({ baseRepo, branchName: 'b', worktreePath })).toMatchObject({ success: true });
+        expect(git(worktreePath, 'status', '--porcelain', '--branch')).toBe('## b');
+        expect(git(baseRepo, 'worktree', 'list')).toContain(worktreePath);
+      }
+    });
+
+    const doubted = async (tamper: (baseRepo: string, worktreePath: string) => void) => {
       const baseRepo = base();
       const worktreePath = session(baseRepo);
-      tamperAfterAdd(tamper(baseRepo, worktreePath));
-      const reply = await create({ baseRepo, branchName: 'b', worktreePath });
-      expect(reply.errorCode).toBe('unsafe_path');
-      // The folder may not be the one we made, so it stays.
-      expect(existsSync(worktreePath)).toBe(true);
-      return String(reply.error).replaceAll(worktreePath, '<leaf>');
+      git(baseRepo, 'worktree', 'add', '-q', '-b', 'b', worktreePath);
+      tamper(baseRepo, worktreePath);
+      const checked = checkRegistration(worktreePath, join(baseRepo, '.git'), platform.paths);
+      await expect(checked).rejects.toMatchObject({ code: 'unsafe_path' });
+      return checked.catch((error: Error) => error.message.replaceAll(worktreePath, '<leaf>'));
     };
 
     test('is doubted when .git names another place', async () => {
-      expect(await doubted((_base, leaf) => `echo "gitdir: /elsewhere/.git/worktrees/s" > ${leaf}/.git`)).toBe(
+      expect(
+        await doubted((_base, leaf) => writeFileSync(join(leaf, '.git'), 'gitdir: /elsewhere/.git/worktrees/s\n')),
+      ).toBe(
         "refusing to create worktree: <leaf> carries a .git file that does not name this repository's own worktree admin directory",
       );
     });
 
     test('is doubted when there are no worktrees at all', async () => {
-      expect(await doubted((baseRepo) => `rm -r ${baseRepo}/.git/worktrees`)).toBe(
+      expect(await doubted((baseRepo) => rmSync(join(baseRepo, '.git', 'worktrees'), { recursive: true }))).toBe(
         'refusing to create worktree: <leaf> was not populated by git worktree add',
       );
     });
 
     test('is doubted when it is of another worktree', async () => {
-      expect(await doubted((baseRepo) => `echo /other/.git > ${baseRepo}/.git/worktrees/s/gitdir`)).toBe(
+      expect(
+        await doubted((baseRepo) => writeFileSync(join(baseRepo, '.git', 'worktrees', 's', 'gitdir'), '/other/.git\n')),
+      ).toBe(
         'refusing to create worktree: <leaf> carries a .git file naming an admin directory whose own record is of a different worktree',
       );
     });

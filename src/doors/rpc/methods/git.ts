@@ -51,10 +51,11 @@ export const gitMethods: readonly Method<GitServices>[] = [
 function method(name: string, answer: Answer): Method<GitServices> {
   return {
     name,
-    run(params, { services }) {
+    run(params, { services, client }) {
       const read = paramsSchema(services).read(params);
       const expand = (path = '') => services.platform.paths.expandTilde(path);
-      return answer(programOf(services), {
+      const program = programOf(services);
+      const expanded: GitParams = {
         path: expand(read.path),
         baseRepo: expand(read.baseRepo),
         worktreePath: expand(read.worktreePath),
@@ -63,7 +64,8 @@ function method(name: string, answer: Answer): Method<GitServices> {
         sourceBranch: read.sourceBranch ?? '',
         existingBranch: read.existingBranch ?? '',
         timeoutMs: read.timeoutMs ?? 0n,
-      });
+      };
+      return program.serve(client, () => answer(program, expanded));
     },
   };
 }
@@ -147,4 +149,9 @@ function programOf(services: GitServices): GitProgram {
     programs.set(services, program);
   }
   return program;
+}
+
+/** At the daemon's end: every git that still runs is ended, and nothing of ours is left in the temporary folder. */
+export async function endGit(services: GitServices): Promise<void> {
+  await programs.get(services)?.[Symbol.asyncDispose]();
 }

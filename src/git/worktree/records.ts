@@ -1,0 +1,272 @@
+/**
+ * What git has made or deleted in a private common directory, taken to the repository's own one. Every step is made inside a
+ * folder that is held open, so no link in the repository leads it elsewhere.
+ */
+import { mkdir, readdir, readFile, rmdir, unlink, writeFile } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import type { SystemCallError } from '../../../platform/errors.ts';
+import type { FolderHandle } from '../../../platform/files.ts';
+import { entryAt, readSmallFile } from '../run/control-files.ts';
+import type { CallOptions, Repository } from '../run/repository.ts';
+
+/**
+ * After `git worktree add`: the registration goes to its place, the worktree's `.git` file is led there, and the log of the
+ * new branch is kept.
+ * @param options those of the call
+ * @throws SystemCallError, Node's error
+ */
+export async function keepNewWorktree(repository: Repository, options: CallOptions): Promise<void> {
+  const real = repository.found?.commonDirectory;
+  if (real === undefined) {
+    return;
+  }
+  const { files } = repository.program.services.platform;
+  const made = await repository.commonDirectory(options);
+  const common = await files.openFolder(real);
+  try {
+    const entries = await readdir(join(made, 'worktrees'), { withFileTypes: true });
+    for (const entry of entries.filter((each) => each.isDirectory())) {
+      const registrations = await openOrCreate(common, 'worktrees');
+      try {
+        const name = await install(join(made, 'worktrees', entry.name), entry.name, registrations, real, repository);
+        await leadTo(join(real, 'worktrees', name), join(made, 'worktrees', entry.name), repository);
+      } finally {
+        await registrations.close();
+      }
+    }
+    await keepLogs(join(made, 'logs'), 'logs', common);
+  } finally {
+    await common.close();
+  }
+}
+
+/** Copies a registration that git has made. @returns its name, which is another one when somebody has taken it meanwhile */
+async function install(
+  made: string,
+  wanted: string,
+  registrations: FolderHandle,
+  real: string,
+  repository: Repository,
+): Promise<string> {
+  for (let number = 0; ; number++) {
+    const name = number === 0 ? wanted : `${wanted}${number}`;
+    try {
+      await registrations.createFolder(Buffer.from(name), 0o777);
+    } catch (error) {
+      if ((error as SystemCallError).code === 'EEXIST' && number < 1_000) {
+        continue;
+      }
+      throw error;
+    }
+    const entry = await registrations.openFolder(Buffer.from(name));
+    try {
+      const dotGit = await dotGitOf(made);
+      const text = (await recordIsRelative(made)) ? relative(join(real, 'worktrees', name), dotGit) : dotGit;
+      await copyInto(entry, made, { gitdir: `${text}\n` });
+    } catch (error) {
+      await repository.program.services.platform.files.removeTree(join(real, 'worktrees', name)).catch(() => {});
+      throw error;
+    } finally {
+      await entry.close();
+    }
+    return name;
+  }
+}
+
+/** What `git worktree remove` reads of a registration. */
+const registrationFiles = ['gitdir', 'commondir', 'HEAD', 'locked'];
+const copiedAtOnce = 16;
+
+/**
+ * Before `git worktree remove`: gives git copies of the registrations, so that what it deletes is ours.
+ * @param options those of the call
+ * @returns which registrations git has deleted since; absolute
+ */
+export async function lendRegistrations(
+  repository: Repository,
+  options: CallOptions,
+): Promise<() => Promise<readonly string[]>> {
+  const real = repository.found?.commonDirectory;
+  const lent = join(await repository.commonDirectory(options), 'worktrees');
+  const names = real === undefined ? [] : await readdir(lent);
+  for (let at = 0; at < names.length; at += copiedAtOnce) {
+    await Promise.all(names.slice(at, at + copiedAtOnce).map((name) => lend(join(lent, name), repository)));
+  }
+  return async () => {
+    const left = new Set(real === undefined ? names : await readdir(lent).catch(() => []));
+    return names.filter((name) => !left.has(name)).map((name) => join(real ?? '', 'worktrees', name));
+  };
+}
+
+/** Puts a folder with copies in the place of a link to a registration. */
+async function lend(link: string, repository: Repository): Promise<void> {
+  const { paths } = repository.program.services.platform;
+  const contents = await Promise.all(registrationFiles.map((name) => readSmallFile(join(link, name), paths)));
+  await unlink(link);
+  await mkdir(link);
+  for (const [index, content] of contents.entries()) {
+    if (content.state === 'read') {
+      await writeFile(join(link, registrationFiles[index] ?? ''), content.bytes);
+    }
+  }
+}
+
+/**
+ * Takes a registration away, and the folder of all registrations with the last one, as git does.
+ * @throws SystemCallError
+ */
+export async function dropRegistration(entry: string, repository: Repository): Promise<void> {
+  await repository.program.services.platform.files.removeTree(entry);
+  await rmdir(dirname(entry)).catch(() => {});
+}
+
+/** Makes the worktree's `.git` file name its registration. */
+async function leadTo(entry: string, made: string, repository: Repository): Promise<void> {
+  const worktree = dirname(await dotGitOf(made));
+  const text = (await recordIsRelative(made)) ? relative(worktree, entry) : entry;
+  const folder = await repository.program.services.platform.files.openFolder(worktree);
+  try {
+    await folder.removeFile(Buffer.from('.git'));
+    await writeNew(folder, '.git', Buffer.from(`gitdir: ${text}\n`));
+  } finally {
+    await folder.close();
+  }
+}
+
+async function recordOf(made: string): Promise<string> {
+  return (await readFile(join(made, 'gitdir'), 'utf8')).replace(/\n$/, '');
+}
+
+async function recordIsRelative(made: string): Promise<boolean> {
+  return !isAbsolute(await recordOf(made));
+}
+
+/** Absolute. */
+async function dotGitOf(made: string): Promise<string> {
+  return resolve(made, await recordOf(made));
+}
+
+/** @param instead contents of files in the topmost folder that are not taken over as they are */
+async function copyInto(
+  target: FolderHandle,
+  source: string,
+  instead: Readonly<Record<string, string>>,
+): Promise<void> {
+  for (const found of await readdir(source, { withFileTypes: true })) {
+    const path = join(source, found.name);
+    if (found.isDirectory()) {
+      await target.createFolder(Buffer.from(found.name), 0o777);
+      const inner = await target.openFolder(Buffer.from(found.name));
+      try {
+        await copyInto(inner, path, {});
+      } finally {
+        await inner.close();
+      }
+    } else if (found.isFile()) {
+      const text = instead[found.name];
+      await writeNew(target, found.name, text === undefined ? await readFile(path) : Buffer.from(text));
+    }
+  }
+}
+
+/** Best effort: a log that is there already, or would be reached through a link, stays as it is. */
+async function keepLogs(source: string, name: string, target: FolderHandle): Promise<void> {
+  const found = await readdir(source, { withFileTypes: true });
+  if (found.length === 0) {
+    return;
+  }
+  let folder: FolderHandle;
+  try {
+    folder = await openOrCreate(target, name);
+  } catch {
+    return;
+  }
+  try {
+    for (const each of found) {
+      if (each.isDirectory()) {
+        await keepLogs(join(source, each.name), each.name, folder);
+      } else if (each.isFile()) {
+        await writeNew(folder, each.name, await readFile(join(source, each.name))).catch(() => {});
+      }
+    }
+  } finally {
+    await folder.close();
+  }
+}
+
+/** After a branch was deleted: its log goes too. Best effort, never through a link. */
+export async function dropLog(repository: Repository, branch: string): Promise<void> {
+  const real = repository.found?.commonDirectory;
+  if (real === undefined) {
+    return;
+  }
+  const [name = '', ...above] = [...branchFolders, ...branch.split('/')].reverse();
+  const { files } = repository.program.services.platform;
+  await inFolder(await files.openFolder(real), ['logs', ...above.reverse()], (folder) =>
+    folder.removeFile(Buffer.from(name)),
+  ).catch(() => {
+    // There is no log, or it is not where git would have written it.
+  });
+}
+
+/** Goes down from folder to folder, and closes them all. */
+async function inFolder(
+  folder: FolderHandle,
+  [name, ...more]: readonly string[],
+  work: (folder: FolderHandle) => Promise<void>,
+): Promise<void> {
+  try {
+    await (name === undefined ? work(folder) : inFolder(await folder.openFolder(Buffer.from(name)), more, work));
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Where the refs of branches are, below the common directory and below its logs. */
+const branchFolders = ['refs', 'heads'];
+
+/**
+ * git writes a branch by its path, so none of the folders on the way may be a link.
+ * @returns the link that is in the way, `undefined`: there is none
+ */
+export async function linkOnTheWayTo(repository: Repository, branch: string): Promise<string | undefined> {
+  const real = repository.found?.commonDirectory;
+  if (real === undefined) {
+    return undefined;
+  }
+  let at = real;
+  for (const name of [...branchFolders, ...branch.split('/').slice(0, -1)]) {
+    at = join(at, name);
+    if ((await entryAt(at))?.isSymbolicLink()) {
+      return at;
+    }
+  }
+  const tables = join(real, 'reftable');
+  return (await entryAt(tables))?.isSymbolicLink() ? tables : undefined;
+}
+
+async function openOrCreate(folder: FolderHandle, name: string): Promise<FolderHandle> {
+  const bytes = Buffer.from(name);
+  try {
+    return await folder.openFolder(bytes);
+  } catch (error) {
+    if ((error as SystemCallError).code !== 'ENOENT') {
+      throw error;
+    }
+  }
+  await folder.createFolder(bytes, 0o777).catch((error: SystemCallError) => {
+    if (error.code !== 'EEXIST') {
+      throw error;
+    }
+  });
+  return folder.openFolder(bytes);
+}
+
+async function writeNew(folder: FolderHandle, name: string, bytes: Buffer): Promise<void> {
+  const file = await folder.createFile(Buffer.from(name), 0o666, 'new');
+  try {
+    await file.write(bytes);
+  } finally {
+    await file.close();
+  }
+}
