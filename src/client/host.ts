@@ -2,11 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { DaemonDescription, SessionEventFrame, SessionInfo } from '../wire/extension-types.ts';
+import type { MethodName, ParamsOf, ResultOf } from '../wire/method-types.ts';
 import { Connection, type RetryOptions, requireExtensions } from './connection.ts';
 import { type GapError, HoldfastError } from './errors.ts';
 import { FlowControl } from './flow-control.ts';
 import type { Frame } from './frame-reader.ts';
 import type { DaemonFacts } from './handshake.ts';
+import { type ContractMethods, contractMethods } from './methods.ts';
 import { afterCutOf } from './requests.ts';
 import { type Opening, Session, type SessionHost, type SessionOptions, type SpawnOptions } from './session.ts';
 import { type TargetOptions, targetOf } from './target.ts';
@@ -55,6 +57,15 @@ export async function connect(options: ConnectOptions = {}): Promise<Host> {
 export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
   /** For `connect`: settles with the first link. */
   readonly opening: Promise<void>;
+  /** The contract's methods, typed. */
+  readonly server: ContractMethods['server'];
+  readonly files: ContractMethods['files'];
+  readonly git: ContractMethods['git'];
+  readonly process: ContractMethods['process'];
+  /** Profile N+ only. */
+  readonly plugins: ContractMethods['plugins'];
+  /** Profile N2 only. */
+  readonly launcher: ContractMethods['launcher'];
   readonly #connection: Connection;
   readonly #flow: FlowControl;
   readonly #sessions = new Map<string, Session>();
@@ -85,6 +96,13 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
       (held) => this.#connection.hold(held),
       () => this.#connection.awaited,
     );
+    const methods = contractMethods((method, params) => this.request(method, params));
+    this.server = methods.server;
+    this.files = methods.files;
+    this.git = methods.git;
+    this.process = methods.process;
+    this.plugins = methods.plugins;
+    this.launcher = methods.launcher;
     this.#signal = options.signal;
     options.signal?.addEventListener('abort', this.#aborted, { once: true });
     this.opening = this.#connection.open();
@@ -105,8 +123,7 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
    * @throws HoldfastError `spawn` when it cannot be started there
    */
   spawn(options: SpawnOptions): Promise<Session> {
-    const { id = randomUUID(), command, args, cwd, env, door, onGap, inputBufferBytes } = options;
-    const params = { command, args, cwd, env, door };
+    const { id = randomUUID(), onGap, inputBufferBytes, ...params } = options;
     return this.#open(id, { how: 'spawn', params }, { fromSeq: 0, onGap, inputBufferBytes });
   }
 
@@ -124,14 +141,13 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
   /** Every session of the daemon, the oldest first. @throws UnsupportedError */
   async sessions(): Promise<readonly SessionInfo[]> {
     requireExtensions('sessions', this.#connection.facts);
-    const reply = (await this.request('holdfast.sessions', {})) as { readonly sessions: readonly SessionInfo[] };
-    return reply.sessions;
+    return (await this.request('holdfast.sessions', {})).sessions;
   }
 
   /** What the daemon is. @throws UnsupportedError */
   async describe(): Promise<DaemonDescription> {
     requireExtensions('describe', this.#connection.facts);
-    return (await this.request('holdfast.describe', {})) as DaemonDescription;
+    return this.request('holdfast.describe', {});
   }
 
   /**
@@ -155,6 +171,8 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
    * Any method of the daemon. A request that was under way when the connection broke is sent again when that is safe.
    * @throws HoldfastError `rpc` with the daemon's code and words; `closed` with `maybeDone` when the reply is lost
    */
+  request<N extends MethodName>(method: N, params?: ParamsOf<N>): Promise<ResultOf<N>>;
+  request(method: string, params?: object): Promise<unknown>;
   request(method: string, params?: object): Promise<unknown> {
     return this.#send(method, params, afterCutOf(method, params));
   }

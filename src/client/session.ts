@@ -27,6 +27,10 @@ export interface SpawnOptions extends ReadOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Shown by `sessions()`; at most 32 characters. */
   readonly door?: string | undefined;
+  /** Profile N+: the program gets no `SSH_AUTH_SOCK` of the user's shell. */
+  readonly disableShellAgentSocket?: boolean | undefined;
+  /** Profile N2: the program, with its arguments, through which `command` is started (`launcher.resolve`). */
+  readonly launcher?: readonly string[] | undefined;
 }
 
 export interface SessionOptions extends ReadOptions {
@@ -86,7 +90,8 @@ interface AttachReply {
 }
 
 const defaultInputBytes = 16 * 1024 * 1024;
-const internalError = -32603;
+/** The command, or the launcher in front of it, could not be started (spec wire.md §6). */
+const startErrors: readonly (number | undefined)[] = [-32603, -32004, -32005];
 
 export class Session implements AsyncDisposable {
   readonly id: string;
@@ -342,7 +347,7 @@ export class Session implements AsyncDisposable {
       this.#lastSeq = 0;
       return (await this.#host.request('process.spawn', params, 'link')) as AttachReply;
     } catch (error) {
-      if (error instanceof HoldfastError && error.code === internalError) {
+      if (error instanceof HoldfastError && startErrors.includes(error.code)) {
         throw new HoldfastError('spawn', `session ${id}: ${error.message}`, { code: error.code, cause: error });
       }
       throw error;

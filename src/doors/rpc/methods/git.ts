@@ -9,6 +9,7 @@ import { createWorktree } from '../../../git/worktree/create.ts';
 import { WorktreeFailure } from '../../../git/worktree/failures.ts';
 import { removeWorktree } from '../../../git/worktree/remove.ts';
 import type { ResultObject } from '../../../wire/json.ts';
+import type { ResultOf } from '../../../wire/method-types.ts';
 import { RpcError } from '../errors.ts';
 import { int64, object, string } from '../params.ts';
 import type { Method } from './method.ts';
@@ -82,7 +83,7 @@ function paramsSchema(services: GitServices): {
   return worktreeRoot ? locatedParams : plainParams;
 }
 
-async function answerInfo(program: GitProgram, { path }: GitParams): Promise<ResultObject> {
+async function answerInfo(program: GitProgram, { path }: GitParams): Promise<ResultOf<'git.info'>> {
   const info = await repositoryInfo(program, path);
   if (info === undefined) {
     return { isRepo: false, repoSlug: '', defaultBranch: '' };
@@ -91,7 +92,7 @@ async function answerInfo(program: GitProgram, { path }: GitParams): Promise<Res
   return { isRepo: true, repo: name, branch, root, repoSlug: slug, defaultBranch };
 }
 
-async function answerStatus(program: GitProgram, { path, baseRepo }: GitParams): Promise<ResultObject> {
+async function answerStatus(program: GitProgram, { path, baseRepo }: GitParams): Promise<ResultOf<'git.status'>> {
   const { scope } = program.services.profile.git.status;
   if (scope !== 'repository' && baseRepo === '') {
     throw new RpcError('invalidParams', 'baseRepo is required');
@@ -105,12 +106,12 @@ async function answerStatus(program: GitProgram, { path, baseRepo }: GitParams):
   return changes.length === 0 ? { isRepo: true, clean: true } : { isRepo: true, clean: false, changes };
 }
 
-async function answerBranches(program: GitProgram, { path }: GitParams): Promise<ResultObject> {
+async function answerBranches(program: GitProgram, { path }: GitParams): Promise<ResultOf<'git.list_branches'>> {
   const branches = await listBranches(program, path);
   return branches === undefined ? { isRepo: false, branches: [] } : { isRepo: true, branches };
 }
 
-async function answerCreate(program: GitProgram, params: GitParams): Promise<ResultObject> {
+async function answerCreate(program: GitProgram, params: GitParams): Promise<ResultOf<'git.worktree_create'>> {
   if (params.branchName === '') {
     throw new RpcError('invalidParams', 'branchName is required');
   }
@@ -127,7 +128,7 @@ async function answerCreate(program: GitProgram, params: GitParams): Promise<Res
   }
 }
 
-async function answerRemove(program: GitProgram, params: GitParams): Promise<ResultObject> {
+async function answerRemove(program: GitProgram, params: GitParams): Promise<ResultOf<'git.worktree_remove'>> {
   try {
     const { branchKept } = await removeWorktree(program, params);
     return { success: true, branchKept: branchKept ? true : undefined };

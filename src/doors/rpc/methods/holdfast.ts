@@ -2,13 +2,14 @@
 import type { Platform } from '../../../../platform/platform.ts';
 import { windowBytes } from '../../../engine/local/replay-window.ts';
 import type { SessionEngine, SessionInfo } from '../../../engine/session-engine.ts';
-import type { ResultObject } from '../../../wire/json.ts';
+import type { DaemonDescription, SessionInfo as ToldSession } from '../../../wire/extension-types.ts';
 import { maxLineBytes } from '../../../wire/line-reader.ts';
+import type { Encodable } from '../../../wire/method-types.ts';
 import type { Profile } from '../../../wire/profile.ts';
 import { RpcError } from '../errors.ts';
 import { eventFrame } from '../extension-frames.ts';
 import { bool, int64, object, string, uint64 } from '../params.ts';
-import { Answer, type Call, defineMethod, type Method, type MethodResult } from './method.ts';
+import { Answer, type Call, defineMethod, type Method, type ResultFor } from './method.ts';
 import { inputReply, reattachReply, requireId, whenKnown } from './process.ts';
 import type { DaemonIdentity } from './server.ts';
 
@@ -120,7 +121,7 @@ export const holdfastMethods: readonly Method<HoldfastServices>[] = [
 async function releaseAll(
   engine: SessionEngine,
   release: (id: string) => ReturnType<SessionEngine['end']>,
-): Promise<MethodResult> {
+): Promise<ResultFor<'holdfast.release'>> {
   const sessions = await engine.sessions();
   const released = await Promise.all(
     sessions
@@ -139,7 +140,7 @@ function notFound(): RpcError {
   return new RpcError('invalidParams', 'Process not found');
 }
 
-function describe({ platform, profile, daemon }: HoldfastServices): ResultObject {
+function describe({ platform, profile, daemon }: HoldfastServices): Encodable<DaemonDescription> {
   return {
     version: daemon.version,
     profile: profile.name,
@@ -155,12 +156,12 @@ function describe({ platform, profile, daemon }: HoldfastServices): ResultObject
   };
 }
 
-function sessionsReply(sessions: readonly SessionInfo[]): MethodResult {
+function sessionsReply(sessions: readonly SessionInfo[]): ResultFor<'holdfast.sessions'> {
   return { sessions: sessions.filter(({ replaced }) => !replaced).map(sessionObject) };
 }
 
 /** Spec extensions.md §2.1. */
-function sessionObject(session: SessionInfo): ResultObject {
+function sessionObject(session: SessionInfo): Encodable<ToldSession> {
   const { exit } = session;
   return {
     id: session.id,

@@ -5,6 +5,7 @@
 import type { Mark } from '../../../engine/mark.ts';
 import type { Reader } from '../../../engine/session-engine.ts';
 import type { JsonSlice, ResultObject } from '../../../wire/json.ts';
+import type { Encodable, MethodName, ParamsOf, ResultOf } from '../../../wire/method-types.ts';
 import type { Profile } from '../../../wire/profile.ts';
 import type { Schema } from '../params.ts';
 
@@ -24,15 +25,15 @@ export interface Call<S> {
 }
 
 /** An answer that is more than a result. */
-export class Answer {
+export class Answer<R extends ResultObject = ResultObject> {
   /** `undefined`: what the method does is the answer, no frame is sent. */
-  readonly result: ResultObject | undefined;
+  readonly result: R | undefined;
   /** Where in a stream of the client the reply belongs; `undefined`: at once. */
   readonly mark: Mark | undefined;
   /** Runs right after the reply was queued. */
   readonly afterwards: (() => void) | undefined;
 
-  constructor(result: ResultObject | undefined, more: { readonly mark?: Mark | undefined; afterwards?(): void } = {}) {
+  constructor(result: R | undefined, more: { readonly mark?: Mark | undefined; afterwards?(): void } = {}) {
     this.result = result;
     this.mark = more.mark;
     this.afterwards = more.afterwards;
@@ -54,12 +55,20 @@ export interface Method<S> {
   run(params: JsonSlice | undefined, call: Call<S>): MethodResult | Promise<MethodResult>;
 }
 
+/** What a method of this name answers, in the types that the client library has too. */
+export type ResultFor<N extends MethodName> = Encodable<ResultOf<N>> | Answer<Encodable<ResultOf<N>> & ResultObject>;
+
+/** A schema that knows every member the client library can send. */
+type SchemaFor<N extends MethodName, P> = [keyof NonNullable<ParamsOf<N>>] extends [keyof NonNullable<P>]
+  ? Schema<P>
+  : never;
+
 /** Binds a params schema to its function, so that untrusted JSON becomes a typed value in exactly one step. */
-export function defineMethod<P, S>(
+export function defineMethod<N extends MethodName, P, S>(
   method: {
-    readonly name: `${string}.${string}`;
-    readonly params: Schema<P>;
-    run(params: P, call: Call<S>): MethodResult | Promise<MethodResult>;
+    readonly name: N;
+    readonly params: SchemaFor<N, P> & Schema<P>;
+    run(params: P, call: Call<S>): ResultFor<N> | Promise<ResultFor<N>>;
   } & Pick<Method<S>, 'needsToken' | 'bulk'>,
 ): Method<S> {
   const { name, needsToken, bulk } = method;

@@ -5,7 +5,7 @@ import { decodeBase64 } from '../../../wire/base64.ts';
 import type { Profile } from '../../../wire/profile.ts';
 import { RpcError } from '../errors.ts';
 import { bool, ifAsked, int64, object, string, stringArray, stringMap, uint64 } from '../params.ts';
-import { Answer, type Call, defineMethod, type Method, type MethodResult } from './method.ts';
+import { Answer, type Call, defineMethod, type Method, type ResultFor } from './method.ts';
 
 export interface ProcessServices {
   readonly engine: SessionEngine;
@@ -118,7 +118,7 @@ export const processMethods: readonly Method<ProcessServices>[] = [
 ];
 
 /** A value at once stays a value at once: the reply of a burst's request costs no turn of the loop. */
-export function whenKnown<T>(value: MaybePromise<T>, reply: (known: T) => MethodResult): MaybePromise<MethodResult> {
+export function whenKnown<T, R>(value: MaybePromise<T>, reply: (known: T) => R): MaybePromise<R> {
   return value instanceof Promise ? value.then(reply) : reply(value);
 }
 
@@ -129,12 +129,12 @@ export function requireId(id: string | undefined): string {
   return id;
 }
 
-export function inputReply({ applied, duplicate }: InputResult): MethodResult {
+export function inputReply({ applied, duplicate }: InputResult): ResultFor<'process.stdin'> {
   return { success: true, applied, duplicate: duplicate || undefined };
 }
 
 /** `undefined`: there is no such process. */
-export function reattachReply(opened: Opened | undefined, wantPid: boolean | undefined): MethodResult {
+export function reattachReply(opened: Opened | undefined, wantPid: boolean | undefined): ResultFor<'process.reattach'> {
   return opened === undefined
     ? { found: false, running: false, firstSeq: 0, lastSeq: 0, stdinApplied: 0 }
     : new Answer({ found: true, ...stateOf(opened, wantPid) }, opened);
