@@ -7,6 +7,8 @@ import type { ProcessIdentity, SignalName } from './processes.ts';
 /** The two variables a marked child has, last in its environment. */
 export const runDirVariable = 'CLAUDE_SSH_RUN_DIR';
 export const childVariable = 'CLAUDE_SSH_CHILD';
+/** The mark of a session, which its child and whatever that starts have in their environment. */
+export const sessionMarkVariable = 'HOLDFAST_SESSION';
 
 /** How a marked child shows itself, for its record file. */
 export interface ChildMarks {

@@ -115,6 +115,8 @@ export interface Processes {
   check(request: Pick<SpawnRequest, 'command' | 'cwd'>, program: 'isThere' | 'isExecutable'): void;
   /** `undefined` when there is no such process. A zombie counts as gone, a thread id as no process. */
   identify(pid: number): ProcessIdentity | undefined;
+  /** Creation time in seconds since the epoch; 0 when the OS would not tell. */
+  startSeconds(pid: number): number;
   /** argv of a running process; `undefined` when gone or unreadable. */
   commandLine(pid: number): string[] | undefined;
   /** Signals a process that is no child of ours, only while its identity still matches. */

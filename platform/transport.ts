@@ -30,6 +30,8 @@ export interface Transport extends Dialer {
    * finds out. `undefined` where the OS has no such call.
    */
   readonly sendNow?: (socket: Socket, bytes: Buffer) => number;
+  /** Who is at the other end of a connection that we have dialled; `undefined`: the OS does not tell. */
+  peerOf(socket: Socket): { readonly pid: number } | undefined;
   /**
    * How many bytes that we have sent the peer has not read yet; `undefined` when the OS does not tell. Exact, so that a
    * reader of a few bytes a second can be told from one that has stopped.

@@ -6,6 +6,7 @@ import { inexactPath, type PathSources } from './base/exact-paths.ts';
 import { createLog, levelNamed } from './base/log.ts';
 import { restoreHeldVariables, takeProgramName } from './base/own-process.ts';
 import { writeWhole } from './base/standard-output.ts';
+import { keeperVariable, keeperWord } from './base/start-markers.ts';
 import { readConfigurationFiles } from './config/configuration-file.ts';
 import { noModeText, parseFlags, selectMode, usage } from './config/flags.ts';
 import type { ModeName } from './config/mode-names.ts';
@@ -67,6 +68,14 @@ const modes: Record<ModeName, ModeEntry> = {
   },
 };
 
+/** A daemon with durable sessions starts us as `keeper <flags>`, with a variable that says so; a user never does. */
+const keeperEntry: ModeEntry = {
+  load: async () => (await import('./modes/keeper.ts')).runKeeperMode,
+  mayNeedHome: false,
+  paths: 'any',
+  warnings: [],
+};
+
 function fail(line: string): number {
   writeWhole(2, `${line}\n`);
   return exitFailed;
@@ -104,7 +113,8 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
     return runVerb(verb, verbWords, { environment, programName, executableDirectory, platform, ...standardOutput });
   }
 
-  const flags = parseFlags(words);
+  const isKeeper = verb === keeperWord && environment[keeperVariable] !== undefined;
+  const flags = parseFlags(isKeeper ? verbWords : words);
   if (flags.outcome === 'help') {
     writeWhole(2, usage(programName));
     return 0;
@@ -116,11 +126,11 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
 
   const settings = mergeSettings(flags.given, readConfigurationFiles(executableDirectory));
   const name = selectMode(flags.given, settings.profile);
-  if (name === undefined) {
+  if (name === undefined && !isKeeper) {
     writeWhole(2, `${noModeText(settings.profile)}\n`);
     return exitUsage;
   }
-  const entry = modes[name];
+  const entry = name === undefined ? keeperEntry : modes[name];
 
   const log = createLog({ level: levelNamed(environment.CLAUSTRUM_LOG_LEVEL) });
   logWarnings(settings, entry.warnings, log);

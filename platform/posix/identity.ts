@@ -6,8 +6,8 @@ import { procStat } from './proc-stat.ts';
 import type { PosixSystem } from './system.ts';
 
 export interface Identities
-  extends Pick<Processes, 'identify' | 'commandLine' | 'signalIfSame' | 'self' | 'ownStartSeconds'> {
-  /** Creation time in seconds since the epoch (spec process.md §3.7); 0 when the OS would not tell. Works on a zombie. */
+  extends Pick<Processes, 'identify' | 'startSeconds' | 'commandLine' | 'signalIfSame' | 'self' | 'ownStartSeconds'> {
+  /** Works on a zombie, too (spec process.md §3.7). */
   startSeconds(pid: number): number;
 }
 

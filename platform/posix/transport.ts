@@ -6,6 +6,7 @@ import { pipeFileName } from '../published-names.ts';
 import type { Transport } from '../transport.ts';
 import { createDialer } from './dial.ts';
 import { createListen } from './listen.ts';
+import { peerCredentials } from './peer-credentials.ts';
 import { socketDescriptor } from './socket-descriptor.ts';
 import type { PosixSystem } from './system.ts';
 import { unreadBytes } from './unread-bytes.ts';
@@ -17,6 +18,8 @@ export function createTransport(os: PosixSystem, paths: Paths): Transport {
     foreignNames: [pipeFileName],
     listen: createListen(os, paths),
     sendNow,
+    // macOS tells the user of the peer only, and that was compared when it was let in.
+    peerOf: (socket) => (os === 'linux' ? peerCredentials(socket) : undefined),
     ...(os === 'linux' ? { unreadBytes } : {}),
   };
 }

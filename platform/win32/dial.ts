@@ -3,6 +3,7 @@
  * (spec platform.md §3 "Named pipe").
  */
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { win32 } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Handle } from '../../native-bindings/kernel32.ts';
@@ -11,7 +12,7 @@ import type { Out } from '../../native-bindings/out.ts';
 import type { Dialer } from '../dialer.ts';
 import { ForeignListenerError, SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
-import { pipeFileName } from '../published-names.ts';
+import { keeperPipeFileName, keeperSocketName, pipeFileName } from '../published-names.ts';
 import { toSocket } from './handles.ts';
 import { currentUser, ownerOf, userOf } from './security.ts';
 import { lastError } from './system-errors.ts';
@@ -29,14 +30,21 @@ export function createDialer(paths: Paths, trustedUser: () => string = currentUs
     halfClose: false,
 
     async dial(socketPath, options = {}) {
-      const file = win32.join(win32.dirname(win32.resolve(socketPath)), pipeFileName);
+      const path = win32.resolve(socketPath);
+      const file = win32.join(win32.dirname(path), publishedIn(path));
       const target = { shown: file };
       try {
         const name = readPublished(file);
         target.shown = name;
         const handle = await openClient(name, options.timeoutMs ?? defaultDialMs);
         assertServerIs(trustedUser(), handle);
-        return toSocket(handle, { readable: true, writable: true });
+        const pid: Out<number> = [0];
+        const isTold = kernel32.GetNamedPipeServerProcessId(handle, pid);
+        const socket = toSocket(handle, { readable: true, writable: true });
+        if (isTold) {
+          serverPids.set(socket, pid[0]);
+        }
+        return socket;
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         const reason = error instanceof ForeignListenerError ? error.message : paths.reason(error);
@@ -44,6 +52,19 @@ export function createDialer(paths: Paths, trustedUser: () => string = currentUs
       }
     },
   };
+}
+
+/** The process that serves each pipe we have dialled. */
+const serverPids = new WeakMap<Socket, number>();
+
+export function peerOf(socket: Socket): { readonly pid: number } | undefined {
+  const pid = serverPids.get(socket);
+  return pid === undefined ? undefined : { pid };
+}
+
+/** Name of the file that tells the pipe: whatever the socket is called, there is one daemon and one keeper in a folder. */
+export function publishedIn(socketPath: string): string {
+  return win32.basename(socketPath) === keeperSocketName ? keeperPipeFileName : pipeFileName;
 }
 
 /** @throws WindowsError or Node's error */

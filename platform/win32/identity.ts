@@ -9,7 +9,10 @@ import { splitWords } from './command-line.ts';
 import { handleAt } from './handles.ts';
 import { killedExitCode } from './job.ts';
 
-export type Identities = Pick<Processes, 'identify' | 'commandLine' | 'signalIfSame' | 'self' | 'ownStartSeconds'>;
+export type Identities = Pick<
+  Processes,
+  'identify' | 'startSeconds' | 'commandLine' | 'signalIfSame' | 'self' | 'ownStartSeconds'
+>;
 
 export function createIdentities(): Identities {
   return {
@@ -25,6 +28,8 @@ export function createIdentities(): Identities {
       const start = creationTime(kernel32.GetCurrentProcess());
       return { pid: process.pid, start: start === undefined ? '' : String(start), node: undefined };
     },
+
+    startSeconds: (pid) => withProcess(pid, 0, startSeconds) ?? 0,
 
     ownStartSeconds: () => startSeconds(kernel32.GetCurrentProcess()),
 

@@ -5,10 +5,9 @@
 import { randomBytes } from 'node:crypto';
 import { win32 } from 'node:path';
 import { HostError } from '../errors.ts';
-import { pipeFileName } from '../published-names.ts';
 import type { OwnedFile, RunDirectories, RunDirectory } from '../run-directories.ts';
 import type { Listener, Transport } from '../transport.ts';
-import { maxPublishedBytes, pipePrefix } from './dial.ts';
+import { maxPublishedBytes, pipePrefix, publishedIn } from './dial.ts';
 import { PipeServer } from './pipe-server.ts';
 
 /**
@@ -24,9 +23,10 @@ export function createListen(runDirectories: RunDirectories, nextName: () => str
     try {
       directory = runDirectories.open(win32.dirname(win32.resolve(socketPath)));
       server = new PipeServer(name, events);
-      published = directory.publish(pipeFileName, Buffer.from(name));
+      const file = publishedIn(win32.resolve(socketPath));
+      published = directory.publish(file, Buffer.from(name));
       server.accept();
-      return new PipeListener(name, server, directory, published);
+      return new PipeListener(name, server, directory, file, published);
     } catch (error) {
       published?.remove();
       server?.close();
@@ -46,17 +46,19 @@ class PipeListener implements Listener {
   readonly address: string;
   readonly #server: PipeServer;
   readonly #directory: RunDirectory;
+  readonly #file: string;
   readonly #published: OwnedFile;
 
-  constructor(address: string, server: PipeServer, directory: RunDirectory, published: OwnedFile) {
+  constructor(address: string, server: PipeServer, directory: RunDirectory, file: string, published: OwnedFile) {
     this.address = address;
     this.#server = server;
     this.#directory = directory;
+    this.#file = file;
     this.#published = published;
   }
 
   leadsHere(): boolean {
-    return this.#directory.readText(pipeFileName, maxPublishedBytes) === this.address;
+    return this.#directory.readText(this.#file, maxPublishedBytes) === this.address;
   }
 
   close(): void {

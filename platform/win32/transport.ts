@@ -2,7 +2,7 @@
 import type { Paths } from '../paths.ts';
 import type { RunDirectories } from '../run-directories.ts';
 import type { Transport } from '../transport.ts';
-import { createDialer } from './dial.ts';
+import { createDialer, peerOf } from './dial.ts';
 import { createListen } from './listen.ts';
 
 /** What a test replaces to play another user or a squatter. */
@@ -23,5 +23,6 @@ export function createTransport(
     listensOnAnyPath: false,
     foreignNames: [],
     listen: createListen(runDirectories, nextName),
+    peerOf,
   };
 }

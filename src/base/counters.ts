@@ -38,6 +38,13 @@ export interface Counters {
   hostCleanRefusals: number;
   /** Caps of a pass that were reached. */
   hostCleanCaps: number;
+  /** Keepers of durable sessions: started, adopted, found dead at a start, died in use, refused, and channels to one lost. */
+  keeperStarts: number;
+  keeperAdoptions: number;
+  keepersFoundDead: number;
+  keeperDeaths: number;
+  keeperRefusals: number;
+  keeperChannelLosses: number;
 }
 
 export function createCounters(): Counters {
@@ -72,5 +79,11 @@ export function createCounters(): Counters {
     hostCleanDirectoriesRemoved: 0,
     hostCleanRefusals: 0,
     hostCleanCaps: 0,
+    keeperStarts: 0,
+    keeperAdoptions: 0,
+    keepersFoundDead: 0,
+    keeperDeaths: 0,
+    keeperRefusals: 0,
+    keeperChannelLosses: 0,
   };
 }

@@ -18,7 +18,16 @@ export const underDaemonVariable = 'CLAUDE_SSH_DAEMON_CHILD';
 /** Asks the daemon to serve only callers outside a sandbox (spec generation-n2.md §7). */
 export const peerCheckVariable = 'CLAUDE_SSH_PEER_CHECK';
 
-const markerVariables = [daemonChildVariable, statusPipeVariable, tokenPipeVariable, ambientTokenVariable];
+/** The first word and the variable of a keeper, which its daemon starts. */
+export const keeperWord = 'keeper';
+export const keeperVariable = 'HOLDFAST_KEEPER';
+/** Number of the inherited descriptor with the cookie of a keeper. */
+export const keeperCookieVariable = 'HOLDFAST_KEEPER_COOKIE';
+
+const markerVariables = [
+  ...[daemonChildVariable, statusPipeVariable, tokenPipeVariable, ambientTokenVariable],
+  ...[keeperVariable, keeperCookieVariable],
+];
 
 /** What a user happens to have under such a name would be taken for a word of the launcher's. */
 export function withoutMarkers(variables: readonly Variable[]): Variable[] {
@@ -53,4 +62,16 @@ export function takePeerCheck(environment: NodeJS.ProcessEnv): PeerCheck {
   const asked = environment[peerCheckVariable] === '1';
   delete environment[peerCheckVariable];
   return asked ? 'unavailable' : 'off';
+}
+
+/** The same for a keeper. */
+export function takeKeeperMarkers(environment: NodeJS.ProcessEnv): {
+  readonly status: string | undefined;
+  readonly cookie: string | undefined;
+} {
+  const taken = { status: environment[statusPipeVariable], cookie: environment[keeperCookieVariable] };
+  for (const name of markerVariables) {
+    delete environment[name];
+  }
+  return taken;
 }

@@ -42,6 +42,17 @@ export interface Timings {
   readonly evictTermMs: number;
   readonly evictKillMs: number;
   /**
+   * The keeper of durable sessions (spec durable.md): it must have started, and have answered; how long it waits for its first
+   * daemon, how often a daemon that cannot reach it tries again, and how long one that was killed takes to be gone.
+   */
+  readonly keeperStartMs: number;
+  readonly keeperAnswerMs: number;
+  readonly keeperFirstDaemonMs: number;
+  readonly keeperRetryMs: number;
+  readonly keeperGoneMs: number;
+  /** A durable session that has ended and whose exit frame no client has can be replayed for so long (key `unseen-retention`). */
+  readonly durableUnseenMs: number;
+  /**
    * Children of a dead daemon (spec platform.md §2): from SIGTERM to SIGKILL, after that, how often and how carefully
    * is looked.
    */
@@ -95,6 +106,12 @@ export const timings: Timings = {
   unreachableCheckMs: 1_000,
   evictTermMs: 2_000,
   evictKillMs: 1_000,
+  keeperStartMs: 10_000,
+  keeperAnswerMs: 2_000,
+  keeperFirstDaemonMs: 30_000,
+  keeperRetryMs: 1_000,
+  keeperGoneMs: 1_000,
+  durableUnseenMs: 24 * 60 * 60_000,
   reapTermMs: 2_000,
   reapKillMs: 1_000,
   reapPollMs: 50,

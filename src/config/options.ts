@@ -63,7 +63,14 @@ export const options = {
 
   'token-file': option(string, '', 'serve', 'file with the token; read once, then removed'),
   'token-fd': option(int, -1, 'serve', 'open descriptor to read the token from, 0 = standard input'),
-  durable: option(bool, false, 'serve', 'sessions outlive the daemon', key),
+  durable: option(bool, false, 'serve', 'sessions outlive the daemon: its crash, its end and its upgrade', key),
+  'unseen-retention': option(
+    duration,
+    undefined,
+    'serve',
+    'how long an ended process is kept whose exit no client has seen (default 15m; with durable 24h)',
+    key,
+  ),
   'metrics-addr': option(
     address,
     '',

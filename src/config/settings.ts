@@ -38,6 +38,8 @@ const settingTable = {
   /** `undefined`: not given, or negative. */
   tokenFd: ({ 'token-fd': fd = -1 }) => (fd < 0 ? undefined : fd),
   durable: ({ durable }) => durable === true,
+  /** Of a process whose exit frame no receiver has; `undefined`: as usual, which is longer where sessions are durable. */
+  unseenRetentionMs: (chosen) => chosen['unseen-retention'],
   /** `host:port`; `undefined`: no metrics listener. */
   metricsAddress: (chosen) => filled(chosen['metrics-addr']),
   keepChildren: (chosen) => chosen['keep-children'] === true,

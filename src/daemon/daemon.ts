@@ -107,7 +107,8 @@ async function build(
   const { profile, socketPath, listenPipe, metricsAddress } = settings;
   const counters = createCounters();
   const keepChildrenAllowed = profile.platform.windowsKeepChildren;
-  const keepChildren = settings.keepChildren && host.keepsChildren(keepChildrenAllowed);
+  // Durable sessions live on in any case.
+  const keepChildren = settings.durable || (settings.keepChildren && host.keepsChildren(keepChildrenAllowed));
   const runDirectory = paths.directoryOf(socketPath);
 
   host.onEndRequest((reason) =>
@@ -142,7 +143,15 @@ async function build(
   const identity = { version, instanceId, startedAt: Date.now(), peerCheck };
   const latency = createLatency(metricsAddress);
   let lookForUse = (): void => {};
+  const durable = settings.durable
+    ? await (await import('./durable-sessions.ts')).openDurableSessions({
+        ...{ platform, settings, directory, ownership, log, counters, timings, shellPath },
+        ...{ markedFor: marking.markedFor, lifetime: lifetime.signal },
+      })
+    : undefined;
   const { engine, clients, budget, endPrograms } = buildRequestPath({
+    engine: durable,
+    keeper: () => durable?.keeper,
     ...{ platform, settings, log, counters, timings, token, identity, latency, wireLog, shellPath, keepChildren },
     ...marking,
     lifetime: lifetime.signal,
@@ -167,7 +176,11 @@ async function build(
   );
   const left = { connections: 0, groups: 0 };
   undo.defer(async () => {
-    left.groups = await leaveSessions(engine, marking.records, keepChildren, log);
+    if (durable === undefined) {
+      left.groups = await leaveSessions(engine, marking.records, keepChildren, log);
+    } else {
+      await durable.detach();
+    }
   });
   undo.defer(() => lifetime.abort());
   undo.defer(() => {
@@ -199,7 +212,8 @@ async function build(
     watchReachability({
       ...{ platform, directory, listener, socketPath, token, instanceId, log, timings },
       connectionCount: () => clients.count,
-      sessionCount: () => engine.runningCount,
+      // Durable sessions lose nothing when their daemon ends.
+      sessionCount: () => (durable === undefined ? engine.runningCount : 0),
       selfProbe: profile.modes.selfProbe,
       end: () => end.ask(),
     }),

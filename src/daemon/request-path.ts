@@ -15,11 +15,15 @@ import type { WireLog } from '../doors/rpc/wire-log/wire-log.ts';
 import { FairShare } from '../engine/local/fair-share.ts';
 import { LocalEngine, type LocalEngineOptions } from '../engine/local/local-engine.ts';
 import { ShellAgent } from '../engine/local/shell-agent.ts';
-import type { SessionEngine } from '../engine/session-engine.ts';
+import type { KeeperFacts, SessionEngine } from '../engine/session-engine.ts';
 import { LauncherHandler } from '../install/managed-launcher/launcher-handler.ts';
 import type { ChildRecords } from '../run-directory/records/child-records.ts';
 
 export interface RequestPathOptions extends Pick<LocalEngineOptions, 'shellPath' | 'keepChildren' | 'markedFor'> {
+  /** Of a daemon whose sessions live elsewhere; `undefined`: they live in this process. */
+  readonly engine: SessionEngine | undefined;
+  /** What `holdfast.describe` tells of the keeper; `undefined`: there is none. */
+  keeper(): KeeperFacts | undefined;
   /** Told of every child; `undefined`: no records are written. */
   readonly records: ChildRecords | undefined;
   readonly platform: Platform;
@@ -54,22 +58,23 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
   const share = new FairShare();
   const limitBytes = settings.memoryBudget ?? defaultMemoryBudget(platform.host.memoryLimit());
   const budget = new MemoryBudget({ limitBytes, log, counters });
-  const engine = new LocalEngine({
-    platform,
-    profile,
-    log,
-    counters,
-    timings,
-    share,
-    slowReader: settings.slowReader,
-    shellPath: options.shellPath,
-    shellAgent: profile.platform.sshAgentHandOff
-      ? new ShellAgent({ platform, log, timings, signal: options.lifetime })
-      : undefined,
-    keepChildren: options.keepChildren,
-    markedFor: options.markedFor,
-    budget,
-  });
+  const engine =
+    options.engine ??
+    new LocalEngine({
+      platform,
+      profile,
+      log,
+      counters,
+      timings,
+      share,
+      slowReader: settings.slowReader,
+      unseenRetentionMs: settings.unseenRetentionMs,
+      shellPath: options.shellPath,
+      shellAgent: shellAgentFor(options),
+      keepChildren: options.keepChildren,
+      markedFor: options.markedFor,
+      budget,
+    });
   engine.watch((event) => {
     if (event.event === 'spawned') {
       options.records?.add(event);
@@ -88,6 +93,8 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     engine,
     daemon: identity,
     launcher: new LauncherHandler(platform, log),
+    durable: settings.durable,
+    keeper: options.keeper,
     runningArguments: async () =>
       (await engine.sessions()).filter(({ state }) => state !== 'exited').map(({ args }) => args),
     requestShutdown: options.requestShutdown,
@@ -115,4 +122,17 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     onClose: options.onLessToDo,
   });
   return { engine, clients, budget, endPrograms: () => endGit(services) };
+}
+
+/** `undefined`: the profile has no SSH agent hand-off. */
+export function shellAgentFor({
+  platform,
+  settings,
+  log,
+  timings,
+  lifetime,
+}: Pick<RequestPathOptions, 'platform' | 'settings' | 'log' | 'timings' | 'lifetime'>): ShellAgent | undefined {
+  return settings.profile.platform.sshAgentHandOff
+    ? new ShellAgent({ platform, log, timings, signal: lifetime })
+    : undefined;
 }

@@ -169,6 +169,18 @@ export interface ClosedEngine {
   readonly kept: number;
 }
 
+/** The process that holds the sessions of a durable daemon. */
+export interface KeeperFacts {
+  readonly pid: number;
+  /** OS creation time in seconds since the epoch. */
+  readonly startTime: number;
+  /** Its release, and the version of the channel to it. */
+  readonly version: string;
+  readonly channel: number;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+}
+
 // ---- readers
 
 /** What a connection does for the streams it reads. */

@@ -5,10 +5,6 @@ import { daemonChildVariable } from '../base/start-markers.ts';
 import type { Mode } from './mode.ts';
 
 export const runServe: Mode = async (context) => {
-  if (context.settings.durable) {
-    context.log.raw('holdfast: -durable is not built yet; see README "Limits"');
-    return 1;
-  }
   if (context.environment[daemonChildVariable] === undefined) {
     return (await import('./launch.ts')).launchDaemon(context);
   }

@@ -28,6 +28,13 @@ export const timerTexts: Record<keyof Timings, string> = {
   unreachableCheckMs: 'the same look of a daemon with no client and no session',
   evictTermMs: 'from SIGTERM to SIGKILL of a daemon that holds the run directory',
   evictKillMs: 'wait after that SIGKILL',
+  keeperStartMs: 'a keeper of durable sessions must have started',
+  keeperAnswerMs: 'it must answer a daemon, or a daemon it',
+  keeperFirstDaemonMs: 'it waits for its first daemon',
+  keeperRetryMs: 'how often a daemon tries to reach a keeper that it cannot reach',
+  keeperGoneMs: 'a keeper that has closed its channel may take to be gone',
+  durableUnseenMs:
+    'with durable, an ended process can be replayed whose exit no client has seen (key unseen-retention)',
   reapTermMs: 'from SIGTERM to SIGKILL of a dead daemon’s children',
   reapKillMs: 'wait after that SIGKILL',
   reapPollMs: 'how often they are looked at meanwhile',

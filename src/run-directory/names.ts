@@ -1,8 +1,8 @@
 /** What the files of a run directory are called, and where the usual one lies (spec modes.md §5). */
 import { join } from 'node:path';
-import { socketName } from '../../platform/published-names.ts';
+import { keeperLogName, keeperRecordName, keeperSocketName, socketName } from '../../platform/published-names.ts';
 
-export { socketName };
+export { keeperLogName, keeperRecordName, keeperSocketName, socketName };
 export const tokenFileName = 'daemon.token';
 export const lockFileName = 'daemon.lock';
 /** Output of the daemon. */

@@ -41,16 +41,16 @@ export class Ownership implements Disposable {
   }
 
   /**
-   * Takes the lock where the profile has one, ending a predecessor on the way. Without it the daemon serves all the
-   * same.
+   * Takes the lock where the profile has one, and for durable sessions in every profile, ending a predecessor on the way.
+   * Without it the daemon serves all the same.
    */
   async claim(): Promise<void> {
     const { platform, settings, directory, log, timings } = this.#options;
-    if (!settings.profile.modes.runDirLock) {
+    if (!settings.profile.modes.runDirLock && !settings.durable) {
       return;
     }
     const claimed =
-      platform.runDirectories.haveOneDaemon &&
+      (platform.runDirectories.haveOneDaemon || settings.durable) &&
       (await takeLock({
         platform,
         directory,
@@ -72,6 +72,11 @@ export class Ownership implements Disposable {
       'daemon',
       "serve: not the run dir's lock holder; leaving any predecessor's children alone and recording none",
     );
+  }
+
+  /** Whether the run directory is ours. */
+  get isHeld(): boolean {
+    return this.#lock !== undefined;
   }
 
   /**
@@ -104,7 +109,22 @@ export class Ownership implements Disposable {
       return { markedFor: runDirectory, records: undefined };
     }
     await reapChildren({ ...common, timings });
-    return { markedFor: runDirectory, records: new ChildRecords({ ...common, instanceId }) };
+    // A keeper records its children itself: they are not this daemon's.
+    return {
+      markedFor: runDirectory,
+      records: settings.durable ? undefined : new ChildRecords({ ...common, instanceId }),
+    };
+  }
+
+  /** Ends what a dead keeper has left. @returns how many groups were ended */
+  async endLeftChildren(): Promise<number> {
+    const { platform, settings, log, timings } = this.#options;
+    const { childMarkers: markers, processes, paths } = platform;
+    if (markers === undefined || this.#lock === undefined) {
+      return 0;
+    }
+    const runDirectory = paths.directoryOf(settings.socketPath);
+    return await reapChildren({ markers, processes, paths, runDirectory, log, timings });
   }
 
   /** Empties the record and lets go of the lock. A second call does nothing. */

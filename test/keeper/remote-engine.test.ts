@@ -27,7 +27,7 @@ sessionEngineContract(async ({ profile, timings: changes, slowReader, shellPath,
     settings: {
       ...{ process: profile.process, platform: profile.platform, slowReader, pieceBytes: 256 * 1024 },
       ...{ environment: platform.startedWith.environment(), workingDirectory: process.cwd() },
-      ...{ markedFor: undefined, unseenRetentionMs: undefined, memoryBudget },
+      ...{ markedFor: undefined, sessionMarks: undefined, unseenRetentionMs: undefined, memoryBudget },
     },
     log: createLog({ level: 'error' }),
     counters: createCounters(),

@@ -127,6 +127,32 @@ const rows: readonly Row[] = [
     help: 'Caps that a pass of the host cleaner reached.',
     key: 'hostCleanCaps',
   },
+  { name: 'holdfast_keeper_starts_total', help: 'Keepers of durable sessions started.', key: 'keeperStarts' },
+  {
+    name: 'holdfast_keeper_adoptions_total',
+    help: 'Keepers with their sessions adopted from an earlier daemon.',
+    key: 'keeperAdoptions',
+  },
+  {
+    name: 'holdfast_keepers_found_dead_total',
+    help: 'Keepers on record that had died without removing it.',
+    key: 'keepersFoundDead',
+  },
+  {
+    name: 'holdfast_keeper_deaths_total',
+    help: 'Keepers that died in use; each of their sessions ended visibly.',
+    key: 'keeperDeaths',
+  },
+  {
+    name: 'holdfast_keeper_refusals_total',
+    help: 'Keepers that were not adopted, each with its reason in the log.',
+    key: 'keeperRefusals',
+  },
+  {
+    name: 'holdfast_keeper_channel_losses_total',
+    help: 'Times the channel to a living keeper was lost.',
+    key: 'keeperChannelLosses',
+  },
 ];
 
 /** All values are read during a scrape; nothing runs between two scrapes. */

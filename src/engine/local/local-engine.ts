@@ -29,6 +29,7 @@ import { leastWindowBytes, relieve } from './relief.ts';
 import { Retention } from './retention.ts';
 import { Session, type SessionContext } from './session.ts';
 import { sessionKey } from './session-key.ts';
+import { marked } from './session-mark.ts';
 import type { ShellAgent } from './shell-agent.ts';
 import type { ShellPath } from './shell-path.ts';
 import { endRivals, exitFramesTaken } from './supersede.ts';
@@ -43,6 +44,8 @@ export interface LocalEngineOptions extends SessionContext {
   readonly keepChildren: boolean;
   /** The run directory children are marked for; `undefined`: they are not (profile row `platform.childMarkers`). */
   readonly markedFor: string | undefined;
+  /** First part of the mark that children carry (session-mark.ts); `undefined`: they carry none. */
+  readonly sessionMarks?: string | undefined;
   /** An ended process is kept so long whose exit frame no receiver has; `undefined`: as long as any other. */
   readonly unseenRetentionMs?: number | undefined;
   /** What children inherit, asked at each spawn; `undefined`: the environment this process was started with. */
@@ -350,12 +353,16 @@ export class LocalEngine implements SessionEngine {
         ? { command, args }
         : { ...wordsThroughLauncher(launcher, command, args), handedProgram: command }),
       cwd: this.#workingDirectory(request),
-      env: this.#environments().of({
-        loginShellPath: shellPath.value,
-        agentSocket,
-        wanted,
-        throughLauncher: launcher !== undefined,
-      }),
+      env: marked(
+        this.#environments().of({
+          loginShellPath: shellPath.value,
+          agentSocket,
+          wanted,
+          throughLauncher: launcher !== undefined,
+        }),
+        this.#options.sessionMarks,
+        request.id,
+      ),
       gentleScope: profile.platform.windowsSignalScope,
       outlivesUs: keepChildren,
       ...(markedFor === undefined ? {} : { markedFor }),

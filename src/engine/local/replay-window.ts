@@ -38,11 +38,13 @@ export class ReplayWindow {
   /**
    * @param maxBytes serialized frames with their newlines; the newest frame is kept even alone above it
    * @param held counts the memory of the frames, by slabs and not by frames
+   * @param lastSeq of frames there have been before and are not here
    */
-  constructor(maxBytes: number, events: WindowEvents, held: ByteCount = noByteCount) {
+  constructor(maxBytes: number, events: WindowEvents, held: ByteCount = noByteCount, lastSeq = 0) {
     this.#maxBytes = maxBytes;
     this.#events = events;
     this.#held = held;
+    this.#lastSeq = lastSeq;
   }
 
   /** Oldest frame still here; 0 before the first. */

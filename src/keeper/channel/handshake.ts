@@ -27,10 +27,13 @@ export class HandshakeError extends Error {
   override readonly name = 'HandshakeError';
   /** `versions`: they know each other and have no version of the channel in common. */
   readonly kind: 'cookie' | 'versions' | 'channel';
+  /** Which release it is, where that is the reason. */
+  readonly peer: Release | undefined;
 
-  constructor(kind: HandshakeError['kind'], message: string) {
+  constructor(kind: HandshakeError['kind'], message: string, peer?: Release) {
     super(message);
     this.kind = kind;
+    this.peer = peer;
   }
 }
 
@@ -59,7 +62,7 @@ export async function greetKeeper(channel: Channel, cookie: Buffer, own: Release
     throw new HandshakeError('cookie', 'it does not know the cookie of the record');
   }
   if (answer.name === 'refused') {
-    throw new HandshakeError('versions', `it speaks channel ${peer.channel.join('..')}`);
+    throw new HandshakeError('versions', `it speaks channel ${peer.channel.join('..')}`, peer);
   }
   channel.send('proof', 0, { proof: proofOf('daemon', cookie, nonce, keeperNonce).toString('hex') });
   await conversation.next(['welcome']);
@@ -84,7 +87,7 @@ export async function greetDaemon(channel: Channel, cookie: Buffer, own: Release
     speak,
   });
   if (speak === undefined) {
-    throw new HandshakeError('versions', `it speaks channel ${peer.channel.join('..')}`);
+    throw new HandshakeError('versions', `it speaks channel ${peer.channel.join('..')}`, peer);
   }
   const answer = await conversation.next(['proof']);
   const { proof } = (answer.value ?? {}) as { proof?: unknown };

@@ -28,6 +28,8 @@ export interface FrontSettings {
   readonly workingDirectory: string | undefined;
   /** The run directory children are marked for; `undefined`: they are not. */
   readonly markedFor: string | undefined;
+  /** First half of the mark that every child carries; `undefined`: they carry none. */
+  readonly sessionMarks: string | undefined;
   readonly unseenRetentionMs: number | undefined;
   /** Bytes the keeper holds for all clients together; 0: no limit. */
   readonly memoryBudget: number;

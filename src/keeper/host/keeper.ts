@@ -40,6 +40,7 @@ export class Keeper implements FrontOwner {
   #settings: FrontSettings | undefined;
   #environments: ChildEnvironments | undefined;
   #retiring = false;
+  #lookComes = false;
 
   #shellPath = Promise.withResolvers<void>();
   #shellPathIsKnown = false;
@@ -87,6 +88,9 @@ export class Keeper implements FrontOwner {
       },
       get markedFor() {
         return keeper.#settings?.markedFor;
+      },
+      get sessionMarks() {
+        return keeper.#settings?.sessionMarks;
       },
       get unseenRetentionMs() {
         return keeper.#settings?.unseenRetentionMs;
@@ -214,11 +218,21 @@ export class Keeper implements FrontOwner {
     this.#lookForUse();
   }
 
+  /** Whether there is no session and nobody who could start one here. */
+  get isUnused(): boolean {
+    const isWanted = this.#front !== undefined && !this.#retiring;
+    return !isWanted && (this.engine.sessions() as readonly unknown[]).length === 0;
+  }
+
   /** Looks after whatever has just happened is over. */
   #lookForUse(): void {
+    if (this.#lookComes || (this.#front !== undefined && !this.#retiring)) {
+      return;
+    }
+    this.#lookComes = true;
     setImmediate(() => {
-      const isWanted = this.#front !== undefined && !this.#retiring;
-      if (!isWanted && (this.engine.sessions() as readonly unknown[]).length === 0) {
+      this.#lookComes = false;
+      if (this.isUnused) {
         this.#options.onUnused();
       }
     });

@@ -30,6 +30,7 @@ import {
   readEvent,
   readFailure,
   readSessions,
+  readSpawn,
   type SentEndResult,
   type SentFailure,
   type SentLogLine,
@@ -39,6 +40,7 @@ import {
   sentSpawn,
 } from '../channel/values.ts';
 import { RemoteStream, type RemoteStreamOwner } from './remote-stream.ts';
+import { SessionBook } from './session-book.ts';
 
 export interface RemoteEngineOptions {
   readonly settings: FrontSettings;
@@ -84,6 +86,8 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
   readonly #taken = new Map<RemoteStream, { bytes: number; lastSeq: number }>();
   #takenTimer: NodeJS.Timeout | undefined;
   readonly #listeners = new Set<SessionListener>();
+  /** What would be told if the keeper died. */
+  readonly book = new SessionBook();
   #running = 0;
 
   constructor(options: RemoteEngineOptions) {
@@ -121,6 +125,7 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
   }
 
   #begin({ sessions }: KeeperState): void {
+    this.book.begin(sessions);
     this.#running = sessions.filter(({ state }) => state !== 'exited').length;
     this.#ready = true;
     this.#wanted = false;
@@ -164,6 +169,11 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     return streams;
   }
 
+  /** The keeper is to end as soon as it has no session. */
+  retireKeeper(): void {
+    this.#channel?.send('retire', 0);
+  }
+
   /** Lets go of the keeper, which goes on without a daemon. */
   async detach(): Promise<void> {
     this.#closing = true;
@@ -196,7 +206,7 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
         this.#attached(id, value as { reader: number; process: string; role: ReaderRole });
         return;
       case 'event':
-        this.#tell(readEvent(value as SessionEvent));
+        this.tell(readEvent(value as SessionEvent));
         return;
       case 'counters':
         Object.assign(this.#options.counters, value);
@@ -279,13 +289,16 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
   #forgetStream(id: number): void {
     const stream = this.#streams.get(id);
     if (stream !== undefined) {
+      this.book.reached(stream.processId, stream.lastSeq);
       this.#streams.delete(id);
       this.#taken.delete(stream);
       this.#unuse(stream.reader);
     }
   }
 
-  #tell(event: SessionEvent): void {
+  /** Something has happened to a session. */
+  tell(event: SessionEvent): void {
+    this.book.happened(event);
     if (event.event === 'spawned') {
       this.#running++;
     } else if (event.event === 'exited') {
@@ -400,7 +413,8 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
   }
 
   /** What the caller gets. Its mark is made now: the place may be told in the very next message. */
-  #valueOf({ method }: Call, sent: unknown): unknown {
+  #valueOf(call: Call, sent: unknown): unknown {
+    const { method } = call;
     if (method === 'sessions') {
       return readSessions(sent as readonly SessionInfo[]);
     }
@@ -411,6 +425,9 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
       return undefined;
     }
     const { place, ...result } = sent as SentOpened | SentEndResult;
+    if ('lastSeq' in result && call.method === 'attach') {
+      this.book.reached(call.id, result.lastSeq);
+    }
     // A receiver has a place for its reply in any case, were it none of a stream that has ended; an end may have none.
     return { ...result, mark: place === undefined && method === 'end' ? undefined : this.#mark(place) };
   }
@@ -475,7 +492,16 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
       this.#channel?.holdUntilNextTurn();
     }
     const result = this.#valueOf(pending.call, value);
+    this.#note(pending.call, result);
     this.#settle(pending, () => pending.resolve(result as never));
+  }
+
+  #note(call: Call, result: unknown): void {
+    if (call.method === 'spawn' && !(result as Opened).existing) {
+      this.book.spawned(readSpawn(call.request), result as Opened);
+    } else if (call.method === 'input') {
+      this.book.applied(call.id, (result as InputResult).applied);
+    }
   }
 
   #failure(id: number, value: SentFailure): void {

@@ -22,7 +22,10 @@ export interface ChildRecordsOptions {
 }
 
 /** What the engine tells of a child that it has started. */
-export type StartedChild = Pick<Child, 'pid' | 'marks'>;
+export type StartedChild = Pick<Child, 'pid' | 'marks'> & {
+  /** The mark of its session, where it has one; it is recorded by that alone. */
+  readonly session?: string;
+};
 
 /** Random bytes in the name of a temporary file: 12 characters that nobody guesses. */
 const temporaryNameBytes = 6;
@@ -44,11 +47,11 @@ export class ChildRecords {
   }
 
   /** A child has been started. Never fails: a child without record is served like any other. */
-  add({ pid, marks }: StartedChild): void {
-    if (marks === undefined) {
+  add({ pid, marks, session }: StartedChild): void {
+    if (marks === undefined && session === undefined) {
       return;
     }
-    if (marks.unmarkedBecause !== undefined) {
+    if (marks?.unmarkedBecause !== undefined && session === undefined) {
       this.#tellUnmarked(marks.unmarkedBecause);
     }
     const start = this.#options.markers.startOf(pid);
@@ -61,8 +64,9 @@ export class ChildRecords {
       ...this.#own,
       host: this.#options.markers.host,
       instance: this.#options.instanceId,
-      argv0: marks.argv0,
-      ...(marks.program === undefined ? {} : { program: marks.program }),
+      argv0: session === undefined ? (marks?.argv0 ?? '') : '',
+      ...(session !== undefined || marks?.program === undefined ? {} : { program: marks.program }),
+      ...(session === undefined ? {} : { session }),
       start,
       at: Date.now(),
     });

@@ -10,6 +10,7 @@ import {
   type ProcessEvidence,
   type RecordFolder,
   runDirVariable,
+  sessionMarkVariable,
 } from '../../../platform/child-markers.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import type { Processes } from '../../../platform/processes.ts';
@@ -49,32 +50,36 @@ type Verdict =
   /** Another daemon may still need the record. */
   | { readonly keep: string };
 
-/** Never fails: whatever goes wrong, the daemon starts. The caller must hold the lock of the run directory. */
-export async function reapChildren(options: ReapOptions): Promise<void> {
+/**
+ * Never fails: whatever goes wrong, the daemon starts. The caller must hold the lock of the run directory.
+ * @returns how many groups were ended
+ */
+export async function reapChildren(options: ReapOptions): Promise<number> {
   const { markers, runDirectory, paths, log } = options;
   let folder: ReturnType<ChildMarkers['openRecords']>;
   try {
     folder = markers.openRecords(runDirectory, recordFolderName, { create: false });
   } catch (error) {
     log.warn('process.Registry', `${runDirectory}/${recordFolderName}: ${paths.reason(error)}; reaping nothing`);
-    return;
+    return 0;
   }
   if (folder === 'notADirectory') {
     log.warn('process.Registry', `${runDirectory}/${recordFolderName} is not a directory; reaping nothing`);
   }
   if (typeof folder !== 'object') {
-    return;
+    return 0;
   }
   try {
-    await reapFrom(folder, options);
+    return await reapFrom(folder, options);
   } catch (error) {
     log.error('process.Registry', `reaping stopped: ${reportOf(error)}`);
+    return 0;
   } finally {
     folder.close();
   }
 }
 
-async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<void> {
+async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<number> {
   const orphans: Orphan[] = [];
   const count = { dropped: 0, kept: 0, term: 0, kill: 0, survived: 0 };
   const drop = (file: string): boolean => {
@@ -134,14 +139,16 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<voi
       }
     }),
   );
+  const ended = count.term + count.kill;
   if (orphans.length + count.dropped + count.kept === 0) {
-    return;
+    return ended;
   }
   options.log.info(
     'daemon',
     `serve: predecessor's children — ${orphans.length} orphaned group(s): ${count.term} ended on SIGTERM, ` +
       `${count.kill} on SIGKILL, ${count.survived} survived; ${count.dropped} stale record(s) dropped, ${count.kept} kept`,
   );
+  return ended;
 }
 
 /** Half-written records of a daemon that died meanwhile are removed on the way. */
@@ -208,6 +215,11 @@ function refusal(
   }
   if (!found.leadsGroup) {
     return 'it does not lead its own process group';
+  }
+  if (record.session !== undefined) {
+    return found.variable(sessionMarkVariable) === record.session
+      ? undefined
+      : `it is not marked as of that session: no ${sessionMarkVariable} says "${record.session}"`;
   }
   if (!runs(found.words, record)) {
     const { argv0, program } = record;

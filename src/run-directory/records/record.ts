@@ -13,8 +13,10 @@ export interface ChildRecord {
   readonly instance: string;
   readonly daemonPid: number;
   readonly daemonStart: string;
-  /** What the child shows as its own name. */
+  /** What the child shows as its own name; empty in a record with `session`. */
   readonly argv0: string;
+  /** The mark of its session (`HOLDFAST_SESSION`), by which it is recognised instead of by its name and the marks of its daemon. */
+  readonly session?: string;
   /** A file that is enough to recognise the child by when it stands among its words: a script, whose argv[0] is its interpreter's. */
   readonly program?: string;
   /** Creation time of the child. */
@@ -33,6 +35,7 @@ export function encodeRecord(record: ChildRecord): string {
   return JSON.stringify({
     ...{ pid, node, host, instance, daemonPid, daemonStart, argv0 },
     ...(program === undefined ? {} : { program }),
+    ...(record.session === undefined ? {} : { session: record.session }),
     ...{ start, at },
   });
 }
@@ -57,6 +60,7 @@ export function parseRecord(name: string, text: string): ChildRecord | undefined
     daemonStart,
     argv0,
     program,
+    session,
     start,
     at = 0,
   }: Untrusted = found;
@@ -66,10 +70,13 @@ export function parseRecord(name: string, text: string): ChildRecord | undefined
   if (!isText(node) || !isText(host) || !isText(instance) || (program !== undefined && !isText(program))) {
     return undefined;
   }
-  if (!isFilled(daemonStart) || !isFilled(argv0) || !isFilled(start)) {
+  if (session !== undefined && !isFilled(session)) {
     return undefined;
   }
-  const optional = program === undefined ? {} : { program };
+  if (!isFilled(daemonStart) || !isText(argv0) || (argv0 === '' && session === undefined) || !isFilled(start)) {
+    return undefined;
+  }
+  const optional = { ...(program === undefined ? {} : { program }), ...(session === undefined ? {} : { session }) };
   return { pid, node, host, instance, daemonPid, daemonStart, argv0, ...optional, start, at };
 }
 

@@ -1,7 +1,7 @@
 /** `holdfast.*`: what is ours and not the contract's (spec extensions.md §2). Served in every profile, listed in none. */
 import type { Platform } from '../../../../platform/platform.ts';
 import { windowBytes } from '../../../engine/local/replay-window.ts';
-import type { SessionEngine, SessionInfo } from '../../../engine/session-engine.ts';
+import type { KeeperFacts, SessionEngine, SessionInfo } from '../../../engine/session-engine.ts';
 import type { DaemonDescription, SessionInfo as ToldSession } from '../../../wire/extension-types.ts';
 import { maxLineBytes } from '../../../wire/line-reader.ts';
 import type { Encodable } from '../../../wire/method-types.ts';
@@ -18,6 +18,9 @@ export interface HoldfastServices {
   readonly profile: Profile;
   readonly daemon: DaemonIdentity;
   readonly engine: SessionEngine;
+  readonly durable: boolean;
+  /** `undefined`: there is none at this moment. */
+  keeper(): KeeperFacts | undefined;
 }
 
 type HoldfastCall = Call<HoldfastServices>;
@@ -140,7 +143,7 @@ function notFound(): RpcError {
   return new RpcError('invalidParams', 'Process not found');
 }
 
-function describe({ platform, profile, daemon }: HoldfastServices): Encodable<DaemonDescription> {
+function describe({ platform, profile, daemon, durable, keeper }: HoldfastServices): Encodable<DaemonDescription> {
   return {
     version: daemon.version,
     profile: profile.name,
@@ -150,7 +153,8 @@ function describe({ platform, profile, daemon }: HoldfastServices): Encodable<Da
     startedAt: daemon.startedAt,
     os: platform.os,
     arch: platform.arch,
-    durable: false,
+    durable,
+    keeper: keeper(),
     extensions: holdfastMethods.map(({ name }) => name.slice(prefix.length)).sort(),
     limits: { lineBytes: maxLineBytes, windowBytes, spoolBytes: 0, maxSessions: 0 },
   };

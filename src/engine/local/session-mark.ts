@@ -1,0 +1,37 @@
+/**
+ * The mark by which whatever a session leaves behind can be found: a variable in the environment of its child, which those
+ * that the child starts inherit (spec extensions.md §4 `mark-children`).
+ */
+import { createHash } from 'node:crypto';
+import { sessionMarkVariable } from '../../../platform/child-markers.ts';
+import type { Variable } from '../../../platform/started-with.ts';
+
+/** Hexadecimal digits of each half. */
+const digits = 16;
+
+function shortHash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, digits);
+}
+
+/** The first half, the same for all sessions of a run directory. */
+export function runDirectoryMark(runDirectory: string): string {
+  return shortHash(runDirectory);
+}
+
+/** `<run directory>:<session>`, 16 digits each. */
+export function sessionMark(runDirectoryMark: string, id: string): string {
+  return `${runDirectoryMark}:${shortHash(id)}`;
+}
+
+/** The environment with the mark of the session; as it is without a first half. */
+export function marked(
+  variables: readonly Variable[],
+  runDirectoryMark: string | undefined,
+  id: string,
+): readonly Variable[] {
+  if (runDirectoryMark === undefined) {
+    return variables;
+  }
+  const others = variables.filter(([name]) => name !== sessionMarkVariable);
+  return [...others, [sessionMarkVariable, sessionMark(runDirectoryMark, id)]];
+}

@@ -1,0 +1,170 @@
+/** The process of a keeper, from its start to its end (spec durable.md §1, §6). Everything it needs is loaded with this file. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ChildMarks } from '../../platform/child-markers.ts';
+import type { Platform } from '../../platform/platform.ts';
+import { keeperLogName, keeperRecordName } from '../../platform/published-names.ts';
+import type { OwnedFile, RunDirectory } from '../../platform/run-directories.ts';
+import type { Listener } from '../../platform/transport.ts';
+import { messageOf } from '../base/error-texts.ts';
+import { failpoint } from '../base/failpoints.ts';
+import { surviveFailures } from '../base/process-set-up.ts';
+import { readyReport, takeKeeperMarkers } from '../base/start-markers.ts';
+import { timings } from '../base/timings.ts';
+import { version } from '../base/version.ts';
+import { runDirectoryMark, sessionMark } from '../engine/local/session-mark.ts';
+import type { SessionEvent } from '../engine/session-engine.ts';
+import { Channel } from './channel/channel.ts';
+import { cookieBytes, greetDaemon, HandshakeError, ownRelease } from './channel/handshake.ts';
+import { Keeper } from './host/keeper.ts';
+import { encodeRecord, keeperSocketPath, nodeParts } from './record.ts';
+
+export interface KeeperProcessOptions {
+  readonly platform: Platform;
+  readonly environment: NodeJS.ProcessEnv;
+  /** Of the daemon. */
+  readonly socketPath: string;
+  /** Files by which a later daemon finds the children if this process dies; `undefined` where children end with it. */
+  readonly records: RecordsOfChildren | undefined;
+}
+
+export interface RecordsOfChildren {
+  add(child: { readonly pid: number; readonly marks: ChildMarks | undefined; readonly session: string }): void;
+  remove(pid: number): void;
+}
+
+/** Serves until there is no session and no daemon. @returns the exit code */
+export async function runKeeper(options: KeeperProcessOptions): Promise<number> {
+  const { platform, environment } = options;
+  const { status, cookie: cookieDescriptor } = takeKeeperMarkers(environment);
+  const report = (text: string): void => {
+    if (status !== undefined) {
+      platform.host.reportStatus(status, text);
+    }
+  };
+  const process = new KeeperProcess(options);
+  try {
+    const text = platform.host.readDescriptor(cookieDescriptor ?? '', 2 * cookieBytes).toString('latin1');
+    await process.begin(Buffer.from(text, 'hex'));
+  } catch (error) {
+    report(messageOf(error));
+    return 1;
+  }
+  failpoint('keeper.ready.before');
+  report(readyReport);
+  await process.whenUnused();
+  return 0;
+}
+
+class KeeperProcess {
+  readonly #options: KeeperProcessOptions;
+  readonly #unused = Promise.withResolvers<void>();
+  readonly #keeper: Keeper;
+  /** Daemons that are proving who they are. */
+  #greeting = 0;
+  #isFirstAwaited = true;
+  #directory: RunDirectory | undefined;
+  #listener: Listener | undefined;
+  #recordFile: OwnedFile | undefined;
+
+  constructor(options: KeeperProcessOptions) {
+    this.#options = options;
+    this.#keeper = new Keeper({
+      platform: options.platform,
+      timings,
+      onEvent: (event) => this.#record(event),
+      onUnused: () => this.#endIfUnused(),
+    });
+  }
+
+  #record(event: SessionEvent): void {
+    const { records, platform, socketPath } = this.#options;
+    if (event.event === 'spawned') {
+      const { id, pid, marks } = event;
+      const mark = runDirectoryMark(platform.paths.directoryOf(socketPath));
+      records?.add({ pid, marks, session: sessionMark(mark, id) });
+    } else if (event.event === 'ended') {
+      records?.remove(event.pid);
+    }
+  }
+
+  async begin(cookie: Buffer): Promise<void> {
+    const { platform, socketPath } = this.#options;
+    const { log } = this.#keeper;
+    // What ends a daemon by mistake, a service manager's TERM or the hang-up of a terminal, must not reach sessions.
+    platform.host.onEndRequest((reason) =>
+      log.info('keeper', `received ${reason}; sessions go on (holdfast release --keeper ends the keeper)`),
+    );
+    surviveFailures(log);
+    platform.host.limitOpenFiles();
+    const path = platform.paths.directoryOf(socketPath);
+    const directory = platform.runDirectories.open(path);
+    this.#directory = directory;
+    const socket = keeperSocketPath(path, socketPath);
+    this.#listener = await platform.transport.listen(socket, {
+      onConnection: (connection) => void this.#greet(new Channel(connection), cookie),
+      onRefused: (reason) => log.warn('keeper', `connection refused: ${reason}`),
+      onError: (error) => log.error('keeper', `accept: ${error.message}`),
+    });
+    failpoint('keeper.record.before');
+    const { pid, start, node } = platform.processes.self();
+    const record = encodeRecord({
+      pid,
+      startTime: start,
+      ...nodeParts(node),
+      version,
+      channel: ownRelease(version).channel,
+      socket,
+      cookie: cookie.toString('hex'),
+      startedAt: this.#keeper.startedAt,
+    });
+    this.#recordFile = directory.publish(keeperRecordName, Buffer.from(record));
+    void delay(timings.keeperFirstDaemonMs, undefined, { ref: false }).then(() => {
+      this.#isFirstAwaited = false;
+      this.#endIfUnused();
+    });
+  }
+
+  async #greet(channel: Channel, cookie: Buffer): Promise<void> {
+    const { log } = this.#keeper;
+    this.#greeting++;
+    try {
+      await greetDaemon(channel, cookie, ownRelease(version), timings.keeperAnswerMs);
+      this.#isFirstAwaited = false;
+      this.#keeper.serve(channel);
+    } catch (error) {
+      if (!(error instanceof HandshakeError)) {
+        throw error;
+      }
+      log.warn('keeper', `a daemon was refused: ${error.message}`);
+      channel.finish(error.message);
+    } finally {
+      this.#greeting--;
+      this.#endIfUnused();
+    }
+  }
+
+  #endIfUnused(): void {
+    if (!this.#isFirstAwaited && this.#greeting === 0 && this.#keeper.isUnused) {
+      failpoint('keeper.end.before');
+      this.#removeFiles();
+      this.#unused.resolve();
+    }
+  }
+
+  #removeFiles(): void {
+    try {
+      this.#listener?.close();
+      this.#recordFile?.remove();
+      failpoint('keeper.end.between');
+      this.#listener?.unpublish();
+      this.#directory?.removeLeftover(keeperLogName);
+      this.#directory?.close();
+    } catch {
+      // The next keeper replaces what is left.
+    }
+  }
+
+  whenUnused(): Promise<void> {
+    return this.#unused.promise;
+  }
+}

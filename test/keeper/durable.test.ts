@@ -1,0 +1,200 @@
+/** What a user has of `-durable` (spec durable.md §2, §3, §6), with real daemons, keepers and children. */
+import { readdirSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { connect } from '../support/client.ts';
+import { startDaemon } from '../support/daemon.ts';
+import { isRunning, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
+import { keeperOf } from './support/keeper.ts';
+
+const profiles = ['S', 'current', 'next'] as const;
+const flags = ['-durable'];
+/** Numbers, one a line. */
+const counting = ['-c', 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done'];
+
+function numbers(text: string): number[] {
+  return text.trimEnd().split('\n').map(Number);
+}
+
+test.each(profiles)(
+  'profile %s: a daemon killed with SIGKILL costs nothing: same process, every byte once',
+  async (profile) => {
+    await using daemon = await startDaemon({ profile, flags });
+    const first = await connect(daemon);
+    const spawned = await first.spawn('p', 'sh', counting, { wantPid: true });
+    await first.untilOutput('p', '\n20\n');
+    await daemon.kill();
+    await daemon.start();
+    await using second = await connect(daemon, { continues: first });
+    const attached = await second.call('process.reattach', {
+      id: 'p',
+      fromSeq: first.stream('p').lastSeq,
+      wantPid: true,
+    });
+    expect(attached).toMatchObject({ found: true, running: true, pid: spawned.pid, startTime: spawned.startTime });
+    await second.untilOutput('p', '\n200\n');
+    const seen = numbers(second.stream('p').text());
+    expect(seen).toEqual(seen.map((_, index) => index + 1));
+    expect(second.stream('p').lastSeq).toBe(second.stream('p').count);
+    expect(await second.call('process.killAndWait', { id: 'p' })).toMatchObject({ died: true });
+  },
+);
+
+test.each(profiles)('profile %s: input is taken once also when the reply was lost with the daemon', async (profile) => {
+  await using daemon = await startDaemon({ profile, flags });
+  const first = await connect(daemon);
+  await first.spawn('p', 'sh', ['-c', 'cat; echo end']);
+  expect((await first.stdin('p', 'one\n', 0)).result).toEqual({ success: true, applied: 4 });
+  await first.untilOutput('p', 'one');
+  await daemon.kill();
+  await daemon.start();
+  await using second = await connect(daemon, { continues: first });
+  expect(await second.reattach('p')).toMatchObject({ found: true, stdinApplied: 4 });
+  expect((await second.stdin('p', 'one\n', 0)).result).toEqual({ success: true, applied: 4, duplicate: true });
+  expect((await second.stdin('p', 'e\ntwo\n', 2)).result).toEqual({ success: true, applied: 8 });
+  await second.call('holdfast.closeStdin', { id: 'p', offset: 8 });
+  await second.exitOf('p');
+  expect(second.stream('p').text()).toBe('one\ntwo\nend\n');
+});
+
+test.each(['stop', 'SIGTERM', 'a second start'] as const)('%s detaches: the sessions go on', async (how) => {
+  await using daemon = await startDaemon({ flags });
+  const first = await connect(daemon);
+  const { pid } = await first.spawn('p', 'sh', counting, { wantPid: true });
+  await first.untilOutput('p', '5\n');
+  if (how === 'stop') {
+    await daemon.stop();
+    await daemon.start();
+  } else if (how === 'SIGTERM') {
+    await daemon.kill('SIGTERM');
+    await daemon.start();
+  } else {
+    await daemon.start();
+  }
+  expect(daemon.daemons()).toHaveLength(1);
+  await using second = await connect(daemon, { continues: first });
+  expect(await second.call('process.reattach', { id: 'p', fromSeq: 0, wantPid: true })).toMatchObject({
+    found: true,
+    pid,
+  });
+  await second.call('process.killAndWait', { id: 'p' });
+  expect(daemon.log()).toMatch(/\[keeper\] adopted pid \d+ \(version \S+, channel \d+\): 1 running, 0 ended sessions/);
+});
+
+test('a child that ends while no daemon lives is collected at once, and its exit frame waits', async () => {
+  await using daemon = await startDaemon({ flags });
+  const first = await connect(daemon);
+  const { pid } = await first.spawn('p', 'sh', ['-c', 'read line; echo "$line"; exit 7'], { wantPid: true });
+  const child = processFacts(pid);
+  await first.stdin('p', '', 0);
+  // Answered by the daemon that is killed right after.
+  first.post('process.stdin', { id: 'p', data: Buffer.from('go\n').toString('base64'), offset: 0 });
+  await first.untilOutput('p', 'go');
+  await daemon.kill();
+  await untilEnded(child as NonNullable<typeof child>);
+  expect(processFacts(pid)).toBeUndefined();
+  await daemon.start();
+  await using second = await connect(daemon);
+  expect(await second.reattach('p', 0)).toMatchObject({ found: true, running: false, lastSeq: 2 });
+  expect(await second.exitOf('p')).toMatchObject({ exitCode: 7 });
+});
+
+test('signals that end daemons by mistake do not reach sessions', async () => {
+  await using daemon = await startDaemon({ flags });
+  await using client = await connect(daemon);
+  await client.spawn('p', 'cat');
+  const keeper = await keeperOf(daemon);
+  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'] as const) {
+    signalProcess(keeper, signal);
+  }
+  await client.stdin('p', 'still here\n');
+  await client.untilOutput('p', 'still here');
+  expect(isRunning(keeper)).toBe(true);
+});
+
+test('the keeper ends with its last session when there is no daemon, and leaves nothing', async () => {
+  await using daemon = await startDaemon({ flags });
+  const client = await connect(daemon);
+  await client.spawn('p', 'sh', ['-c', 'read line']);
+  const keeper = await keeperOf(daemon);
+  await daemon.stop();
+  expect(isRunning(keeper)).toBe(true);
+  await daemon.start();
+  await using second = await connect(daemon);
+  await second.call('holdfast.release', { id: 'p' });
+  await daemon.stop();
+  await untilEnded(keeper);
+  expect(readdirSync(daemon.runDir).filter((name) => name.startsWith('keeper'))).toEqual([]);
+});
+
+test('a keeper that is killed ends every session visibly, and the next spawn works', async () => {
+  await using daemon = await startDaemon({ flags });
+  await using client = await connect(daemon);
+  const { pid } = await client.spawn('p', 'sh', counting, { wantPid: true });
+  const stubborn = await client.spawn('q', 'sh', ['-c', 'trap "" PIPE TERM; while :; do sleep 0.1; done'], {
+    wantPid: true,
+  });
+  await client.untilOutput('p', '5\n');
+  await using looker = await connect(daemon);
+  await looker.call('holdfast.watch');
+  const children = [processFacts(pid), processFacts(stubborn.pid)];
+  const keeper = await keeperOf(daemon);
+  signalProcess(keeper, 'SIGKILL');
+  const exits = await Promise.all(['p', 'q'].map((id) => client.exitOf(id)));
+  expect(exits.map(({ exitCode }) => exitCode)).toEqual([-1, -1]);
+  expect(client.stream('p').count).toBe(client.stream('p').lastSeq);
+  for (const child of children) {
+    await untilEnded(child as NonNullable<typeof child>);
+  }
+  expect(daemon.log()).toMatch(
+    new RegExp(`\\[keeper\\] pid ${keeper.pid} has died \\(signal: killed\\): its 2 session\\(s\\) end`),
+  );
+  expect(await client.reattach('q', 0)).toMatchObject({ found: true, running: false });
+  expect(looker.lines.filter((line) => line.includes('"event":"exited"'))).toHaveLength(2);
+  await client.spawn('r', 'sh', ['-c', 'echo works']);
+  await client.untilOutput('r', 'works');
+  expect((await client.call('holdfast.sessions')).sessions).toHaveLength(3);
+});
+
+test('when both have died, the next start ends what they have left, and says how many', async () => {
+  await using daemon = await startDaemon({ flags });
+  const client = await connect(daemon);
+  const stubborn = ['-c', 'trap "" PIPE; while :; do sleep 0.1; done'];
+  const pids = await Promise.all(
+    ['p', 'q'].map(async (id) => (await client.spawn(id, 'sh', stubborn, { wantPid: true })).pid),
+  );
+  const children = pids.map((pid) => processFacts(pid));
+  const keeper = await keeperOf(daemon);
+  signalProcess(daemon.process(), 'SIGSTOP');
+  signalProcess(keeper, 'SIGKILL');
+  await daemon.kill();
+  await untilEnded(keeper);
+  await daemon.start();
+  expect(daemon.log()).toMatch(new RegExp(`\\[keeper\\] dead: pid ${keeper.pid} is gone; 2 children ended`));
+  for (const child of children) {
+    await untilEnded(child as NonNullable<typeof child>);
+  }
+  await using second = await connect(daemon);
+  expect(await second.reattach('p', 0)).toMatchObject({ found: false });
+  await second.spawn('p', 'true');
+  await second.exitOf('p');
+});
+
+test('a spawn repeated with ifAbsent after the daemon was killed finds the process it has started', async () => {
+  await using daemon = await startDaemon({ flags });
+  const first = await connect(daemon);
+  const ask = { id: 'p', command: 'cat', ifAbsent: true, wantPid: true };
+  const { pid } = await first.call('process.spawn', ask);
+  await daemon.kill();
+  await daemon.start();
+  await using second = await connect(daemon);
+  expect(await second.call('process.spawn', ask)).toMatchObject({ existing: true, pid });
+});
+
+test('without durable there is no keeper, no file of one and no lock in profile S', async () => {
+  await using daemon = await startDaemon();
+  await using client = await connect(daemon);
+  await client.spawn('p', 'true');
+  await client.exitOf('p');
+  expect(readdirSync(daemon.runDir).sort()).toEqual(['daemon.token', 'remote-server.log', 'rpc.sock']);
+  expect(daemon.processes()).toHaveLength(1);
+});
