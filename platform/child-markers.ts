@@ -57,7 +57,7 @@ export interface RecordFolder {
   remove(name: string): boolean;
   /** In directory order. */
   names(): Iterable<string>;
-  /** `undefined`: unreadable, no regular file, or larger. */
+  /** `undefined`: unreadable, no regular file, larger, or of another user. */
   read(name: string, maxBytes: number): string | undefined;
   close(): void;
 }
@@ -74,7 +74,7 @@ export interface ChildMarkers {
   livingGroups(): ReadonlySet<number>;
   /**
    * @param create makes a missing folder, 0700
-   * @throws Node's error
+   * @throws HostError for a folder that another user owns or can write, or Node's error
    */
   openRecords(
     runDirectory: string,

@@ -22,7 +22,8 @@ export type LockAttempt =
   | { readonly state: 'taken'; readonly lock: RunDirectoryLock }
   /** `record` is `undefined` when it cannot be read as one. */
   | { readonly state: 'held'; readonly record: LockRecord | undefined }
-  | { readonly state: 'unsupported' | 'missing' | 'unreadable'; readonly reason: string };
+  /** `foreign`: the file belongs to another user, who can hold it for ever and write what he likes. */
+  | { readonly state: 'unsupported' | 'missing' | 'unreadable' | 'foreign'; readonly reason: string };
 
 /** Longer records are not ours. */
 export const maxLockRecordBytes = 4_096;

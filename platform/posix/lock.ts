@@ -1,5 +1,5 @@
 /** The run directory's lock: flock(2) on the file of its record, which the kernel drops with its holder. */
-import { constants, fchmodSync, fstatSync } from 'node:fs';
+import { constants, fchmodSync, fstatSync, lstatSync, type Stats } from 'node:fs';
 import * as libc from '../../native-bindings/libc.ts';
 import { LockFile } from '../common/lock-file.ts';
 import { readFirst } from '../common/read-first.ts';
@@ -21,12 +21,16 @@ export function tryLock(path: string, shown: string, options: { readonly create:
       return { state: 'unreadable', reason: `${shown} is not a regular file` };
     }
     const { code } = error as NodeJS.ErrnoException;
+    const foreign = code === 'EACCES' ? foreignOwner(lstatSync(path, { throwIfNoEntry: false }), shown) : undefined;
+    if (foreign !== undefined) {
+      return foreign;
+    }
     return { state: code === 'ENOENT' ? 'missing' : 'unreadable', reason: `open ${shown}: ${code}` };
   }
-  const refusal = ownerRefusal(fd, shown);
-  if (refusal !== undefined) {
+  const foreign = foreignOwner(fstatSync(fd), shown);
+  if (foreign !== undefined) {
     closeQuietly(fd);
-    return { state: 'unreadable', reason: refusal };
+    return foreign;
   }
   if (libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB) === 0) {
     return taken(fd, shown, options);
@@ -48,21 +52,15 @@ export function isHeldElsewhere(failure: string): boolean {
   return failure === 'EAGAIN' || failure === 'EWOULDBLOCK' || failure === 'EINTR';
 }
 
-/**
- * The owner of the file can write what he likes into it and hold it for ever, so that of another user tells nothing.
- * @returns why it is not used
- */
-function ownerRefusal(fd: number, shown: string): string | undefined {
+/** @returns `undefined` for a file that is ours, or is not there */
+function foreignOwner(found: Stats | undefined, shown: string): LockAttempt | undefined {
   const own = process.geteuid?.();
-  let owner: number;
-  try {
-    owner = fstatSync(fd).uid;
-  } catch (error) {
-    return `stat ${shown}: ${(error as NodeJS.ErrnoException).code}`;
-  }
-  return own === undefined || owner === own
+  return found === undefined || own === undefined || found.uid === own
     ? undefined
-    : `${shown} belongs to user ${owner}, not to user ${own}, and is not used; remove it`;
+    : {
+        state: 'foreign',
+        reason: `${shown} belongs to user ${found.uid}, not to user ${own}, and is not used; remove it`,
+      };
 }
 
 function taken(fd: number, shown: string, options: { readonly create: boolean }): LockAttempt {

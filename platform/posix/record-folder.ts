@@ -1,9 +1,11 @@
 /** The records of children, in a folder of the run directory that is held open (spec platform.md §2). */
 import { closeSync, constants, fstatSync, opendirSync, renameSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import type { RecordFolder } from '../child-markers.ts';
 import { readFirst } from '../common/read-first.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { makePrivateFolder, openPlainFile, unlinkQuietly, writeNew } from './plain-file.ts';
+import { assertTrustedWay } from './trust.ts';
 
 /** See `ChildMarkers.openRecords`. */
 export function openRecords(
@@ -16,7 +18,15 @@ export function openRecords(
     if (create) {
       makeFolder(parent.at(name));
     }
-    return new PosixRecordFolder(DirectoryHandle.openPlain(parent.at(name)));
+    const folder = new PosixRecordFolder(DirectoryHandle.openPlain(parent.at(name)));
+    try {
+      // Nobody but us and root can put another folder in its place, because the run directory is trusted.
+      assertTrustedWay(join(runDirectory, name), 'remove it');
+      return folder;
+    } catch (error) {
+      folder.close();
+      throw error;
+    }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') {
@@ -24,6 +34,10 @@ export function openRecords(
     }
     if (code === 'ENOTDIR' || code === 'ELOOP') {
       return 'notADirectory';
+    }
+    if (code === 'EACCES') {
+      // A folder of another user is named as such, whether or not we may open it.
+      assertTrustedWay(join(runDirectory, name), 'remove it');
     }
     throw error;
   } finally {
@@ -83,7 +97,9 @@ class PosixRecordFolder implements RecordFolder {
     try {
       const fd = openPlainFile(this.#handle.at(name), constants.O_RDONLY);
       try {
-        return fstatSync(fd).size <= maxBytes ? readFirst(fd, maxBytes).toString('utf8') : undefined;
+        const { size, uid } = fstatSync(fd);
+        const isOurs = uid === process.geteuid?.() || uid === 0;
+        return isOurs && size <= maxBytes ? readFirst(fd, maxBytes).toString('utf8') : undefined;
       } finally {
         closeSync(fd);
       }

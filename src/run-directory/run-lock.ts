@@ -53,8 +53,9 @@ export async function takeLock(options: EvictionOptions): Promise<Eviction> {
       return { outcome, lock: attempt.lock };
     }
     if (attempt.state !== 'held') {
-      if (options.asker === 'serve') {
-        tell(options, `serve: WARNING ${attempt.reason}`);
+      // For `-stop` a lock that is not there or cannot be read is as good as none; another user's is worth a word.
+      if (options.asker === 'serve' || attempt.state === 'foreign') {
+        tell(options, `${options.asker}: WARNING ${attempt.reason}`);
       }
       return { outcome: 'unavailable' };
     }

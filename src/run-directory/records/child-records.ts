@@ -10,6 +10,7 @@ import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import { recordFolderName } from '../names.ts';
 import { encodeRecord, recordName } from './record.ts';
+import { whyUnusable } from './unusable.ts';
 
 export interface ChildRecordsOptions {
   readonly markers: ChildMarkers;
@@ -98,7 +99,13 @@ export class ChildRecords {
       return this.#folder;
     }
     const { markers, runDirectory } = this.#options;
-    const folder = markers.openRecords(runDirectory, recordFolderName, { create: true });
+    let folder: ReturnType<ChildMarkers['openRecords']>;
+    try {
+      folder = markers.openRecords(runDirectory, recordFolderName, { create: true });
+    } catch (error) {
+      this.#tellFailure(`${whyUnusable(error, runDirectory, this.#options.paths)}; recording nothing`);
+      return undefined;
+    }
     if (typeof folder === 'object') {
       this.#folder = folder;
     } else {

@@ -21,6 +21,7 @@ import type { Timings } from '../../base/timings.ts';
 import { recordFolderName } from '../names.ts';
 import { type End, endGroup } from './end-group.ts';
 import { bootOf, type ChildRecord, maxRecordBytes, parseRecord } from './record.ts';
+import { whyUnusable } from './unusable.ts';
 
 /** The most records that one start looks at, and the most groups that it ends. The others wait for the next start. */
 const maxRecords = 128;
@@ -60,7 +61,7 @@ export async function reapChildren(options: ReapOptions): Promise<number> {
   try {
     folder = markers.openRecords(runDirectory, recordFolderName, { create: false });
   } catch (error) {
-    log.warn('process.Registry', `${runDirectory}/${recordFolderName}: ${paths.reason(error)}; reaping nothing`);
+    log.warn('process.Registry', `${whyUnusable(error, runDirectory, paths)}; reaping nothing`);
     return 0;
   }
   if (folder === 'notADirectory') {
