@@ -110,7 +110,14 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
       return fail(inexact);
     }
     const { runVerb, standardOutput } = await import('./operate/verbs.ts');
-    return runVerb(verb, verbWords, { environment, programName, executableDirectory, platform, ...standardOutput });
+    return runVerb(verb, verbWords, {
+      environment,
+      programName,
+      executableDirectory,
+      platform,
+      clientPlatform,
+      ...standardOutput,
+    });
   }
 
   const isKeeper = verb === keeperWord && environment[keeperVariable] !== undefined;

@@ -1,5 +1,5 @@
 /** A connection that is made anew whenever it breaks: dialling, starting a daemon, the token, the pauses between attempts. */
-import { HoldfastError, messageOf, UnsupportedError } from './errors.ts';
+import { HoldfastError, messageOf, NobodyListens, UnsupportedError } from './errors.ts';
 import type { Frame } from './frame-reader.ts';
 import { type DaemonFacts, greet } from './handshake.ts';
 import { Link, type LinkTimers } from './link.ts';
@@ -123,7 +123,7 @@ export class Connection {
       }
       if (isUnauthorized(error) && (await this.#findNewToken())) {
         await this.#dial();
-      } else if (isRefused(error) && this.#target.start !== undefined) {
+      } else if (error instanceof NobodyListens && this.#target.start !== undefined) {
         await this.#start(this.#target.start, error);
         await this.#dial();
       } else {
@@ -266,10 +266,6 @@ export class Connection {
 
 function isUnauthorized(error: unknown): error is HoldfastError {
   return error instanceof HoldfastError && error.kind === 'unauthorized';
-}
-
-function isRefused(error: unknown): error is HoldfastError {
-  return error instanceof HoldfastError && error.kind === 'refused';
 }
 
 function asHoldfastError(error: unknown): HoldfastError {

@@ -68,6 +68,16 @@ export class GapError extends HoldfastError {
   }
 }
 
+/**
+ * The far end has said that nobody listens there: a daemon may be started. Any other failure to connect may be that of the
+ * way to it, and starting a second daemon beside the first would take its place.
+ */
+export class NobodyListens extends HoldfastError {
+  constructor(message: string, options: ErrorOptions = {}) {
+    super('refused', message, options);
+  }
+}
+
 /** What was asked for is an extension that this daemon does not have (docs/extensions.md). */
 export class UnsupportedError extends HoldfastError {
   override readonly name: string = 'UnsupportedError';

@@ -1,5 +1,5 @@
 /** The first request over every link: it shows that somebody answers, that the token is right, and what the daemon can do. */
-import { HoldfastError } from './errors.ts';
+import { HoldfastError, NobodyListens } from './errors.ts';
 import type { Link } from './link.ts';
 import { LinkLost, RequestLedger } from './requests.ts';
 
@@ -13,6 +13,10 @@ export interface DaemonFacts {
 }
 
 const methodNotFound = -32601;
+
+/** The bridge's words where there is no socket, or nobody behind it (spec modes.md §9). What ssh itself says is not among them. */
+const nobodyListens =
+  /claustrum: dial server: .*: (?:no such file or directory|connection refused|The system cannot find the (?:file|path) specified\.)/;
 
 /**
  * Listens to the link until the daemon has answered; nothing but replies comes before anything was asked for.
@@ -33,7 +37,8 @@ export async function greet(link: Link, address: string): Promise<DaemonFacts> {
     return (await describe(ledger)) ?? (await capabilities(ledger));
   } catch (error) {
     if (error instanceof LinkLost && !link.heard) {
-      throw new HoldfastError('refused', `no daemon answers at ${address}: ${reason}`);
+      const why = `no daemon answers at ${address}: ${reason}`;
+      throw nobodyListens.test(reason) ? new NobodyListens(why) : new HoldfastError('refused', why);
     }
     throw error;
   }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { codeOf, HoldfastError, messageOf } from './errors.ts';
+import { codeOf, HoldfastError, messageOf, NobodyListens } from './errors.ts';
 
 export interface Transport {
   /** Where the daemon's bytes come from. Read in flowing mode; `pause` stops reading from the system too. */
@@ -60,7 +60,9 @@ function dialSocket(path: string): Promise<Transport> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     socket.once('error', (cause) => {
-      reject(new HoldfastError('refused', `nobody answers at ${path}: ${codeOf(cause) ?? cause.message}`, { cause }));
+      const why = `nobody answers at ${path}: ${codeOf(cause) ?? cause.message}`;
+      const isFree = ['ENOENT', 'ECONNREFUSED'].includes(codeOf(cause) ?? '');
+      reject(isFree ? new NobodyListens(why, { cause }) : new HoldfastError('refused', why, { cause }));
     });
     socket.once('connect', () => {
       socket.removeAllListeners('error');

@@ -1,6 +1,6 @@
 /** `holdfast <verb> …`: reads the words after the verb and runs it. Each verb is loaded only when it is chosen. */
 import { Command, CommanderError } from 'commander';
-import type { Platform } from '../../platform/platform.ts';
+import type { ClientPlatform, Platform } from '../../platform/platform.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import type { VerbName } from './verb-names.ts';
 
@@ -13,6 +13,8 @@ export interface VerbContext {
   readonly executableDirectory: string;
   /** Loads the adapter on first use; later calls return the same one. */
   platform(): Promise<Platform>;
+  /** The same for the small part that a client of the daemon needs. */
+  clientPlatform(): Promise<ClientPlatform>;
   /** Takes a text for the user. */
   print(text: string): void;
   /** Takes a text about a failure. */
@@ -31,6 +33,26 @@ interface VerbEntry {
 }
 
 const verbs: Record<Exclude<VerbName, 'help'>, VerbEntry> = {
+  run: {
+    summary: 'run a program under a daemon, here or on another host, as if it were a child of this process',
+    load: async () => (await import('./run/run.ts')).defineRun,
+  },
+  attach: {
+    summary: 'look at a session live, or take it over',
+    load: async () => (await import('./attach.ts')).defineAttach,
+  },
+  logs: {
+    summary: 'print what a session has written',
+    load: async () => (await import('./logs.ts')).defineLogs,
+  },
+  status: {
+    summary: 'one line about the daemon: address, pid, version, sessions',
+    load: async () => (await import('./status.ts')).defineStatus,
+  },
+  token: {
+    summary: 'print the token of the daemon at a socket',
+    load: async () => (await import('./token.ts')).defineToken,
+  },
   config: {
     summary: 'show the settings in force, where each comes from, and every timer',
     load: async () => (await import('./config.ts')).defineConfig,
@@ -51,6 +73,7 @@ export async function runVerb(name: VerbName, words: readonly string[], context:
   };
   const program = plain(new Command('holdfast'), context)
     .usage('<verb> [options]')
+    .enablePositionalOptions()
     .description('Without a verb holdfast takes flags: see holdfast -help.')
     .helpCommand('help [verb]', 'show how a verb is used');
   for (const [each, { summary, load }] of Object.entries(verbs)) {

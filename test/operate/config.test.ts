@@ -2,6 +2,7 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { loadClientPlatform } from '../../platform/load.ts';
 import { createPlatform } from '../../platform/posix/index.ts';
 import { stopTimings, timings } from '../../src/base/timings.ts';
 import { optionNames, options } from '../../src/config/options.ts';
@@ -22,6 +23,7 @@ async function config(words: readonly string[], files: Readonly<Record<string, s
     programName: 'holdfast',
     executableDirectory: folder,
     platform: async () => createPlatform(),
+    clientPlatform: () => loadClientPlatform(),
     print: (text) => {
       output += text;
     },

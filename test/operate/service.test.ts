@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { loadClientPlatform } from '../../platform/load.ts';
 import { createPlatform } from '../../platform/posix/index.ts';
 import { launchd } from '../../platform/posix/launchd.ts';
 import { systemd } from '../../platform/posix/systemd.ts';
@@ -244,6 +245,7 @@ test('launchd is told to forget what it has loaded before it is given another de
       programName: 'holdfast',
       executableDirectory: join(home, 'bin'),
       platform: async () => ({ ...platform, host }),
+      clientPlatform: () => loadClientPlatform(),
       print: () => {},
       complain: (text) => expect.unreachable(text),
     });

@@ -1,0 +1,55 @@
+/** `holdfast attach`: looks at a session live, or takes it over (spec client.md §6). */
+import type { Command } from 'commander';
+import type { Session } from '../client/index.ts';
+import { copyInput } from './run/local-streams.ts';
+import { addSessionOptions, exitUsage, type SessionWords, withSession } from './session-verb.ts';
+import type { Run, VerbContext } from './verbs.ts';
+
+interface AttachWords extends SessionWords {
+  readonly take?: boolean;
+  readonly input?: boolean;
+}
+
+export function defineAttach(command: Command, context: VerbContext, run: Run): void {
+  addSessionOptions(command)
+    .option('--take', 'become its receiver; whoever was that until now is cut off from it')
+    .option('--input', 'with --take: what you type goes to the program')
+    .addHelpText('after', '\nINT (Ctrl+C) ends the look; the session goes on.')
+    .action((id: string, words: AttachWords) => run(() => attach(id, words, context)));
+}
+
+async function attach(id: string, words: AttachWords, context: VerbContext): Promise<number> {
+  if (words.input === true && words.take !== true) {
+    context.complain('holdfast attach: --input goes with --take: only the receiver of a session may type\n');
+    return exitUsage;
+  }
+  return withSession('attach', id, words, context, async ({ host, printer }) => {
+    const options = { fromSeq: printer.lastSeq, onGap: 'continue' } as const;
+    const session: Session = await (words.take === true ? host.session(id, options) : host.observe(id, options));
+    const stopInput =
+      words.input === true
+        ? copyInput(process.stdin, session, (text) => context.complain(`holdfast attach: ${text}`))
+        : undefined;
+    const leave = (): void => void session.detach();
+    process.once('SIGINT', leave);
+    let isOver = false;
+    try {
+      for await (const event of session.events) {
+        await printer.print(event);
+        isOver = event.type === 'exit';
+        if (event.type === 'exit') {
+          context.complain(`holdfast attach: the program has ended: ${event.signal ?? event.exitCode}\n`);
+        }
+      }
+    } catch (error) {
+      // The stream of a session that was detached ends with that as its reason.
+      if (isOver || !(error instanceof Error) || !/was detached/.test(error.message)) {
+        throw error;
+      }
+    } finally {
+      process.off('SIGINT', leave);
+      stopInput?.();
+    }
+    return 0;
+  });
+}

@@ -1,0 +1,62 @@
+/** `holdfast status`: one line about the daemon (spec operators.md). */
+import type { Command } from 'commander';
+import { printable } from '../base/printable.ts';
+import { connect, type DaemonDescription, HoldfastError } from '../client/index.ts';
+import { defaultSocketPath } from '../run-directory/names.ts';
+import { addDaemonOptions, type DaemonWords, targetOptions } from './daemon-options.ts';
+import type { Run, VerbContext } from './verbs.ts';
+
+const exitFailed = 1;
+const exitNone = 3;
+
+interface StatusWords extends DaemonWords {
+  readonly json?: boolean;
+}
+
+export function defineStatus(command: Command, context: VerbContext, run: Run): void {
+  addDaemonOptions(command)
+    .option('--json', 'for programs')
+    .action((words: StatusWords) => run(() => status(words, context)));
+}
+
+async function status(words: StatusWords, context: VerbContext): Promise<number> {
+  const { user } = await context.clientPlatform();
+  const address = words.socket ?? (words.host === undefined ? defaultSocketPath(user.home() ?? '') : 'rpc.sock');
+  const shown = words.host === undefined ? address : `${words.host}:${address}`;
+  try {
+    await using host = await connect(targetOptions(words, context, undefined));
+    if (!host.daemon.hasExtensions) {
+      const row = { socket: shown, version: host.daemon.version };
+      context.print(
+        words.json === true ? `${JSON.stringify([row])}\n` : `${printable(shown)}  version ${printable(row.version)}\n`,
+      );
+      return 0;
+    }
+    const description = await host.describe();
+    const sessions = await host.sessions();
+    const running = sessions.filter(({ state }) => state !== 'exited').length;
+    const row = { socket: shown, ...description, running, ended: sessions.length - running };
+    context.print(words.json === true ? `${JSON.stringify([row])}\n` : `${lineOf(shown, description, row)}\n`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) {
+      throw error;
+    }
+    if (error.kind === 'refused') {
+      context.print(words.json === true ? '[]\n' : '');
+      context.complain(`holdfast status: ${printable(error.message)}\n`);
+      return exitNone;
+    }
+    context.complain(`holdfast status: ${printable(error.message)}\n`);
+    return exitFailed;
+  }
+}
+
+function lineOf(
+  shown: string,
+  { pid, version, profile, durable, keeper }: DaemonDescription,
+  { running, ended }: { readonly running: number; readonly ended: number },
+): string {
+  const kept = keeper === undefined ? (durable ? 'durable, no keeper' : 'not durable') : `keeper ${keeper.pid}`;
+  return `${printable(shown)}  pid ${pid}  version ${printable(version)}  profile ${printable(profile)}  ${running} running, ${ended} ended  ${kept}`;
+}
