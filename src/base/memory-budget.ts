@@ -38,8 +38,8 @@ export interface Relief {
   readonly running: number;
 }
 
-/** Gives bytes back. @param isEnough asked again after each step */
-export type ReliefSource = (isEnough: () => boolean, why: 'growth' | 'newWork') => Relief;
+/** Gives bytes back. @param wanted how many more are to be given back, zero or less when it is enough; asked again after each step */
+export type ReliefSource = (wanted: () => number, why: 'growth' | 'newWork') => Relief;
 
 export interface MemoryBudgetOptions {
   /** 0: no limit. */
@@ -107,12 +107,11 @@ export class MemoryBudget {
 
   /** Whether new work may hold so many bytes. Frames are given back for it, but none that a client still has to read. */
   hasRoom(bytes: number): boolean {
-    const isEnough = (): boolean => this.#held + bytes <= this.#limit;
-    if (isEnough()) {
-      return true;
+    const wanted = (): number => this.#held + bytes - this.#limit;
+    if (wanted() > 0) {
+      this.#free(wanted, 'newWork');
     }
-    this.#free(isEnough, 'newWork');
-    return isEnough();
+    return wanted() <= 0;
   }
 
   /**
@@ -138,19 +137,21 @@ export class MemoryBudget {
 
   readonly #round = (): void => {
     this.#roundComes = false;
-    this.#free(() => this.#held <= this.#limit * (1 - slackShare), 'growth');
+    this.#free(() => this.#held - this.#limit * (1 - slackShare), 'growth');
     this.#nextRound = Math.max(this.#limit, this.#held + this.#limit * growthShare);
   };
 
-  #free(isEnough: () => boolean, why: 'growth' | 'newWork'): void {
+  #free(wanted: () => number, why: 'growth' | 'newWork'): void {
     const { counters } = this.#options;
-    const { bytes, ended, running } = this.#relieve(isEnough, why);
+    const held = this.#held;
+    const { bytes, ended, running } = this.#relieve(wanted, why);
     counters.memoryBudgetFrameBytes += bytes;
     if (bytes > 0) {
       counters.memoryBudgetReached++;
       this.#tell(
         'dropped',
         `frames of ${ended} ended and ${running} running processes are dropped, ${bytes} bytes at first`,
+        held,
       );
     }
     if (this.#held <= this.#limit) {
@@ -158,14 +159,14 @@ export class MemoryBudget {
     }
   }
 
-  #tell(kind: 'dropped' | 'refused', what: string): void {
+  #tell(kind: 'dropped' | 'refused', what: string, held = this.#held): void {
     if (this.#told.has(kind)) {
       return;
     }
     this.#told.add(kind);
     this.#options.log.warn(
       'Server',
-      `memory budget of ${this.#limit} bytes reached (memory-budget, ${this.#held} held): ${what}`,
+      `memory budget of ${this.#limit} bytes reached (memory-budget, ${held} held): ${what}`,
     );
   }
 }

@@ -117,6 +117,7 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     sendNow: platform.transport.sendNow,
     unreadBytes: platform.transport.unreadBytes,
     wireLog: options.wireLog,
+    budget,
     reattachClosesOld: profile.process.reattachClosesOld,
     idleCloseMs: profile.wire.idleCloseMs,
     onClose: options.onLessToDo,

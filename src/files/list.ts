@@ -1,5 +1,6 @@
 /** The work of `files.list` (spec files.md §4). */
 import type { FolderEntry } from '../../platform/files.ts';
+import { sortInTurns } from '../base/take-turns.ts';
 import type { FilesServices } from './services.ts';
 
 export interface ListedFolder {
@@ -16,7 +17,8 @@ export async function listFolder(path: string, { platform, profile }: FilesServi
   const { paths, files } = platform;
   const folder = paths.expandTilde(path);
   const found = await files.list(folder, profile.files.listNonDirText === 'readdirent' ? 'any' : 'folderOnly');
-  const entries = found.filter(({ name }) => name[0] !== dot).sort((a, b) => Buffer.compare(a.name, b.name));
+  const visible = found.filter(({ name }) => name[0] !== dot);
+  const entries = await sortInTurns(visible, (a, b) => Buffer.compare(a.name, b.name));
   return { pathPrefix: pathPrefixOf(paths.clean(folder)), entries };
 
   /** Entries of the current folder are told by their plain names; a root ends in a separator already. */

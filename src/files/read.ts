@@ -2,6 +2,7 @@
 import { constants } from 'node:buffer';
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FileStatus, ReadableFile } from '../../platform/files.ts';
+import { Turns } from '../base/take-turns.ts';
 import { FilesFailure } from './failure.ts';
 import type { FilesServices } from './services.ts';
 import { undefinedIfMissing } from './system-failures.ts';
@@ -17,24 +18,29 @@ const mostWithoutSize = 64 * 1024 * 1024;
 
 const leastPiece = 4096;
 const largestPiece = 1024 * 1024;
+/** So much is handed on at once: making a reply of it holds nobody else up. */
+const handedOnBytes = 128 * 1024;
 
-export interface FileContent {
-  /** The path that was opened; error texts name it. */
-  readonly path: string;
-  readonly content: Buffer;
+/** Where the content of a file goes. */
+export interface ContentSink {
+  /** Resolves when about so many bytes may be read. */
+  room(bytes: number): Promise<void>;
+  /** @param piece valid during the call only @returns `false`: no reply can be so long */
+  add(piece: Buffer): boolean;
 }
 
 /**
  * The whole content or a failure, never a part.
  * @param maxBytes zero or less: the default
- * @returns `undefined` when the path does not exist
- * @throws FilesFailure, SystemCallError
+ * @returns whether the path exists
+ * @throws FilesFailure, SystemCallError, and what the sink throws
  */
 export async function readFile(
   pathParam: string,
   maxBytes: bigint | undefined,
+  sink: ContentSink,
   { platform: { files, paths }, profile, settings }: FilesServices,
-): Promise<FileContent | undefined> {
+): Promise<boolean> {
   const path = paths.expandTilde(pathParam);
   const { readFirst, readNonRegular, readRegularOnlyFlag } = profile.files;
   const refuseAll = readNonRegular === 'refuseAll' || (readRegularOnlyFlag && settings.filesReadRegularOnly);
@@ -43,7 +49,7 @@ export async function readFile(
   if (readFirst === 'stat') {
     const found = await undefinedIfMissing(files.status(path));
     if (found === undefined) {
-      return undefined;
+      return false;
     }
     refuseFolder(found);
     if (refuseAll) {
@@ -54,7 +60,7 @@ export async function readFile(
   const opening = files.openForReading(path);
   const file = await (readFirst === 'open' ? undefinedIfMissing(opening) : opening);
   if (file === undefined) {
-    return undefined;
+    return false;
   }
   try {
     // Test the open file again: since the first look the path may have come to lead to another one.
@@ -62,7 +68,8 @@ export async function readFile(
     refuseFolder(opened);
     refuseSpecial(opened, refuseAll);
     refuseSize(opened, limit);
-    return { path, content: await readContent(file, path, opened.size, limit) };
+    await readContent(file, path, opened.size, limit, sink);
+    return true;
   } finally {
     await file.close();
   }
@@ -88,21 +95,27 @@ function refuseSize({ size }: Pick<FileStatus, 'size'>, limit: bigint): void {
   }
 }
 
-async function readContent(file: ReadableFile, path: string, size: number, limit: bigint): Promise<Buffer> {
+async function readContent(
+  file: ReadableFile,
+  path: string,
+  size: number,
+  limit: bigint,
+  sink: ContentSink,
+): Promise<void> {
   const most = size === 0 ? mostWithoutSize : constants.MAX_STRING_LENGTH;
   if (size > most) {
     throw tooLargeForReply(path, most);
   }
-  const pieces: Buffer[] = [];
+  await sink.room(size);
+  // Room for one byte more than the file should have, so that a file that has grown is noticed.
+  const piece = Buffer.allocUnsafe(Math.min(largestPiece, Math.max(leastPiece, size + 1)));
+  const turns = new Turns();
   let total = 0;
   for (;;) {
-    // Room for one byte more than the file should have left, so that a file that has grown is noticed.
-    const piece = Buffer.allocUnsafe(Math.min(largestPiece, Math.max(leastPiece, size + 1 - total)));
     const got = await file.read(piece);
     if (got === 0) {
-      break;
+      return;
     }
-    pieces.push(piece.subarray(0, got));
     total += got;
     // A file may grow while it is read: it still fits the limit, or the request fails (spec files.md §5).
     if (size > 0) {
@@ -111,13 +124,17 @@ async function readContent(file: ReadableFile, path: string, size: number, limit
     if (total > most) {
       throw tooLargeForReply(path, most);
     }
+    for (let at = 0; at < got; at += handedOnBytes) {
+      if (!sink.add(piece.subarray(at, Math.min(got, at + handedOnBytes)))) {
+        throw tooLargeForReply(path, constants.MAX_STRING_LENGTH);
+      }
+      await turns.pause();
+    }
   }
-  const [first] = pieces;
-  return first !== undefined && pieces.length === 1 ? first : Buffer.concat(pieces, total);
 }
 
 /** @param most bytes of the file, or characters of the reply, that are possible at most */
-export function tooLargeForReply(path: string, most: number): SystemCallError {
+function tooLargeForReply(path: string, most: number): SystemCallError {
   return new SystemCallError(
     `read ${path}: file too large: at most ${most} bytes fit a reply; read it in another way`,
     'EFBIG',

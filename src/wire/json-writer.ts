@@ -81,6 +81,11 @@ function isList(value: ResultObject | readonly ResultValue[]): value is readonly
   return Array.isArray(value);
 }
 
+/** What stands around the text of a result. @param idText as for `resultFrame` */
+export function aroundResult(idText: string): readonly [before: string, after: string] {
+  return [`{"jsonrpc":"2.0","id":${idText},"result":`, '}\n'];
+}
+
 /** @param idText the id in canonical JSON; `'null'` when there is none */
 export function resultFrame(idText: string, resultText: string): string {
   return `{"jsonrpc":"2.0","id":${idText},"result":${resultText}}\n`;

@@ -39,6 +39,11 @@ export class LineReader {
     return this.#overlong;
   }
 
+  /** Bytes of memory that are held for lines. */
+  get heldBytes(): number {
+    return this.#store.length;
+  }
+
   /** Takes a copy of `chunk`. Lines handed out before are no longer valid. */
   push(chunk: Buffer): void {
     if (this.#overlong) {

@@ -60,8 +60,8 @@ function sixBits(byte = 0): number {
   return byte & 0x3f;
 }
 
-/** Length of the valid multi-byte sequence at `at`, 0 when there is none (RFC 3629 table; no overlong forms, no surrogates). */
-function sequenceLength(bytes: Buffer, at: number, end: number): number {
+/** Length of the valid sequence of several bytes at `at`, 0 when there is none (RFC 3629 table; no overlong forms, no surrogates). */
+export function sequenceLength(bytes: Buffer, at: number, end: number): number {
   const first = bytes[at] ?? 0;
   const second = bytes[at + 1] ?? 0;
   const length =

@@ -973,7 +973,7 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
     }
 
     test('frames of ended processes go first, seen ones before unseen ones and the oldest end first; each keeps its exit', async () => {
-      const { engine, client, other } = await start('S', { memoryBudget: 13 * mebibyte });
+      const { engine, client, other } = await start('S', { memoryBudget: 14 * mebibyte });
       const ended = async (id: string): Promise<void> => {
         await waitUntil(async () => (await engine.sessions()).some((one) => one.id === id && one.exit), `${id} to end`);
       };
@@ -990,10 +990,10 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
 
       await client.spawn('third', ...flood(3 * mebibyte));
       await client.reader.untilExit('third');
-      await waitUntil(
-        async () => ((await windows(engine))['first seen'] ?? 0) < 200,
-        'the first one to give its frames',
-      );
+      const gives = async (id: string, toBytes: number): Promise<void> => {
+        await waitUntil(async () => ((await windows(engine))[id] ?? 0) < toBytes || undefined, `${id} to give frames`);
+      };
+      await gives('first seen', 4 * mebibyte);
       const after = await windows(engine);
       expect(after['second seen']).toBeGreaterThan(4 * mebibyte);
       expect(after.unseen).toBeGreaterThan(4 * mebibyte);
@@ -1002,7 +1002,9 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
         await client.spawn(id, ...flood(3 * mebibyte));
         await client.reader.untilExit(id);
       }
-      await waitUntil(async () => ((await windows(engine)).third ?? 0) < 200, 'the seen ones to give their frames');
+      // Nothing but their exit frames is left of them.
+      await gives('first seen', 200);
+      await gives('second seen', 200);
       expect((await windows(engine)).unseen).toBeGreaterThan(4 * mebibyte);
 
       const again = await other.attach('first seen', 0);
@@ -1016,11 +1018,11 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
       await other.spawn('alone', ...shell(`head -c ${5 * mebibyte} /dev/zero; exec cat`));
       await other.reader.until('alone stdout 160');
       other.reader.disconnect();
-      await client.spawn('received', ...writesAndStays(5 * mebibyte));
+      await client.spawn('received', ...writesAndStays(8 * mebibyte));
       await client.reader.until('received stderr');
       await waitUntil(async () => ((await windows(engine)).alone ?? 0) <= mebibyte, 'the window to shrink');
       expect((await windows(engine)).alone).toBeGreaterThan(mebibyte - 50_000);
-      expect((await windows(engine)).received).toBeGreaterThan(6 * mebibyte);
+      expect((await windows(engine)).received).toBeGreaterThan(8 * mebibyte);
 
       // What is left is the newest part, and the program has noticed nothing.
       await other.input('alone', 'still there\n');
@@ -1028,7 +1030,6 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
       await client.reader.untilOutput('alone', 'still there');
       expect(again?.firstSeq).toBeGreaterThan(1);
       expect(client.reader.seqs('alone')).toEqual(range(again?.firstSeq ?? 0, client.reader.lastSeq('alone')));
-      expect(client.reader.lastSeq('alone')).toBeGreaterThan(again?.lastSeq ?? 0);
     });
 
     test('then a new process is refused with the budget and what to do, and what runs goes on', async () => {

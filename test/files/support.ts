@@ -6,8 +6,9 @@ import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
 import { errorAnswer } from '../../src/doors/rpc/failures.ts';
 import { filesMethods } from '../../src/doors/rpc/methods/files.ts';
-import type { Answer, Method, MethodResult } from '../../src/doors/rpc/methods/method.ts';
+import { Answer, type Client, type Method, type MethodResult } from '../../src/doors/rpc/methods/method.ts';
 import type { FilesServices } from '../../src/files/services.ts';
+import { JsonText, type ResultObject } from '../../src/wire/json.ts';
 import { encodeResult } from '../../src/wire/json-writer.ts';
 import type { ProfileName } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
@@ -54,8 +55,7 @@ export async function callMethod<S>(
   const bytes = Buffer.from(text ?? '');
   const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
   try {
-    const result = await method.run(slice, { services, client: undefined as never });
-    return encodeResult(result as Exclude<MethodResult, Answer>);
+    return textOf(await method.run(slice, { services, client: clientWithRoom }));
   } catch (error) {
     const answer = errorAnswer(error);
     if (answer === undefined) {
@@ -63,6 +63,19 @@ export async function callMethod<S>(
     }
     return `${answer.code} ${answer.message}`;
   }
+}
+
+/** It reads everything at once, so there is room for any answer. */
+const clientWithRoom = {
+  answerRoom: async () => ({ grow: () => {}, [Symbol.dispose]: () => {} }),
+} as unknown as Client;
+
+function textOf(answer: MethodResult): string {
+  const result = answer instanceof Answer ? answer.result : answer;
+  if (Array.isArray(result)) {
+    return Buffer.concat(result).toString();
+  }
+  return result instanceof JsonText ? result.text : encodeResult(result as ResultObject);
 }
 
 /** `files.extract_tar` with its result read. */

@@ -2,12 +2,15 @@
 import type { Socket } from 'node:net';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
+import type { MemoryBudget } from '../../base/memory-budget.ts';
 import type { Timings } from '../../base/timings.ts';
 import { windowBytes } from '../../engine/local/replay-window.ts';
 import type { Mark } from '../../engine/mark.ts';
 import type { FrameStream, Reader } from '../../engine/session-engine.ts';
 import { LineReader, maxLineBytes } from '../../wire/line-reader.ts';
+import { AnswerRooms } from './answer-rooms.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';
+import type { AnswerRoom } from './methods/method.ts';
 import { Outbox, type OutboxOptions } from './outbox.ts';
 
 /** While more replies than this are unsent, no further request is read. */
@@ -28,8 +31,11 @@ const maxBulkCalls = 16;
 const maxUnsentPushBytes = 4 * 1024 * 1024;
 /** Lines of such calls kept for their turn; beyond, reading stops. */
 const maxDeferredBytes = 1024 * 1024;
+/** Lines of requests that may wait for their answers whatever others hold; beyond, the memory budget is asked. */
+const freeWaitingBytes = 1024 * 1024;
 
 export interface ConnectionContext extends OutboxOptions {
+  readonly budget: MemoryBudget;
   readonly dispatcher: Dispatcher;
   readonly log: Log;
   readonly counters: Counters;
@@ -52,6 +58,12 @@ export class Connection implements Caller, Reader {
   /** Requests that wait for their turn, oldest first. */
   #deferred: Buffer[] = [];
   #deferredBytes = 0;
+  /** Lines of requests that wait for their answers. */
+  #waitingBytes = 0;
+  /** What the budget was told of received bytes and of lines that wait for their turn. */
+  #countedBytes = 0;
+  readonly #rooms: AnswerRooms;
+  #gone: AbortController | undefined;
   #toldBusy = false;
   /** The client sends no more. */
   #inputEnded = false;
@@ -64,6 +76,11 @@ export class Connection implements Caller, Reader {
     this.#socket = socket;
     this.#context = context;
     this.#outbox = new Outbox(socket, () => this.#goOn(), context);
+    this.#rooms = new AnswerRooms({
+      budget: context.budget,
+      maxBytes: maxUnsentReplyBytes,
+      unsentBytes: () => this.#outbox.unsentReplyBytes,
+    });
     context.log.info('Server', 'New connection from: @');
     socket.on('data', (chunk) => {
       if (this.#closing) {
@@ -92,6 +109,7 @@ export class Connection implements Caller, Reader {
       this.#handleLines();
     } finally {
       this.#outbox.flush();
+      this.#countHeld();
     }
     if (this.#lines.overlong) {
       this.#refuseOverlong();
@@ -124,8 +142,18 @@ export class Connection implements Caller, Reader {
     }
   }
 
+  /** Received bytes that wait, here or for their turn. */
+  #countHeld(): void {
+    const held = this.#closing ? 0 : this.#lines.heldBytes + this.#deferredBytes;
+    if (held !== this.#countedBytes) {
+      this.#context.budget.take(held - this.#countedBytes);
+      this.#countedBytes = held;
+    }
+  }
+
   /** Something has left or was answered: there may be room for the next request. */
   #goOn(): void {
+    this.#rooms.look();
     if (this.#socket.isPaused() || this.#inputEnded || this.#deferred.length > 0) {
       this.#serve();
     }
@@ -176,15 +204,26 @@ export class Connection implements Caller, Reader {
     this.destroy();
   }
 
-  callStarted(bulk: boolean): void {
+  /** Few bytes may always wait, so that what runs can be asked and ended whatever others hold. */
+  admit(lineBytes: number): void {
+    if (this.#waitingBytes + lineBytes > freeWaitingBytes) {
+      this.#context.budget.ensureRoom(lineBytes, 'a request that waits for its answer');
+    }
+  }
+
+  callStarted(lineBytes: number, bulk: boolean): void {
     this.#calls++;
+    this.#waitingBytes += lineBytes;
+    this.#context.budget.take(lineBytes);
     if (bulk) {
       this.#bulkCalls++;
     }
   }
 
-  callEnded(bulk: boolean): void {
+  callEnded(lineBytes: number, bulk: boolean): void {
     this.#calls--;
+    this.#waitingBytes -= lineBytes;
+    this.#context.budget.give(lineBytes);
     if (bulk) {
       this.#bulkCalls--;
     }
@@ -193,6 +232,22 @@ export class Connection implements Caller, Reader {
 
   reply(frame: string): void {
     this.#outbox.reply(frame);
+  }
+
+  replyInPieces(frame: readonly Buffer[]): void {
+    this.#outbox.replyInPieces(frame);
+  }
+
+  answerRoom(bytes: number): Promise<AnswerRoom> {
+    return this.#rooms.ask(bytes);
+  }
+
+  get gone(): AbortSignal {
+    this.#gone ??= new AbortController();
+    if (this.#closing) {
+      this.#gone.abort();
+    }
+    return this.#gone.signal;
   }
 
   replyAt(mark: Mark, frame: string): void {
@@ -326,6 +381,11 @@ export class Connection implements Caller, Reader {
 
   #leave(): void {
     this.#closing = true;
+    this.#gone?.abort();
+    this.#rooms.close();
+    this.#deferred = [];
+    this.#deferredBytes = 0;
+    this.#countHeld();
     this.setWatch(undefined);
     const streams = [...this.#outbox.streams];
     this.#outbox.close();

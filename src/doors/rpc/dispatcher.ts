@@ -3,8 +3,9 @@ import { timingSafeEqual } from 'node:crypto';
 import type { Log } from '../../base/log.ts';
 import type { Mark } from '../../engine/mark.ts';
 import { type ErrorKind, errorCodes } from '../../wire/error-codes.ts';
+import { JsonText } from '../../wire/json.ts';
 import { type Request, readRequest } from '../../wire/json-reader.ts';
-import { encodeResult, errorFrame, resultFrame } from '../../wire/json-writer.ts';
+import { aroundResult, encodeResult, errorFrame, resultFrame } from '../../wire/json-writer.ts';
 import type { Profile } from '../../wire/profile.ts';
 import { errorAnswer } from './failures.ts';
 import { Answer, type Client, type Method, type MethodResult } from './methods/method.ts';
@@ -34,14 +35,19 @@ export interface DispatcherOptions<S> {
 export interface Caller extends Client {
   /** Queues one frame, its newline included. */
   reply(frame: string): void;
+  /** The same for a frame in pieces, which leave one after the other with nothing in between. */
+  replyInPieces(frame: readonly Buffer[]): void;
   /** The same for a reply that has its place in a stream of this connection. */
   replyAt(mark: Mark, frame: string): void;
+  /** Whether one more request of so many bytes may wait for its answer. @throws MemoryBudgetReached */
+  admit(lineBytes: number): void;
   /**
    * An answer comes later; as many `callEnded` follow.
+   * @param lineBytes of the request, which is what it holds at most
    * @param bulk it may be of any size
    */
-  callStarted(bulk: boolean): void;
-  callEnded(bulk: boolean): void;
+  callStarted(lineBytes: number, bulk: boolean): void;
+  callEnded(lineBytes: number, bulk: boolean): void;
   /** Whether the line must wait, because too many answers of any size are on their way; `handle` gets it again then. */
   deferBulk(line: Buffer): boolean;
 }
@@ -90,7 +96,7 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
     if (method.bulk === true && caller.deferBulk(line)) {
       return;
     }
-    run(method, request, caller);
+    run(method, request, line.length, caller);
   }
 
   /** Constant time for a token of the right length; the length itself is no secret. */
@@ -106,24 +112,25 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
     return namespaces.has(namespace) ? `Unknown method: ${name}` : `Unknown namespace: ${namespace}`;
   }
 
-  function run(method: Method<S>, request: Request, caller: Caller): void {
+  function run(method: Method<S>, request: Request, lineBytes: number, caller: Caller): void {
     const { idText } = request;
     const bulk = method.bulk === true;
     const startedAt = observer === undefined ? 0 : performance.now();
     try {
+      caller.admit(lineBytes);
       const result = method.run(request.params, { services, client: caller });
       if (!(result instanceof Promise)) {
         answer(caller, idText, result);
         observer?.answered(method.name, startedAt);
         return;
       }
-      caller.callStarted(bulk);
+      caller.callStarted(lineBytes, bulk);
       result
         .then((known) => answer(caller, idText, known))
         .catch((error: unknown) => fail(caller, method.name, idText, error))
         .finally(() => {
           observer?.answered(method.name, startedAt);
-          caller.callEnded(bulk);
+          caller.callEnded(lineBytes, bulk);
         });
     } catch (error) {
       fail(caller, method.name, idText, error);
@@ -136,8 +143,12 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
       caller.reply(resultFrame(idText, encodeResult(result)));
       return;
     }
-    if (result.result !== undefined) {
-      const frame = resultFrame(idText, encodeResult(result.result));
+    if (isPieces(result.result)) {
+      const [before, after] = aroundResult(idText);
+      caller.replyInPieces([Buffer.from(before), ...result.result, Buffer.from(after)]);
+    } else if (result.result !== undefined) {
+      const { result: value } = result;
+      const frame = resultFrame(idText, value instanceof JsonText ? value.text : encodeResult(value));
       if (result.mark === undefined) {
         caller.reply(frame);
       } else {
@@ -163,6 +174,11 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
 
 function refuse(caller: Caller, idText: string, kind: ErrorKind, message: string): void {
   caller.reply(errorFrame(idText, errorCodes[kind], message));
+}
+
+/** `Array.isArray` does not narrow readonly arrays. */
+function isPieces(result: Answer['result']): result is readonly Buffer[] {
+  return Array.isArray(result);
 }
 
 /** What precedes the first dot. */

@@ -3,6 +3,7 @@
  * processes' windows until the socket has room, so a slow reader costs nobody anything (spec wire.md §2).
  */
 import type { Socket } from 'node:net';
+import { type ByteCount, noByteCount } from '../../base/memory-budget.ts';
 import type { Mark } from '../../engine/mark.ts';
 import type { FrameStream } from '../../engine/session-engine.ts';
 import { gapFrame } from './extension-frames.ts';
@@ -25,6 +26,14 @@ export interface OutboxOptions {
   readonly tap?: WireTap | undefined;
   /** `Transport.sendNow`; `undefined`: everything goes through the socket's queue. */
   readonly sendNow?: ((socket: Socket, bytes: Buffer) => number) | undefined;
+  /** Counts what the client has not taken. */
+  readonly budget?: ByteCount | undefined;
+}
+
+/** A frame that is too long for one piece of memory. */
+interface LongFrame {
+  readonly pieces: readonly Buffer[];
+  readonly bytes: number;
 }
 
 export class Outbox {
@@ -32,6 +41,7 @@ export class Outbox {
   readonly #onDrain: () => void;
   readonly #tap: WireTap | undefined;
   readonly #sendNow: OutboxOptions['sendNow'];
+  readonly #budget: ByteCount;
   /** Frames of one write. */
   readonly #frameBytes: number;
   readonly #streams = new Set<FrameStream>();
@@ -39,7 +49,9 @@ export class Outbox {
   readonly #ready = new Set<FrameStream>();
   /** Streams that have promised a replay. */
   readonly #promising = new Set<FrameStream>();
-  #replies: string[] = [];
+  #replies: (string | LongFrame)[] = [];
+  /** Pieces of the frame that is being sent: nothing else goes in between. */
+  #pieces: Buffer[] = [];
   #replyBytes = 0;
   /** Bytes of everything that was ever in `#replies`, and of what of it has left. */
   #queuedEver = 0;
@@ -54,7 +66,12 @@ export class Outbox {
   #bytesSentNow = 0;
 
   /** @param onDrain runs whenever bytes have left */
-  constructor(socket: Socket, onDrain: () => void, { tap, sendNow, unreadBytes }: OutboxOptions = {}) {
+  constructor(
+    socket: Socket,
+    onDrain: () => void,
+    { tap, sendNow, unreadBytes, budget = noByteCount }: OutboxOptions = {},
+  ) {
+    this.#budget = budget;
     this.#socket = socket;
     this.#onDrain = onDrain;
     this.#tap = tap;
@@ -100,8 +117,34 @@ export class Outbox {
     if (this.#closed) {
       return;
     }
-    this.#replyBytes += frame.length;
-    this.#queue(frame);
+    this.#count(frame.length);
+    this.#queue(frame, frame.length);
+  }
+
+  /** The same for a frame in pieces. They are let go one by one as they leave. */
+  replyInPieces(pieces: readonly Buffer[]): void {
+    if (this.#closed) {
+      return;
+    }
+    const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+    this.#count(bytes);
+    this.#queue({ pieces, bytes }, bytes);
+  }
+
+  #count(bytes: number): void {
+    this.#replyBytes += bytes;
+    this.#budget.take(bytes);
+  }
+
+  /** So much of the replies has left. */
+  #left(bytes: number): void {
+    if (this.#closed) {
+      return;
+    }
+    this.#replyBytes -= bytes;
+    this.#leftEver += bytes;
+    this.#budget.give(bytes);
+    this.#forgetPushes();
   }
 
   /** Queues a frame that answers nothing, behind everything that is queued. */
@@ -114,9 +157,9 @@ export class Outbox {
     this.#pushBytes += frame.length;
   }
 
-  #queue(frame: string): void {
+  #queue(frame: string | LongFrame, bytes: number): void {
     this.#replies.push(frame);
-    this.#queuedEver += frame.length;
+    this.#queuedEver += bytes;
     this.#schedule();
   }
 
@@ -125,7 +168,7 @@ export class Outbox {
     if (this.#closed) {
       return;
     }
-    this.#replyBytes += frame.length;
+    this.#count(frame.length);
     if (!mark.fill(frame)) {
       this.placed(frame);
     }
@@ -134,7 +177,7 @@ export class Outbox {
   /** A reply given to `replyAt` may leave: its stream has come to the mark, or has ended. */
   placed(frame: string): void {
     if (!this.#closed) {
-      this.#queue(frame);
+      this.#queue(frame, frame.length);
     }
   }
 
@@ -200,7 +243,11 @@ export class Outbox {
     const before = this.#bytesSentNow;
     try {
       while (!this.#closed && this.#socket.writableLength < highWaterBytes) {
-        if (this.#replies.length > 0) {
+        const [piece] = this.#pieces;
+        if (piece !== undefined) {
+          this.#pieces.shift();
+          this.#write(piece, () => this.#left(piece.length));
+        } else if (this.#replies.length > 0) {
           this.#writeReplies();
         } else if (!this.#writeFrames()) {
           break;
@@ -230,23 +277,30 @@ export class Outbox {
   }
 
   #writeReplies(): void {
-    let count = 0;
+    const frames: string[] = [];
     let length = 0;
     for (const frame of this.#replies) {
-      if (length >= writeBytes) {
+      if (length >= writeBytes || typeof frame !== 'string') {
         break;
       }
       length += frame.length;
-      count++;
+      frames.push(frame);
     }
-    const frames = this.#replies.splice(0, count);
+    this.#replies.splice(0, frames.length);
+    if (frames.length === 0) {
+      this.#beginLongFrame();
+      return;
+    }
     this.#tap?.sent(frames);
-    const text = frames.join('');
-    this.#write(Buffer.from(text), () => {
-      this.#replyBytes -= text.length;
-      this.#leftEver += text.length;
-      this.#forgetPushes();
-    });
+    this.#write(Buffer.from(frames.join('')), () => this.#left(length));
+  }
+
+  #beginLongFrame(): void {
+    const frame = this.#replies.shift();
+    if (frame !== undefined && typeof frame !== 'string') {
+      this.#tap?.sent(Buffer.concat(frame.pieces));
+      this.#pieces = [...frame.pieces];
+    }
   }
 
   /** Those that have left. */
@@ -293,8 +347,12 @@ export class Outbox {
 
   /** Forgets everything unsent. */
   close(): void {
+    if (!this.#closed) {
+      this.#budget.give(this.#replyBytes);
+    }
     this.#closed = true;
     this.#replies = [];
+    this.#pieces = [];
     this.#replyBytes = 0;
     this.#pushes = [];
     this.#pushBytes = 0;

@@ -96,8 +96,8 @@ export class LocalEngine implements SessionEngine {
       checkMs: timings.retentionCheckMs,
       forget: (session) => this.#forget(session, 'forgotten'),
     });
-    options.budget.relieveBy((isEnough, why) =>
-      relieve({ ended: this.#retention.ended, running: this.#alive }, isEnough, why),
+    options.budget.relieveBy((wanted, why) =>
+      relieve({ ended: this.#retention.ended, running: this.#alive }, wanted, why),
     );
   }
 

@@ -2,6 +2,9 @@
 import type { Relief } from '../../base/memory-budget.ts';
 import type { Session } from './session.ts';
 
+/** What a window gives is whole slabs, so it is asked for a little more than is wanted. */
+const moreBytes = 256 * 1024;
+
 /** What a running process keeps of its window, whatever others need. */
 export const leastWindowBytes = 1024 * 1024;
 
@@ -18,23 +21,24 @@ export interface Sessions {
  *
  * A running process with a receiver loses nothing for new work. It goes on writing, though, and where all this was not
  * enough its window must not grow for ever: the frames that its receiver has seen go too.
- * @param isEnough asked after each step
+ * @param wanted bytes that are still wanted, asked after each step
  */
-export function relieve({ ended, running }: Sessions, isEnough: () => boolean, why: 'growth' | 'newWork'): Relief {
+export function relieve({ ended, running }: Sessions, wanted: () => number, why: 'growth' | 'newWork'): Relief {
   const gave = { bytes: 0, ended: 0, running: 0 };
 
-  function shrink(sessions: Iterable<Session>, kind: 'ended' | 'running', toBytes: number): boolean {
+  function shrink(sessions: Iterable<Session>, kind: 'ended' | 'running', leastBytes: number): boolean {
     for (const session of sessions) {
-      if (isEnough()) {
+      const bytesWanted = wanted();
+      if (bytesWanted <= 0) {
         return true;
       }
-      const bytes = session.giveBack(toBytes);
+      const bytes = session.giveBack(Math.max(leastBytes, session.window.bytes - bytesWanted - moreBytes));
       if (bytes > 0) {
         gave.bytes += bytes;
         gave[kind]++;
       }
     }
-    return isEnough();
+    return wanted() <= 0;
   }
 
   const endedNow = [...ended];

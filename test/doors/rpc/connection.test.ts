@@ -302,13 +302,13 @@ describe('a client that does not read', () => {
     await using daemon = await startDaemon();
     const file = join(daemon.dir, 'large');
     const marker = join(daemon.dir, 'marker');
-    writeFileSync(file, Buffer.alloc(1_000_000, 'x'));
+    writeFileSync(file, Buffer.alloc(2_000_000, 'x'));
     await using client = await connect(daemon);
     await using other = await connect(daemon);
     await settled(client);
     const before = residentBytes(daemon.pid());
     client.pauseReading();
-    const reads = Array.from({ length: 300 }, () => client.post('files.read', { path: file, maxBytes: 1_000_000 }));
+    const reads = Array.from({ length: 100 }, () => client.post('files.read', { path: file, maxBytes: 2_000_000 }));
     for (let count = 0; count < 3; count++) {
       await settled(other);
     }
@@ -325,7 +325,7 @@ describe('a client that does not read', () => {
     expect(residentBytes(daemon.pid()) - before).toBeLessThan(200_000_000);
     client.resumeReading();
     const replies = await untilReplies(client, [...reads, spawn]);
-    expect(replies.slice(0, -1).every(({ result }) => result.content.length === 1_000_000)).toBe(true);
+    expect(replies.slice(0, -1).every(({ result }) => result.content.length === 2_000_000)).toBe(true);
     await waitUntil(() => existsSync(marker), 'the request behind the answers to be served');
   });
 

@@ -1,19 +1,20 @@
 /** The `files.*` methods: params in, replies out (spec files.md). The work is src/files. */
-import { constants } from 'node:buffer';
 import { SystemCallError } from '../../../../platform/errors.ts';
 import { extractTar } from '../../../files/extract-tar.ts';
 import { ExtractionError } from '../../../files/extraction-error.ts';
 import { listFolder } from '../../../files/list.ts';
-import { type FileContent, readFile, tooLargeForReply } from '../../../files/read.ts';
+import { readFile } from '../../../files/read.ts';
 import type { FilesServices } from '../../../files/services.ts';
 import { statFile } from '../../../files/stat.ts';
-import { JsonText } from '../../../wire/json.ts';
-import { encodeBytes } from '../../../wire/json-writer.ts';
 import { decodeBytes } from '../../../wire/utf8.ts';
 import { RpcError } from '../errors.ts';
 import { modeText } from '../mode-text.ts';
 import { int64, object, string } from '../params.ts';
+import { answerLong } from './long-answer.ts';
 import { defineMethod, type Method } from './method.ts';
+
+/** A folder does not tell how much it holds: a listing is begun when there is room for so much of an answer. */
+const roomOfListing = 256 * 1024;
 
 /** One decoder for four methods: a mistyped member is refused even where it is not used (spec files.md §1). */
 const pathParams = object({ path: string(), maxBytes: int64() });
@@ -24,14 +25,15 @@ export const filesMethods: readonly Method<FilesServices>[] = [
     name: 'files.list',
     bulk: true,
     params: pathParams,
-    async run({ path = '' }, { services }) {
-      const { pathPrefix, entries } = await listFolder(path, services);
-      return {
-        entries: entries.map((entry) => {
-          const name = decodeBytes(entry.name);
-          return { name, path: pathPrefix + name, isDir: entry.isDirectory };
-        }),
-      };
+    async run({ path = '' }, { services, client }) {
+      return answerLong(client, async (answer) => {
+        await answer.room(roomOfListing);
+        const { pathPrefix, entries } = await listFolder(path, services);
+        await answer.list('entries', entries, ({ name: bytes, isDirectory }) => {
+          const name = decodeBytes(bytes);
+          return { name, path: pathPrefix + name, isDir: isDirectory };
+        });
+      });
     },
   }),
   defineMethod({
@@ -65,9 +67,13 @@ export const filesMethods: readonly Method<FilesServices>[] = [
     name: 'files.read',
     bulk: true,
     params: pathParams,
-    async run({ path = '', maxBytes }, { services }) {
-      const found = await readFile(path, maxBytes, services);
-      return found === undefined ? { content: '', exists: false } : { content: contentText(found), exists: true };
+    async run({ path = '', maxBytes }, { services, client }) {
+      return answerLong(client, async (answer) => {
+        answer.beginString('content');
+        const exists = await readFile(path, maxBytes, answer, services);
+        answer.endString();
+        answer.member('exists', exists);
+      });
     },
   }),
   defineMethod({
@@ -88,15 +94,3 @@ export const filesMethods: readonly Method<FilesServices>[] = [
     },
   }),
 ];
-
-/** @throws SystemCallError when the text would be longer than any string may be, which escapes can make it */
-function contentText({ path, content }: FileContent): JsonText {
-  try {
-    return new JsonText(encodeBytes(content));
-  } catch (error) {
-    if (error instanceof RangeError || (error as NodeJS.ErrnoException).code === 'ERR_STRING_TOO_LONG') {
-      throw tooLargeForReply(path, constants.MAX_STRING_LENGTH);
-    }
-    throw error;
-  }
-}

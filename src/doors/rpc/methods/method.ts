@@ -4,7 +4,7 @@
  */
 import type { Mark } from '../../../engine/mark.ts';
 import type { Reader } from '../../../engine/session-engine.ts';
-import type { JsonSlice, ResultObject } from '../../../wire/json.ts';
+import type { JsonSlice, JsonText, ResultObject } from '../../../wire/json.ts';
 import type { Encodable, MethodName, ParamsOf, ResultOf } from '../../../wire/method-types.ts';
 import type { Profile } from '../../../wire/profile.ts';
 import type { Schema } from '../params.ts';
@@ -14,8 +14,21 @@ export interface Client {
   readonly reader: Reader;
   /** Sends a frame nobody asked for one by one, its newline included (spec extensions.md §1). */
   push(frame: string): void;
+  /** Aborted when the connection is closed, and with it everybody who could read an answer. */
+  readonly gone: AbortSignal;
+  /**
+   * Resolves when there is room to make and send an answer of about so many bytes.
+   * @throws MemoryBudgetReached, and EngineFailure when the client has gone
+   */
+  answerRoom(bytes: number): Promise<AnswerRoom>;
   /** What is ended with the connection, or when it is replaced; `undefined` ends it now. */
   setWatch(watch: Disposable | undefined): void;
+}
+
+/** The right to make an answer, until it is disposed of: the answer is queued by then, or given up. */
+export interface AnswerRoom extends Disposable {
+  /** The answer has grown. @throws MemoryBudgetReached, and EngineFailure when the client has gone */
+  grow(bytes: number): void;
 }
 
 /** One request being answered. */
@@ -26,14 +39,14 @@ export interface Call<S> {
 
 /** An answer that is more than a result. */
 export class Answer<R extends ResultObject = ResultObject> {
-  /** `undefined`: what the method does is the answer, no frame is sent. */
-  readonly result: R | undefined;
+  /** `undefined`: what the method does is the answer, no frame is sent. Pieces: of the JSON text of a long result. */
+  readonly result: R | JsonText | readonly Buffer[] | undefined;
   /** Where in a stream of the client the reply belongs; `undefined`: at once. */
   readonly mark: Mark | undefined;
   /** Runs right after the reply was queued. */
   readonly afterwards: (() => void) | undefined;
 
-  constructor(result: R | undefined, more: { readonly mark?: Mark | undefined; afterwards?(): void } = {}) {
+  constructor(result: Answer<R>['result'], more: { readonly mark?: Mark | undefined; afterwards?(): void } = {}) {
     this.result = result;
     this.mark = more.mark;
     this.afterwards = more.afterwards;

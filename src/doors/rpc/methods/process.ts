@@ -70,12 +70,12 @@ export const processMethods: readonly Method<ProcessServices>[] = [
   defineMethod({
     name: 'process.stdin',
     params: object({ id: string(), data: string(), offset: uint64() }),
-    run({ id = '', data = '', offset }, { services }: ProcessCall) {
+    run({ id = '', data = '', offset }, { services, client }: ProcessCall) {
       const bytes = decodeBase64(data);
       if (bytes === undefined) {
         throw new RpcError('invalidParams', 'Invalid base64 data');
       }
-      return whenKnown(services.engine.input(id, bytes, offset), inputReply);
+      return whenKnown(services.engine.input(id, bytes, offset, client.gone), inputReply);
     },
   }),
 
