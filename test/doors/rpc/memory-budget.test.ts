@@ -90,7 +90,7 @@ test('a file that has no room in the budget is refused with the number and what 
 });
 
 test('kills that wait count with their long ids, are refused beyond the budget, and are let go when answered', async () => {
-  const { daemon, held } = await measured(16 * mebibyte, 'current');
+  const { daemon, held } = await measured(32 * mebibyte, 'current');
   await using _ = daemon;
   await using client = await connect(daemon);
   await using other = await connect(daemon);
@@ -110,18 +110,18 @@ test('kills that wait count with their long ids, are refused beyond the budget, 
   await waitUntil(async () => (await held()) - before > 10_000_000 || undefined, 'ten of them to wait');
   expect(client.replies.every(({ result }) => result?.pong === true)).toBe(true);
   const pings = client.replies.length;
-  for (let count = 10; count < 20; count++) {
+  for (let count = 10; count < 40; count++) {
     client.sendLine(line(count));
   }
   const refused = await client.waitFor(
-    () => client.lines.find((reply) => reply.includes('memory budget of 16777216 bytes reached')),
+    () => client.lines.find((reply) => reply.includes('memory budget of 33554432 bytes reached')),
     'one to be refused',
   );
   expect(refused).toContain('"code":-32603');
-  expect(await held()).toBeLessThan(22 * mebibyte);
+  expect(await held()).toBeLessThan(40 * mebibyte);
   // What runs can still be ended, and that answers those that wait.
   await other.kill('stubborn', 'KILL');
-  await client.waitFor(() => client.lines.length === 20 + pings, 'every answer');
+  await client.waitFor(() => client.lines.length === 40 + pings, 'every answer');
   await waitUntil(async () => (await held()) - before < 2 * mebibyte || undefined, 'their memory to be given back');
 });
 
