@@ -3,7 +3,7 @@ import { HoldfastError } from '../../src/client/index.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { connectTo, textOf } from './support.ts';
 
-describe.each(['S', 'current', 'next'] as const)('profile %s', (profile) => {
+describe.each(['S', 'current', 'next', 'latest'] as const)('profile %s', (profile) => {
   test('a program runs, and its output, its errors and its exit code come back', async () => {
     await using daemon = await startDaemon({ profile });
     await using host = await connectTo(daemon);

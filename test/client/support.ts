@@ -42,3 +42,17 @@ export async function textOf(stream: ReadableStream<Uint8Array>): Promise<string
   }
   return Buffer.concat(chunks).toString();
 }
+
+/** Reads until exactly this text has come, and leaves the stream open. */
+export async function untilText(stream: ReadableStream<Uint8Array>, expected: string): Promise<void> {
+  const reader = stream.getReader();
+  let text = '';
+  while (text !== expected) {
+    const { value, done } = await reader.read();
+    text += Buffer.from(value ?? []).toString();
+    if (done || !expected.startsWith(text)) {
+      throw new Error(`expected ${JSON.stringify(expected)}, got ${JSON.stringify(text)}${done ? ' and the end' : ''}`);
+    }
+  }
+  reader.releaseLock();
+}

@@ -24,7 +24,7 @@ import { waitUntil } from './wait.ts';
 
 export interface DaemonOptions {
   /** `-wire-profile`; omitted: the program's default, S. */
-  readonly profile?: 'S' | 'current' | 'next';
+  readonly profile?: 'S' | 'current' | 'next' | 'latest';
   /** Further flags of `-serve`. */
   readonly flags?: readonly string[];
   readonly env?: Environment;
@@ -35,6 +35,8 @@ export interface DaemonOptions {
    * Empty: the test sets the variable later.
    */
   readonly failpoints?: string;
+  /** A daemon of the contract alone: every `holdfast.*` method is unknown to it. */
+  readonly withoutExtensions?: true;
   /** Name of the socket file, for tests about paths. */
   readonly socketName?: string;
   /** Another run directory and another copy of the program, for daemons that share a layout (test/run-directory/cleaner). */
@@ -108,12 +110,15 @@ export class TestDaemon implements AsyncDisposable {
     this.env = cleanEnvironment(this.home, {
       HOLDFAST_TEST_DAEMON: this.dir,
       HOLDFAST_FAILPOINTS: options.failpoints,
+      HOLDFAST_TEST_WITHOUT_EXTENSIONS: options.withoutExtensions && '1',
       HOLDFAST_TEST_TIMINGS: options.timings === undefined ? undefined : JSON.stringify(options.timings),
       ...options.env,
     });
     this.#program =
       options.at?.program ??
-      (options.timings === undefined && options.failpoints === undefined ? program : programForTests);
+      ([options.timings, options.failpoints, options.withoutExtensions].every((changed) => changed === undefined)
+        ? program
+        : programForTests);
   }
 
   /** Starts (again) in the same run directory. @throws when the launcher does not exit with 0 */
