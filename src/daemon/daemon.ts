@@ -192,7 +192,8 @@ async function build(
       sources: {
         ...{ counters, version, profile: profile.name, startedAt: identity.startedAt, showsUsage: host.tellsUsage },
         connections: () => clients.count,
-        sessions: () => engine.sessions(),
+        // A keeper that cannot be reached costs the figures of its sessions, not the page.
+        sessions: () => (durable === undefined ? engine.sessions() : durable.sessions().catch(() => [])),
         logLinesLost: () => log.droppedLines,
         memoryBudget: budget,
       },

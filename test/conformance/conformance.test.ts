@@ -1,16 +1,19 @@
 /** Plays the recorded exchanges of the wire contract (cases/) against the program, byte for byte, in every generation. */
 import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { program } from '../support/holdfast.ts';
 import { sayWhySkipped } from '../support/needs.ts';
+import { findMarked, signalProcess } from '../support/processes.ts';
 
 const folder = import.meta.dirname;
 const jobs = 2;
 const minutes = 60_000;
 
 interface Case {
+  readonly name: string;
   readonly generation?: 'S' | 'N' | 'N2' | 'both';
   readonly also?: readonly Generation[];
 }
@@ -57,10 +60,53 @@ describe.each(generations)('a client of generation %s gets the bytes of the cont
   }
 });
 
-async function runCases(generation: string, area: string): Promise<{ code: number | null; output: string }> {
-  const exactly = `^${area.replaceAll('.', '\\.')}$`;
+/** With `durable` the end of the daemon is not the end of its children, which is what it is for. */
+const otherWhenDurable = ['shutdown-ends-children'];
+
+describe.each(['S', 'N', 'N2'] as const)(
+  'with -durable a client of generation %s gets the same bytes',
+  (generation) => {
+    for (const { area, cases } of areas.filter(({ area: name }) => /^(process\.|lifecycle$|tilde$)/.test(name))) {
+      const names = cases.map(({ name }) => name).filter((name) => !otherWhenDurable.includes(name));
+      test.skipIf(skipped)(area, { timeout: 5 * minutes }, async () => {
+        const mark = `CASES_WITH_KEEPERS=${randomBytes(8).toString('hex')}`;
+        try {
+          const result = await runCases(generation, area, { names, flags: ['-durable'], mark });
+          if (result.code !== 0) {
+            expect.fail(result.output);
+          }
+          expect(result.output).toMatch(/^[1-9]\d* passed, 0 failed$/m);
+        } finally {
+          // Keepers outlive what the cases end.
+          for (const left of findMarked(mark)) {
+            signalProcess(left, 'SIGKILL');
+          }
+        }
+      });
+    }
+  },
+);
+
+interface CaseRun {
+  /** Cases of the area; all of them when omitted. */
+  readonly names?: readonly string[];
+  readonly flags?: readonly string[];
+  /** `NAME=value` in the environment of everything that is started. */
+  readonly mark?: string;
+}
+
+async function runCases(
+  generation: string,
+  area: string,
+  { names, flags = [], mark = '' }: CaseRun = {},
+): Promise<{ code: number | null; output: string }> {
+  const exactly = `^(${(names ?? [area]).map((name) => name.replaceAll('.', '\\.')).join('|')})$`;
   const args = [join(folder, 'conform'), '--generation', generation, '--filter', exactly, '--jobs', String(jobs)];
-  const runner = spawn(python as string, [...args, '--', program], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const [name = '', value = ''] = mark.split('=');
+  const runner = spawn(python as string, [...args, '--', program, ...flags], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...(mark === '' ? {} : { [name]: value }) },
+  });
   const output: Buffer[] = [];
   runner.stdout.on('data', (bytes: Buffer) => output.push(bytes));
   runner.stderr.on('data', (bytes: Buffer) => output.push(bytes));

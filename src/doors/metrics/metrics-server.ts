@@ -87,8 +87,10 @@ class Scrapes {
     const { sources } = options;
     const registry = createRegistry(sources);
     this.#options = options;
-    this.#page = new KeptPage(() => {
+    this.#page = new KeptPage(async () => {
       sources.latency.probe();
+      // An engine in another process tells its counters together with its sessions.
+      await sources.sessions();
       return registry.metrics();
     }, timings.metricsKeptMs);
   }
