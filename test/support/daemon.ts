@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, lstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as dial } from 'node:net';
 import { join } from 'node:path';
+import type { ProfileName } from '../../src/wire/profile.ts';
 import type { TimingChanges } from '../fixtures/main-for-tests.ts';
 import {
   cleanEnvironment,
@@ -24,7 +25,7 @@ import { waitUntil } from './wait.ts';
 
 export interface DaemonOptions {
   /** `-wire-profile`; omitted: the program's default, S. */
-  readonly profile?: 'S' | 'current' | 'next' | 'latest';
+  readonly profile?: ProfileName;
   /** Further flags of `-serve`. */
   readonly flags?: readonly string[];
   readonly env?: Environment;

@@ -2,6 +2,7 @@
 import type { Stats } from 'node:fs';
 import { constants, type FileHandle, open, stat } from 'node:fs/promises';
 import type { Paths } from '../../../platform/paths.ts';
+import { failpointAsync } from '../../base/failpoints.ts';
 import { wrapperVariable } from '../../base/launcher-argv.ts';
 import { decodeUtf8 } from '../../wire/utf8.ts';
 
@@ -26,6 +27,7 @@ export async function readSettingsFile(path: Buffer, paths: Pick<Paths, 'reason'
     if (fault !== undefined) {
       return { reason: fault };
     }
+    await failpointAsync('launcher.settings.open.before');
     handle = await open(path, withoutWaiting);
     const swapped = kindFault(await handle.stat());
     if (swapped !== undefined) {
