@@ -5,6 +5,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, 
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Secrets } from '../../../src/base/secrets.ts';
 import { showFrame } from '../../../src/doors/rpc/wire-log/wire-frame.ts';
 import { connect } from '../../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../../support/daemon.ts';
@@ -118,6 +119,82 @@ test('the token appears nowhere, however a client spells it', async () => {
     expect(text.toLowerCase()).not.toContain(escaped.replaceAll('\\', ''));
     expect(daemon.log()).not.toContain(token);
   }
+});
+
+/** Every spelling of a text that a JSON or JavaScript reader would take for it, and mixtures of them. */
+function spellings(text: string): string[] {
+  const each = (spell: (c: string, index: number) => string) => [...text].map(spell).join('');
+  const unicode = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return [
+    each(unicode),
+    each((c) => unicode(c).toUpperCase().replace('U', 'u')),
+    each((c, index) => (index % 3 === 0 ? unicode(c) : c)),
+    each((c, index) => (index === text.length - 1 ? unicode(c) : c)),
+    each((c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`),
+    each((c) => (c === '/' ? '\\/' : c)),
+    // A string of JSON in a string of JSON.
+    each((c) => unicode(c).replace('\\', '\\\\')),
+    JSON.stringify(JSON.stringify(each(unicode))),
+  ];
+}
+
+test('in a line that is no JSON the token appears nowhere, spelled with escapes or arriving in pieces', async () => {
+  for (const flags of [[], ['-wire-log-max-string', '0'], ['-wire-log-max-string', '7']]) {
+    await using daemon = await prepareDaemon({ profile: 'current' });
+    const token = 'abc/def"ghi<jkl\\mno12345';
+    const tokenFile = join(daemon.dir, 'own-token');
+    writeFileSync(tokenFile, token);
+    await daemon.start(['-wire-log', fileOf(daemon), ...flags, '-token-file', tokenFile]);
+    await using client = await connect(daemon, { auth: token });
+    for (const spelled of spellings(token)) {
+      for (const line of [spelled, `"${spelled}`, `{"a":"\\q${spelled}"}`, `auth=${spelled}, {`, `\\\\${spelled}\\`]) {
+        client.sendLine(line);
+      }
+    }
+    const [torn = ''] = spellings(token);
+    for (const byte of `x ${torn}\n`) {
+      client.socket.write(byte);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // Its halves lie in two reads of the socket.
+    client.sendLine(`${'y'.repeat(65_536 - 20)}${torn}`);
+    await client.request('server.ping', {});
+    await daemon.stop();
+    const shown = readFileSync(fileOf(daemon), 'utf8') + daemon.log();
+    expect(entries(daemon).filter(({ parse_error }) => parse_error !== undefined).length).toBeGreaterThan(40);
+    for (const part of [token, 'mno12345', '\\u006e\\u006f', '\\u006E\\u006F', '\\x6e\\x6f', 'u006e']) {
+      expect(shown).not.toContain(part);
+      expect(shown).not.toContain(JSON.stringify(part).slice(1, -1));
+    }
+  }
+});
+
+test('a token of digits is no number of the wire log, and one in a long method is not cut in two', async () => {
+  await using daemon = await prepareDaemon({ profile: 'current' });
+  const token = '1234567890123456';
+  const tokenFile = join(daemon.dir, 'own-token');
+  writeFileSync(tokenFile, token);
+  await daemon.start(['-wire-log', fileOf(daemon), '-token-file', tokenFile]);
+  await using client = await connect(daemon, { auth: token });
+  client.sendLine(`{"jsonrpc":"2.0","id":${token},"method":"${'m'.repeat(120)}${token}","auth":${token}}`);
+  await client.request('server.ping', {});
+  const shown = readFileSync(fileOf(daemon), 'utf8');
+  expect(entries(daemon).length).toBeGreaterThan(2);
+  expect(shown).not.toContain(token.slice(0, 7));
+});
+
+test('a text full of backslashes is searched in the time of its length', () => {
+  const secrets = new Secrets();
+  secrets.add('abc/def"ghi');
+  const cost = (characters: number): number => {
+    const text = '\\'.repeat(characters);
+    const started = performance.now();
+    expect(secrets.hide(text)).toBe(text);
+    return performance.now() - started;
+  };
+  cost(1 << 16);
+  // Sixteen times as long; with the square of the length it would be 256 times as dear.
+  expect(cost(1 << 20)).toBeLessThan(100 * Math.max(1, cost(1 << 16)));
 });
 
 describe('what counts as a secret', () => {

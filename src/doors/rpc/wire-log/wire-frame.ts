@@ -89,7 +89,8 @@ const secretDigits = /\d{6}/;
 
 function shownValue(found: string, secret: boolean, { maxString, hide }: FrameOptions): string {
   if (!found.startsWith('"')) {
-    return secret && secretDigits.test(found) ? redacted : found;
+    // A secret may be a number too.
+    return (secret && secretDigits.test(found)) || hide(found) !== found ? redacted : found;
   }
   if (secret) {
     return redacted;

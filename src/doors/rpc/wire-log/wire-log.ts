@@ -75,7 +75,7 @@ export class WireLog implements Disposable {
       frame = undefined;
     }
     const valid = frame !== undefined;
-    const method = hide(methodOf(dir, frame, methods) ?? '') || undefined;
+    const method = methodOf(dir, frame, methods, hide);
     const head = JSON.stringify({ ts: new Date().toISOString(), pid: process.pid, conn, dir, method, n }).slice(0, -1);
     const body =
       valid && maxString > 0
@@ -129,7 +129,12 @@ export class WireLog implements Disposable {
 type Frame = { readonly method?: unknown; readonly id?: unknown } | null;
 
 /** A reply is shown with the method it answers. */
-function methodOf(dir: 'in' | 'out', frame: Frame | undefined, methods: Map<string, string>): string | undefined {
+function methodOf(
+  dir: 'in' | 'out',
+  frame: Frame | undefined,
+  methods: Map<string, string>,
+  hide: (text: string) => string,
+): string | undefined {
   if (frame === undefined || frame === null || typeof frame !== 'object') {
     return undefined;
   }
@@ -144,7 +149,8 @@ function methodOf(dir: 'in' | 'out', frame: Frame | undefined, methods: Map<stri
   if (typeof frame.method !== 'string') {
     return undefined;
   }
-  const method = frame.method.slice(0, maxMethodCharacters);
+  // In this order: of a secret that is cut in two the first half would be shown.
+  const method = hide(frame.method).slice(0, maxMethodCharacters);
   if (id !== undefined && methods.size < maxRemembered) {
     methods.set(id, method);
   }
