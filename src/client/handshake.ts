@@ -20,7 +20,7 @@ const nobodyListens =
 
 /**
  * Listens to the link until the daemon has answered; nothing but replies comes before anything was asked for.
- * @throws LinkLost; HoldfastError `refused` when the link closed without a byte, `unauthorized`
+ * @throws LinkLost; HoldfastError `refused` when the link closed without a byte, `unauthorized`, `protocol`
  */
 export async function greet(link: Link, address: string): Promise<DaemonFacts> {
   const ledger = new RequestLedger();
@@ -36,6 +36,9 @@ export async function greet(link: Link, address: string): Promise<DaemonFacts> {
   try {
     return (await describe(ledger)) ?? (await capabilities(ledger));
   } catch (error) {
+    if (link.failure !== undefined) {
+      throw link.failure;
+    }
     if (error instanceof LinkLost && !link.heard) {
       const why = `no daemon answers at ${address}: ${reason}`;
       throw nobodyListens.test(reason) ? new NobodyListens(why) : new HoldfastError('refused', why);

@@ -34,6 +34,7 @@ export class Link {
   #lastByteAt = Date.now();
   /** Bytes of frames have come on this link. */
   #heard = false;
+  #failure: HoldfastError | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
   #sipTimer: NodeJS.Timeout | undefined;
 
@@ -49,6 +50,11 @@ export class Link {
   /** Whether anything has come; a relay that ends before has found nobody at its other end. */
   get heard(): boolean {
     return this.#heard;
+  }
+
+  /** Set when what came was no frame. */
+  get failure(): HoldfastError | undefined {
+    return this.#failure;
   }
 
   get isClosed(): boolean {
@@ -125,6 +131,7 @@ export class Link {
         }
       }
     } catch (error) {
+      this.#failure = error as HoldfastError;
       this.close(messageOf(error));
     }
   }
