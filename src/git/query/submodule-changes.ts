@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { isTrue } from '../run/allowed-settings.ts';
 import { parseConfigList } from '../run/configuration-list.ts';
 import { entryAt } from '../run/control-files.ts';
-import { GitFailure } from '../run/failures.ts';
+import { GitFailure, LimitReached } from '../run/failures.ts';
 import { withRepository } from '../run/open-repository.ts';
 import type { Repository } from '../run/repository.ts';
 import { readSettings } from '../run/repository-settings.ts';
@@ -83,12 +83,12 @@ async function changesBelow(repository: Repository, top: string, depth: number, 
   }
   budget.left -= populated.length;
   if (budget.left < 0) {
-    throw program.limitReached(
+    throw new LimitReached(
       `git status not run: ${top} has more than ${mostLookedInto} submodules, the most that are looked into; set status.submoduleSummary or ask for each of them`,
     );
   }
   if (depth === deepest) {
-    throw program.limitReached(
+    throw new LimitReached(
       `git status not run: submodules are nested more than ${deepest} levels deep at ${top}, and deeper ones are not looked into`,
     );
   }

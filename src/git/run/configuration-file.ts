@@ -15,41 +15,74 @@ export type ParsedConfiguration =
   | { readonly settings: readonly Setting[] }
   /** Where git stops with `bad config line <n>`. */
   | { readonly badLine: number }
-  | { readonly tooMany: true };
+  /** Which limit was reached. */
+  | { readonly tooMany: keyof ParseLimits };
+
+export interface ParseLimits {
+  readonly settings: number;
+  /** Names, signs and pieces of values; comments too. */
+  readonly parts: number;
+  /** Of all names together: a name counts with its section each time. */
+  readonly nameBytes: number;
+}
 
 const byteOrderMark = '\u00ef\u00bb\u00bf';
 
-/** @param most settings beyond which the rest is not read */
-export function parseConfiguration(bytes: Buffer, most: number): ParsedConfiguration {
-  return new Reader(bytes.toString('latin1')).read(most);
+/** Stops at a limit, and leaves the rest unread. */
+export function parseConfiguration(bytes: Buffer, limits: ParseLimits): ParsedConfiguration {
+  return new Reader(bytes.toString('latin1').replaceAll('\r\n', '\n'), limits).read();
 }
 
 /** Thrown at the place where git gives up. */
 class BadLine extends Error {}
+class TooManyParts extends Error {}
+
+/** Runs of characters that are taken in one go. White space is what git takes for it: no vertical tab, no form feed. */
+const runs = {
+  blank: /[ \t\n\r]+/y,
+  space: /[ \t\r]+/y,
+  blanksAndTabs: /[ \t]+/y,
+  comment: /[^\n]+/y,
+  section: /[A-Za-z0-9.-]+/y,
+  subsection: /[^"\\\n]+/y,
+  variable: /[A-Za-z0-9-]+/y,
+  plain: /[^ \t\r\n"\\;#]+/y,
+  inQuotes: /[^"\\\n]+/y,
+} as const;
 
 class Reader {
   readonly #text: string;
+  readonly #limits: ParseLimits;
   #at = 0;
-  #line = 1;
-  #isOver = false;
+  #parts = 0;
 
-  constructor(text: string) {
+  constructor(text: string, limits: ParseLimits) {
     this.#text = text;
+    this.#limits = limits;
   }
 
-  read(most: number): ParsedConfiguration {
+  read(): ParsedConfiguration {
+    const limits = this.#limits;
     const settings: Setting[] = [];
+    let nameBytes = 0;
     try {
       for (const setting of this.#settings()) {
-        if (settings.length === most) {
-          return { tooMany: true };
+        nameBytes += setting.key.length;
+        if (settings.length === limits.settings) {
+          return { tooMany: 'settings' };
+        }
+        if (nameBytes > limits.nameBytes) {
+          return { tooMany: 'nameBytes' };
         }
         settings.push(setting);
       }
       return { settings };
     } catch (error) {
       if (error instanceof BadLine) {
-        return { badLine: this.#line };
+        return { badLine: this.#line() };
+      }
+      if (error instanceof TooManyParts) {
+        return { tooMany: 'parts' };
       }
       throw error;
     }
@@ -60,18 +93,14 @@ class Reader {
       this.#at = byteOrderMark.length;
     }
     let section = '';
-    let inComment = false;
     for (;;) {
+      this.#run(runs.blank);
+      if (this.#at >= this.#text.length) {
+        return;
+      }
       const c = this.#next();
-      if (c === '\n') {
-        if (this.#isOver) {
-          return;
-        }
-        inComment = false;
-      } else if (inComment || isSpace(c)) {
-        // Nothing begins here.
-      } else if (c === '#' || c === ';') {
-        inComment = true;
+      if (c === '#' || c === ';') {
+        this.#run(runs.comment);
       } else if (c === '[') {
         section = `${this.#section()}.`;
       } else if (/[A-Za-z]/.test(c)) {
@@ -84,64 +113,48 @@ class Reader {
 
   /** Behind `[`. */
   #section(): string {
-    let name = '';
-    for (;;) {
-      const c = this.#next();
-      if (this.#isOver || (c === ']' && name === '')) {
-        throw new BadLine();
-      }
-      if (c === ']') {
-        return name;
-      }
-      if (isSpace(c)) {
-        return `${name}.${this.#subsection(c)}`;
-      }
-      if (!isKeyCharacter(c) && c !== '.') {
-        throw new BadLine();
-      }
-      name += lowerCase(c);
+    const name = lowerCase(this.#run(runs.section));
+    const c = this.#next();
+    if (c === ']' && name !== '') {
+      return name;
     }
+    if (this.#isOver || !isSpace(c)) {
+      throw new BadLine();
+    }
+    this.#refuseNewline(c);
+    this.#run(runs.space);
+    const quote = this.#next();
+    this.#refuseNewline(quote);
+    if (quote !== '"') {
+      throw new BadLine();
+    }
+    return `${name}.${this.#subsection()}`;
   }
 
-  /** Behind the first space of `[section "subsection"]`. */
-  #subsection(space: string): string {
-    for (let c = space; ; ) {
+  /** Behind the first quote of `[section "subsection"]`. */
+  #subsection(): string {
+    const parts: string[] = [];
+    for (;;) {
+      parts.push(this.#run(runs.subsection));
+      let c = this.#next();
+      if (c === '"') {
+        break;
+      }
       this.#refuseNewline(c);
       c = this.#next();
-      if (isSpace(c)) {
-        continue;
-      }
-      if (c !== '"') {
-        throw new BadLine();
-      }
-      break;
-    }
-    let name = '';
-    for (let c = this.#next(); c !== '"'; c = this.#next()) {
       this.#refuseNewline(c);
-      if (c === '\\') {
-        c = this.#next();
-        this.#refuseNewline(c);
-      }
-      name += c;
+      parts.push(c);
     }
     if (this.#next() !== ']') {
       throw new BadLine();
     }
-    return name;
+    return parts.join('');
   }
 
   #setting(section: string, first: string): Setting {
-    let name = lowerCase(first);
-    let c = this.#next();
-    while (!this.#isOver && isKeyCharacter(c)) {
-      name += lowerCase(c);
-      c = this.#next();
-    }
-    while (c === ' ' || c === '\t') {
-      c = this.#next();
-    }
-    const key = upToNul(section + name);
+    const key = upToNul(section + lowerCase(first + this.#run(runs.variable)));
+    this.#run(runs.blanksAndTabs);
+    const c = this.#next();
     if (c === '\n') {
       return { key, value: undefined };
     }
@@ -154,39 +167,39 @@ class Reader {
   /** Behind `=`. Space at both ends does not count, a comment ends the value, and a backslash joins lines. */
   #value(): string {
     const parts: string[] = [];
+    let isEmpty = true;
+    /** Counts only when something other than a comment follows. */
     let space = '';
     let inQuotes = false;
-    let inComment = false;
+    const add = (part: string) => {
+      parts.push(space, part);
+      isEmpty &&= space === '' && part === '';
+      space = '';
+    };
     for (;;) {
+      const run = this.#run(inQuotes ? runs.inQuotes : runs.plain);
+      if (run !== '') {
+        add(run);
+      }
       const c = this.#next();
       if (c === '\n') {
         if (inQuotes) {
-          this.#line--;
-          throw new BadLine();
+          this.#refuseNewline(c);
         }
         return parts.join('');
       }
-      if (inComment) {
-        continue;
-      }
-      if (!inQuotes && isSpace(c)) {
-        space += parts.length > 0 ? c : '';
-        continue;
-      }
-      if (!inQuotes && (c === ';' || c === '#')) {
-        inComment = true;
-        continue;
-      }
-      if (space !== '') {
-        parts.push(space);
-        space = '';
-      }
       if (c === '\\') {
-        parts.push(this.#escaped());
+        add(this.#escaped());
       } else if (c === '"') {
+        add('');
         inQuotes = !inQuotes;
+      } else if (c === ';' || c === '#') {
+        this.#run(runs.comment);
+        this.#next();
+        return parts.join('');
       } else {
-        parts.push(c);
+        const more = c + this.#run(runs.space);
+        space += isEmpty ? '' : more;
       }
     }
   }
@@ -202,26 +215,41 @@ class Reader {
 
   #refuseNewline(c: string): void {
     if (c === '\n') {
-      this.#line--;
+      this.#at--;
       throw new BadLine();
     }
   }
 
+  /** The longest run from here on; `''` when the next character does not belong to it. */
+  #run(characters: RegExp): string {
+    this.#count();
+    characters.lastIndex = this.#at;
+    const found = characters.exec(this.#text)?.[0] ?? '';
+    this.#at += found.length;
+    return found;
+  }
+
   /** The next character; the end of the file reads as a last newline. */
   #next(): string {
-    let c = this.#text[this.#at++];
-    if (c === '\r' && this.#text[this.#at] === '\n') {
-      this.#at++;
-      c = '\n';
+    this.#count();
+    const c = this.#text[this.#at++];
+    return c ?? '\n';
+  }
+
+  #count(): void {
+    if (++this.#parts > this.#limits.parts) {
+      throw new TooManyParts();
     }
-    if (c === undefined) {
-      this.#isOver = true;
-      c = '\n';
-    }
-    if (c === '\n') {
-      this.#line++;
-    }
-    return c;
+  }
+
+  get #isOver(): boolean {
+    return this.#at > this.#text.length;
+  }
+
+  /** The line git names when it stops here: it counts the end of the file as the end of a line. */
+  #line(): number {
+    const newlines = this.#text.slice(0, this.#at).split('\n').length - 1;
+    return 1 + newlines + (this.#isOver ? 1 : 0);
   }
 }
 
@@ -234,18 +262,13 @@ const escapes: ReadonlyMap<string, string> = new Map([
   ['"', '"'],
 ]);
 
-/** White space as git's own table has it, which lacks vertical tab and form feed. */
 function isSpace(c: string): boolean {
   return c === ' ' || c === '\t' || c === '\n' || c === '\r';
 }
 
-function isKeyCharacter(c: string): boolean {
-  return /[A-Za-z0-9-]/.test(c);
-}
-
 /** Of ASCII letters only: what else a name holds are bytes. */
-function lowerCase(c: string): string {
-  return c >= 'A' && c <= 'Z' ? c.toLowerCase() : c;
+function lowerCase(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 /** git keeps these texts as C strings. */

@@ -93,6 +93,23 @@ export async function readSmallText(
   return file.state === 'read' ? file.bytes.toString() : undefined;
 }
 
+/**
+ * Whether there is anything at the path, a link not followed.
+ * @throws Node's error when that cannot be told
+ */
+export async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      return false;
+    }
+    throw error;
+  }
+}
+
 /** What is at the path, a link not followed. `undefined` when there is nothing, or it cannot be looked at. */
 export async function entryAt(path: string | Buffer): Promise<Stats | undefined> {
   return lstat(path).catch(() => undefined);

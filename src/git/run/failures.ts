@@ -21,6 +21,26 @@ export class GitFailure extends Error {
   }
 }
 
+/**
+ * Something in the repository is more than is looked at, so git was not run. Whoever serves the request logs and counts it.
+ * `message` names the limit and what to do.
+ */
+export class LimitReached extends GitFailure {
+  constructor(message: string) {
+    super('notRun', message);
+  }
+}
+
+/** The limit that a failure comes from; `undefined` for any other failure. */
+export function limitBehind(error: unknown): LimitReached | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof LimitReached) {
+      return at;
+    }
+  }
+  return undefined;
+}
+
 export function noRepository(): GitFailure {
   return new GitFailure('noRepository', 'not a git repository');
 }

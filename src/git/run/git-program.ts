@@ -5,7 +5,7 @@ import { KeyedQueue } from '../../base/keyed-queue.ts';
 import { ownVariables } from '../../base/own-process.ts';
 import { type CommandResult, runCommand } from '../../base/run-command.ts';
 import type { ConfigPin } from './configuration-pins.ts';
-import { GitFailure } from './failures.ts';
+import { limitBehind } from './failures.ts';
 import { hardenedEnvironment, hardenedOptions } from './hardening.ts';
 import { inheritedConfigPairs } from './inherited-configuration.ts';
 import type { GitServices } from './services.ts';
@@ -70,6 +70,13 @@ export class GitProgram implements AsyncDisposable {
     this.#running.add(request);
     try {
       return await request;
+    } catch (error) {
+      const limit = limitBehind(error);
+      if (limit !== undefined) {
+        this.services.counters.gitLimitsReached++;
+        this.services.log.warn('ServerHandler', limit.message);
+      }
+      throw error;
     } finally {
       this.#running.delete(request);
     }
@@ -119,16 +126,6 @@ export class GitProgram implements AsyncDisposable {
       this.services.counters.gitCallsQueued++;
     }
     return this.#turns.take(this.#callers.getStore(), () => this.#start(call, command));
-  }
-
-  /**
-   * A limit of ours has been reached, and git is not run because of it.
-   * @param text names the limit and what to do; it is wire text
-   */
-  limitReached(text: string): GitFailure {
-    this.services.counters.gitLimitsReached++;
-    this.services.log.warn('ServerHandler', text);
-    return new GitFailure('notRun', text);
   }
 
   async #start(

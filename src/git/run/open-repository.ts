@@ -3,7 +3,7 @@ import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ownVariables } from '../../base/own-process.ts';
 import { isTrue } from './allowed-settings.ts';
-import { GitFailure, isNoRepository } from './failures.ts';
+import { GitFailure, isNoRepository, LimitReached } from './failures.ts';
 import { type FoundGitDirectory, findGitDirectory, hasDecoy } from './find-git-directory.ts';
 import { discover } from './git-directory-trust.ts';
 import type { GitProgram } from './git-program.ts';
@@ -109,7 +109,7 @@ async function settingsOf(
     program.services.platform.paths,
   );
   if ('refused' in settings) {
-    throw settings.isLimit ? program.limitReached(settings.refused) : new GitFailure('notRun', settings.refused);
+    throw settings.isLimit ? new LimitReached(settings.refused) : new GitFailure('notRun', settings.refused);
   }
   return settings;
 }

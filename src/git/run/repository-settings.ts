@@ -5,8 +5,11 @@ import { isTrue } from './allowed-settings.ts';
 import { parseConfiguration, type Setting } from './configuration-file.ts';
 import { readSmallFile, smallFileBytes } from './control-files.ts';
 
-/** More settings than any repository has that people work in. */
-const mostSettings = 10_000;
+/**
+ * More than any repository has that people work in, and less than would keep the daemon from everybody else for long. Names
+ * are counted apart, because one long section may stand in front of every variable.
+ */
+const limits = { settings: 10_000, parts: 250_000, nameBytes: 4_194_304 } as const;
 
 export type RepositorySettings =
   | { readonly settings: readonly Setting[] }
@@ -51,10 +54,15 @@ export async function readSettings(file: string, paths: Paths): Promise<Reposito
         true,
       );
   }
-  const parsed = parseConfiguration(read.bytes, mostSettings);
+  const parsed = parseConfiguration(read.bytes, limits);
   if ('tooMany' in parsed) {
+    const what = {
+      settings: `${limits.settings} settings`,
+      parts: `${limits.parts} names, values and comments`,
+      nameBytes: `${limits.nameBytes} bytes of names`,
+    };
     return refused(
-      `${file} has more than ${mostSettings} settings, the most that are read; remove what is not needed from it`,
+      `${file} has more than ${what[parsed.tooMany]}, the most that are read; remove what is not needed from it`,
       true,
     );
   }

@@ -1,15 +1,16 @@
 /** A repository as one request sees it: where git works, what it reads as the repository's configuration, what its calls pin. */
 
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandResult } from '../../base/run-command.ts';
 import { allowedSettings } from './allowed-settings.ts';
 import { CallPins } from './call-pins.ts';
-import { writeConfiguration } from './configuration-file.ts';
+import { type Setting, writeConfiguration } from './configuration-file.ts';
 import { GitFailure } from './failures.ts';
 import type { FoundGitDirectory } from './find-git-directory.ts';
 import { type GitCall, type GitProgram, notRun } from './git-program.ts';
 import { makeCommonDirectory, withRealPlace } from './private-common-directory.ts';
+import { registrationsIn } from './registrations.ts';
 import type { RepositorySettings } from './repository-settings.ts';
 
 export interface CallOptions extends Omit<GitCall, 'args' | 'directory' | 'pins' | 'commonDirectory'> {
@@ -17,12 +18,9 @@ export interface CallOptions extends Omit<GitCall, 'args' | 'directory' | 'pins'
   readonly directory?: string;
   /** Works on this git directory (`--git-dir`) instead of the one git finds. */
   readonly gitDirectory?: string;
-  /** For a call that makes or deletes worktrees or branches. */
+  /** For a call about worktrees, and for one that makes or deletes worktrees or branches. */
   readonly changes?: boolean;
 }
-
-/** More worktrees than anybody has. */
-const mostWorktrees = 10_000;
 
 type Use = 'asking' | 'changing' | 'fetching' | 'changingAndFetching';
 
@@ -49,6 +47,8 @@ export class Repository {
   readonly directory: string;
   /** The git directory we found before git was asked. */
   readonly found: FoundGitDirectory | undefined;
+  /** All that the repository's configuration says, also what git does not get to read. */
+  readonly settings: readonly Setting[];
   readonly pins: CallPins;
   readonly #place: RepositoryPlace;
   /** Of this request alone. */
@@ -62,8 +62,8 @@ export class Repository {
     this.found = place.found;
     this.#place = place;
     this.#folder = folder;
-    const settings = 'settings' in place.settings ? place.settings.settings : [];
-    this.pins = new CallPins(program, settings, (args, options) => this.#call(args, options, undefined));
+    this.settings = 'settings' in place.settings ? place.settings.settings : [];
+    this.pins = new CallPins(program, this.settings, (args, options) => this.#call(args, options, undefined));
   }
 
   /** Runs git here. Never rejects because of git: when git cannot be run, the result's `failure` says why. */
@@ -124,24 +124,8 @@ export class Repository {
           `${'\n'.repeat(settings.badLine - 1)}[\n`
         : writeConfiguration(allowedSettings(settings.settings, { mayFetch }));
     const real = found?.commonDirectory;
-    const worktrees = changes && real !== undefined ? await this.#registrations(real) : undefined;
+    const worktrees = changes && real !== undefined ? await registrationsIn(real) : undefined;
     return makeCommonDirectory(folder, { real, configuration, worktrees }, this.program.services.platform.git);
-  }
-
-  async #registrations(real: string): Promise<string[]> {
-    const folder = join(real, 'worktrees');
-    const found = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') {
-        return [];
-      }
-      throw error;
-    });
-    if (found.length > mostWorktrees) {
-      throw this.program.limitReached(
-        `git not run: ${folder} has more than ${mostWorktrees} entries, the most that are looked at; remove those of worktrees that are gone (git worktree prune)`,
-      );
-    }
-    return found;
   }
 
   #asIfInRealPlace(result: CommandResult): CommandResult {

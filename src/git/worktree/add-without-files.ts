@@ -39,7 +39,7 @@ export async function addWithoutFiles(repository: Repository, request: AddReques
   const run = async (args: readonly string[]) => {
     const result = await repository.run(['worktree', 'add', ...args], { changes: true, timeoutMs });
     if (result.failure === undefined) {
-      await keepNewWorktree(repository, { changes: true });
+      await keepNewWorktree(repository, branchName, { changes: true });
     }
     return result;
   };

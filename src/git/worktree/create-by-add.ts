@@ -23,7 +23,7 @@ export async function createByAdd(repository: Repository, params: CreateParams):
   if (added.failure !== undefined) {
     throw addFailed(quotedText(repository, added));
   }
-  await keepNewWorktree(repository, options);
+  await keepNewWorktree(repository, branchName, options);
   await populate(repository, resolve(baseRepo, worktreePath));
   return { sourceBranch: start.shown, branch: branchName };
 }

@@ -3,6 +3,7 @@ import { type FileHandle, realpath } from 'node:fs/promises';
 import type { FolderHandle, WritableFile } from '../../../platform/files.ts';
 import { openRegular } from '../run/control-files.ts';
 import type { GitServices } from '../run/services.ts';
+import { CopyBudget } from './copy-budget.ts';
 
 const pieceBytes = 1_048_576;
 const slash = 0x2f;
@@ -16,6 +17,7 @@ export class FileCopies implements AsyncDisposable {
   /** The chain of folders below the target that the last file was in. */
   readonly #open: { readonly name: Buffer; readonly folder: FolderHandle }[] = [];
   readonly #piece = Buffer.allocUnsafe(pieceBytes);
+  readonly budget = new CopyBudget();
 
   private constructor(services: GitServices, source: string, target: FolderHandle) {
     this.#services = services;
@@ -49,6 +51,9 @@ export class FileCopies implements AsyncDisposable {
       return;
     }
     try {
+      if (!this.budget.takes(source.status)) {
+        return;
+      }
       const folder = await this.#folder(names);
       if (existing === 'replace') {
         await folder.removeFile(name);
@@ -72,6 +77,10 @@ export class FileCopies implements AsyncDisposable {
         const { bytesRead } = await source.read(this.#piece, 0, this.#piece.length, null);
         if (bytesRead === 0) {
           break;
+        }
+        if (!this.budget.takeBytes(bytesRead)) {
+          await target.close();
+          return false;
         }
         await target.write(this.#piece.subarray(0, bytesRead));
       }

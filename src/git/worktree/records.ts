@@ -6,16 +6,21 @@ import { mkdir, readdir, readFile, rmdir, unlink, writeFile } from 'node:fs/prom
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import type { SystemCallError } from '../../../platform/errors.ts';
 import type { FolderHandle } from '../../../platform/files.ts';
+import { isTrue } from '../run/allowed-settings.ts';
+import { writeConfiguration } from '../run/configuration-file.ts';
 import { entryAt, readSmallFile } from '../run/control-files.ts';
 import type { CallOptions, Repository } from '../run/repository.ts';
+import { readSettings } from '../run/repository-settings.ts';
+import { keepNewSettings } from './settings-edits.ts';
 
 /**
  * After `git worktree add`: the registration goes to its place, the worktree's `.git` file is led there, and the log of the
  * new branch is kept.
+ * @param branch the new one; a branch that was there before keeps its settings
  * @param options those of the call
  * @throws SystemCallError, Node's error
  */
-export async function keepNewWorktree(repository: Repository, options: CallOptions): Promise<void> {
+export async function keepNewWorktree(repository: Repository, branch: string, options: CallOptions): Promise<void> {
   const real = repository.found?.commonDirectory;
   if (real === undefined) {
     return;
@@ -38,6 +43,7 @@ export async function keepNewWorktree(repository: Repository, options: CallOptio
   } finally {
     await common.close();
   }
+  await keepNewSettings(repository, branch, options);
 }
 
 /** Copies a registration that git has made. @returns its name, which is another one when somebody has taken it meanwhile */
@@ -63,6 +69,7 @@ async function install(
       const dotGit = await dotGitOf(made);
       const text = (await recordIsRelative(made)) ? relative(join(real, 'worktrees', name), dotGit) : dotGit;
       await copyInto(entry, made, { gitdir: `${text}\n` });
+      await copyWorktreeSettings(entry, repository);
     } catch (error) {
       await repository.program.services.platform.files.removeTree(join(real, 'worktrees', name)).catch(() => {});
       throw error;
@@ -71,6 +78,23 @@ async function install(
     }
     return name;
   }
+}
+
+/**
+ * Settings that the base worktree has for itself, such as a sparse checkout, go to the new one too, but for those that say
+ * where its files are. git cannot do that here: it does not know of the file.
+ */
+async function copyWorktreeSettings(entry: FolderHandle, repository: Repository): Promise<void> {
+  if (repository.found === undefined || !isTrue(repository.settings, 'extensions.worktreeconfig')) {
+    return;
+  }
+  const name = 'config.worktree';
+  const own = await readSettings(join(repository.found.gitDirectory, name), repository.program.services.platform.paths);
+  if (!('settings' in own) || own.settings.length === 0) {
+    return;
+  }
+  const kept = own.settings.filter(({ key }) => key !== 'core.bare' && key !== 'core.worktree');
+  await writeNew(entry, name, Buffer.from(writeConfiguration(kept), 'latin1'));
 }
 
 /** What `git worktree remove` reads of a registration. */

@@ -8,15 +8,17 @@
  */
 import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { goDuration } from '../../base/durations.ts';
 import { answerOf, askGitDirectory } from '../query/repository-folders.ts';
-import { isLocked } from '../query/worktree-entries.ts';
+import { isLocked, recordsIn } from '../query/worktree-entries.ts';
 import { entryAt } from '../run/control-files.ts';
 import { commonDirectoryOf } from '../run/find-git-directory.ts';
 import { combinedText } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 import { lockedRefusal, notRemoved, WorktreeFailure } from './failures.ts';
+import { guardHome } from './home-guard.ts';
+import { realDotGit } from './real-path.ts';
 import { dropRegistration, lendRegistrations } from './records.ts';
 import { registrationOf } from './registration.ts';
 
@@ -34,9 +36,8 @@ export async function removeByGit(repository: Repository, path: string): Promise
     await deleteOrFail(ownTarget, '', repository);
     return;
   }
-  const aside = path === '' ? undefined : await moveAside(gitTarget, repository);
-  // With --force git looks at no file, so it starts no program that a configuration names.
   const deleted = await lendRegistrations(repository, { changes: true });
+  const aside = path === '' ? undefined : await moveAside(gitTarget, repository);
   const removed = await repository.run(['worktree', 'remove', '--force', '--', path], {
     changes: true,
     untranslated: guarded,
@@ -68,8 +69,20 @@ export async function removeByGit(repository: Repository, path: string): Promise
       'timeout',
     );
   }
+  // A git that did not run, or was ended, has not said that there is no such worktree.
+  if (removed.exit?.code === undefined) {
+    throw notRemoved(`git could not be run (${removed.failure}); nothing was removed, try again`);
+  }
   if (guarded && output.includes('cannot remove a locked working tree')) {
     throw lockedRefusal(path);
+  }
+  const intact = aside === undefined ? await intactWorktree(repository, path) : undefined;
+  if (intact !== undefined) {
+    // Only that the registrations were copies kept git from removing it.
+    await guardHome(intact.worktree, repository.directory, repository.program.services);
+    await deleteOrFail(intact.worktree, output, repository);
+    await dropRegistration(intact.entry, repository).catch(() => {});
+    return;
   }
   if (path === '') {
     return;
@@ -93,6 +106,32 @@ async function deleteOrFail(target: string, output: string, repository: Reposito
 
 function neitherWay(output: string, reason: string): WorktreeFailure {
   return notRemoved(`${output}; manual cleanup also failed: ${reason}`);
+}
+
+/**
+ * The worktree that git takes such a path for (git-worktree(1) "worktree"): its place, or the end of its place when no other
+ * worktree ends so.
+ * @returns `undefined` when there is none, it is locked, or it and its registration do not name each other
+ */
+async function intactWorktree(
+  repository: Repository,
+  path: string,
+): Promise<{ readonly worktree: string; readonly entry: string } | undefined> {
+  const { paths } = repository.program.services.platform;
+  const commonDirectory = repository.found?.commonDirectory;
+  if (commonDirectory === undefined || path === '') {
+    return undefined;
+  }
+  const records = await recordsIn(commonDirectory, paths);
+  const place = await realDotGit(resolve(repository.directory, path));
+  const bySuffix = isAbsolute(path) ? [] : records.filter(({ dotGit }) => dotGit.endsWith(join(sep, path, '.git')));
+  const record = records.find(({ dotGit }) => dotGit === place) ?? (bySuffix.length === 1 ? bySuffix[0] : undefined);
+  if (record === undefined) {
+    return undefined;
+  }
+  const worktree = dirname(record.dotGit);
+  const { state } = await registrationOf(worktree, commonDirectory, paths);
+  return state === 'found' && !(await isLocked(record.entry)) ? { worktree, entry: record.entry } : undefined;
 }
 
 /** The registration of the worktree. It is read before the delete, which removes the only evidence, the `.git` file. */

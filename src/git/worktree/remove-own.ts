@@ -1,6 +1,7 @@
 /** Removal without `git worktree remove` (spec git.md §8, N+ engine). */
 import { rmdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { Paths } from '../../../platform/paths.ts';
 import { askGitDirectory } from '../query/repository-folders.ts';
 import { entriesNaming, isLocked } from '../query/worktree-entries.ts';
 import { entryAt } from '../run/control-files.ts';
@@ -52,14 +53,12 @@ async function removeFrom(
   const { program } = repository;
   const { platform } = program.services;
   const { path } = removal;
-  const registration = exists
-    ? await registrationOf(worktree, commonDirectory, platform.paths)
-    : ({ state: 'doubtful' } as const);
-  const dotGitFiles = [await realDotGit(worktree), join(worktree, '.git')];
-  const naming = await entriesNaming(commonDirectory, dotGitFiles, platform.paths);
-  const verified = registration.state === 'found' ? registration.entry : undefined;
-  const lockable = verified === undefined ? naming : [verified];
-  if ((await Promise.all(lockable.map(isLocked))).includes(true)) {
+  const { verified, naming, isLocked } = await registrationsOf(worktree, commonDirectory, platform.paths, exists).catch(
+    (error) => {
+      throw notExamined(path, 'its registrations could not be examined', error);
+    },
+  );
+  if (isLocked) {
     if (exists) {
       throw lockedRefusal(path);
     }
@@ -92,7 +91,6 @@ async function withBase<T>(
   exists: boolean,
   work: (repository: Repository, commonDirectory: string) => Promise<T>,
 ): Promise<T> {
-  const notExamined = (why: string) => notRemoved(`could not check whether ${path} is locked (${why}); retry`);
   try {
     return await withRepository(program, baseRepo, async (repository) => {
       const where = await askGitDirectory(repository);
@@ -109,10 +107,39 @@ async function withBase<T>(
       throw error;
     }
     if (exists) {
-      throw notExamined('its registrations could not be examined');
+      throw notExamined(path, 'its registrations could not be examined', error);
     }
-    throw error.kind === 'noRepository' ? error : notExamined(error.message);
+    throw error.kind === 'noRepository' ? error : notExamined(path, error.message, error);
   }
+}
+
+function notExamined(path: string, why: string, cause: unknown): WorktreeFailure {
+  return notRemoved(`could not check whether ${path} is locked (${why}); retry`, { cause });
+}
+
+interface Registrations {
+  /** The one that the worktree and its registration agree on. */
+  readonly verified: string | undefined;
+  /** All that name the worktree. */
+  readonly naming: readonly string[];
+  readonly isLocked: boolean;
+}
+
+/** @throws whatever keeps a registration from being looked at */
+async function registrationsOf(
+  worktree: string,
+  commonDirectory: string,
+  paths: Paths,
+  exists: boolean,
+): Promise<Registrations> {
+  const registration = exists
+    ? await registrationOf(worktree, commonDirectory, paths)
+    : ({ state: 'doubtful' } as const);
+  const dotGitFiles = [await realDotGit(worktree), join(worktree, '.git')];
+  const naming = await entriesNaming(commonDirectory, dotGitFiles, paths);
+  const verified = registration.state === 'found' ? registration.entry : undefined;
+  const lockable = verified === undefined ? naming : [verified];
+  return { verified, naming, isLocked: (await Promise.all(lockable.map(isLocked))).includes(true) };
 }
 
 /** Deletes the `.git` file last, so that a removal which is cut short leaves a folder that is still a worktree. @throws WorktreeFailure */

@@ -1,5 +1,5 @@
 /** Removes a session's worktree (`git.worktree_remove`, spec git.md §8). */
-import { namingFileCalls } from '../run/failures.ts';
+import { GitFailure, namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
 import { withTrustedRepository } from '../run/open-repository.ts';
 import { refuseNestedBase } from './base-repository.ts';
@@ -12,6 +12,7 @@ import { dropLog, linkOnTheWayTo } from './records.ts';
 import { removeByGit } from './remove-by-git.ts';
 import { checkRemovableExternal, checkRemovableLeaf } from './remove-checks.ts';
 import { removeOwn } from './remove-own.ts';
+import { dropBranchSettings } from './settings-edits.ts';
 
 export interface RemoveParams {
   /** Paths after tilde; `''` where nothing was sent. */
@@ -29,7 +30,14 @@ export interface RemovedWorktree {
 /** @throws WorktreeFailure for everything a client is told in the result */
 export function removeWorktree(program: GitProgram, params: RemoveParams): Promise<RemovedWorktree> {
   return namingFileCalls(program.services.platform.paths, () =>
-    oneChangeAtATime(program, params.baseRepo, () => remove(program, params)),
+    oneChangeAtATime(program, params.baseRepo, async () => {
+      try {
+        return await remove(program, params);
+      } catch (error) {
+        // Where something could not be looked at, nothing is removed.
+        throw error instanceof GitFailure ? notRemoved(error.message, { cause: error }) : error;
+      }
+    }),
   );
 }
 
@@ -55,6 +63,7 @@ async function remove(program: GitProgram, params: RemoveParams): Promise<Remove
       const deleted = await repository.run(['branch', '-D', '--', branchName], { changes: true });
       if (deleted.failure === undefined) {
         await dropLog(repository, branchName);
+        await dropBranchSettings(repository, branchName);
       }
     }
     return { branchKept: false };
