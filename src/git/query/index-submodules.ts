@@ -1,10 +1,13 @@
 /** Which submodules an index names. */
 import type { Paths } from '../../../platform/paths.ts';
-import { openRegular } from '../run/control-files.ts';
+import { openRegular, targetOf } from '../run/control-files.ts';
+import { GitFailure, LimitReached } from '../run/failures.ts';
 import { nulParts } from '../run/output-text.ts';
 
 /** Mode of a submodule in an index and in a tree. */
 export const submoduleMode = '160000';
+/** More than an index of ten million files has. */
+const maxIndexBytes = 1_073_741_824;
 /** Bound for the list of a whole index, which we read and do not pass on. It is enough for three million files. */
 export const maxIndexListBytes = 268_435_456;
 
@@ -14,11 +17,27 @@ const extensions = [Buffer.from('link\0'), Buffer.from('sdir\0')];
 const overlap = 4;
 
 /**
+ * git reads all of an index, so what is no file, or too large to be one that git wrote, is refused.
+ * @throws GitFailure `notRun`, LimitReached
+ */
+export async function checkIndex(index: string): Promise<void> {
+  const found = await targetOf(index);
+  if (found !== undefined && !found.isFile()) {
+    throw new GitFailure('notRun', `git not run: ${index} is not a regular file`);
+  }
+  if (found !== undefined && found.size > maxIndexBytes) {
+    throw new LimitReached(
+      `git not run: ${index} is larger than ${maxIndexBytes} bytes, the most that is read of an index; make it anew (git read-tree HEAD)`,
+    );
+  }
+}
+
+/**
  * Whether the index may name submodules. This look is quick; most indexes name none, and git takes as long to list a large
  * index as for the status itself. The answer may be a wrong yes, never a wrong no.
  */
 export async function mayNameSubmodules(index: string, paths: Paths): Promise<boolean> {
-  const opened = await openRegular(index, paths, { maxBytes: Number.MAX_SAFE_INTEGER, followLinks: true });
+  const opened = await openRegular(index, paths, { maxBytes: maxIndexBytes, followLinks: true });
   if (opened.state !== 'open') {
     return opened.state !== 'missing';
   }

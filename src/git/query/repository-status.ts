@@ -1,10 +1,12 @@
 /** The changes in the work tree of any repository (`git.status` where profile row `git.status.scope` is `repository`, spec git.md §4.1). */
+import { join } from 'node:path';
 import { decodeBytes } from '../../wire/utf8.ts';
 import { GitFailure, namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
 import { withRepositoryIfAny } from '../run/open-repository.ts';
 import { trimSpace } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
+import { checkIndex } from './index-submodules.ts';
 import { withoutLookingInside, withSubmoduleChanges } from './submodule-changes.ts';
 
 /**
@@ -17,6 +19,9 @@ export function repositoryStatus(program: GitProgram, path: string): Promise<rea
 }
 
 async function collectChanges(repository: Repository): Promise<readonly string[] | undefined> {
+  if (repository.found !== undefined) {
+    await checkIndex(join(repository.found.gitDirectory, 'index'));
+  }
   const [isRepository, status] = await Promise.all([
     repository.test(['rev-parse', '--git-dir']),
     repository.run(['status', '--porcelain', withoutLookingInside], { statusLike: true }),

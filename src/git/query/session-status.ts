@@ -8,6 +8,7 @@ import type { GitProgram } from '../run/git-program.ts';
 import { withRepositoryIfAny, withWorktree } from '../run/open-repository.ts';
 import { cutBytes, linesOf } from '../run/output-text.ts';
 import type { CallOptions, Repository } from '../run/repository.ts';
+import { checkIndex } from './index-submodules.ts';
 import { placeOf } from './managed-place.ts';
 import { answerOf, askGitDirectory } from './repository-folders.ts';
 import { sessionEntry } from './session-entry.ts';
@@ -45,6 +46,7 @@ async function collectChanges(repository: Repository, path: string): Promise<rea
   if (entry === undefined) {
     return undefined;
   }
+  await checkIndex(join(entry, 'index'));
   const place = { entry, commonDirectory, worktree: path };
   return withWorktree(repository.program, place, (worktree) => changesIn(worktree, entry, path));
 }

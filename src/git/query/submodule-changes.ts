@@ -11,7 +11,7 @@ import { GitFailure, LimitReached } from '../run/failures.ts';
 import { withRepository } from '../run/open-repository.ts';
 import type { Repository } from '../run/repository.ts';
 import { readSettings } from '../run/repository-settings.ts';
-import { maxIndexListBytes, mayNameSubmodules, submodulesInIndex } from './index-submodules.ts';
+import { checkIndex, maxIndexListBytes, mayNameSubmodules, submodulesInIndex } from './index-submodules.ts';
 
 /** Keeps git out of the submodules, and still lets it tell which of them are at another commit. */
 export const withoutLookingInside = '--ignore-submodules=dirty';
@@ -123,6 +123,7 @@ function hasChanges(
     if (repository.found?.workTree !== place) {
       return false;
     }
+    await checkIndex(join(repository.found.gitDirectory, 'index'));
     const untracked = ignored === 'untracked' ? ['-uno'] : [];
     const status = await repository.run(['status', '--porcelain', withoutLookingInside, ...untracked], {
       statusLike: true,
