@@ -2,7 +2,7 @@
 import { HoldfastError, messageOf, NobodyListens, UnsupportedError } from './errors.ts';
 import type { Frame } from './frame-reader.ts';
 import { type DaemonFacts, greet } from './handshake.ts';
-import { Link, type LinkTimers } from './link.ts';
+import { Link, type LinkTimers, type ReadingMode } from './link.ts';
 import { type AfterCut, LinkLost, RequestLedger } from './requests.ts';
 import type { Target } from './target.ts';
 
@@ -42,7 +42,7 @@ export class Connection {
   #link: Link | undefined;
   #facts: DaemonFacts | undefined;
   #end: HoldfastError | undefined;
-  #held = false;
+  #reading: ReadingMode = 'flow';
   /** Ends a pause at once. */
   #wake: () => void = () => {};
 
@@ -99,14 +99,10 @@ export class Connection {
       : Promise.reject(afterCut === 'link' ? new LinkLost(this.#end.message) : this.#end);
   }
 
-  /** Whether to stop reading (back-pressure). Holds over links. */
-  hold(held: boolean): void {
-    this.#held = held;
-    if (held) {
-      this.#link?.hold();
-    } else {
-      this.#link?.flow();
-    }
+  /** How to read (back-pressure), over all links from now on. */
+  read(how: ReadingMode): void {
+    this.#reading = how;
+    this.#link?.read(how);
   }
 
   close(error: HoldfastError): void {
@@ -195,9 +191,7 @@ export class Connection {
     });
     this.#link = link;
     this.#facts = facts;
-    if (this.#held) {
-      link.hold();
-    }
+    link.read(this.#reading);
     this.#ledger.use(link);
     this.#events.linked(facts);
   }

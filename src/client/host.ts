@@ -93,7 +93,7 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
       },
     );
     this.#flow = new FlowControl(
-      (held) => this.#connection.hold(held),
+      (how) => this.#connection.read(how),
       () => this.#connection.awaited,
     );
     const methods = contractMethods((method, params) => this.request(method, params));

@@ -16,8 +16,10 @@ export interface LinkEvents {
   closed(reason: string): void;
 }
 
-/** How often a reader that was told to stop takes a little, so that the daemon does not take it for dead (readerStall: 10 s). */
-const sipMs = 3_000;
+export type ReadingMode = 'flow' | 'sip' | 'stop';
+
+/** How often a little is taken: the daemon paces a program for a reader that has taken a byte in the last 10 s. */
+const sipMs = 4_000;
 /** The longest request line a daemon reads (spec wire.md §2). */
 export const maxRequestBytes = 1_048_575;
 /** Id of our pings; requests of the ledger have numbers. */
@@ -30,7 +32,7 @@ export class Link {
   readonly #token: string;
   readonly #reader = new FrameReader();
   #closed = false;
-  #held = false;
+  #reading: ReadingMode = 'flow';
   #lastByteAt = Date.now();
   /** Bytes of frames have come on this link. */
   #heard = false;
@@ -42,7 +44,7 @@ export class Link {
     this.#transport = transport;
     this.#token = token;
     this.#timers = timers;
-    transport.input.on('data', (chunk: Buffer) => this.#take(chunk));
+    transport.listen((chunk) => this.#take(chunk));
     transport.closed.then((reason) => this.close(reason));
     this.#awaitBytes(timers.idlePingMs, () => this.#ping());
   }
@@ -79,28 +81,30 @@ export class Link {
       }
     }
     if (!this.#closed) {
-      this.#transport.output.write(line);
+      this.#transport.write(line);
     }
   }
 
-  /** Stops reading, so that the daemon paces what writes too fast for us. A little is still taken now and then. */
-  hold(): void {
-    if (!this.#held && !this.#closed) {
-      this.#held = true;
-      this.#transport.input.pause();
-      this.#sipTimer = setInterval(() => this.#transport.input.read(), sipMs);
-      this.#sipTimer.unref();
+  /**
+   * How to read: `flow`; `sip`, nothing but a little now and then, so that the daemon paces what writes too fast for us and
+   * does not take us for dead; `stop`, nothing at all.
+   */
+  read(how: ReadingMode): void {
+    if (this.#closed || how === this.#reading) {
+      return;
     }
-  }
-
-  /** Reads on. */
-  flow(): void {
-    if (this.#held && !this.#closed) {
-      this.#held = false;
-      clearInterval(this.#sipTimer);
+    if (how === 'flow') {
       // What was sent before we stopped says nothing about the link now.
       this.#lastByteAt = Date.now();
-      this.#transport.input.resume();
+    }
+    if ((how === 'flow') !== (this.#reading === 'flow')) {
+      this.#transport.hold(how !== 'flow');
+    }
+    this.#reading = how;
+    clearInterval(this.#sipTimer);
+    if (how === 'sip') {
+      this.#sipTimer = setInterval(() => this.#transport.sip(), sipMs);
+      this.#sipTimer.unref();
     }
   }
 
@@ -138,7 +142,7 @@ export class Link {
 
   /** Calls `silent` when no byte has come for `ms`; a link that we do not read from is not asked. */
   #awaitBytes(ms: number, silent: () => void): void {
-    const left = this.#held ? ms : this.#lastByteAt + ms - Date.now();
+    const left = this.#reading !== 'flow' ? ms : this.#lastByteAt + ms - Date.now();
     if (left <= 0) {
       silent();
       return;
@@ -152,7 +156,7 @@ export class Link {
     const asked = Date.now();
     const { idlePingMs, pingTimeoutMs } = this.#timers;
     this.#idleTimer = setTimeout(() => {
-      if (this.#lastByteAt >= asked || this.#held) {
+      if (this.#lastByteAt >= asked || this.#reading !== 'flow') {
         this.#awaitBytes(idlePingMs, () => this.#ping());
       } else {
         this.close(`no answer to a ping for ${pingTimeoutMs} ms; the connection is dead`);

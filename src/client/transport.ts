@@ -7,9 +7,13 @@ import type { Readable, Writable } from 'node:stream';
 import { codeOf, HoldfastError, messageOf, NobodyListens } from './errors.ts';
 
 export interface Transport {
-  /** Where the daemon's bytes come from. Read in flowing mode; `pause` stops reading from the system too. */
-  readonly input: Readable;
-  readonly output: Writable;
+  /** Who gets the daemon's bytes; `chunk` is valid during the call only. Reading begins with this. */
+  listen(take: (chunk: Buffer) => void): void;
+  /** Stops reading from the system, or reads on. */
+  hold(held: boolean): void;
+  /** While held: takes a little, so that the daemon sees that we are alive. */
+  sip(): void;
+  write(text: string): void;
   /** Resolves when the stream is of no use any more, with what is known of the reason. */
   readonly closed: Promise<string>;
   /** Drops the stream at once. */
@@ -56,9 +60,23 @@ function pipeBeside(path: string): string | undefined {
   }
 }
 
+/** One read of a socket, and one while it is held: the daemon sees single bytes go (spec wire.md §2, steady reader). */
+const readBytes = 65_536;
+const sipBytes = 256;
+
 function dialSocket(path: string): Promise<Transport> {
   return new Promise((resolve, reject) => {
-    const socket = connect(path);
+    const reading = new Reading();
+    const memory = Buffer.allocUnsafeSlow(readBytes);
+    const socket = connect({
+      path,
+      onread: {
+        // Asked for after each read, for the next one.
+        buffer: () => (reading.held ? memory.subarray(0, sipBytes) : memory),
+        callback: (count, chunk) => reading.took(Buffer.from(chunk.buffer, chunk.byteOffset, count)),
+      },
+    });
+    socket.pause();
     socket.once('error', (cause) => {
       const why = `nobody answers at ${path}: ${codeOf(cause) ?? cause.message}`;
       const isFree = ['ENOENT', 'ECONNREFUSED'].includes(codeOf(cause) ?? '');
@@ -74,9 +92,47 @@ function dialSocket(path: string): Promise<Transport> {
         socket.once('end', () => close(reason));
         socket.once('close', () => close(reason));
       });
-      resolve({ input: socket, output: socket, closed, destroy: () => socket.destroy() });
+      // A runtime that does not know `onread` hands bytes out by events.
+      socket.on('data', (chunk: Buffer) => reading.took(chunk) || socket.pause());
+      resolve({
+        ...reading.controls(socket),
+        write: (text) => socket.write(text),
+        closed,
+        destroy: () => socket.destroy(),
+      });
     });
   });
+}
+
+/** Whether and by whom a stream is read. */
+class Reading {
+  held = false;
+  #take: (chunk: Buffer) => void = () => {};
+
+  /** @returns whether to read on */
+  took(chunk: Buffer): boolean {
+    this.#take(chunk);
+    return !this.held;
+  }
+
+  controls(stream: Readable): Pick<Transport, 'listen' | 'hold' | 'sip'> {
+    return {
+      listen: (take) => {
+        this.#take = take;
+        stream.resume();
+      },
+      hold: (held) => {
+        this.held = held;
+        if (held) {
+          stream.pause();
+        } else {
+          stream.resume();
+        }
+      },
+      // One read, after which `took` says that it was the last.
+      sip: () => stream.resume(),
+    };
+  }
 }
 
 export function commandDialer(words: readonly string[], env: NodeJS.ProcessEnv | undefined): Dialer {
@@ -119,9 +175,12 @@ function relayTransport(child: ChildProcess, name: string): Transport {
     child.once('close', ended);
     child.once('exit', (code, signal) => setTimeout(() => ended(code, signal), 500).unref());
   });
+  const reading = new Reading();
+  stdout.pause();
+  stdout.on('data', (chunk: Buffer) => reading.took(chunk) || stdout.pause());
   return {
-    input: stdout,
-    output: stdin,
+    ...reading.controls(stdout),
+    write: (text) => stdin.write(text),
     closed,
     destroy() {
       stdin.destroy();
