@@ -2,10 +2,10 @@
 import { lstatSync, statSync } from 'node:fs';
 import { win32 } from 'node:path';
 import { SystemCallError } from '../errors.ts';
-import { goQuote } from '../go-quote.ts';
 import type { Paths } from '../paths.ts';
 import type { SpawnRequest } from '../processes.ts';
 import { batchCommandLine, isBatchFile, joinWords, maxBatchLineUnits } from './command-line.ts';
+import { findProgram } from './program-search.ts';
 
 export type ProgramRequest = Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'>;
 
@@ -23,7 +23,7 @@ export function checkSpawn(request: ProgramRequest, paths: Paths): Program {
   if (request.cwd !== undefined) {
     checkDirectory(request.cwd, paths);
   }
-  const file = findFile(request);
+  const file = findProgram(request, process.env, isFile);
   if (request.env.some(([name, value]) => name.includes('\0') || value.includes('\0'))) {
     throw new SystemCallError('exec: environment variable contains NUL', 'EINVAL');
   }
@@ -68,50 +68,6 @@ function checkDirectory(path: string, paths: Paths): void {
 /** By its full path: a `cmd.exe` that lies in a repository must not be the one that is run. */
 function commandInterpreter(): string {
   return win32.join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', 'cmd.exe');
-}
-
-/**
- * A bare name is looked up in the daemon's own PATH, with the endings of PATHEXT; the current folder is not searched.
- * Anything else is used as it is; a relative one counts from `cwd`, which CreateProcess would not do.
- */
-function findFile(request: ProgramRequest): string {
-  const { command, cwd } = request;
-  const isPath = /[\\/:]/.test(command);
-  if (isPath) {
-    const file = cwd === undefined || win32.isAbsolute(command) ? command : win32.resolve(cwd, command);
-    return withKnownEnding(file) ?? file;
-  }
-  for (const folder of (process.env.PATH ?? '').split(';')) {
-    const unquoted = folder.replace(/^"(.*)"$/, '$1');
-    // Relative folders would make the answer depend on where the daemon was started.
-    if (!win32.isAbsolute(unquoted)) {
-      continue;
-    }
-    const found = withKnownEnding(win32.join(unquoted, command));
-    if (found !== undefined) {
-      return found;
-    }
-  }
-  throw new SystemCallError(`exec: ${goQuote(command)}: executable file not found in %PATH%`, 'ENOENT');
-}
-
-/** The file itself when it has an ending, else with the first of PATHEXT that exists. */
-function withKnownEnding(file: string): string | undefined {
-  if (file.includes('\0')) {
-    return undefined;
-  }
-  const endings = knownEndings();
-  const hasEnding = win32.basename(file).includes('.');
-  const candidates = [...(hasEnding ? [file] : []), ...endings.map((ending) => file + ending)];
-  return candidates.find(isFile);
-}
-
-function knownEndings(): string[] {
-  const endings = (process.env.PATHEXT ?? '').toLowerCase().split(';').filter(Boolean);
-  if (endings.length === 0) {
-    return ['.com', '.exe', '.bat', '.cmd'];
-  }
-  return endings.map((ending) => (ending.startsWith('.') ? ending : `.${ending}`));
 }
 
 /** An app execution alias can be started but not opened, so `stat` is refused: what is there is enough then. */

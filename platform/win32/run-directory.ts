@@ -1,6 +1,6 @@
 /** One run directory, held open: its files, its lock, and whose turn it is in it (spec modes.md §5–7, platform.md §3). */
 import { randomBytes } from 'node:crypto';
-import { closeSync, renameSync, unlinkSync, watch, writeSync } from 'node:fs';
+import { closeSync, lstatSync, renameSync, unlinkSync, watch, writeSync } from 'node:fs';
 import { win32 } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Handle } from '../../native-bindings/kernel32.ts';
@@ -131,8 +131,18 @@ function takeTurn(path: string): Handle | 'others' | 'none' {
     return handle;
   }
   const failure = kernel32.GetLastError();
-  // Windows also says "access denied" (5) of a file that is being deleted, which passes within milliseconds.
-  return othersTurn.includes(failure) || failure === kernel32.ERROR_ACCESS_DENIED ? 'others' : 'none';
+  // Windows also says "access denied" (5) of a file that is being deleted, and then does not let anybody look at it.
+  const isGoing = failure === kernel32.ERROR_ACCESS_DENIED && !canBeLookedAt(path);
+  return othersTurn.includes(failure) || isGoing ? 'others' : 'none';
+}
+
+function canBeLookedAt(path: string): boolean {
+  try {
+    lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function replace(from: string, to: string): void {

@@ -1,6 +1,7 @@
 /** Rules of the Windows adapter that need no Windows, so every machine tests them. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { batchCommandLine, isBatchFile, joinWords, splitWords } from '../../platform/win32/command-line.ts';
+import { environmentBlock } from '../../platform/win32/environment.ts';
 import {
   clean,
   directoryOf,
@@ -9,6 +10,7 @@ import {
   isRoot,
   isWithin,
 } from '../../platform/win32/path-spelling.ts';
+import { findProgram } from '../../platform/win32/program-search.ts';
 import { leadsElsewhere } from '../../platform/win32/reparse-tags.ts';
 
 // The values are those of ntifs.h.
@@ -66,6 +68,39 @@ test.each([
 test('words come back from a command line as they were, whatever quotes and backslashes they hold', () => {
   const words = ['C:\\Program Files\\tool.exe', '', ' ', 'a"b', 'a\\"b', 'end\\', 'a b\\', '"', '\\\\', '%PATH%'];
   expect(splitWords(joinWords(words))).toEqual(words);
+});
+
+describe('a command', () => {
+  const variables = { PATH: 'C:\\bin;relative;"C:\\Program Files\\x";C:\\apps', PATHEXT: '.COM;.EXE;.CMD' };
+  const there = new Set(['c:\\bin\\tool.cmd', 'c:\\apps\\tool.exe', 'c:\\apps\\python.exe', 'd:\\work\\run.exe']);
+  const find = (command: string, cwd?: string) =>
+    findProgram({ command, cwd }, variables, (file) => there.has(file.toLowerCase()));
+
+  test('is the first file of PATH with an ending of PATHEXT', () => {
+    expect(find('tool').toLowerCase()).toBe('c:\\bin\\tool.cmd');
+    expect(find('python').toLowerCase()).toBe('c:\\apps\\python.exe');
+    expect(find('python.exe').toLowerCase()).toBe('c:\\apps\\python.exe');
+  });
+
+  test('is never looked for in the current folder or a relative one', () => {
+    expect(() => find('run')).toThrow('exec: "run": executable file not found in %PATH%');
+  });
+
+  test('with a separator counts from the folder it is to run in, and is used as it is when it is not there', () => {
+    expect(find('.\\run', 'D:\\work').toLowerCase()).toBe('d:\\work\\run.exe');
+    expect(find('D:\\none\\x')).toBe('D:\\none\\x');
+  });
+});
+
+test('the environment block is sorted, and has one entry for a variable in whatever case', () => {
+  const block = environmentBlock([
+    ['Path', 'C:\\old'],
+    ['b', '2'],
+    ['A', '1'],
+    ['PATH', 'C:\\new'],
+    ['SystemRoot', 'C:\\Windows'],
+  ]);
+  expect(block.toString('utf16le')).toBe('A=1\0b=2\0PATH=C:\\new\0SystemRoot=C:\\Windows\0\0');
 });
 
 test('a batch file gets no word that cmd.exe could take for a command', () => {

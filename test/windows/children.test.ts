@@ -17,6 +17,7 @@ import { fixture } from '../platform/fixture.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { currentEnvironment, RunningChild, runFixture } from '../platform/running-child.ts';
 import { waitUntil } from '../support/wait.ts';
+import { countHandles } from './handle-count.ts';
 
 const platform = createPlatform();
 const { processes } = platform;
@@ -253,6 +254,29 @@ test('a batch file is refused more than cmd.exe can read, with both numbers', as
     /^fork\/exec .*shim\.cmd: the command line has 8\d{3} characters, and cmd\.exe, which runs batch files, takes 8191 at most/,
   );
 });
+
+test('500 children beside each other, with jobs in jobs and without, leave no handle open', async () => {
+  const run = async (count: number, outlivesUs: boolean) => {
+    for (let done = 0; done < count; done += 25) {
+      const some = Array.from(
+        { length: 25 },
+        (_, code) => new RunningChild(platform, { command: 'cmd.exe', args: ['/d', '/c', `exit ${code}`], outlivesUs }),
+      );
+      const codes = await Promise.all(some.map(async (running) => (await running.over()).code));
+      expect(codes).toEqual(some.map((_, code) => code));
+      for (const { child } of some) {
+        child.closeOutput();
+        child.closeInput();
+      }
+    }
+  };
+  await run(25, false);
+  await run(25, true);
+  const before = countHandles();
+  await run(250, false);
+  await run(250, true);
+  await waitUntil(() => countHandles() <= before + 3 || undefined, 'every handle to be closed');
+}, 300_000);
 
 describe('Ctrl+C', () => {
   const child = fileURLToPath(new URL('./fixtures/print-console-flags.ts', import.meta.url));
