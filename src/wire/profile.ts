@@ -77,6 +77,10 @@ export interface Profile {
       readonly populate: 'claudeAndManifest' | 'manifestAndIgnored' | 'bothPasses';
       /** Stale registration before the add and registration tests after it (spec git.md §6.4.1, §6.4.4). */
       readonly registrationTests: boolean;
+      /** Whether those tests refuse a registration that was found stale before the add and left where it was. */
+      readonly staleEntryTest: boolean;
+      /** Whether a failure to place the index is told with the call that failed (spec generation-n2.md §10.3). */
+      readonly placeIndexTexts: boolean;
       /** Whether `timeoutMs` ends a running add. */
       readonly timeoutEndsAdd: boolean;
     };

@@ -68,6 +68,8 @@ const S: Profile = {
       gitText: 'combined',
       populate: 'claudeAndManifest',
       registrationTests: false,
+      staleEntryTest: false,
+      placeIndexTexts: false,
       timeoutEndsAdd: false,
     },
     remove: { containment: false, engine: 'git', branch: 'force' },
@@ -277,6 +279,7 @@ const latest: Profile = {
     peerCheck: true,
   },
   process: { ...next.process, stripsRequest: true, spawnLauncher: true },
+  git: { ...next.git, create: { ...next.git.create, staleEntryTest: true, placeIndexTexts: true } },
   install: { ...next.install, partFiles: 'ownSweep', negativeKeep: 'refused', launcher: 'resolve' },
 };
 

@@ -83,7 +83,19 @@ async function isIntact(entry: string, commonDirectory: string, repository: Repo
   if (index !== undefined && !index.isFile()) {
     return false;
   }
-  return hasHarmlessSettings(entry, repository);
+  return (await hasItsTables(entry, paths)) && hasHarmlessSettings(entry, repository);
+}
+
+/** An entry of a repository that keeps refs in tables has its own `HEAD` in one: without any it is none (spec generation-n2.md §10.3). */
+async function hasItsTables(entry: string, paths: Paths): Promise<boolean> {
+  const folder = join(entry, 'reftable');
+  if (!(await entryAt(folder))?.isDirectory()) {
+    return true;
+  }
+  const list = await readSmallText(join(folder, 'tables.list'), paths);
+  const names = (list ?? '').split('\n').filter((name) => name !== '' && !name.includes('/'));
+  const tables = await Promise.all(names.map((name) => entryAt(join(folder, name))));
+  return tables.some((table) => table?.isFile() === true);
 }
 
 async function commonDirText(entry: string, paths: Paths): Promise<string | undefined> {

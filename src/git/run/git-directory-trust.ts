@@ -2,8 +2,8 @@
  * The git directory trust check (spec git.md §9): which git directory a path belongs to, judged from the files alone,
  * before git itself reads a configuration that one of them may have sent elsewhere.
  */
-import { realpath } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { readlink, realpath } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { goQuote } from '../../../platform/go-quote.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import { entryAt, readSmallFile, type SmallFile, smallFileBytes, targetOf } from './control-files.ts';
@@ -101,16 +101,18 @@ async function judge(gitDirectory: string, paths: Paths): Promise<string> {
     }
     return common;
   }
-  if (content.state === 'missing') {
+  const link = await linkedCommonDirectory(gitDirectory);
+  if (content.state === 'missing' || (link === 'dangling' && (await isGitDirectory(gitDirectory, paths)))) {
     return gitDirectory;
   }
   const tampering = 'treat it as tampering: delete it, and if you did not create it, find out what did';
-  if (content.state !== 'read') {
+  if (content.state !== 'read' && link !== 'dangling') {
+    const reason = link === 'leaves' ? 'openat commondir: path escapes from parent' : reasonOf(content);
     throw refusal(
-      `${quotedPath(file)} is not a small plain file (${reasonOf(content)}); git writes that file only inside .git/worktrees/<name>/; one here can send git's configuration and hooks elsewhere, so ${tampering}`,
+      `${quotedPath(file)} is not a small plain file (${reason}); git writes that file only inside .git/worktrees/<name>/; one here can send git's configuration and hooks elsewhere, so ${tampering}`,
     );
   }
-  const said = content.bytes.toString().replace(/[\r\n]+$/, '');
+  const said = content.state === 'read' ? content.bytes.toString().replace(/[\r\n]+$/, '') : '.';
   if (said !== '.' && said !== './') {
     throw refusal(
       `${quotedPath(file)} reads ${goQuote(firstCharacters(said, 60))}; git writes that file only inside .git/worktrees/<name>/, and Claude Code's sandbox may leave one containing just "."; anything else sends git's configuration and hooks elsewhere, so ${tampering}`,
@@ -122,6 +124,20 @@ async function judge(gitDirectory: string, paths: Paths): Promise<string> {
     );
   }
   return gitDirectory;
+}
+
+/** A link in the place of `commondir`: an absolute one leaves the git directory wherever it leads to. */
+async function linkedCommonDirectory(gitDirectory: string): Promise<'none' | 'leaves' | 'dangling' | 'inside'> {
+  const file = join(gitDirectory, 'commondir');
+  const target = await readlink(file).catch(() => undefined);
+  if (target === undefined) {
+    return 'none';
+  }
+  const leads = relative(gitDirectory, join(gitDirectory, target));
+  if (isAbsolute(target) || leads === '..' || leads.startsWith(`..${sep}`)) {
+    return 'leaves';
+  }
+  return (await targetOf(file)) === undefined ? 'dangling' : 'inside';
 }
 
 function refusal(text: string): GitFailure {

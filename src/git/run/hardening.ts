@@ -8,7 +8,7 @@ import { childEnvironment } from '../../base/child-environment.ts';
 import type { ConfigPin } from './configuration-pins.ts';
 
 /** git has no transport of this name, so nothing is fetched. */
-const noProtocol = 'no-protocol';
+const noProtocol = 'denied_by_claude_ssh';
 
 /**
  * These variables would lead git to another repository than the one that was asked for, or give its arguments another

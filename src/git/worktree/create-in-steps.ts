@@ -26,6 +26,7 @@ import { quotedText } from './quoted-text.ts';
 import { checkRegistration, entriesOfWorktree, registrationOf, removeStaleRegistration } from './registration.ts';
 import { rollBack } from './rollback.ts';
 import { findStart, type StartPoint } from './start-commit.ts';
+import { TestedRegistration } from './tested-registration.ts';
 
 /** @throws WorktreeFailure */
 export async function createInSteps(repository: Repository, params: CreateParams): Promise<CreatedWorktree> {
@@ -45,9 +46,8 @@ export async function createInSteps(repository: Repository, params: CreateParams
   const worktree = paths.clean(params.worktreePath);
   await createFolders(repository, params);
   // A registration of the place is known to be stale only now, when the folder is new.
-  if (rows.registrationTests) {
-    await removeStaleRegistration(worktree, commonDirectory, services);
-  }
+  const left = rows.registrationTests ? await removeStaleRegistration(worktree, commonDirectory, services) : [];
+  const stale = rows.staleEntryTest ? left : [];
   const deadline = new CreateDeadline(rows.timeoutMs ? params.timeoutMs : 0n);
   const branchExisted =
     rows.timeoutEndsAdd && deadline.isSet
@@ -55,24 +55,31 @@ export async function createInSteps(repository: Repository, params: CreateParams
       : false;
   deadline.start();
   const added = await addWithoutFiles(repository, { ...params, worktree, start, deadline });
-  const failure = added.timedOut
-    ? deadline.failure('before the checkout started')
-    : await fill(repository, { worktree, gitDirectory, commonDirectory, start, added, deadline });
-  if (failure !== undefined) {
-    const entries = await entriesOfWorktree(worktree, commonDirectory, paths);
-    throw await rollBack(
-      repository,
-      {
-        shownPath: params.worktreePath,
-        worktree,
-        entry: entries.length === 1 ? entries[0] : undefined,
-        commonDirectory,
-        createdBranch: added.attached || branchExisted ? undefined : added.branch,
-      },
-      failure,
-    );
+  const registration = added.timedOut ? undefined : await registrationFor(repository, worktree, commonDirectory, stale);
+  try {
+    const failure =
+      registration === undefined
+        ? deadline.failure('before the checkout started')
+        : await fill(repository, { worktree, gitDirectory, registration, start, added, deadline });
+    if (failure !== undefined) {
+      const entries = await entriesOfWorktree(worktree, commonDirectory, paths);
+      throw await rollBack(
+        repository,
+        {
+          shownPath: params.worktreePath,
+          worktree,
+          entry: entries.length === 1 ? entries[0] : undefined,
+          tested: registration?.held,
+          commonDirectory,
+          createdBranch: added.attached || branchExisted ? undefined : added.branch,
+        },
+        failure,
+      );
+    }
+    return { sourceBranch: start.shown, branch: added.branch };
+  } finally {
+    await registration?.held?.[Symbol.asyncDispose]();
   }
-  return { sourceBranch: start.shown, branch: added.branch };
 }
 
 /** Looks before anything is written. @throws WorktreeFailure */
@@ -109,25 +116,20 @@ async function createFolders(repository: Repository, params: CreateParams): Prom
 interface EmptyWorktree {
   readonly worktree: string;
   readonly gitDirectory: string;
-  readonly commonDirectory: string;
+  readonly registration: NewRegistration;
   readonly start: StartPoint;
   readonly added: AddedWorktree;
   readonly deadline: CreateDeadline;
 }
 
-/**
- * Gives the added worktree its files.
- * @returns why it has to be undone
- * @throws WorktreeFailure for a worktree that may not be ours, which therefore stays
- */
+/** Gives the added worktree its files. @returns why it has to be undone */
 async function fill(repository: Repository, empty: EmptyWorktree): Promise<WorktreeFailure | undefined> {
-  const { worktree, gitDirectory, commonDirectory, start, added, deadline } = empty;
-  const entry = await entryOf(repository, worktree, commonDirectory);
+  const { worktree, gitDirectory, registration, start, added, deadline } = empty;
   if (deadline.hasPassed) {
     return deadline.failure('before the checkout started');
   }
   const revision = !added.attached && start.commit !== undefined ? start.commit : `refs/heads/${added.branch}`;
-  const checkout = { worktree, gitDirectory, entry, revision, timeoutMs: deadline.leftMs };
+  const checkout = { worktree, gitDirectory, ...registration, revision, timeoutMs: deadline.leftMs };
   const failure = await failureOfCheckout(repository, checkout, deadline);
   if (failure !== undefined) {
     return failure;
@@ -138,17 +140,29 @@ async function fill(repository: Repository, empty: EmptyWorktree): Promise<Workt
   return deadline.hasPassed ? deadline.failure('after the checkout finished') : undefined;
 }
 
-/** The registration that git has just made. @throws WorktreeFailure */
-async function entryOf(repository: Repository, worktree: string, commonDirectory: string): Promise<string> {
+interface NewRegistration {
+  readonly entry: string;
+  /** `undefined` where registrations are not tested. */
+  readonly held: TestedRegistration | undefined;
+}
+
+/** The registration that git has just made. @throws WorktreeFailure for a worktree that may not be ours, which therefore stays */
+async function registrationFor(
+  repository: Repository,
+  worktree: string,
+  commonDirectory: string,
+  stale: readonly string[],
+): Promise<NewRegistration> {
   const { platform, profile } = repository.program.services;
   if (profile.git.create.registrationTests && platform.git.registrationTests) {
-    return (await checkRegistration(worktree, commonDirectory, platform.paths)).entry;
+    const { entry } = await checkRegistration(worktree, commonDirectory, stale, platform.paths);
+    return { entry, held: await TestedRegistration.hold(entry) };
   }
   const registration = await registrationOf(worktree, commonDirectory, platform.paths);
   if (registration.state === 'doubtful') {
     throw addFailed(`${worktree} ${registration.reason}`, ' (checkout)');
   }
-  return registration.entry;
+  return { entry: registration.entry, held: undefined };
 }
 
 async function failureOfCheckout(

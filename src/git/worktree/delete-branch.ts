@@ -1,5 +1,7 @@
 /** Deleting a session's branch without losing work (spec git.md §7). */
+import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { entryAt } from '../run/control-files.ts';
 import { linesOf } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 import { dropLog, linkOnTheWayTo } from './records.ts';
@@ -11,7 +13,10 @@ export type BranchOutcome =
   | { readonly state: 'unique' }
   /** Whether it has such commits could not be found out. */
   | { readonly state: 'unchecked'; readonly failure: string | undefined }
-  | { readonly state: 'notDeleted'; readonly failure: string };
+  /** `isLocked`: git's lock file of the branch is there. */
+  | { readonly state: 'notDeleted'; readonly failure: string; readonly isLocked: boolean }
+  /** The name reads like an option or a command to git's `update-ref`. */
+  | { readonly state: 'unsafeName' };
 
 const mostBranches = 10_000;
 const checkMs = 60_000;
@@ -20,13 +25,22 @@ const deleteGraceMs = 5_000;
 
 /** Deletes the branch when another local branch or a remote-tracking ref reaches its tip. Tags do not count. */
 export function deleteBranch(repository: Repository, commonDirectory: string, branch: string): Promise<BranchOutcome> {
-  if (branch === '' || /^[-+]/.test(branch)) {
+  if (branch === '') {
     return Promise.resolve({ state: 'gone' });
   }
-  return repository.program.branchDeletions.run(commonDirectory, () => deleteIfReached(repository, branch));
+  if (/^[-+]/.test(branch)) {
+    return Promise.resolve({ state: 'unsafeName' });
+  }
+  return repository.program.branchDeletions.run(commonDirectory, () =>
+    deleteIfReached(repository, commonDirectory, branch),
+  );
 }
 
-async function deleteIfReached(repository: Repository, branch: string): Promise<BranchOutcome> {
+async function deleteIfReached(
+  repository: Repository,
+  commonDirectory: string,
+  branch: string,
+): Promise<BranchOutcome> {
   const deadline = performance.now() + checkMs;
   const limit = () => ({ timeoutMs: Math.max(1, deadline - performance.now()) });
   const ref = `refs/heads/${branch}`;
@@ -72,7 +86,7 @@ async function deleteIfReached(repository: Repository, branch: string): Promise<
 
   const link = await linkOnTheWayTo(repository, branch);
   if (link !== undefined) {
-    return { state: 'notDeleted', failure: `${link} is a symbolic link` };
+    return { state: 'notDeleted', failure: `${link} is a symbolic link`, isLocked: false };
   }
   const deleted = await repository.run(['update-ref', '--no-deref', '-d', ref, found.tip], {
     changes: true,
@@ -80,7 +94,8 @@ async function deleteIfReached(repository: Repository, branch: string): Promise<
     terminateGraceMs: deleteGraceMs,
   });
   if (deleted.failure !== undefined) {
-    return { state: 'notDeleted', failure: deleted.failure };
+    const isLocked = (await entryAt(join(commonDirectory, `${ref}.lock`))) !== undefined;
+    return { state: 'notDeleted', failure: deleted.failure, isLocked };
   }
   await dropLog(repository, branch);
   return { state: 'gone' };

@@ -10,7 +10,7 @@ import { entryAt, targetOf } from '../run/control-files.ts';
 import type { Repository } from '../run/repository.ts';
 import type { GitServices } from '../run/services.ts';
 import type { CreateParams } from './create-params.ts';
-import { noParent, refusing, type WorktreeVerb } from './failures.ts';
+import { noParent, notRemoved, refusing, type WorktreeVerb } from './failures.ts';
 import { refuseExisting } from './fresh-folder.ts';
 import { realPathSoFar } from './real-path.ts';
 import { checkSpelling } from './spelling.ts';
@@ -44,7 +44,7 @@ export function checkExternalSpelling(verb: WorktreeVerb, external: ExternalPath
   if (paths.isRoot(paths.clean(root))) {
     throw refusing(
       verb,
-      '/ is a filesystem root; choose the worktree location by its absolute path, without "..", beneath the filesystem root',
+      `${testsAll(services) ? root : '/'} is a filesystem root; choose the worktree location by its absolute path, without "..", beneath the filesystem root`,
     );
   }
 }
@@ -106,6 +106,10 @@ export async function checkLeadsOutside(
   }
   const { root, baseRepo } = external;
   const { paths } = services.platform;
+  const listed = await listWorktrees(repository);
+  if (listed.failure !== undefined && verb === 'remove') {
+    throw notRemoved(`cannot list the repository's worktrees: ${listed.failure}`);
+  }
   const at = await realPathSoFar(paths.clean(root));
   const base = await realpath(resolve(baseRepo)).catch(() => resolve(baseRepo));
   if (paths.isWithin(at, base)) {
@@ -114,15 +118,7 @@ export async function checkLeadsOutside(
       `${root} leads into the repository ${baseRepo} (at ${at}); a worktree location must be outside the repository`,
     );
   }
-  const listed = await repository.run(['worktree', 'list', '--porcelain', '-z'], { changes: true });
-  if (listed.failure !== undefined) {
-    return;
-  }
-  for (const line of listed.stdout.toString().split('\0')) {
-    const worktree = /^worktree (.*)$/s.exec(line)?.[1];
-    if (worktree === undefined) {
-      continue;
-    }
+  for (const worktree of listed.worktrees) {
     const place = await realpath(worktree).catch(() => worktree);
     if (paths.isWithin(at, place)) {
       throw refusing(
@@ -131,6 +127,25 @@ export async function checkLeadsOutside(
       );
     }
   }
+}
+
+/** git older than 2.36 does not know `-z`, and its lines cannot tell a name with a newline from two. */
+async function listWorktrees(
+  repository: Repository,
+): Promise<{ readonly worktrees: readonly string[]; readonly failure: string | undefined }> {
+  let failure: string | undefined;
+  for (const [form, end] of [[['-z'], '\0'] as const, [[], '\n'] as const]) {
+    const listed = await repository.run(['worktree', 'list', '--porcelain', ...form], { changes: true });
+    if (listed.failure === undefined) {
+      const lines = listed.stdout.toString().split(end);
+      return {
+        worktrees: lines.flatMap((line) => /^worktree (.*)$/s.exec(line)?.[1] ?? []),
+        failure: undefined,
+      };
+    }
+    failure = listed.failure;
+  }
+  return { worktrees: [], failure };
 }
 
 /** Test 7: in no checkout at all. @throws WorktreeFailure */

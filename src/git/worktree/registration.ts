@@ -3,10 +3,10 @@ import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Paths } from '../../../platform/paths.ts';
 import { dotGitOf, entriesNaming, isLocked, leadsBack, recordOf } from '../query/worktree-entries.ts';
-import { entryAt } from '../run/control-files.ts';
+import { entryAt, readSmallText } from '../run/control-files.ts';
 import type { GitServices } from '../run/services.ts';
 import { refusing } from './failures.ts';
-import { realDotGit } from './real-path.ts';
+import { realDotGit, withRealParent } from './real-path.ts';
 
 /** The entries that name this worktree. Usually there is one. */
 export async function entriesOfWorktree(worktree: string, commonDirectory: string, paths: Paths): Promise<string[]> {
@@ -16,18 +16,23 @@ export async function entriesOfWorktree(worktree: string, commonDirectory: strin
 /**
  * Removes the one registration that a worktree at this place has left behind, so that git lets the place be used again.
  * Best effort: a locked registration stays, and several stay because there is no telling which of them is meant.
+ * @returns those that stay
  */
 export async function removeStaleRegistration(
   worktree: string,
   commonDirectory: string,
   services: GitServices,
-): Promise<void> {
+): Promise<readonly string[]> {
   const { paths, files } = services.platform;
-  const [entry, ...more] = await entriesOfWorktree(worktree, commonDirectory, paths);
+  const entries = await entriesOfWorktree(worktree, commonDirectory, paths);
+  const [entry, ...more] = entries;
   if (entry === undefined || more.length > 0 || (await isLocked(entry))) {
-    return;
+    return entries;
   }
-  await files.removeTree(entry).catch(() => {});
+  return files.removeTree(entry).then(
+    () => [],
+    () => entries,
+  );
 }
 
 export type Registration =
@@ -55,6 +60,9 @@ export async function registrationOf(worktree: string, commonDirectory: string, 
   if (!isOurs) {
     return { state: 'doubtful', reason: notAdmin };
   }
+  if ((await readSmallText(join(entry, 'gitdir'), paths)) === undefined) {
+    return { state: 'doubtful', reason: notAdmin };
+  }
   if ((await recordOf(entry, paths)) !== (await realDotGit(worktree))) {
     return {
       state: 'doubtful',
@@ -64,15 +72,27 @@ export async function registrationOf(worktree: string, commonDirectory: string, 
   return { state: 'found', entry, name: dotGit.name };
 }
 
-/** The registration of a worktree that was just added. @throws WorktreeFailure */
+/**
+ * The registration of a worktree that was just added.
+ * @param stale those that were found before the add and left where they were
+ * @throws WorktreeFailure
+ */
 export async function checkRegistration(
   worktree: string,
   commonDirectory: string,
+  stale: readonly string[],
   paths: Paths,
 ): Promise<Extract<Registration, { state: 'found' }>> {
   const registration = await registrationOf(worktree, commonDirectory, paths);
   if (registration.state === 'doubtful') {
-    throw refusing('create', `${worktree} ${registration.reason}`);
+    throw refusing('create', `${await withRealParent(worktree)} ${registration.reason}`);
+  }
+  if (stale.includes(registration.entry)) {
+    const leaf = await withRealParent(worktree);
+    throw refusing(
+      'create',
+      `${leaf} carries a .git file naming an admin entry other than the one just created for it`,
+    );
   }
   return registration;
 }

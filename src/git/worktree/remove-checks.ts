@@ -1,6 +1,7 @@
 /** What may be removed as a worktree (spec git.md §8). */
 import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Paths } from '../../../platform/paths.ts';
 import { answerOf, askGitDirectory, askTopLevel } from '../query/repository-folders.ts';
 import { dotGitOf } from '../query/worktree-entries.ts';
 import { entryAt, targetOf } from '../run/control-files.ts';
@@ -8,6 +9,7 @@ import { GitFailure, isNoRepository } from '../run/failures.ts';
 import { commonDirectoryOf } from '../run/find-git-directory.ts';
 import type { GitProgram } from '../run/git-program.ts';
 import { withRepository } from '../run/open-repository.ts';
+import { ruledText } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 import {
   checkDirectoryLink,
@@ -17,7 +19,8 @@ import {
   type ExternalPath,
 } from './external-root.ts';
 import { notRemoved, refusing } from './failures.ts';
-import { withRealParent } from './real-path.ts';
+import { checkWayIsOpen } from './open-way.ts';
+import { firstUnresolved, withRealParent } from './real-path.ts';
 import { entriesOfWorktree, registrationOf } from './registration.ts';
 
 /**
@@ -49,12 +52,14 @@ export async function checkRemovableExternal(program: GitProgram, external: Exte
     await checkLeadsOutside('remove', external, repository);
     return common;
   });
-  if ((await targetOf(paths.clean(root))) === undefined) {
+  const unreachable = await whyUnreachable(paths.clean(root), root, paths);
+  if (unreachable !== undefined) {
     throw notRemoved(
-      `the worktree location ${root} is not reachable (${root} does not exist); nothing was removed — retry once it is available, or remove the worktree by hand`,
+      `the worktree location ${root} is not reachable (${unreachable}); nothing was removed — retry once it is available, or remove the worktree by hand`,
     );
   }
   const worktree = paths.clean(path);
+  await checkWayIsOpen(root, worktree, services);
   await checkDirectoryLink('remove', dirname(worktree));
   await checkRemovableLeaf(path, worktree);
   if ((await entryAt(worktree)) === undefined) {
@@ -81,6 +86,17 @@ export async function checkRemovableExternal(program: GitProgram, external: Exte
     'remove',
     `${path} is not a worktree of ${baseRepo} (${doubt}), so it is left in place; remove it by hand if it is a leftover`,
   );
+}
+
+/** @returns `undefined` when the root is there, links followed */
+async function whyUnreachable(root: string, shown: string, paths: Paths): Promise<string | undefined> {
+  if ((await targetOf(root)) !== undefined) {
+    return undefined;
+  }
+  const stopped = await firstUnresolved(root);
+  return stopped === undefined || stopped.path === root
+    ? `${shown} does not exist`
+    : `lstat ${stopped.path}: ${paths.reason(stopped.error)}`;
 }
 
 /** Why the folder is not a worktree of the repository; `undefined` when it is one. */
@@ -115,7 +131,8 @@ async function withBase<T>(
     return await withRepository(program, baseRepo, async (repository) => {
       const top = await askTopLevel(repository);
       if (top.failure !== undefined) {
-        throw unknown(top.failure);
+        const isNone = top.exit?.code === 128;
+        throw unknown(isNone ? `git finds no repository here: ${ruledText(top)}` : top.failure);
       }
       const where = await askGitDirectory(repository);
       const gitDirectory = answerOf(where);

@@ -80,7 +80,8 @@ async function removeFrom(
       throw new WorktreeFailure(`removed the worktree but could not drop its registration (${reason})`, 'unsafe_path');
     }
   }
-  return (await deleteBranch(repository, commonDirectory, removal.branchName)).state !== 'gone';
+  const { state } = await deleteBranch(repository, commonDirectory, removal.branchName);
+  return state !== 'gone' && state !== 'unsafeName';
 }
 
 /** @throws WorktreeFailure; GitFailure `noRepository` when there is neither a repository nor a worktree */

@@ -8,6 +8,7 @@ import { externalPathOf } from './external-root.ts';
 import { notRemoved } from './failures.ts';
 import { guardHome } from './home-guard.ts';
 import { oneChangeAtATime } from './one-change-at-a-time.ts';
+import { checkWayIsOpen } from './open-way.ts';
 import { dropLog, linkOnTheWayTo } from './records.ts';
 import { removeByGit } from './remove-by-git.ts';
 import { checkRemovableExternal, checkRemovableLeaf } from './remove-checks.ts';
@@ -84,6 +85,7 @@ async function checkPath(program: GitProgram, params: RemoveParams): Promise<voi
   }
   await checkContained('remove', worktreePath, baseRepo, services);
   if (services.profile.git.remove.engine === 'own') {
+    await checkWayIsOpen(baseRepo, services.platform.paths.clean(worktreePath), services);
     await checkRemovableLeaf(worktreePath, services.platform.paths.clean(worktreePath));
   }
 }

@@ -6,6 +6,7 @@ import { type BranchOutcome, deleteBranch } from './delete-branch.ts';
 import { emptyFolder, removeAllText } from './empty-folder.ts';
 import { WorktreeFailure } from './failures.ts';
 import { dropLog } from './records.ts';
+import type { TestedRegistration } from './tested-registration.ts';
 
 export interface Rollback {
   /** The worktree's path as sent, for the texts. */
@@ -14,6 +15,8 @@ export interface Rollback {
   readonly worktree: string;
   /** The registration; `undefined` when there is none to delete. */
   readonly entry: string | undefined;
+  /** The registration that was tested, held open. */
+  readonly tested: TestedRegistration | undefined;
   readonly commonDirectory: string;
   /** The branch this request made; `undefined`: it attached to one that was there, or made none. */
   readonly createdBranch: string | undefined;
@@ -36,7 +39,7 @@ interface Undone {
 }
 
 async function undo(repository: Repository, rollback: Rollback): Promise<Undone> {
-  const { files, paths } = repository.program.services.platform;
+  const { paths } = repository.program.services.platform;
   const { shownPath, worktree, entry, createdBranch } = rollback;
   const unfinished = (what: string) => `; and the undo could not finish for ${shownPath}: ${what}`;
 
@@ -51,30 +54,55 @@ async function undo(repository: Repository, rollback: Rollback): Promise<Undone>
       branchKept: false,
     };
   }
-  if (entry !== undefined) {
-    try {
-      await files.removeTree(entry);
-    } catch (error) {
-      return {
-        message: unfinished(
-          `the worktree registration and the branch remain; remove them by hand before retrying (${removeAllText(basename(entry), error, paths)})`,
-        ),
-        branchKept: false,
-      };
-    }
+  const registered = entry === undefined ? undefined : await failureToUnregister(entry, rollback, repository);
+  if (registered !== undefined) {
+    // git may still take the folder for a worktree, so its branch stays.
+    await rmdir(worktree).catch(() => {});
+    const remains =
+      createdBranch === undefined
+        ? 'the worktree registration remains; remove it by hand before retrying'
+        : 'the worktree registration and the branch remain; remove them by hand before retrying';
+    return { message: unfinished(`${remains} (${registered})`), branchKept: false };
   }
   const branch = createdBranch === undefined ? undefined : await undoBranch(repository, rollback, createdBranch);
-  let message = branch?.text === undefined ? '' : unfinished(branch.text);
-  try {
-    await rmdir(worktree);
-  } catch (error) {
-    const reason = `removeat ${basename(worktree)}: ${paths.reason(error)}`;
-    message += unfinished(
-      `the worktree directory remains (re-populated while undoing?); remove it by hand before retrying (${reason})`,
-    );
+  const folder = await rmdir(worktree).then(
+    () => undefined,
+    (error: unknown) =>
+      `the worktree directory remains (re-populated while undoing?); remove it by hand before retrying (removeat ${basename(worktree)}: ${paths.reason(error)})`,
+  );
+  return { message: together(branch?.text, folder), branchKept: branch?.kept ?? false };
+
+  function together(ofBranch: string | undefined, ofFolder: string | undefined): string {
+    if (ofBranch === undefined || ofFolder === undefined) {
+      const only = ofFolder ?? ofBranch;
+      return only === undefined ? '' : unfinished(only);
+    }
+    return repository.program.services.profile.git.remove.branch === 'force'
+      ? unfinished(ofBranch) + unfinished(ofFolder)
+      : unfinished(`${ofFolder}; ${ofBranch.replace(worktreeGone, '')}`);
   }
-  return { message, branchKept: branch?.kept ?? false };
 }
+
+/** @returns wire text; `undefined` when the registration is gone */
+async function failureToUnregister(
+  entry: string,
+  { tested }: Rollback,
+  repository: Repository,
+): Promise<string | undefined> {
+  const { files, paths } = repository.program.services.platform;
+  const fault = tested?.entry === entry ? await tested.fault() : undefined;
+  if (fault !== undefined) {
+    return fault;
+  }
+  try {
+    await files.removeTree(entry);
+    return undefined;
+  } catch (error) {
+    return removeAllText(basename(entry), error, paths);
+  }
+}
+
+const worktreeGone = 'the worktree itself was removed, but ';
 
 async function undoBranch(
   repository: Repository,
@@ -95,17 +123,23 @@ function keptText(branch: string, outcome: BranchOutcome): string | undefined {
   switch (outcome.state) {
     case 'gone':
       return undefined;
+    case 'unsafeName':
+      return `branch ${branch} left in place (its name is unsafe to pass to update-ref); delete it by hand`;
     case 'unique':
-      return `the worktree itself was removed, but branch ${branch} was left in place: it now has commits no other branch or remote-tracking ref reaches. To keep that work, push the branch or rename it. To discard it, run git branch -D ${branch}. This branch name cannot be reused until the branch is renamed or deleted`;
+      return `${worktreeGone}branch ${branch} was left in place: it now has commits no other branch or remote-tracking ref reaches. To keep that work, push the branch or rename it. To discard it, run git branch -D ${branch}. This branch name cannot be reused until the branch is renamed or deleted`;
     case 'unchecked': {
       const detail = outcome.failure === undefined ? '' : ` (${outcome.failure})`;
       return `branch ${branch} still exists; delete it by hand (for example: git branch -d ${branch}, which git refuses if that would lose commits) before retrying this branch name: could not check whether another branch or remote-tracking ref reaches its commits${detail}`;
     }
-    case 'notDeleted':
-      return notDeletedText(branch, outcome.failure);
+    case 'notDeleted': {
+      const advice = outcome.isLocked
+        ? `. A lock refs/heads/${branch}.lock is also present: if another git process is running against this repository, the lock may be live and clears on its own; if none is, it is stale debris of the interrupted delete — remove the lock file by hand too`
+        : '';
+      return notDeletedText(branch, outcome.failure, advice);
+    }
   }
 }
 
-function notDeletedText(branch: string, failure: string): string {
-  return `branch ${branch} still exists; delete it by hand (for example: git branch -D ${branch}) before retrying this branch name: ${failure}`;
+function notDeletedText(branch: string, failure: string, advice = ''): string {
+  return `branch ${branch} still exists; delete it by hand (for example: git branch -D ${branch}) before retrying this branch name${advice}: ${failure}`;
 }

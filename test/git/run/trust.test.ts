@@ -214,9 +214,9 @@ describe('the hooks check of the later generation', () => {
       return [...new Set(readFileSync(log, 'utf8').trim().split('\n'))].sort();
     };
     // Only the checkout may fetch.
-    expect(await seen('file:ssh:HTTPS', 'next')).toEqual(['no-protocol', 'ssh']);
-    expect(await seen('file', 'next')).toEqual(['', 'no-protocol']);
-    expect(await seen('file:ssh', 'S')).toEqual(['https:ssh', 'no-protocol']);
+    expect(await seen('file:ssh:HTTPS', 'next')).toEqual(['denied_by_claude_ssh', 'ssh']);
+    expect(await seen('file', 'next')).toEqual(['', 'denied_by_claude_ssh']);
+    expect(await seen('file:ssh', 'S')).toEqual(['https:ssh', 'denied_by_claude_ssh']);
   });
 });
 

@@ -596,7 +596,7 @@ describe('git.worktree_create in the later generation', () => {
       const worktreePath = session(baseRepo);
       git(baseRepo, 'worktree', 'add', '-q', '-b', 'b', worktreePath);
       tamper(baseRepo, worktreePath);
-      const checked = checkRegistration(worktreePath, join(baseRepo, '.git'), platform.paths);
+      const checked = checkRegistration(worktreePath, join(baseRepo, '.git'), [], platform.paths);
       await expect(checked).rejects.toMatchObject({ code: 'unsafe_path' });
       return checked.catch((error: Error) => error.message.replaceAll(worktreePath, '<leaf>'));
     };
