@@ -1,15 +1,14 @@
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFailed, test } from 'vitest';
-import { findByArguments, isRunning, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
+import { type ConnectOptions, connect, type HoldfastError, type Host } from '../../src/client/index.ts';
+import { findByArguments, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { readSteadily } from '../support/steady-reader.ts';
 import { waitUntil } from '../support/wait.ts';
 import { type SshConnection, type SshHost, startSshHost } from './sshd.ts';
 
-const writeNoise = fileURLToPath(new URL('../fixtures/write-noise.ts', import.meta.url));
 const token = randomBytes(16).toString('hex');
 
 let host: SshHost;
@@ -44,6 +43,24 @@ async function serve(): Promise<void> {
   expect(started).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
 }
 
+/** The library on the client's side, through ssh as a user has it. */
+function connectOver(options: ConnectOptions = {}): Promise<Host> {
+  return connect({ ssh: 'host', sshCommand: [join(host.dir, 'client', 'ssh')], socket, ...options });
+}
+
+/** SIGKILL to the ssh client that carries the connection; what was on its way is lost. */
+async function killConnection(): Promise<void> {
+  const relays = await waitUntil(() => {
+    const found = findByArguments(['ssh', `holdfast -bridge -socket ${socket}`]);
+    return found.length > 0 && found;
+  }, 'an ssh connection');
+  for (const relay of relays) {
+    signalProcess(relay, 'SIGKILL');
+    await untilEnded(relay);
+  }
+}
+
+/** A connection of single frames, for what the library would not do. */
 function bridge(continues?: SshConnection): SshConnection {
   return host.connect(`holdfast -bridge -socket ${socket}`, {
     token,
@@ -54,10 +71,9 @@ function bridge(continues?: SshConnection): SshConnection {
 test('a daemon started over ssh serves after that ssh session has ended', async () => {
   await serve();
   expect(existsSync(join(dirname(socket), 'daemon.token'))).toBe(false);
-  const { client } = bridge();
-  expect(await client.call('server.ping')).toEqual({ pong: true });
-  const wrong = host.connect(`holdfast -bridge -socket ${socket}`, { token: 'guess' });
-  expect((await wrong.client.request('server.ping')).error?.code).toBe(-32001);
+  await using client = await connectOver({ token });
+  expect(await client.server.ping()).toEqual({ pong: true });
+  await expect(connectOver({ token: 'guess' })).rejects.toMatchObject({ kind: 'unauthorized' });
 });
 
 test('a token file sent over ssh is read once and gone', async () => {
@@ -65,45 +81,55 @@ test('a token file sent over ssh is read once and gone', async () => {
   expect((await host.run(`umask 077; cat >${file}`, `${token}\n`)).code).toBe(0);
   expect((await host.run(`holdfast -serve -socket ${socket} -token-file ${file}`)).code).toBe(0);
   expect(existsSync(file)).toBe(false);
-  expect(await bridge().client.call('server.ping')).toEqual({ pong: true });
+  // The token stands beside the socket there, and is asked for over ssh.
+  await using client = await connectOver();
+  expect(await client.server.ping()).toEqual({ pong: true });
   expect((await host.run(`holdfast -stop -socket ${socket}`)).code).toBe(0);
   await waitUntil(() => !existsSync(socket), 'the daemon to end');
 });
 
-test('no byte is lost or doubled when the ssh client is killed in mid-stream, twice', async () => {
-  await serve();
-  const bytes = 8_000_000;
-  const sum = join(host.dir, 'sum');
-  const first = bridge();
-  const stream = first.client.stream('noise');
-  const args = [writeNoise, '--bytes', String(bytes), '--seed', 'ssh', '--sha256', sum];
-  const { pid } = await first.client.call('process.spawn', {
-    id: 'noise',
-    command: process.execPath,
-    args: ['-e', pausingProgram(args)],
-    wantPid: true,
+test('a daemon is started over ssh by the first client, and the next one finds its token', async () => {
+  await using first = await connectOver({ flags: ['-wire-profile', 'next'] });
+  await using second = await connectOver({ start: false });
+  const [description] = await Promise.all([first.describe(), second.describe()]);
+  expect(description).toMatchObject({ profile: 'next', instanceId: second.daemon.instanceId });
+  const ended = second.server.shutdown().catch((error: unknown) => error);
+  expect(await ended).toSatisfy((reply) => 'ok' in (reply as object) || (reply as HoldfastError).maybeDone);
+  await second.close();
+  await first.close();
+});
+
+test('a host that nobody can log in to is said to be so, in the words of ssh', async () => {
+  await expect(connectOver({ ssh: 'no-such-host.invalid' })).rejects.toMatchObject({
+    kind: 'refused',
+    message: expect.stringMatching(/exit code 255: .*no-such-host\.invalid/),
   });
-  await first.client.waitFor(() => stream.bytes.stdout > 300_000, 'the first part');
-  await first.cut();
-  const atFirstCut = stream.lastSeq;
-  const program = processFacts(pid);
+});
 
-  const second = bridge(first);
-  second.client.post('process.reattach', { id: 'noise', fromSeq: atFirstCut });
-  await second.client.waitFor(() => stream.bytes.stdout > 3_000_000, 'a part of the replay');
-  await second.cut();
-  const atSecondCut = stream.lastSeq;
-
-  const third = bridge(second);
-  expect(await third.client.reattach('noise')).toMatchObject({ found: true, running: true });
-  expect(program !== undefined && isRunning(program)).toBe(true);
-  await third.client.stdin('noise', 'go on\n');
-  expect(await third.client.exitOf('noise')).toMatchObject({ exitCode: 0 });
-
-  expect(stream).toMatchObject({ duplicates: 0, gaps: [], afterExit: 0, bytes: { stdout: bytes } });
-  expect(stream.count).toBe(stream.lastSeq);
-  expect(stream.sha256()).toBe(readFileSync(sum, 'utf8'));
-  expect(0 < atFirstCut && atFirstCut < atSecondCut && atSecondCut < stream.lastSeq).toBe(true);
+test('no byte is lost or doubled in any direction although ssh is killed again and again', {
+  timeout: 60_000,
+}, async () => {
+  await serve();
+  await using client = await connectOver({ token, retry: { firstMs: 5, maxMs: 100 } });
+  const job = await client.spawn({ command: 'tee', args: ['/dev/stderr'] });
+  const received = Promise.all([sha256(job.stdout), sha256(job.stderr)]);
+  const sent = createHash('sha256');
+  const kills = 8;
+  let connections = 0;
+  client.on('connected', () => connections++);
+  for (let killed = 0; killed < kills; killed++) {
+    for (let line = 0; line < 20; line++) {
+      const text = `${killed} ${line} ${'x'.repeat(line * 2_000)}\n`;
+      sent.update(text);
+      void job.write(text);
+    }
+    await killConnection();
+    await waitUntil(() => connections > killed, 'the connection to be made anew');
+  }
+  await job.end();
+  const whole = sent.digest('hex');
+  expect(await received).toEqual([whole, whole]);
+  expect((await job.exit).code).toBe(0);
 });
 
 test('a client that reads more slowly than its program writes gets every byte over ssh too', async () => {
@@ -161,8 +187,9 @@ test('a line that was sent but never acknowledged is sent again with its offset 
 
 test('the commands in the README, as printed, start a daemon, reach it and stop it', async () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const commands = /^```sh\n(.*?)^```$/ms.exec(readme)?.[1] ?? '';
-  expect(commands).toContain('ssh host');
+  const blocks = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block = '']) => block);
+  const commands = blocks.find((block) => block.includes('ssh host holdfast -serve')) ?? '';
+  expect(commands).toContain('ssh host holdfast -stop');
   socket = join(host.home, '.claude', 'remote', 'rpc.sock');
   expect(await runHere(`set -e\n${commands}`)).toEqual({
     code: 0,
@@ -196,11 +223,10 @@ function post({ client }: SshConnection, line: string, offset: number): void {
   client.post('process.stdin', { id: 'cat', data: Buffer.from(line).toString('base64'), offset });
 }
 
-/** Output in one burst, and an end only when it is told to: so it certainly runs when the connection is cut. */
-function pausingProgram(args: readonly string[]): string {
-  return `
-    const { spawnSync } = require('node:child_process');
-    const { status } = spawnSync(process.execPath, ${JSON.stringify(args)}, { stdio: ['ignore', 'inherit', 'inherit'] });
-    process.stdin.once('data', () => process.exit(status));
-  `;
+async function sha256(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of stream) {
+    hash.update(chunk);
+  }
+  return hash.digest('hex');
 }
