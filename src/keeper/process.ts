@@ -13,6 +13,7 @@ import { timings } from '../base/timings.ts';
 import { version } from '../base/version.ts';
 import { runDirectoryMark, sessionMark } from '../engine/local/session-mark.ts';
 import type { SessionEvent } from '../engine/session-engine.ts';
+import { outputEncoder } from '../wire/frames.ts';
 import { Channel } from './channel/channel.ts';
 import { cookieBytes, greetDaemon, HandshakeError, ownRelease } from './channel/handshake.ts';
 import { Keeper } from './host/keeper.ts';
@@ -118,6 +119,8 @@ class KeeperProcess {
       startedAt: this.#keeper.startedAt,
     });
     this.#recordFile = directory.publish(keeperRecordName, Buffer.from(record));
+    // Made now, so that the first session does not wait for it.
+    outputEncoder();
     void delay(timings.keeperFirstDaemonMs, undefined, { ref: false }).then(() => {
       this.#isFirstAwaited = false;
       this.#endIfUnused();
