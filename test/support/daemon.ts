@@ -93,7 +93,8 @@ export class TestDaemon implements AsyncDisposable {
   readonly #options: DaemonOptions;
   readonly #mark: string;
   readonly #tokenFile: string;
-  readonly #program: string;
+  /** What is started. Change it before the next `start`: an upgrade. */
+  program: string;
   /** Logs of earlier starts, which a new start unlinks, and of this one after the directory is gone. */
   #pastLog = '';
   /** What was seen running: a child with an empty environment cannot be found any more once its parent is gone. */
@@ -115,7 +116,7 @@ export class TestDaemon implements AsyncDisposable {
       HOLDFAST_TEST_TIMINGS: options.timings === undefined ? undefined : JSON.stringify(options.timings),
       ...options.env,
     });
-    this.#program =
+    this.program =
       options.at?.program ??
       ([options.timings, options.failpoints, options.withoutExtensions].every((changed) => changed === undefined)
         ? program
@@ -148,12 +149,12 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Runs another mode or verb with this daemon's environment, e.g. `['-bridge', '-socket', daemon.socket]`. */
   run(args: readonly string[], input?: string | Buffer): Promise<RunResult> {
-    return runHoldfast(args, { env: this.env, program: this.#program, ...(input === undefined ? {} : { input }) });
+    return runHoldfast(args, { env: this.env, program: this.program, ...(input === undefined ? {} : { input }) });
   }
 
   /** As `run`, started in another folder: for relative paths. */
   runIn(cwd: string, args: readonly string[]): Promise<RunResult> {
-    return runHoldfast(args, { env: this.env, program: this.#program, cwd });
+    return runHoldfast(args, { env: this.env, program: this.program, cwd });
   }
 
   /** The one running daemon of this socket. @throws when there is none, or more than one */
@@ -249,7 +250,7 @@ export class TestDaemon implements AsyncDisposable {
     const [out, err] = files.map((file) => openSync(file, 'w', 0o600)) as [number, number];
     try {
       const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
-        const [first = this.#program, ...words] = [...(this.#options.through ?? []), this.#program, ...args];
+        const [first = this.program, ...words] = [...(this.#options.through ?? []), this.program, ...args];
         const launcher = spawn(first, words, { cwd: this.dir, env: this.env, stdio: ['ignore', out, err] });
         launcher.on('error', reject).on('exit', (code, signal) => resolve([code, signal]));
       });

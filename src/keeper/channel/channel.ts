@@ -1,5 +1,7 @@
 /** One connection between a daemon and its keeper: messages out, messages in, and its end. */
 import type { Socket } from 'node:net';
+import { messageOf } from '../../base/error-texts.ts';
+import { failpoint } from '../../base/failpoints.ts';
 import { ChannelError, headerBytes, type Message, MessageReader } from './message-reader.ts';
 import { type MessageName, messageTypes } from './messages.ts';
 
@@ -26,6 +28,12 @@ export class Channel {
   constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (bytes: Buffer) => {
+      try {
+        failpoint('channel.data.before');
+      } catch (error) {
+        this.close(messageOf(error));
+        return;
+      }
       this.#reader.push(bytes);
       this.#deliver();
     });

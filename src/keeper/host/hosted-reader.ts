@@ -1,4 +1,5 @@
 /** A reader of the daemon's, as the engine in the keeper knows it, and its streams with what is on its way of each. */
+import { failpoint } from '../../base/failpoints.ts';
 import type { FrameStream, Frames, Reader, StreamItem } from '../../engine/session-engine.ts';
 import type { Channel } from '../channel/channel.ts';
 
@@ -164,6 +165,7 @@ export class HostedStream {
   }
 
   #sendFrames({ bytes, firstSeq, lastSeq, release }: Frames, isPromised: boolean): void {
+    failpoint('keeper.frames.before');
     this.#ahead += bytes.length;
     if (isPromised) {
       this.#promised -= bytes.length;

@@ -5,6 +5,7 @@
 
 import type { Platform } from '../../../platform/platform.ts';
 import { type Counters, createCounters } from '../../base/counters.ts';
+import { failpoint } from '../../base/failpoints.ts';
 import { type Component, createLog, type Level, type Log } from '../../base/log.ts';
 import { defaultMemoryBudget, MemoryBudget } from '../../base/memory-budget.ts';
 import type { Timings } from '../../base/timings.ts';
@@ -124,6 +125,7 @@ export class Keeper implements FrontOwner {
     const old = this.#front;
     this.#front = undefined;
     old?.channel.close('another daemon has taken its place');
+    failpoint('keeper.serve.before');
     this.#retiring = false;
     // What the login shell says is asked again by each daemon.
     this.#shellPathIsKnown = false;

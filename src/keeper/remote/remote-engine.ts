@@ -192,6 +192,7 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     const { name, id, value } = message;
     switch (name) {
       case 'frames': {
+        failpoint('channel.frames.before');
         const [firstSeq, lastSeq, isPromised] = value as [number, number, number?];
         this.#streams.get(id)?.framesCame(message.data, firstSeq, lastSeq, isPromised === 1, message.hold);
         return;

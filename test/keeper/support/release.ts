@@ -1,0 +1,33 @@
+/** Another release of the program: a tree of its own, with another version and other versions of the channel. */
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+
+export interface Release {
+  readonly version: string;
+  /** Of the channel to the keeper, from the oldest to the newest. */
+  readonly channel: readonly [number, number];
+}
+
+/** Makes it in `folder`. @returns its `bin/holdfast` */
+export function makeRelease(folder: string, { version, channel }: Release): string {
+  mkdirSync(folder);
+  for (const part of ['bin', 'src', 'platform', 'native-bindings', 'package.json']) {
+    cpSync(join(root, part), join(folder, part), { recursive: true });
+  }
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  stamp(join(folder, 'src/base/version.ts'), /(version = )'[^']*'/, `$1'${version}'`);
+  stamp(join(folder, 'src/keeper/channel/messages.ts'), /(channelVersions: VersionRange = )\[.*?\]/, `$1[${channel}]`);
+  return join(folder, 'bin/holdfast');
+}
+
+function stamp(file: string, place: RegExp, text: string): void {
+  const before = readFileSync(file, 'utf8');
+  const after = before.replace(place, text);
+  if (after === before && !before.includes(text.slice(2))) {
+    throw new Error(`${file} has no ${place}`);
+  }
+  writeFileSync(file, after);
+}
