@@ -211,12 +211,12 @@ describe('the hooks check of the later generation', () => {
       const branchName = `b${number++}`;
       const worktreePath = join(base, '.claude', 'worktrees', branchName);
       await daemon(profile).call('git.worktree_create', { baseRepo: base, branchName, worktreePath });
-      return [...new Set(readFileSync(log, 'utf8').trim().split('\n'))].sort();
+      return [...new Set(readFileSync(log, 'utf8').split('\n').slice(0, -1))].sort();
     };
     // Only the checkout may fetch.
     expect(await seen('file:ssh:HTTPS', 'next')).toEqual(['denied_by_claude_ssh', 'ssh']);
     expect(await seen('file', 'next')).toEqual(['', 'denied_by_claude_ssh']);
-    expect(await seen('file:ssh', 'S')).toEqual(['https:ssh', 'denied_by_claude_ssh']);
+    expect(await seen('file:ssh', 'S')).toEqual(['denied_by_claude_ssh', 'https:ssh']);
   });
 });
 
