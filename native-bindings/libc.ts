@@ -66,6 +66,9 @@ export const write: KoffiFunc<(fd: number, bytes: Buffer, length: number) => num
   'long write(int fd, const void *bytes, size_t length)',
 );
 
+/** Ends the process at once: nothing that was registered for its end runs. */
+export const _exit: KoffiFunc<(code: number) => void> = libc.func('void _exit(int code)');
+
 export const _SC_CLK_TCK = darwin ? 3 : 2;
 export const sysconf: KoffiFunc<(name: number) => number> = libc.func('long sysconf(int name)');
 

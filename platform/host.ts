@@ -65,6 +65,11 @@ export interface Host extends Home {
   serveWarnings(asked: ServeRequest): readonly string[];
   /** Gives memory back that an idle process does not need; takes some milliseconds. `undefined` where there is no way to. */
   readonly trimMemory?: () => void;
+  /**
+   * Ends this process with what it has compiled kept, and waits for nothing else. Everything it wanted to write is written
+   * by then.
+   */
+  leave(exitCode: number): never;
   /** Calls back once per kind of request to end; ignores hang-ups and broken pipes from now on. */
   onEndRequest(callback: (reason: 'terminated' | 'interrupt') => void): void;
 }

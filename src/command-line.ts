@@ -94,6 +94,8 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
     loaded ??= import('../platform/load.ts').then(({ loadPlatform }) => loadPlatform());
     return loaded;
   };
+  /** A process with an adapter ends as that adapter has it. */
+  const leave = async (exitCode: number) => (await loaded)?.host.leave(exitCode) ?? exitCode;
   let loadedForClients: Promise<ClientPlatform> | undefined;
   const clientPlatform = () => {
     loadedForClients ??= import('../platform/load.ts').then(({ loadClientPlatform }) => loadClientPlatform());
@@ -110,14 +112,8 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
       return fail(inexact);
     }
     const { runVerb, standardOutput } = await import('./operate/verbs.ts');
-    return runVerb(verb, verbWords, {
-      environment,
-      programName,
-      executableDirectory,
-      platform,
-      clientPlatform,
-      ...standardOutput,
-    });
+    const context = { environment, programName, executableDirectory, platform, clientPlatform, ...standardOutput };
+    return leave(await runVerb(verb, verbWords, context));
   }
 
   const isKeeper = verb === keeperWord && environment[keeperVariable] !== undefined;
@@ -169,7 +165,7 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
     clientPlatform,
   };
   const mode = await entry.load();
-  return await mode(context);
+  return leave(await mode(context));
 }
 
 function sourcesOfPaths(entry: ModeEntry, words: readonly string[], { effective }: Settings): PathSources {

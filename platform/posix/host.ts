@@ -1,5 +1,6 @@
 /** The machine around us: home, limits, end requests. */
 import { closeSync, existsSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
 import type { Host } from '../host.ts';
@@ -98,6 +99,14 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
 
     reportStatus,
     readDescriptor: (descriptor, maxBytes) => readDescriptor(descriptor, maxBytes, paths),
+
+    // Not `process.exit`: at the end of the C library koffi writes our standard output and error through to the disk (fsync),
+    // for the daemon its log. A busy disk takes seconds for that, and with one that fails koffi tries for ever.
+    leave(exitCode) {
+      flushCompileCache();
+      libc._exit(exitCode);
+      throw new Error('_exit has returned');
+    },
 
     onEndRequest(callback) {
       process.on('SIGTERM', () => callback('terminated'));

@@ -164,7 +164,7 @@ class ShellGroup {
   /** TERM, which lets exit traps remove the locks of start-up files, and KILL for whoever is left after that. */
   async end(): Promise<void> {
     signalAll(-this.#pid, 'SIGTERM');
-    for (let waited = 0; waited < killAfterMs; waited += pollMs) {
+    for (const killAt = performance.now() + killAfterMs; performance.now() < killAt; ) {
       this.#collect();
       if (this.#leader === 'collected' && !isThere(-this.#pid)) {
         return;

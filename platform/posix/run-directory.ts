@@ -79,7 +79,7 @@ export class PosixRunDirectory implements RunDirectory {
   async exclusively<T>(work: () => Promise<T> | T): Promise<T> {
     const fd = this.#openForLock();
     try {
-      for (let waited = 0; fd !== undefined && waited < exclusiveWaitMs; waited += exclusivePollMs) {
+      for (const giveUpAt = performance.now() + exclusiveWaitMs; fd !== undefined && performance.now() < giveUpAt; ) {
         if (libc.flock(fd, libc.LOCK_EX | libc.LOCK_NB) === 0 || !isHeldElsewhere(errnoName(libc.errno()))) {
           break;
         }

@@ -39,6 +39,8 @@ export function createHost(paths: Paths): Host {
     reportStatus,
     readDescriptor: (descriptor, maxBytes) => readDescriptor(descriptor, maxBytes, paths),
 
+    leave: (exitCode) => process.exit(exitCode),
+
     onEndRequest(callback) {
       // Whoever started us may have been told to ignore Ctrl+C, and children would inherit that.
       kernel32.SetConsoleCtrlHandler(null, 0);

@@ -81,7 +81,7 @@ export class WindowsRunDirectory implements RunDirectory {
   async exclusively<T>(work: () => Promise<T> | T): Promise<T> {
     const path = this.#handle.at(exclusiveName);
     let turn = takeTurn(path);
-    for (let waited = 0; turn === 'others' && waited < exclusiveWaitMs; waited += exclusivePollMs) {
+    for (const giveUpAt = performance.now() + exclusiveWaitMs; turn === 'others' && performance.now() < giveUpAt; ) {
       await delay(exclusivePollMs);
       turn = takeTurn(path);
     }

@@ -152,7 +152,7 @@ describe('a shell that does not come to an end', () => {
   };
 
   test('costs its limit and is killed; even a PATH that it printed is not used, and one line says so', async () => {
-    await using daemon = await startDaemon({ ...hanging, timings: { shellPathMs: 1000 } });
+    await using daemon = await startDaemon({ ...hanging, timings: { shellPathMs: 4000 } });
     const started = await shellProcess(daemon);
     await using client = await connect(daemon);
     expect(await pathOf(client)).toBe(daemon.env.PATH);
@@ -185,7 +185,7 @@ describe('a shell that does not come to an end', () => {
   });
 
   test('and ignores SIGTERM is killed half a second after its limit, while children start already', async () => {
-    await using daemon = await startDaemon({ ...stubborn, timings: { shellPathMs: 1000 } });
+    await using daemon = await startDaemon({ ...stubborn, timings: { shellPathMs: 4000 } });
     const started = await shellProcess(daemon);
     await using client = await connect(daemon);
     expect(await pathOf(client)).toBe(daemon.env.PATH);

@@ -15,10 +15,10 @@ export class Injection implements AsyncDisposable {
   }
 
   /**
-   * From now on each thread's n-th call fails, once. Children are left alone.
+   * From now on each thread's n-th call fails, once; every one with `'1+'`. Children are left alone.
    * @param output file of the test for what strace says
    */
-  static async start(pid: number, call: string, error: string, nth: number, output: string): Promise<Injection> {
+  static async start(pid: number, call: string, error: string, nth: number | '1+', output: string): Promise<Injection> {
     // Not -f, which would follow into the children.
     const threads = readdirSync(`/proc/${pid}/task`).flatMap((thread) => ['-p', thread]);
     const strace = spawn(
