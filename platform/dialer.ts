@@ -15,9 +15,25 @@ export interface Dialer {
    * the connection ends. The thread does nothing else meanwhile. Resolves to `false`, with no byte moved, where this OS or
    * these streams do not allow it. `undefined` on an OS that never does.
    */
-  readonly relay?: (socket: Socket) => Promise<boolean>;
+  readonly relay?: (socket: Socket, options: RelayOptions) => Promise<boolean>;
   /** As `Host.trimMemory`, for a client that has become idle. */
   readonly trimMemory?: () => Promise<void>;
+}
+
+export interface RelayOptions {
+  /** `undefined`: nothing is read that the output does not take. */
+  readonly trickle: TrickleOptions | undefined;
+}
+
+/**
+ * For an output behind which a server takes bytes in large steps, as sshd does: while it stands still some bytes are read
+ * and kept all the same, because to the daemon a slow client would look like one that has stopped.
+ */
+export interface TrickleOptions {
+  /** From one time to the next. */
+  readonly everyMs: number;
+  /** An output that takes no byte for so long is one whose client has stopped: nothing is read for it any more. */
+  readonly patienceMs: number;
 }
 
 export interface DialOptions {

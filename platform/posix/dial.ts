@@ -5,7 +5,7 @@
  */
 import { fstatSync } from 'node:fs';
 import { connect as connectSocket, type Socket } from 'node:net';
-import type { Dialer, DialOptions } from '../dialer.ts';
+import type { Dialer, DialOptions, RelayOptions } from '../dialer.ts';
 import { ForeignListenerError, SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { PosixSystem } from './system.ts';
@@ -86,8 +86,8 @@ export function createDialer(os: PosixSystem, paths: Paths): Dialer {
     halfClose: true,
     dial,
     ...(os === 'linux' && {
-      relay: async (socket: Socket) =>
-        isPipe(standardInput) && isPipe(standardOutput) && (await import('./relay.ts')).relayBySplice(socket),
+      relay: async (socket: Socket, options: RelayOptions) =>
+        isPipe(standardInput) && isPipe(standardOutput) && (await import('./relay.ts')).relayBySplice(socket, options),
       trimMemory: async () => (await import('./memory.ts')).trimMemory(),
     }),
   };

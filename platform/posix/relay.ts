@@ -6,8 +6,10 @@ import { flushCompileCache } from 'node:module';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
+import type { RelayOptions } from '../dialer.ts';
 import { trimMemory } from './memory.ts';
 import { socketDescriptor } from './socket-descriptor.ts';
+import { Trickle } from './trickle.ts';
 
 /** What one `splice` may move; a pipe holds less, unless somebody has made it larger. */
 const maxMoveBytes = 1024 * 1024;
@@ -40,7 +42,7 @@ type Outcome = 'waiting' | 'ended' | 'refused' | 'failed' | 'unsupported';
  * Standard input and output are pipes.
  * @returns `false`, with no byte moved, where the system cannot splice these descriptors
  */
-export function relayBySplice(socket: Socket): boolean {
+export function relayBySplice(socket: Socket, options: RelayOptions): boolean {
   const { poll, splice } = libc;
   const connection = socketDescriptor(socket);
   if (splice === undefined || connection < 0) {
@@ -76,6 +78,7 @@ export function relayBySplice(socket: Socket): boolean {
     return 'waiting';
   }
 
+  const trickle = options.trickle && new Trickle(connection, standardOutput, options.trickle);
   let movedAnything = false;
   let toldIdle = false;
   /** How many more times to look without waiting. */
@@ -96,8 +99,10 @@ export function relayBySplice(socket: Socket): boolean {
   for (;;) {
     put(0, down);
     put(1, up);
-    const ready = poll(entries, 2, looks > 0 ? 0 : toldIdle ? -1 : idleMs);
-    if (ready === 0 && looks === 0) {
+    const idleInMs = looks > 0 ? 0 : toldIdle ? undefined : idleMs;
+    const sipInMs = down.waitsFor === 'writable' ? trickle?.standsStill() : undefined;
+    const ready = poll(entries, 2, soonest(idleInMs, sipInMs));
+    if (ready === 0 && looks === 0 && !toldIdle) {
       toldIdle = true;
       // The runtime keeps compiled code at its end only, and a bridge is often killed with its ssh session.
       flushCompileCache();
@@ -109,7 +114,10 @@ export function relayBySplice(socket: Socket): boolean {
       continue;
     }
     if (isReady(0)) {
-      const outcome = move(down);
+      if (down.waitsFor === 'writable') {
+        trickle?.moved();
+      }
+      const outcome = trickle?.holds ? trickle.release() : move(down);
       if (outcome === 'unsupported') {
         return false;
       }
@@ -140,4 +148,10 @@ export function relayBySplice(socket: Socket): boolean {
       }
     }
   }
+}
+
+/** The timeout of poll(2): the first of two moments, -1 when neither of them comes. */
+function soonest(...moments: readonly (number | undefined)[]): number {
+  const known = moments.filter((ms) => ms !== undefined);
+  return known.length === 0 ? -1 : Math.min(...known);
 }

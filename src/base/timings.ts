@@ -13,6 +13,12 @@ export interface Timings {
   readonly retentionCheckMs: number;
   /** A receiver that takes no byte for so long holds its program back no longer (spec wire.md §2 "steady reader"). */
   readonly readerStallMs: number;
+  /**
+   * `-bridge` below sshd reads a few bytes so often for a client whose way out stands still, and gives up after so long:
+   * sshd takes bytes in steps of 100 KB, for which a client of 1 kB/s needs a minute and a half.
+   */
+  readonly bridgeTrickleMs: number;
+  readonly bridgePatienceMs: number;
   /** Killed children are waited for at most so long at the end (spec process.md §10). */
   readonly shutdownWaitMs: number;
   /** Login-shell PATH (spec process.md §3.3). */
@@ -91,6 +97,8 @@ export const timings: Timings = {
   retentionMs: 15 * 60_000,
   retentionCheckMs: 60_000,
   readerStallMs: 10_000,
+  bridgeTrickleMs: 3_000,
+  bridgePatienceMs: 150_000,
   shutdownWaitMs: 1_000,
   shellPathMs: 4_000,
   agentShellMs: 4_000,

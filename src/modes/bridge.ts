@@ -3,7 +3,7 @@ import { flushCompileCache } from 'node:module';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Dialer } from '../../platform/dialer.ts';
+import type { Dialer, TrickleOptions } from '../../platform/dialer.ts';
 import { messageOf } from '../base/error-texts.ts';
 import { writeWhole } from '../base/standard-output.ts';
 import type { ModeContext } from './mode.ts';
@@ -22,12 +22,13 @@ export async function runBridge(context: ModeContext): Promise<number> {
     writeWhole(2, `claustrum: dial server: ${messageOf(error)}\n`);
     return 1;
   }
-  if (await dialer.relay?.(socket)) {
+  const trickle = await trickleBelow(context.environment);
+  if (await dialer.relay?.(socket, { trickle })) {
     return 0;
   }
   socket.resume();
   trimWhenIdle(socket, dialer.trimMemory);
-  await relay(process.stdin, process.stdout, socket, { halfClose: dialer.halfClose });
+  await relay(process.stdin, process.stdout, socket, { halfClose: dialer.halfClose, trickle });
   return 0;
 }
 
@@ -50,6 +51,15 @@ function trimWhenIdle(socket: Socket, trim: Dialer['trimMemory']): void {
   }, idleMs).unref();
 }
 
+/** sshd names the connection in the environment of what it starts. */
+async function trickleBelow({ SSH_CONNECTION: connection }: NodeJS.ProcessEnv): Promise<TrickleOptions | undefined> {
+  if (connection === undefined) {
+    return undefined;
+  }
+  const { timings } = await import('../base/timings.ts');
+  return { everyMs: timings.bridgeTrickleMs, patienceMs: timings.bridgePatienceMs };
+}
+
 /**
  * Resolves when the daemon has closed and everything received from it is out, or when nobody reads `output` any more.
  * `input` may still be open then.
@@ -58,12 +68,12 @@ export async function relay(
   input: Readable,
   output: Writable,
   socket: Socket,
-  options: { readonly halfClose: boolean },
+  options: { readonly halfClose: boolean; readonly trickle: TrickleOptions | undefined },
 ): Promise<void> {
   // Its messages reach us as the end of `socket` or through the callbacks of the writes.
   socket.on('error', () => {});
   input.on('error', () => {});
-  const down = copyDown(socket, output);
+  const down = copyDown(socket, output, options.trickle);
   const up = copyUp(input, socket).then(async (outcome) => {
     if (options.halfClose) {
       if (outcome === 'ended') {
@@ -97,12 +107,32 @@ function copyUp(input: Readable, socket: Socket): Promise<'ended' | 'refused'> {
 }
 
 /** Resolves when the daemon has closed and `output` has taken every byte, or when `output` failed. */
-function copyDown(socket: Socket, output: Writable): Promise<void> {
+function copyDown(socket: Socket, output: Writable, trickle: TrickleOptions | undefined): Promise<void> {
   return new Promise((resolve) => {
+    /** While the queue of `output` is full: when it took a chunk for the last time. */
+    let takenAt: number | undefined;
+    let readOn: NodeJS.Timeout | undefined;
+    const taken = () => {
+      takenAt &&= performance.now();
+    };
+    const drained = () => {
+      clearTimeout(readOn);
+      takenAt = undefined;
+      socket.resume();
+    };
     const write = (chunk: Buffer) => {
-      if (!output.write(chunk)) {
-        socket.pause();
-        output.once('drain', () => socket.resume());
+      if (output.write(chunk, taken)) {
+        return;
+      }
+      socket.pause();
+      if (takenAt === undefined) {
+        takenAt = performance.now();
+        output.once('drain', drained);
+      }
+      const { everyMs, patienceMs } = trickle ?? { everyMs: 0, patienceMs: 0 };
+      if (performance.now() - takenAt < patienceMs) {
+        // One more chunk, which waits in the queue. It is larger than what splicing takes, because streams read no less.
+        readOn = setTimeout(() => socket.resume(), everyMs).unref();
       }
     };
     const finish = () => {

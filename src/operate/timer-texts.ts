@@ -13,6 +13,8 @@ export const timerTexts: Record<keyof Timings, string> = {
   retentionMs: 'an ended process can be replayed',
   retentionCheckMs: 'how often ended processes are looked through',
   readerStallMs: 'a client that reads nothing for so long holds its process back no longer',
+  bridgeTrickleMs: '-bridge below sshd reads on for a client whose way out stands still',
+  bridgePatienceMs: 'a way out that takes nothing for so long is read for no more',
   shutdownWaitMs: 'killed processes are waited for at the end',
   shellPathMs: 'login shell asked for its PATH',
   agentShellMs: 'login shell asked for its SSH agent',

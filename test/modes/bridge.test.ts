@@ -184,7 +184,7 @@ describe('the end', () => {
         takeNext.push(done);
       },
     });
-    const relayed = relay(new Readable({ read() {} }), output, socket, { halfClose: true });
+    const relayed = relay(new Readable({ read() {} }), output, socket, { halfClose: true, trickle: undefined });
     for (const word of ['one ', 'two ', 'three']) {
       socket.push(word);
     }

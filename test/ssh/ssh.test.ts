@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFailed, test } from 'vitest';
 import { type ConnectOptions, connect, type HoldfastError, type Host } from '../../src/client/index.ts';
+import { full, limitMs } from '../faults/support/length.ts';
 import { findByArguments, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { readSteadily } from '../support/steady-reader.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -145,6 +146,28 @@ test('a client that reads more slowly than its program writes gets every byte ov
   expect(log).toMatch(/its client reads more slowly than it writes; holding it back/);
   expect(log).not.toMatch(/slow reader dropped/);
 });
+
+// The window of OpenSSH moves by some 100 KB, for which this client needs ten times as long as one may stand still. The short
+// form is test/faults/slow-ssh-client.test.ts.
+test.runIf(full)(
+  'a client of 1 kB a second gets every byte over ssh, however long it takes',
+  {
+    timeout: limitMs(600),
+  },
+  async () => {
+    await serve();
+    const bytes = 40_000_000;
+    const arrived = await readSteadily({
+      ...{ rate: 1000, seconds: 250, token },
+      command: `head -c ${bytes} /dev/zero`,
+      through: { bridge: [join(host.dir, 'client', 'ssh'), 'host', `holdfast -bridge -socket ${socket}`] },
+    });
+    expect(arrived).toMatchObject({ bytes, exitCode: 0, gap: false, closed: false });
+    const log = readFileSync(join(dirname(socket), 'remote-server.log'), 'utf8');
+    expect(log).toMatch(/its client reads more slowly than it writes; holding it back/);
+    expect(log).not.toMatch(/slow reader dropped|holding it back no longer/);
+  },
+);
 
 test('a line that was sent but never acknowledged is sent again with its offset and arrives once', async () => {
   await serve();

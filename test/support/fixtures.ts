@@ -13,11 +13,13 @@ export type Fixture =
   | 'ignore-term.sh'
   | 'leave-the-group.sh'
   | 'leave-zombies.sh'
+  | 'step-window.py'
   | 'write-noise.ts';
 
 /** `await client.spawn('p1', ...fixture('count-forever.ts', '--every', '1'))` */
 export function fixture(name: Fixture, ...args: readonly string[]): [command: string, args: string[]] {
   const path = fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
   accessSync(path);
-  return name.endsWith('.sh') ? ['/bin/sh', [path, ...args]] : [process.execPath, [path, ...args]];
+  const interpreter = name.endsWith('.sh') ? '/bin/sh' : name.endsWith('.py') ? 'python3' : process.execPath;
+  return [interpreter, [path, ...args]];
 }
