@@ -115,12 +115,12 @@ export const posix_spawn: KoffiFunc<
     path: CString,
     actions: Buffer,
     attributes: Buffer,
-    argv: (CString | null)[],
-    /** Addresses of C strings, and a null behind them. */
+    /** Addresses of C strings, and a null behind them; the same for the environment. */
+    argv: Buffer,
     envp: Buffer,
   ) => number
 > = libc.func(
-  'int posix_spawn(_Out_ int *pid, const char *path, const void *actions, const void *attributes, const char **argv, const void *envp)',
+  'int posix_spawn(_Out_ int *pid, const char *path, const void *actions, const void *attributes, const void *argv, const void *envp)',
 );
 export const posix_spawn_file_actions_init: KoffiFunc<(actions: Buffer) => number> = libc.func(
   'int posix_spawn_file_actions_init(void *actions)',

@@ -103,8 +103,7 @@ function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCal
   descriptors.forEach((ours, theirs) => {
     libc.posix_spawn_file_actions_adddup2(actions, ours, theirs);
   });
-  const words = argv.map(rawCString);
-  return [[0], rawCString(file), actions, sharedAttributes(), [...words, null], environmentBlock(env)];
+  return [[0], rawCString(file), actions, sharedAttributes(), addressBlock(argv), environmentBlock(env)];
 }
 
 /** Most children of a daemon get the same environment, so its block is kept for as long as the list is. */
@@ -112,23 +111,47 @@ const blocks = new WeakMap<readonly Variable[], Buffer>();
 /** The texts a block points at live as long as the block. */
 const textsOf = new WeakMap<Buffer, Buffer>();
 
-/** What `execve` takes: an address of each entry, in their order, and a null. */
 function environmentBlock(env: readonly Variable[]): Buffer {
   const known = blocks.get(env);
   if (known !== undefined) {
     return known;
   }
-  const texts = rawBytes(env.map((variable) => `${environmentEntry(variable)}\0`).join(''));
-  const block = Buffer.alloc((env.length + 1) * addressBytes);
-  const start = libc.addressOf(texts);
-  let at = 0;
-  for (let index = 0; index < env.length; index++) {
-    block.writeBigUInt64LE(start + BigInt(at), index * addressBytes);
-    at = texts.indexOf(0, at) + 1;
-  }
-  textsOf.set(block, texts);
+  const block = addressBlock(env.map(environmentEntry));
   blocks.set(env, block);
   return block;
+}
+
+/**
+ * What `execve` takes: an address of each text, in their order, and a null. One piece of memory has all the texts, because
+ * a request may have a quarter of a million of them.
+ */
+function addressBlock(words: readonly string[]): Buffer {
+  const texts = rawBytes(words.length === 0 ? '' : `${words.join('\0')}\0`);
+  const block = Buffer.alloc((words.length + 1) * addressBytes);
+  // User space has 48 bits, which a number holds exactly.
+  let address = Number(libc.addressOf(texts));
+  let begin = 0;
+  for (let index = 0; index < words.length; index++) {
+    block.writeUInt32LE(address % 2 ** 32, index * addressBytes);
+    block.writeUInt32LE(Math.floor(address / 2 ** 32), index * addressBytes + 4);
+    const end = endOfText(texts, begin);
+    address += end - begin;
+    begin = end;
+  }
+  textsOf.set(block, texts);
+  return block;
+}
+
+/** The place behind the NUL of the text that begins at `at`. */
+function endOfText(texts: Buffer, at: number): number {
+  // Most texts are short, and a call that looks for a byte costs more than looking at some of them.
+  const near = Math.min(texts.length, at + 32);
+  for (let place = at; place < near; place++) {
+    if (texts[place] === 0) {
+      return place + 1;
+    }
+  }
+  return texts.indexOf(0, at) + 1;
 }
 
 /** @param failure an errno, 0 for success */

@@ -38,6 +38,7 @@ const heldVariables = [
   ...['PATH', 'LOGNAME', 'PWD', 'OLDPWD', 'IFS', 'PS1', 'PS2', 'PS4', 'POSIXLY_CORRECT'],
   ...setLast,
 ];
+const isHeld = new Set(heldVariables);
 const heldPrefix = 'CLAUDE_SSH_HELD_';
 /** Those that shells export unasked. */
 const uninvited = ['PATH', 'LOGNAME', 'PWD', 'OLDPWD', 'SHLVL', '_', 'POSIXLY_CORRECT'];
@@ -51,6 +52,12 @@ const identifier = /^[A-Za-z_][A-Za-z0-9_]*$/;
  */
 const exportedFunction = /^BASH_FUNC_.+(?:%%|\(\))$/;
 const functionPrefix = `${heldPrefix}FUNCTION_`;
+/** The shell copies all words for each of them. */
+const mostFunctions = 256;
+
+function isExportedFunction(name: string): boolean {
+  return name.startsWith('BASH_FUNC_') && exportedFunction.test(name);
+}
 
 /** @param file the program of the request, resolved */
 export function planMarkedStart(
@@ -74,18 +81,22 @@ export function planMarkedStart(
   if (unmarkedBecause !== undefined) {
     return { plain, throughShell: undefined };
   }
-  const functions = own.filter(([name]) => exportedFunction.test(name));
-  const held = own
-    .filter(([name]) => !exportedFunction.test(name))
-    .map(([name, value]): Variable => [heldVariables.includes(name) ? heldPrefix + name : name, value]);
-  const heldFunctions = functions.map(
-    (variable, index): Variable => [functionPrefix + index, environmentEntry(variable)],
-  );
+  // A request may have tens of thousands of variables, so they are walked through once.
+  const held: Variable[] = [];
+  const heldFunctions: Variable[] = [];
+  for (const variable of own) {
+    const [name, value] = variable;
+    if (isExportedFunction(name)) {
+      heldFunctions.push([functionPrefix + heldFunctions.length, environmentEntry(variable)]);
+    } else {
+      held.push(isHeld.has(name) ? [heldPrefix + name, value] : variable);
+    }
+  }
   return {
     plain,
     throughShell: {
       file: shell,
-      argv: [shell, '-c', markScript(functions.length), shell, file, ...request.args],
+      argv: [shell, '-c', markScript(heldFunctions.length), shell, file, ...request.args],
       env: [...held, ...heldFunctions, runDir],
       marks: { argv0: file, ...among, unmarkedBecause: undefined },
     },
@@ -99,15 +110,21 @@ function obstacle(file: string, program: ReturnType<typeof programKind>, env: re
   if (file.startsWith('-') || file.includes('=')) {
     return `${file} reads like an option or a variable`;
   }
-  const odd = env.find(([name, value]) =>
-    exportedFunction.test(name) ? value === noValue : !identifier.test(name) || lost.test(name),
-  );
-  if (odd !== undefined) {
-    return `the variable ${odd[0]} does not pass through ${shell}`;
+  const names = new Set<string>();
+  let functions = 0;
+  for (const [name, value] of env) {
+    const isFunction = isExportedFunction(name);
+    if (isFunction ? value === noValue : !identifier.test(name) || lost.test(name)) {
+      return `the variable ${name} does not pass through ${shell}`;
+    }
+    functions += isFunction ? 1 : 0;
+    names.add(name);
   }
-  const names = new Set(env.map(([name]) => name));
   if (names.size !== env.length) {
     return 'a variable is there twice';
+  }
+  if (functions > mostFunctions) {
+    return `${functions} exported functions are too many for ${shell}`;
   }
   for (const needed of [shell, setter]) {
     if (!isExecutable(needed)) {

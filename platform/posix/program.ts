@@ -65,10 +65,14 @@ function checkDirectory(path: string, paths: Paths): void {
   }
 }
 
+/** PATH_MAX. */
+const longestName = 4096;
+
 /** Looks a bare name up in the daemon's own PATH, as Go's exec.LookPath does: an empty element is the current folder. */
 function search(name: string): string {
   const path = ownVariable('PATH') ?? '';
-  const folders = path === '' ? [] : path.split(':');
+  // No file has a name so long, and putting it behind each folder would be dear.
+  const folders = path === '' || name.length > longestName ? [] : path.split(':');
   for (const folder of folders) {
     const file = join(folder === '' ? '.' : folder, name);
     if (!isExecutable(file)) {

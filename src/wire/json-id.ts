@@ -91,11 +91,18 @@ function canonicalScalar(scanner: JsonScanner): string | undefined {
 
 function sortedObject(members: ReadonlyMap<string, string>): string {
   let text = '';
-  for (const key of [...members.keys()].sort(compareAsUtf8)) {
+  for (const key of sortedAsUtf8([...members.keys()])) {
     text += `${text === '' ? '' : ','}${encodeString(key)}:${members.get(key)}`;
   }
   return `{${text}}`;
 }
+
+/** Keys without surrogates, and without the few characters behind them, are in the order of their units. */
+function sortedAsUtf8(keys: string[]): string[] {
+  return keys.some((key) => outOfOrder.test(key)) ? keys.sort(compareAsUtf8) : keys.sort();
+}
+
+const outOfOrder = /[\ud800-\uffff]/;
 
 /** The order of the UTF-8 bytes, which is that of the code points: surrogates come after U+E000–U+FFFF. */
 function compareAsUtf8(left: string, right: string): number {

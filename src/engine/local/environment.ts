@@ -86,13 +86,18 @@ export class ChildEnvironments {
     }
     const placed = new Set<string>();
     const result: Variable[] = [];
-    for (const variable of [...variables, ...changes]) {
+    for (const variable of variables) {
       const key = this.#host.variableKey(variable[0]);
       const change = values.get(key);
       if (change === undefined) {
         result.push(variable);
       } else if (!placed.has(key)) {
         placed.add(key);
+        result.push(change);
+      }
+    }
+    for (const [key, change] of values) {
+      if (!placed.has(key)) {
         result.push(change);
       }
     }
