@@ -1,0 +1,116 @@
+/** The package as a user installs it, and the examples of docs/client.md as programs of such a user. */
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { delimiter, join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type SshHost, startSshHost } from '../ssh/sshd.ts';
+
+const root = join(import.meta.dirname, '../..');
+/** The Node.js and npm of the machine, which may be older than ours: folders of this project are left out of the PATH. */
+const path = (process.env.PATH ?? '')
+  .split(delimiter)
+  .filter((folder) => !folder.includes('node_modules'))
+  .join(delimiter);
+/** What npm tells the scripts it runs would steer the npm of the test. */
+const environment = Object.fromEntries(
+  Object.entries({ ...process.env, PATH: path }).filter(([name]) => !/^(npm_|NODE_|VITEST)/i.test(name)),
+);
+
+let host: SshHost;
+let folder: string;
+let project: string;
+
+beforeAll(async () => {
+  host = await startSshHost();
+  folder = mkdtempSync('/tmp/hf-');
+  project = join(folder, 'project');
+  mkdirSync(project);
+  // As `npm run package`, with the build on our own Node.js.
+  execFileSync(process.execPath, [join(root, 'build/client.ts')]);
+  execFileSync('npm', ['pack', '--pack-destination', folder], { cwd: root, env: environment, stdio: 'pipe' });
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  // Without optional packages, which are the native ones, and without running anything of a package.
+  execFileSync(
+    'npm',
+    [
+      ...['install', '--omit=optional', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'],
+      join(folder, `holdfast-${version}.tgz`),
+    ],
+    { cwd: project, env: environment, stdio: 'pipe' },
+  );
+}, 120_000);
+
+afterAll(async () => {
+  await host.run('holdfast -stop');
+  await host[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
+
+/** Runs a program of the project with the Node.js of the machine. */
+function run(file: string): Promise<{ code: number | string | null; stdout: string; stderr: string }> {
+  const env = { ...environment, HOME: host.home, PATH: `${join(host.dir, 'client')}${delimiter}${path}` };
+  return new Promise((resolve) => {
+    execFile('node', [file], { cwd: project, env, timeout: 30_000 }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : (error.code ?? error.signal ?? null), stdout, stderr });
+    });
+  });
+}
+
+const page = readFileSync(join(root, 'docs/client.md'), 'utf8');
+const examples = [...page.matchAll(/^```js\n(.*?)^```\n+```text\n(.*?)^```/gms)].map(([, code = '', output = '']) => ({
+  code,
+  output,
+}));
+
+test('every example on the page has the output that it is said to have', () => {
+  expect(examples).toHaveLength([...page.matchAll(/^```js$/gm)].length);
+  expect(examples.length).toBeGreaterThan(4);
+});
+
+// In the order of the page: the last one ends the daemon that the first one has started.
+test.each(examples.map(({ code, output }, index) => [index + 1, code, output] as const))(
+  'example %i of the page prints what the page says',
+  async (index, code, output) => {
+    const file = `example-${index}.mjs`;
+    writeFileSync(join(project, file), code);
+    expect(await run(file)).toEqual({ code: 0, stdout: output, stderr: '' });
+  },
+);
+
+test('a program of CommonJS gets the same, and no native part is there', async () => {
+  const code = `
+    const { connect, HoldfastError } = require('holdfast/client');
+    connect({ socket: '/nowhere' }).catch((error) => console.log(error instanceof HoldfastError, error.kind));
+  `;
+  writeFileSync(join(project, 'old.cjs'), code);
+  expect(await run('old.cjs')).toEqual({ code: 0, stdout: 'true refused\n', stderr: '' });
+  expect(existsSync(join(project, 'node_modules/@koromix'))).toBe(false);
+});
+
+test.each(['mts', 'cts'])('the types of the package are there for a program in %s', (kind) => {
+  const code = `
+    import { connect, type Session, GapError } from 'holdfast/client';
+    export async function main(): Promise<number> {
+      const host = await connect({ ssh: 'host', retry: { firstMs: 1 } });
+      const job: Session = await host.spawn({ command: 'true' });
+      const { entries } = await host.files.list({ path: '/' });
+      host.on('gap', (gap: GapError) => console.log(gap.from, entries[0]?.name));
+      const code: number = (await job.exit).code;
+      // @ts-expect-error: it is a number
+      const wrong: string = code;
+      return code + wrong.length;
+    }
+  `;
+  writeFileSync(join(project, `typed.${kind}`), code);
+  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node'];
+  const compiler = createRequire(import.meta.url)
+    .resolve('typescript/package.json')
+    .replace(/package\.json$/, 'bin/tsc');
+  const found = execFileSync(
+    process.execPath,
+    [compiler, ...options, '--typeRoots', join(root, 'node_modules/@types'), `typed.${kind}`],
+    { cwd: project },
+  );
+  expect(String(found)).toBe('');
+});
