@@ -2,6 +2,7 @@
 import { namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
 import { withRepositoryIfAny } from '../run/open-repository.ts';
+import { shortRef } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 import { githubSlug } from './github-slug.ts';
 import { answerOf, askTopLevel, isInWorkTree } from './repository-folders.ts';
@@ -63,8 +64,9 @@ function lastComponent(path: string): string {
 }
 
 async function symbolicBranch(repository: Repository): Promise<string | undefined> {
-  const name = answerOf(await repository.run(['symbolic-ref', '--short', 'HEAD']));
-  return name ?? detached(repository);
+  // Not `--short`, which prints `heads/main` where a tag `main` exists.
+  const ref = answerOf(await repository.run(['symbolic-ref', 'HEAD']));
+  return ref === undefined ? detached(repository) : shortRef(ref);
 }
 
 async function shownBranch(repository: Repository): Promise<string | undefined> {
@@ -84,11 +86,11 @@ async function repoSlug(repository: Repository, question: readonly string[]): Pr
 
 /** @param verifies whether a branch counts only when origin really has it */
 async function defaultBranchOf(repository: Repository, verifies: boolean): Promise<string> {
-  const head = answerOf(await repository.run(['symbolic-ref', '--short', 'refs/remotes/origin/HEAD']));
+  const head = answerOf(await repository.run(['symbolic-ref', 'refs/remotes/origin/HEAD']));
   if (head === undefined) {
     return '';
   }
-  const name = head.replace(/^origin\//, '');
+  const name = shortRef(head).replace(/^origin\//, '');
   if (!verifies) {
     return name;
   }

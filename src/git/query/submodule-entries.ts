@@ -5,8 +5,7 @@ import { goQuote } from '../../../platform/go-quote.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import type { CommandResult } from '../../base/run-command.ts';
 import { decodeBytes } from '../../wire/utf8.ts';
-import { emptyTree } from '../run/git-program.ts';
-import { cutBytes, nulParts } from '../run/output-text.ts';
+import { cutBytes, lineOf, nulParts } from '../run/output-text.ts';
 import type { CallOptions } from '../run/repository.ts';
 import { maxIndexListBytes, mayNameSubmodules, submoduleMode, submodulesInIndex } from './index-submodules.ts';
 
@@ -14,7 +13,10 @@ const mostEntries = 100;
 const nameBytes = 200;
 
 /** Runs git on the worktree's private git directory. */
-export type Ask = (args: readonly string[], options?: Pick<CallOptions, 'maxOutputBytes'>) => Promise<CommandResult>;
+export type Ask = (
+  args: readonly string[],
+  options?: Pick<CallOptions, 'maxOutputBytes' | 'input'>,
+) => Promise<CommandResult>;
 
 /**
  * @param worktree where the files are
@@ -36,7 +38,7 @@ export async function submoduleEntries(
     indexed = submodulesInIndex(index.stdout);
   }
   const head = await ask(['rev-parse', '--verify', '-q', 'HEAD^{commit}']);
-  const base = head.failure === undefined ? 'HEAD' : emptyTree;
+  const base = head.failure === undefined ? lineOf(head) : await emptyTree(ask);
   const staged = await ask(['diff-index', '--cached', '--raw', '-z', '--ignore-submodules=none', base, '--']);
   if (staged.failure !== undefined) {
     return { failure: staged.failure };
@@ -56,6 +58,11 @@ export async function submoduleEntries(
     return entries;
   }
   return [...entries.slice(0, mostEntries), ` S … (+${entries.length - mostEntries} more submodule entries)`];
+}
+
+/** Id of the tree without entries, by the repository's own hash. git knows this tree even where no object of it exists. */
+async function emptyTree(ask: Ask): Promise<string> {
+  return lineOf(await ask(['hash-object', '-t', 'tree', '--stdin'], { input: Buffer.alloc(0) }));
 }
 
 /** Names in the output of `git diff-index --raw -z` of records with a submodule on either side. */

@@ -43,9 +43,6 @@ const maxOutputBytes = 67_108_864;
 /** So many gits of one daemon run at the same time. */
 const mostAtOnce = 8;
 
-/** Id of the tree without entries. git knows this tree even where no object of it exists. */
-export const emptyTree = '4b825dc642cb6eb9a060e54bf8d69288fbee4904';
-
 export class GitProgram implements AsyncDisposable {
   readonly services: GitServices;
   readonly temporaryFolders: TemporaryFolders;

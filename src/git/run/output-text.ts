@@ -67,3 +67,11 @@ export function cutBytes(bytes: Buffer, most: number): Buffer {
 function isContinuation(bytes: Buffer, at: number): boolean {
   return (bytes.readUInt8(at) & 0xc0) === 0x80;
 }
+
+/**
+ * The name of a ref as people write it: of a branch, a tag or a remote branch without the folders before it. git's own short
+ * forms depend on which other refs there are.
+ */
+export function shortRef(ref: string): string {
+  return ref.replace(/^refs\/(?:heads\/|tags\/|remotes\/)?/, '');
+}

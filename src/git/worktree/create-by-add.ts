@@ -17,7 +17,7 @@ export async function createByAdd(repository: Repository, params: CreateParams):
   await refuseLinkTo(repository, branchName);
   const options = { changes: true, mayFetch: true };
   const added = await repository.run(
-    ['worktree', 'add', '-b', branchName, '--', worktreePath, ...(start.branch === undefined ? [] : [start.branch])],
+    ['worktree', 'add', '-b', branchName, '--', worktreePath, ...(start.ref === undefined ? [] : [start.ref])],
     options,
   );
   if (added.failure !== undefined) {

@@ -1,11 +1,12 @@
 /** Where a new branch starts (spec git.md §6.1 step 3, §6.4.2). Never fetches. */
 
 import { answerOf } from '../query/repository-folders.ts';
+import { shortRef } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 
 export interface StartPoint {
-  /** A branch, for an add that checks out itself. */
-  readonly branch: string | undefined;
+  /** The full name of a branch, for an add that checks out itself. */
+  readonly ref: string | undefined;
   /** Its commit; `undefined`: the add takes `HEAD`. */
   readonly commit: string | undefined;
   /** What the reply names as `sourceBranch`. */
@@ -26,15 +27,21 @@ async function localStart(repository: Repository, wanted: string): Promise<Start
     wanted !== '' &&
     !wanted.startsWith('-') &&
     (await repository.test(['show-ref', '--verify', '--quiet', `refs/heads/${wanted}`]));
-  const branch = isBranch ? wanted : await currentBranch(repository);
-  const commit = branch === undefined ? undefined : await commitOf(repository, `refs/heads/${branch}`);
-  return { branch, commit, shown: branch };
+  const ref = isBranch ? `refs/heads/${wanted}` : await currentBranch(repository);
+  if (ref === undefined) {
+    return { ref, commit: undefined, shown: undefined };
+  }
+  return { ref, commit: await commitOf(repository, ref), shown: shortRef(ref) };
 }
 
 /** The local branch or the branch of that name at origin, whichever contains the other; without either the add decides. */
 async function localOrOriginStart(repository: Repository, wanted: string): Promise<StartPoint> {
   const commit = wanted === '' ? undefined : await localOrOriginCommit(repository, wanted);
-  return { branch: undefined, commit, shown: commit === undefined ? await currentBranch(repository) : wanted };
+  if (commit !== undefined) {
+    return { ref: undefined, commit, shown: wanted };
+  }
+  const current = await currentBranch(repository);
+  return { ref: undefined, commit, shown: current === undefined ? undefined : shortRef(current) };
 }
 
 async function localOrOriginCommit(repository: Repository, wanted: string): Promise<string | undefined> {
@@ -73,8 +80,8 @@ async function commitOf(repository: Repository, ref: string): Promise<string | u
   return answerOf(await repository.run(['rev-parse', '--verify', '--quiet', `${ref}^{commit}`]));
 }
 
-/** `undefined` for a detached or unborn `HEAD`. */
+/** The full name; `undefined` for a detached or unborn `HEAD`. */
 async function currentBranch(repository: Repository): Promise<string | undefined> {
-  const name = answerOf(await repository.run(['rev-parse', '--abbrev-ref', 'HEAD']));
+  const name = answerOf(await repository.run(['rev-parse', '--symbolic-full-name', 'HEAD']));
   return name === 'HEAD' || name === '' ? undefined : name;
 }

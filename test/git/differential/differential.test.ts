@@ -1,0 +1,126 @@
+/**
+ * Every method, on a repository of every kind, against what plain git says there: whatever keeps a repository from running
+ * programs, a user sees what git would have told.
+ */
+import { appendFileSync, existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect } from 'vitest';
+import type { ProfileName } from '../../../src/wire/profile.ts';
+import { newGit, testNeeding } from '../../support/needs.ts';
+import { withEachGit } from '../each-git.ts';
+import { daemon, scratchFolder, withVariables, write } from '../support.ts';
+import { type Kind, kinds } from './kinds.ts';
+import {
+  branchOf,
+  expectedBranches,
+  expectedInfo,
+  expectedStatus,
+  isInWorkTree,
+  plainGit,
+  repositoryOf,
+  worktreeState,
+} from './plain-git.ts';
+
+const profiles: readonly ProfileName[] = ['S', 'current', 'next'];
+const noRepository = { isRepo: false, clean: false };
+
+/** The reply as a value; the text of an error as it is. */
+const parsed = (reply: string): unknown => (reply.startsWith('{') ? JSON.parse(reply) : reply);
+
+async function compareQuestions(path: string, profile: ProfileName): Promise<void> {
+  const { call } = daemon(profile);
+  const ask = async (method: string, params: object) => parsed(await call(method, params));
+  expect.soft(await ask('git.info', { path }), `${profile}: git.info`).toEqual(expectedInfo(path, profile));
+  expect
+    .soft(await ask('git.list_branches', { path }), `${profile}: git.list_branches`)
+    .toEqual(expectedBranches(path));
+  if (profile === 'S') {
+    expect.soft(await ask('git.status', { path }), `${profile}: git.status`).toEqual(expectedStatus(path, profile));
+    return;
+  }
+  // Only of worktrees of a session.
+  expect
+    .soft(await ask('git.status', { path, baseRepo: path }), `${profile}: git.status of a repository`)
+    .toEqual(noRepository);
+  const baseRepo = repositoryOf(path);
+  if (baseRepo !== undefined) {
+    expect
+      .soft(await ask('git.status', { path, baseRepo }), `${profile}: git.status`)
+      .toEqual(expectedStatus(path, profile));
+  }
+}
+
+async function compareWorktrees(path: string, folder: string, profile: ProfileName): Promise<void> {
+  const { call } = daemon(profile);
+  const ask = async (method: string, params: object) => parsed(await call(method, params));
+  const before = { branches: expectedBranches(path), status: expectedStatus(path, 'S') };
+  // Without a commit there is no branch yet, only its name.
+  const start = plainGit(path, 'rev-parse', '--verify', '-q', 'HEAD');
+  const branch = start.ok ? branchOf(path) : undefined;
+  const worktreePath = join(path, '.claude', 'worktrees', 's');
+  const created = await ask('git.worktree_create', {
+    baseRepo: path,
+    branchName: 's',
+    worktreePath,
+    ...(branch === undefined ? {} : { sourceBranch: branch }),
+  });
+  if (!isInWorkTree(path)) {
+    expect(created).toEqual({ success: false, error: 'not a git repository', errorCode: 'not_a_repo' });
+    return;
+  }
+  const plainPath = join(folder, `plain-${profile}`);
+  const plain = plainGit(path, 'worktree', 'add', '-q', '-b', 'plain', plainPath, ...(start.ok ? [start.text] : []));
+  // Newer versions of git make a worktree without a commit, but only together with its checkout.
+  if (!plain.ok || (!start.ok && profile !== 'S')) {
+    expect(created).toMatchObject({ success: false, errorCode: 'worktree_add_failed' });
+    expect(existsSync(worktreePath)).toBe(false);
+    return;
+  }
+  expect.soft(created, `${profile}: git.worktree_create`).toEqual({
+    success: true,
+    path: worktreePath,
+    ...(branch === undefined ? {} : { sourceBranch: branch }),
+    ...(profile === 'next' ? { branch: 's' } : {}),
+  });
+  expect(branchOf(worktreePath)).toBe('s');
+  // What only the method copies.
+  rmSync(join(worktreePath, '.env'), { force: true });
+  expect.soft(worktreeState(worktreePath), `${profile}: the new worktree`).toEqual(worktreeState(plainPath));
+
+  const status = { path: worktreePath, baseRepo: repositoryOf(path) ?? path };
+  expect
+    .soft(await ask('git.status', status), `${profile}: git.status of the new worktree`)
+    .toEqual({ isRepo: true, clean: true });
+  if (existsSync(join(worktreePath, 'a.txt'))) {
+    appendFileSync(join(worktreePath, 'a.txt'), 'changed\n');
+  }
+  rmSync(join(worktreePath, 'b.txt'), { force: true });
+  write(join(worktreePath, 'more', 'new one'));
+  expect
+    .soft(await ask('git.status', status), `${profile}: git.status of the changed worktree`)
+    .toEqual(expectedStatus(worktreePath, profile));
+
+  plainGit(path, 'worktree', 'remove', '--force', plainPath);
+  plainGit(path, 'branch', '-D', 'plain');
+  const removed = await ask('git.worktree_remove', { baseRepo: path, worktreePath, branchName: 's' });
+  expect.soft(removed, `${profile}: git.worktree_remove`).toEqual({ success: true });
+  expect(existsSync(worktreePath)).toBe(false);
+  expect(plainGit(path, 'worktree', 'list', '--porcelain').text).not.toContain(worktreePath);
+  expect({ branches: expectedBranches(path), status: expectedStatus(path, 'S') }).toEqual(before);
+}
+
+withEachGit((_test, isNewGit) => {
+  const ofThisGit = ({ isNew = false, both = false }: Kind) => (isNewGit ? isNew || both : !isNew);
+  describe.each(kinds.filter(ofThisGit))('a repository with $what', (kind) => {
+    testNeeding(isNewGit ? newGit : undefined)('is answered for as plain git does', {}, async () => {
+      const home = scratchFolder();
+      withVariables({ HOME: home, XDG_CONFIG_HOME: join(home, '.config') });
+      const folder = scratchFolder();
+      const path = kind.make(folder);
+      for (const profile of profiles) {
+        await compareQuestions(path, profile);
+        await compareWorktrees(path, folder, profile);
+      }
+    });
+  });
+});
