@@ -17,6 +17,7 @@ export interface Counters {
   replayEvictedFrames: number;
   overlongLines: number;
   peersRefused: number;
+  newcomersRefused: number;
   metricsConnectionsCut: number;
   busyConnections: number;
   /** Rounds in which frames were dropped for the memory budget, their bytes, and requests refused for want of room. */
@@ -63,6 +64,7 @@ export function createCounters(): Counters {
     replayEvictedFrames: 0,
     overlongLines: 0,
     peersRefused: 0,
+    newcomersRefused: 0,
     metricsConnectionsCut: 0,
     busyConnections: 0,
     memoryBudgetReached: 0,

@@ -8,6 +8,12 @@ const carriageReturn = 0x0d;
 const keptBytes = 262_144;
 const firstBytes = 4096;
 
+/** A line that may still become longer needs room for one read of a socket beyond the longest line. */
+const spareBytes = 131_072;
+
+/** So much that the copying of a growing line stays in proportion to its length. */
+const roomFor = (bytes: number): number => 2 ** Math.ceil(Math.log2(bytes)) * 2;
+
 const nothing: Buffer = Buffer.alloc(0);
 
 /**
@@ -44,6 +50,11 @@ export class LineReader {
     return this.#store.length;
   }
 
+  /** Bytes that were pushed and not handed out. */
+  get pendingBytes(): number {
+    return this.#filled.length - this.#start;
+  }
+
   /** Takes a copy of `chunk`. Lines handed out before are no longer valid. */
   push(chunk: Buffer): void {
     if (this.#overlong) {
@@ -61,7 +72,7 @@ export class LineReader {
     const store =
       needed <= this.#store.length / 2
         ? this.#store
-        : Buffer.allocUnsafeSlow(Math.max(firstBytes, 2 ** Math.ceil(Math.log2(needed)) * 2));
+        : Buffer.allocUnsafeSlow(Math.max(firstBytes, needed, Math.min(roomFor(needed), this.#maxBytes + spareBytes)));
     this.#store.copy(store, 0, this.#start, filled);
     chunk.copy(store, pending);
     this.#replaceStore(store, needed);

@@ -47,6 +47,11 @@ const rows: readonly Row[] = [
   { name: 'holdfast_overlong_lines_total', help: 'Connections closed for a line over the cap.', key: 'overlongLines' },
   { name: 'holdfast_peers_refused_total', help: 'Connections of other users, refused.', key: 'peersRefused' },
   {
+    name: 'holdfast_newcomers_refused_total',
+    help: 'Connections closed because they and others held too much without having shown the token.',
+    key: 'newcomersRefused',
+  },
+  {
     name: 'holdfast_metrics_connections_cut_total',
     help: 'Connections to the metrics that were cut: requests without waiting, an answer not taken, too many open.',
     key: 'metricsConnectionsCut',

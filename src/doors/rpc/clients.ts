@@ -4,9 +4,10 @@ import type { Counters } from '../../base/counters.ts';
 import { goDuration } from '../../base/durations.ts';
 import type { Log } from '../../base/log.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
+import { Newcomers } from './newcomers.ts';
 import type { WireLog } from './wire-log/wire-log.ts';
 
-export interface ClientsOptions extends Omit<ConnectionContext, 'onClose' | 'tap'> {
+export interface ClientsOptions extends Omit<ConnectionContext, 'onClose' | 'tap' | 'newcomers'> {
   readonly wireLog: WireLog | undefined;
   /** Profile row `wire.idleCloseMs`; 0: never. */
   readonly idleCloseMs: number;
@@ -17,6 +18,7 @@ export interface ClientsOptions extends Omit<ConnectionContext, 'onClose' | 'tap
 export class Clients {
   readonly #options: ClientsOptions;
   readonly #open = new Map<Connection, Activity>();
+  readonly #newcomers = new Newcomers();
   readonly #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ClientsOptions) {
@@ -36,6 +38,7 @@ export class Clients {
     this.#counters.connections++;
     const connection = new Connection(socket, {
       ...this.#options,
+      newcomers: this.#newcomers,
       tap: this.#options.wireLog?.tap(),
       onClose: (closed) => {
         this.#open.delete(closed);

@@ -11,6 +11,7 @@ import { LineReader, maxLineBytes } from '../../wire/line-reader.ts';
 import { AnswerRooms } from './answer-rooms.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';
 import type { AnswerRoom } from './methods/method.ts';
+import { freeNewcomerBytes, maxNewcomersBytes, type Newcomers } from './newcomers.ts';
 import { Outbox, type OutboxOptions } from './outbox.ts';
 
 /** While more replies than this are unsent, no further request is read. */
@@ -36,6 +37,7 @@ const freeWaitingBytes = 1024 * 1024;
 
 export interface ConnectionContext extends OutboxOptions {
   readonly budget: MemoryBudget;
+  readonly newcomers: Newcomers;
   readonly dispatcher: Dispatcher;
   readonly log: Log;
   readonly counters: Counters;
@@ -62,6 +64,10 @@ export class Connection implements Caller, Reader {
   #waitingBytes = 0;
   /** What the budget was told of received bytes and of lines that wait for their turn. */
   #countedBytes = 0;
+  /** The client has shown the token. */
+  #proven = false;
+  /** What the other newcomers were told of received bytes and of replies. */
+  #newcomerBytes = 0;
   readonly #rooms: AnswerRooms;
   #gone: AbortController | undefined;
   #toldBusy = false;
@@ -113,6 +119,8 @@ export class Connection implements Caller, Reader {
     }
     if (this.#lines.overlong) {
       this.#refuseOverlong();
+    } else if (!this.#proven) {
+      this.#checkNewcomer();
     }
     if (this.#inputEnded) {
       this.#closeWhenDone();
@@ -149,6 +157,33 @@ export class Connection implements Caller, Reader {
       this.#context.budget.take(held - this.#countedBytes);
       this.#countedBytes = held;
     }
+  }
+
+  showedToken(): void {
+    if (!this.#proven) {
+      this.#proven = true;
+      this.#countNewcomer(0);
+    }
+  }
+
+  #countNewcomer(bytes: number): void {
+    this.#context.newcomers.take(bytes - this.#newcomerBytes);
+    this.#newcomerBytes = bytes;
+  }
+
+  #checkNewcomer(): void {
+    const held = this.#closing ? 0 : this.#lines.pendingBytes + this.#outbox.unsentReplyBytes;
+    this.#countNewcomer(held);
+    if (this.#closing || !this.#context.newcomers.refuses(held)) {
+      return;
+    }
+    this.#context.counters.newcomersRefused++;
+    this.#context.log.warn(
+      'Server',
+      `connections that have not shown the token hold ${maxNewcomersBytes} bytes, and this one more than ${freeNewcomerBytes}; ` +
+        'closing connection: @; show the token in a shorter request first',
+    );
+    this.destroy();
   }
 
   /** Something has left or was answered: there may be room for the next request. */
@@ -381,6 +416,7 @@ export class Connection implements Caller, Reader {
 
   #leave(): void {
     this.#closing = true;
+    this.#countNewcomer(0);
     this.#gone?.abort();
     this.#rooms.close();
     this.#deferred = [];

@@ -33,6 +33,8 @@ export interface DispatcherOptions<S> {
 
 /** The connection a line came by, as far as answering it goes. */
 export interface Caller extends Client {
+  /** A request of this connection carried the token. */
+  showedToken(): void;
   /** Queues one frame, its newline included. */
   reply(frame: string): void;
   /** The same for a frame in pieces, which leave one after the other with nothing in between. */
@@ -80,10 +82,13 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
     const { idText, method: name } = request;
     const method = served.get(name);
     const needsToken = method?.needsToken?.(profile) ?? true;
-    if (needsToken && !isToken(request.auth)) {
-      log.warn('Server', `Unauthorized request: method=${name}, id=${idText}`);
-      refuse(caller, idText, 'unauthorized', 'Unauthorized: invalid or missing auth token');
-      return;
+    if (needsToken) {
+      if (!isToken(request.auth)) {
+        log.warn('Server', `Unauthorized request: method=${name}, id=${idText}`);
+        refuse(caller, idText, 'unauthorized', 'Unauthorized: invalid or missing auth token');
+        return;
+      }
+      caller.showedToken();
     }
     if (request.jsonrpc !== '2.0') {
       refuse(caller, idText, 'invalidRequest', 'Invalid JSON-RPC version');
