@@ -4,25 +4,24 @@
  *
  *     npm run demo
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { connect, type Host, type Session } from '../../src/client/index.ts';
 import { type StreamFrame, StreamRecord } from '../support/streams.ts';
 import { waitUntil } from '../support/wait.ts';
-import { Connection } from './connection.ts';
 import { endTranscript, line, progress, say, styled, table } from './screen.ts';
 import { type Check, compare, grouped, type ProgramCount } from './verdict.ts';
 
 const program = fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
-const job = fileURLToPath(new URL('./job.ts', import.meta.url));
+const jobFile = fileURLToPath(new URL('./job.ts', import.meta.url));
 const sessionId = 'demo';
 const cutAfterBytes = 400_000;
-/** How long the client has stopped reading when it is cut, so that some of what was sent is lost on the way. */
-const deafMs = 150;
+/** Long enough to see; the library would be back at once. */
 const awayMs = 1_500;
 const endMs = 5_000;
 /** A socket path may have 107 bytes (macOS 103). */
@@ -33,8 +32,9 @@ class Demo {
   readonly #socket = join(this.#dir, 'run', 'rpc.sock');
   readonly #countFile = join(this.#dir, 'count.json');
   readonly #token = randomBytes(16).toString('hex');
+  readonly #relayFile = join(this.#dir, 'relay');
   readonly #record = new StreamRecord(sessionId, false);
-  #relay: ChildProcess | undefined;
+  #host: Host | undefined;
   /** Settles when the launcher has ended; from then on a daemon can be stopped. */
   #launched: Promise<void> | undefined;
   #pid: number | undefined;
@@ -46,20 +46,19 @@ class Demo {
     line(styled('bold', 'Holdfast demo: the connection to a running program is cut; nothing of its output is lost.'));
     line();
     await this.#startDaemon();
-    const first = await this.#connect();
-    await this.#spawnProgram(first);
-    const framesBeforeCut = await this.#cut(first);
-    await this.#stayAway();
-    const second = await this.#connect();
-    await this.#reattach(second);
-    await this.#untilExit(second);
+    const host = await this.#connect();
+    const job = await this.#spawnProgram(host);
+    const received = this.#receive(job);
+    const framesBeforeCut = await this.#cut(received);
+    await this.#untilBack(host);
+    await received;
     return this.#verdict(framesBeforeCut);
   }
 
   /** Ends whatever was started, in any state. @returns what is left, if anything */
   async end(): Promise<string[]> {
     this.#ending = true;
-    this.#relay?.kill('SIGKILL');
+    await this.#host?.close();
     const left: string[] = [];
     if (this.#launched !== undefined) {
       await this.#launched.catch(() => {});
@@ -85,79 +84,80 @@ class Demo {
     say('daemon', `holdfast -serve -socket ${this.#socket} -token-fd 0`);
   }
 
-  async #connect(): Promise<Connection> {
+  async #connect(): Promise<Host> {
     if (this.#ending) {
       throw new Error('the demo is ending');
     }
-    const relay = spawn(program, ['-bridge', '-socket', this.#socket], { stdio: ['pipe', 'pipe', 'inherit'] });
-    relay.on('error', () => {});
-    this.#relay = relay;
-    const connection = new Connection({
-      relay,
+    // The relay leaves its pid, so that we can kill it as a broken network would end ssh.
+    const relay = 'echo $$ >"$0" && exec "$@"';
+    this.#host = await connect({
+      command: ['sh', '-c', relay, this.#relayFile, program, '-bridge', '-socket', this.#socket],
       token: this.#token,
-      record: this.#record,
-      onFrame: (frame) => this.#onFrame(frame),
+      retry: { firstMs: awayMs },
     });
-    await connection.call('server.ping', {});
-    say('client', `connected through holdfast -bridge, pid ${relay.pid} (what a client runs over ssh)`);
-    return connection;
+    say('client', `connected through holdfast -bridge, pid ${this.#relayPid()} (what a client runs over ssh)`);
+    return this.#host;
   }
 
-  async #spawnProgram(connection: Connection): Promise<void> {
-    const { pid } = await connection.call('process.spawn', {
+  #relayPid(): number {
+    return Number(readFileSync(this.#relayFile, 'utf8'));
+  }
+
+  async #spawnProgram(host: Host): Promise<Session> {
+    const job = await host.spawn({
       id: sessionId,
       command: process.execPath,
-      args: ['--disable-warning=ExperimentalWarning', job, this.#countFile],
-      wantPid: true,
+      args: ['--disable-warning=ExperimentalWarning', jobFile, this.#countFile],
     });
-    this.#pid = pid;
-    say('program', `node ${relative(process.cwd(), job)}, pid ${pid}: real commands, real output`);
+    this.#pid = job.pid;
+    say('program', `node ${relative(process.cwd(), jobFile)}, pid ${job.pid}: real commands, real output`);
+    return job;
+  }
+
+  /** Keeps the figures of everything that comes. Resolves at the end of the program. */
+  async #receive(job: Session): Promise<void> {
+    for await (const event of job.events) {
+      if (event.type === 'gap') {
+        continue;
+      }
+      const frame: StreamFrame =
+        event.type === 'exit'
+          ? { stream: 'exit', seq: event.seq, exitCode: event.exitCode, raw: '' }
+          : { stream: event.type, seq: event.seq, data: Buffer.from(event.data), raw: '' };
+      this.#record.add(frame);
+      this.#onFrame(frame);
+    }
+    say('end', `exit frame ${this.#record.lastSeq}, after ${this.#figures()}`);
   }
 
   /** Kills the relay in mid-stream. @returns the frames that had come */
-  async #cut(connection: Connection): Promise<number> {
+  async #cut(received: Promise<void>): Promise<number> {
     const record = this.#record;
     await Promise.race([
-      connection.untilExit(),
+      received,
       waitUntil(() => record.bytes.stdout >= cutAfterBytes, 'enough output to cut', { timeoutMs: 60_000 }),
     ]);
-    connection.stopReading();
-    await sleep(deafMs);
-    const relay = this.#relay as ChildProcess;
-    const dead = new Promise((resolve) => relay.once('exit', resolve));
-    relay.kill('SIGKILL');
-    relay.stdout?.destroy();
-    await dead;
-    const partial =
-      connection.partialBytes === 0 ? '' : ` and ${grouped(connection.partialBytes)} bytes of a broken one`;
-    say('cut', `SIGKILL to the relay in mid-stream, after ${this.#figures()}${partial}`, 'red');
+    const cut = once(this.#host as Host, 'disconnected');
+    process.kill(this.#relayPid(), 'SIGKILL');
+    await cut;
+    say('cut', `SIGKILL to the relay in mid-stream, after ${this.#figures()}`, 'red');
     return record.count;
   }
 
-  async #stayAway(): Promise<void> {
-    await sleep(awayMs);
-    if (this.#pid === undefined || !isAlive(this.#pid)) {
-      say('away', `${awayMs / 1000} s; the program has ended meanwhile`, 'yellow');
-      return;
-    }
-    say('away', `${awayMs / 1000} s with no connection at all; the program, pid ${this.#pid}, runs on`, 'yellow');
-  }
-
-  async #reattach(connection: Connection): Promise<void> {
-    const fromSeq = this.#record.lastSeq;
-    const before = this.#record.count;
-    const { found, lastSeq, running } = await connection.call('process.reattach', { id: sessionId, fromSeq });
-    if (!found) {
-      throw new Error('the daemon does not know the program any more');
-    }
-    const missed = this.#record.count - before;
-    const state = running ? 'the program still runs' : 'the program has ended';
-    say('reattach', `from frame ${fromSeq}: ${missed} missed frames replayed up to ${lastSeq}, ${state}`, 'green');
-  }
-
-  async #untilExit(connection: Connection): Promise<void> {
-    const { seq } = await connection.untilExit();
-    say('end', `exit frame ${seq}, after ${this.#figures()}`);
+  /** The library comes back by itself; what was missed is replayed. */
+  async #untilBack(host: Host): Promise<void> {
+    const cutAt = performance.now();
+    await once(host, 'connected');
+    const seconds = ((performance.now() - cutAt) / 1000).toFixed(1);
+    const runs = this.#pid !== undefined && isAlive(this.#pid);
+    const state = runs ? `the program, pid ${this.#pid}, runs on` : 'the program has ended meanwhile';
+    say('away', `${seconds} s with no connection at all; ${state}`, 'yellow');
+    const from = this.#record.lastSeq;
+    say(
+      'reattach',
+      `through a new relay, pid ${this.#relayPid()}: from frame ${from}, what was missed is replayed`,
+      'green',
+    );
   }
 
   #verdict(framesBeforeCut: number): boolean {
