@@ -52,6 +52,23 @@ test('the README says what is not built yet, and nothing else', () => {
   expect([...limits.matchAll(/`(-[a-z-]+)`/g)].map(([, flag]) => flag).sort()).toEqual(refused.sort());
 });
 
+test('every threat names the tests that stage it, by files and titles that there are', () => {
+  const rows = page('docs/security.md')
+    .split('\n')
+    .filter((line) => /^\| \d/.test(line));
+  expect(rows.length).toBeGreaterThan(20);
+  for (const row of rows) {
+    const shownBy = row.split('|').at(-2) ?? '';
+    const named = [...shownBy.matchAll(/`([\w/-]+)` ((?:“[^”]+”(?:, )?)+)/g)];
+    expect.soft(named.length, row).toBeGreaterThan(0);
+    for (const [, file, titles = ''] of named) {
+      const source = page(`test/${file}.test.ts`);
+      const all = Array.from(titles.matchAll(/“([^”]+)”/g), ([, title = '']) => title);
+      expect.soft({ file, missing: all.filter((title) => !source.includes(title)) }).toEqual({ file, missing: [] });
+    }
+  }
+});
+
 test('every extension is shown in an exchange', () => {
   const shown = new Set(
     [...page('docs/extensions.md').matchAll(/"method":"(holdfast\.\w+)"/g)].map(([, name]) => name),

@@ -126,7 +126,7 @@ function renameOver(from: string, to: string): void {
 
 /**
  * The mode of the socket keeps other users out; this check still does when somebody has changed the mode
- * (threat 1 of docs/faults.md). Root may connect: it could read our memory anyway.
+ * (threat 1 of docs/security.md). Root may connect: it could read our memory anyway.
  */
 function foreignPeer(socket: Socket, os: PosixSystem): string | undefined {
   const own = process.geteuid?.();

@@ -1,5 +1,5 @@
 /**
- * Recursive removal that cannot be led astray (threat 17 of docs/faults.md): every step is relative to the descriptor of
+ * Recursive removal that cannot be led astray (threat 17 of docs/security.md): every step is relative to the descriptor of
  * a folder that was opened without following links, so a folder that is swapped for a link is removed as a link.
  */
 import { randomBytes } from 'node:crypto';

@@ -1,5 +1,5 @@
 /**
- * Recursive removal that cannot be led astray (threat 17 of docs/faults.md): a folder is emptied only while it is held
+ * Recursive removal that cannot be led astray (threat 17 of docs/security.md): a folder is emptied only while it is held
  * open as the real folder it is, so nobody can put a link in its place meanwhile.
  */
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';

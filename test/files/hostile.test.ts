@@ -1,5 +1,5 @@
 /**
- * Archives made to do harm (threat 5 of docs/faults.md). Beside each destination lies a decoy tree, and links and old
+ * Archives made to do harm (threat 5 of docs/security.md). Beside each destination lies a decoy tree, and links and old
  * content lead to it; it is compared with itself after every archive.
  */
 import { spawnSync } from 'node:child_process';

@@ -1,5 +1,5 @@
 /**
- * Another process that swaps folders for links while we remove or unpack (threat 17 of docs/faults.md).
+ * Another process that swaps folders for links while we remove or unpack (threat 17 of docs/security.md).
  * The decoy the links lead to must come out of it unchanged.
  */
 import { execFileSync, spawn } from 'node:child_process';

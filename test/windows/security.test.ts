@@ -1,4 +1,4 @@
-/** Who may connect, read and impersonate (threat 9 of docs/faults.md; spec platform.md §3 "Named pipe"). */
+/** Who may connect, read and impersonate (threat 9 of docs/security.md; spec platform.md §3 "Named pipe"). */
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

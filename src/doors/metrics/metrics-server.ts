@@ -1,7 +1,7 @@
 /**
  * `-metrics-addr`: `GET /metrics` over HTTP (spec modes.md §14), on a loopback address or an owner-only socket. There is no
  * authentication, so another address is warned about, and on loopback a request must name a loopback host: a web page
- * whose name was made to lead here (DNS rebinding) does not (threat 11 of docs/faults.md).
+ * whose name was made to lead here (DNS rebinding) does not (threat 11 of docs/security.md).
  */
 import { lstatSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';

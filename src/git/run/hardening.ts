@@ -1,5 +1,5 @@
 /**
- * Options and environment that every call of git gets (spec git.md §2.2; threat 4 of docs/faults.md). A repository's
+ * Options and environment that every call of git gets (spec git.md §2.2; threat 4 of docs/security.md). A repository's
  * configuration is not read at all (private-common-directory.ts); this is for what git does of its own accord.
  */
 import type { Host } from '../../../platform/host.ts';

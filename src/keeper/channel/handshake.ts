@@ -1,5 +1,5 @@
 /**
- * Both sides prove that they know the cookie of the keeper's record, and neither shows it (threat 16 of docs/faults.md): each
+ * Both sides prove that they know the cookie of the keeper's record, and neither shows it (threat 16 of docs/security.md): each
  * answers the other's random number with a keyed hash. Nothing else is read from a channel before that.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** What an operator sees of a daemon with `-metrics-addr` (spec modes.md §14, threat 11 of docs/faults.md). */
+/** What an operator sees of a daemon with `-metrics-addr` (spec modes.md §14, threat 11 of docs/security.md). */
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { createServer } from 'node:net';

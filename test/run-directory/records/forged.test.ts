@@ -1,6 +1,6 @@
 /**
  * Records that do not tell the truth: whatever they say, no process but the very child of a dead daemon gets a signal
- * (faults 10 and 18, threat 3 of docs/faults.md).
+ * (faults 10 and 18 of docs/faults.md, threat 3 of docs/security.md).
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
