@@ -1,7 +1,7 @@
 /** server.ping on one connection, one at a time, while the child of another connection floods. */
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect } from '../test/support/client.ts';
+import { connect } from '../src/client/index.ts';
 import { startDaemon } from '../test/support/daemon.ts';
 import { ended, type Figures, interleave, roundsOr, run, startServer } from './support/processes.ts';
 import { against, report } from './support/report.ts';
@@ -36,8 +36,8 @@ async function duringFlood(
 }
 
 async function kill(processId: string): Promise<void> {
-  await using client = await connect(daemon);
-  await client.call('process.killAndWait', { id: processId, signal: 'SIGKILL' });
+  await using host = await connect({ socket: daemon.socket, token: daemon.token });
+  await host.process.killAndWait({ id: processId, signal: 'SIGKILL' });
 }
 
 const samples = await interleave(roundsOr(5), {

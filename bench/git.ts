@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { connect } from '../test/support/client.ts';
+import { connect } from '../src/client/index.ts';
 import { startDaemon } from '../test/support/daemon.ts';
 import { type Figures, interleave, roundsOr } from './support/processes.ts';
 import { against, type Row, report } from './support/report.ts';
@@ -76,13 +76,13 @@ const candidates = [
 ] as const;
 
 await using daemon = await startDaemon({ profile, onTestFailed: () => {} });
-await using client = await connect(daemon);
+await using host = await connect({ socket: daemon.socket, token: daemon.token });
 
 const rows: Row[] = [];
 for (const { method, params, directory } of candidates) {
   const script = plainCommands[method].map((command) => `git ${command} >/dev/null`).join('; ');
   const samples = await interleave(Number(values.rounds), {
-    holdfast: async () => ({ ms: await timed(() => client.call(method, params)) }),
+    holdfast: async () => ({ ms: await timed(() => host.request(method, params)) }),
     git: async () => ({
       ms: await timed(() => spawnSync('sh', ['-c', script], { cwd: directory, stdio: 'ignore', env: daemon.env })),
     }),

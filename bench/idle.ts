@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect } from '../test/support/client.ts';
+import { connect } from '../src/client/index.ts';
 import { startDaemon, type TestDaemon } from '../test/support/daemon.ts';
 import { openDescriptors } from '../test/support/processes.ts';
 import { memoryOf, roundsOr } from './support/processes.ts';
@@ -48,9 +48,9 @@ async function watch({ pid }: { readonly pid: number }): Promise<Idle> {
 /** A daemon that holds ten sessions nobody looks at. */
 async function idleDaemon(flags: readonly string[]): Promise<TestDaemon> {
   const daemon = await startDaemon({ profile: 'next', flags });
-  await using client = await connect(daemon);
+  await using host = await connect({ socket: daemon.socket, token: daemon.token });
   for (let n = 0; n < 10; n++) {
-    await client.spawn(`idle${n}`, 'cat');
+    await host.spawn({ id: `idle${n}`, command: 'cat' });
   }
   return daemon;
 }
@@ -73,13 +73,13 @@ const warmUp = 1_800;
 await using busy = await startDaemon({ profile: 'next', timings: { retentionMs: 500, retentionCheckMs: 250 } });
 const pid = busy.pid();
 async function reconnect(n: number): Promise<void> {
-  await using client = await connect(busy, { keep: 'figures' });
+  await using host = await connect({ socket: busy.socket, token: busy.token });
   if (n % 10 === 0) {
-    await client.spawn(`s${n / 10}`, 'sh', ['-c', 'echo out; read line; echo "$line"']);
+    await host.spawn({ id: `s${n / 10}`, command: 'sh', args: ['-c', 'echo out; read line; echo "$line"'] });
   } else {
-    await client.reattach(`s${Math.floor(n / 10)}`, 0);
+    const job = await host.session(`s${Math.floor(n / 10)}`);
     if (n % 10 === 9) {
-      await client.stdin(`s${Math.floor(n / 10)}`, 'line\n');
+      await job.write('line\n');
     }
   }
 }

@@ -1,6 +1,6 @@
 /** A thousand idle sessions: private memory of the daemon for each, and what they cost a session that streams. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect } from '../test/support/client.ts';
+import { connect } from '../src/client/index.ts';
 import { startDaemon, type TestDaemon } from '../test/support/daemon.ts';
 import { cpuSeconds, interleave, memoryOf, roundsOr, run } from './support/processes.ts';
 import { absolute, against, report } from './support/report.ts';
@@ -12,14 +12,16 @@ const client = needed('stream_client');
 const flood = [needed('noise'), '200000000', '65536'];
 await using alone = await startDaemon();
 await using crowded = await startDaemon();
-await using spawner = await connect(crowded, { keep: 'figures' });
+await using spawner = await connect({ socket: crowded.socket, token: crowded.token });
 
 /** Long enough for the daemon to count as idle and to give back what was garbage. */
 const idleMs = 8_000;
 await sleep(idleMs);
 const before = memoryOf(crowded.pid()).private;
 for (let first = 0; first < idle; first += 100) {
-  await Promise.all(Array.from({ length: 100 }, (_, index) => spawner.spawn(`idle${first + index}`, '/bin/cat')));
+  await Promise.all(
+    Array.from({ length: 100 }, (_, index) => spawner.spawn({ id: `idle${first + index}`, command: '/bin/cat' })),
+  );
 }
 await sleep(idleMs);
 const perSession = ((memoryOf(crowded.pid()).private - before) * 1e6) / 1024 / idle;
