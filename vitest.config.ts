@@ -15,7 +15,11 @@ const first = [
 ];
 
 /** Files that measure memory or time, or that load the machine so that others would be late. */
-const alone = ['test/faults/slow-reader.test.ts', 'test/faults/exhaustion.test.ts'];
+const alone = [
+  'test/faults/slow-reader.test.ts',
+  'test/faults/exhaustion.test.ts',
+  'test/faults/out-of-memory.test.ts',
+];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

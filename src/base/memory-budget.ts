@@ -82,6 +82,11 @@ export class MemoryBudget {
     return this.#held;
   }
 
+  /** Whether more is held than there should be. */
+  get isReached(): boolean {
+    return this.#held > this.#limit;
+  }
+
   /** Who gives bytes back when the budget is reached. */
   relieveBy(source: ReliefSource): void {
     this.#relieve = source;

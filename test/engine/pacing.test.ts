@@ -1,22 +1,25 @@
 /** When a program is held back for its receiver, and when not (spec wire.md §2 "steady reader"). */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Pacing, pauseAboveBytes, resumeBelowBytes } from '../../src/engine/local/pacing.ts';
+import { Pacing, pauseAboveBytes, resumeBelowBytes, shortOfMemory } from '../../src/engine/local/pacing.ts';
 
 const stallMs = 10_000;
 
 /** A program and its receiver, both played by the test. */
 function scene(mode: 'pace' | 'drop' = 'pace') {
   const told: string[] = [];
+  const memory = { isShort: false };
   const receiver = { liveBytes: 0, taken: 0, reader: { progress: () => receiver.taken } };
   const pacing = new Pacing({
     mode,
     readerStallMs: stallMs,
+    isShortOfMemory: () => memory.isShort,
     onPause: () => told.push('paused'),
     onResume: (pausedMs, why) => told.push(`${why} after ${Math.round(pausedMs / 1000)} s`),
   });
   pacing.receivedBy(receiver);
   return {
     pacing,
+    memory,
     receiver,
     told,
     /** So many bytes wait for the receiver after the program has written. @returns whether its pipes are read on */
@@ -40,6 +43,21 @@ afterEach(() => {
 });
 
 describe('a receiver that falls behind', () => {
+  test('holds its program back sooner while the memory budget is reached, and no longer than that', () => {
+    const { writes, takes, memory, told } = scene();
+    expect(writes(shortOfMemory.pauseAboveBytes + 1)).toBe(true);
+    memory.isShort = true;
+    expect(writes(shortOfMemory.pauseAboveBytes + 1)).toBe(false);
+    takes(shortOfMemory.resumeBelowBytes);
+    expect(told).toEqual(['paused']);
+    takes(shortOfMemory.resumeBelowBytes - 1);
+    expect(told).toEqual(['paused', 'caughtUp after 0 s']);
+    expect(writes(shortOfMemory.pauseAboveBytes + 1)).toBe(false);
+    memory.isShort = false;
+    takes(shortOfMemory.pauseAboveBytes);
+    expect(writes(pauseAboveBytes)).toBe(true);
+  });
+
   test('holds its program back above one limit, and lets it go on below another', () => {
     const { writes, takes, told } = scene();
     expect(writes(pauseAboveBytes)).toBe(true);

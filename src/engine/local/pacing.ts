@@ -6,6 +6,8 @@
 /** With so many bytes of live frames waiting, the program's pipes are read no more; below so many they are read again. */
 export const pauseAboveBytes = 8 * 1024 * 1024;
 export const resumeBelowBytes = 4 * 1024 * 1024;
+/** The same while the memory budget is reached: a hundred clients behind by eight megabytes each would be most of it. */
+export const shortOfMemory = { pauseAboveBytes: 512 * 1024, resumeBelowBytes: 256 * 1024 } as const;
 /** The receiver is looked at so many times during the limit. */
 const looksPerLimit = 10;
 
@@ -20,6 +22,8 @@ export interface PacingOptions {
   readonly mode: 'pace' | 'drop';
   /** A receiver that takes no byte for so long has stalled (timer `readerStall`). */
   readonly readerStallMs: number;
+  /** Whether the memory budget is reached. */
+  isShortOfMemory(): boolean;
   onPause(): void;
   /** @param pausedMs how long the program was held back; also when the receiver has stalled or gone */
   onResume(pausedMs: number, why: 'caughtUp' | 'stalled' | 'over'): void;
@@ -55,15 +59,22 @@ export class Pacing {
 
   /** The program has written. @returns whether its pipes are to be read on */
   written(): boolean {
-    if (this.#state === 'free' && this.#receiver !== undefined && this.#receiver.liveBytes > pauseAboveBytes) {
-      this.#pause(this.#receiver);
+    if (this.#state === 'free' && this.#receiver !== undefined) {
+      const mostBytes = this.#options.isShortOfMemory() ? shortOfMemory.pauseAboveBytes : pauseAboveBytes;
+      if (this.#receiver.liveBytes > mostBytes) {
+        this.#pause(this.#receiver);
+      }
     }
     return this.#state !== 'paused';
   }
 
   /** The receiver has taken frames. */
   taken(): void {
-    if (this.#state !== 'free' && this.#receiver !== undefined && this.#receiver.liveBytes < resumeBelowBytes) {
+    if (this.#state === 'free' || this.#receiver === undefined) {
+      return;
+    }
+    const leastBytes = this.#options.isShortOfMemory() ? shortOfMemory.resumeBelowBytes : resumeBelowBytes;
+    if (this.#receiver.liveBytes < leastBytes) {
       this.#resume('caughtUp');
       this.#state = 'free';
     }

@@ -5,11 +5,11 @@
 import type { OutputName } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
-import type { ByteCount } from '../../base/memory-budget.ts';
+import type { MemoryBudget } from '../../base/memory-budget.ts';
 import type { Timings } from '../../base/timings.ts';
 import { type ExitStatus, FrameWriter, type KilledBy } from '../../wire/frames.ts';
 import type { FairShare } from './fair-share.ts';
-import { type PacedReceiver, Pacing, pauseAboveBytes } from './pacing.ts';
+import { type PacedReceiver, Pacing, shortOfMemory } from './pacing.ts';
 import { ReplayWindow, windowBytes } from './replay-window.ts';
 
 export interface OutputContext {
@@ -18,7 +18,7 @@ export interface OutputContext {
   readonly timings: Pick<Timings, 'readerStallMs'>;
   readonly share: FairShare;
   /** Counts what is kept of the output. */
-  readonly budget: ByteCount;
+  readonly budget: Pick<MemoryBudget, 'take' | 'give' | 'isReached'>;
   /** Key `slow-reader`. */
   readonly slowReader: 'pace' | 'drop';
 }
@@ -153,12 +153,13 @@ export class SessionOutput {
   #isWanted(): boolean {
     const receiver = this.#receiver;
     if (this.#pacing === undefined) {
-      if (receiver === undefined || receiver.liveBytes <= pauseAboveBytes || this.#ended) {
+      if (receiver === undefined || receiver.liveBytes <= shortOfMemory.pauseAboveBytes || this.#ended) {
         return true;
       }
       this.#pacing = new Pacing({
         mode: this.#context.slowReader,
         readerStallMs: this.#context.timings.readerStallMs,
+        isShortOfMemory: () => this.#context.budget.isReached,
         onPause: () => this.#heldBack(),
         onResume: (pausedMs, why) => this.#goesOn(pausedMs, why),
       });

@@ -31,7 +31,7 @@ export interface SessionContext extends OutputContext {
   readonly counters: Counters;
   readonly timings: Timings;
   /** Counts what is held for this process. */
-  readonly budget: Pick<MemoryBudget, 'take' | 'give' | 'ensureRoom'>;
+  readonly budget: Pick<MemoryBudget, 'take' | 'give' | 'isReached' | 'ensureRoom'>;
 }
 
 /** What the request for a process says about it. */
@@ -245,7 +245,11 @@ export class Session implements OutputOwner, ReadersOwner {
    * @returns bytes of the frames that went
    */
   giveBack(toBytes: number): number {
-    return this.#output.giveBack(toBytes, this.readers.expendableBefore(this.#context.timings.readerStallMs));
+    const { slowReader, timings } = this.#context;
+    // With `drop` nobody waits for a receiver that is behind.
+    const before =
+      slowReader === 'drop' ? Number.POSITIVE_INFINITY : this.readers.expendableBefore(timings.readerStallMs);
+    return this.#output.giveBack(toBytes, before);
   }
 
   /** Nobody can ask for this process any more, and it writes no more: its memory is given back. */
