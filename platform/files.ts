@@ -102,6 +102,14 @@ export interface FileOperations {
    */
   createFolders(path: string): Promise<FolderHandle>;
 
+  /**
+   * Opens a folder that was just made once more, through the folder above it and with the right to read both.
+   * @param made what `createFolders` returned
+   * @returns `changed`: another folder has its name by now. Windows: `made`, whose name nobody can take while it is open
+   * @throws SystemCallError `open <parent>: …`, `openat <last name>: …`; a link in its place is `ENOTDIR`
+   */
+  reopenThroughParent(path: string, made: FolderHandle): Promise<FolderHandle | 'changed'>;
+
   /** Holds an existing folder open; a link in the last place is `ENOTDIR`. @throws SystemCallError `open <path>: …` */
   openFolder(path: string): Promise<FolderHandle>;
 

@@ -22,6 +22,8 @@ const linksAtOnce = 16;
 /** Never waits for a FIFO's writer, and a terminal does not become ours. */
 const readSpecial = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
+const readFolder = constants.O_RDONLY | constants.O_DIRECTORY;
+
 const openDescriptor = promisify<string, number, number>(openCallback);
 const closeDescriptor = promisify(close);
 
@@ -93,6 +95,22 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
     return openFolder(path);
   }
 
+  async function reopenThroughParent(path: string, made: FolderHandle): Promise<FolderHandle | 'changed'> {
+    const above = posix.dirname(path);
+    const parent = await as(paths, 'open', above, () => openDescriptor(above, readFolder));
+    try {
+      const descriptor = await calls.open(parent, Buffer.from(posix.basename(path)), readFolder);
+      const folder = new PosixFolderHandle(calls, paths, descriptor, path);
+      if (made instanceof PosixFolderHandle && (await folder.isSameAs(made))) {
+        return folder;
+      }
+      await folder.close();
+      return 'changed';
+    } finally {
+      await closeDescriptor(parent);
+    }
+  }
+
   async function openFolder(path: string): Promise<FolderHandle> {
     const descriptor = await as(paths, 'open', path, () => openDescriptor(path, searchFolder | constants.O_NOFOLLOW));
     return new PosixFolderHandle(calls, paths, descriptor, path);
@@ -127,6 +145,7 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
       new PosixReadableFile(await as(paths, 'open', path, () => open(path, readSpecial)), path),
     list,
     createFolders,
+    reopenThroughParent,
     openFolder,
     rename: (from, to) => as(paths, 'rename', `${from} ${to}`, () => rename(from, to)),
     remove,

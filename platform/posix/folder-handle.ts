@@ -1,5 +1,5 @@
 /** Folders and files reached through an open descriptor: what happens inside a folder stays inside it. */
-import { close as closeDescriptor, constants } from 'node:fs';
+import { type BigIntStats, close as closeDescriptor, constants, fstat as fstatCallback } from 'node:fs';
 import { promisify } from 'node:util';
 import * as libc from '../../native-bindings/libc.ts';
 import { WritableDescriptor } from '../common/writable-descriptor.ts';
@@ -10,6 +10,11 @@ import type { AtCalls } from './at-calls.ts';
 import { removeTree } from './remove-tree.ts';
 
 const close = promisify(closeDescriptor);
+/** With every digit of the numbers, which a double may not hold. */
+const fstat = (descriptor: number) =>
+  new Promise<BigIntStats>((resolve, reject) =>
+    fstatCallback(descriptor, { bigint: true }, (error, found) => (error === null ? resolve(found) : reject(error))),
+  );
 
 /** To reach what is inside, without a right to read the list of it. */
 export const searchFolder = libc.O_SEARCH | constants.O_DIRECTORY;
@@ -54,6 +59,11 @@ export class PosixFolderHandle implements FolderHandle {
         throw error;
       }
     }
+  }
+
+  async isSameAs(other: PosixFolderHandle): Promise<boolean> {
+    const [ours, theirs] = await Promise.all([this.#descriptor, other.#descriptor].map((each) => fstat(each)));
+    return ours?.dev === theirs?.dev && ours?.ino === theirs?.ino;
   }
 
   removeTree(name: Buffer): Promise<void> {

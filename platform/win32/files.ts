@@ -133,6 +133,7 @@ export function createFiles(paths: Paths): FileOperations {
     openForReading,
     list,
     createFolders,
+    reopenThroughParent: async (_path, made) => made,
     openFolder,
     rename: (from, to) =>
       as(paths, 'rename', `${from} ${to}`, () => new Patience(replacing).with(() => rename(from, to))),

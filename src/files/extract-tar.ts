@@ -71,22 +71,82 @@ async function isDevice(path: string, { files }: FilesServices['platform']): Pro
 }
 
 async function readAndExtract(archive: ReadableFile, destination: string, services: FilesServices): Promise<number> {
-  const { files } = services.platform;
   const gzip = await step('gzip: ', () => GzipReader.open(new ByteReader(piecesOf(archive))));
   await step('clean destDir: ', () => clean(destination, services));
-  const folder = await step('mkdir destDir: ', async () => {
-    await failpointAsync('files.extract.clean.after');
-    return files.createFolders(destination);
-  });
+  const made = await makeDestination(destination, services);
   const pieces = gzip.pieces();
+  let folder = made;
   try {
+    folder = await openDestination(destination, made, services);
     await refuseUnsearchable(folder, destination, services);
     const tar = new TarReader(new ByteReader(async () => (await pieces.next()).value ?? undefined));
     return await extract(tar, { path: destination, folder }, services);
   } finally {
     await pieces.return();
-    await folder.close();
+    await made.close();
+    if (folder !== made) {
+      await folder.close();
+    }
   }
+}
+
+/** @throws ExtractionError */
+async function makeDestination(destination: string, services: FilesServices): Promise<FolderHandle> {
+  const { files } = services.platform;
+  try {
+    await failpointAsync('files.extract.clean.after');
+    return await files.createFolders(destination);
+  } catch (error) {
+    // Made, but another process had put something else in its place before it was opened.
+    if (services.profile.files.tar.openTexts && error instanceof SystemCallError && error.message.startsWith('open ')) {
+      throw await changedDestination(destination, services, error);
+    }
+    throw prefixed('mkdir destDir: ', error);
+  }
+}
+
+/** The destination as the profile opens it, once it is made. @throws ExtractionError */
+async function openDestination(
+  destination: string,
+  made: FolderHandle,
+  services: FilesServices,
+): Promise<FolderHandle> {
+  if (!services.profile.files.tar.openTexts) {
+    return made;
+  }
+  await failpointAsync('files.extract.made.after');
+  let opened: FolderHandle | 'changed';
+  try {
+    opened = await services.platform.files.reopenThroughParent(destination, made);
+  } catch (error) {
+    if (error instanceof SystemCallError && (error.code === 'ENOTDIR' || error.code === 'ELOOP')) {
+      throw await changedDestination(destination, services, error);
+    }
+    const isParent = error instanceof SystemCallError && error.message.startsWith('open ');
+    throw prefixed(isParent ? 'open parent: ' : 'open destDir: ', error);
+  }
+  if (opened === 'changed') {
+    throw await changedDestination(destination, services, undefined);
+  }
+  return opened;
+}
+
+async function changedDestination(
+  destination: string,
+  { platform }: FilesServices,
+  cause: unknown,
+): Promise<ExtractionError> {
+  const base = baseOf(destination, platform);
+  const found = await platform.files.statusOfEntry(destination).catch(() => undefined);
+  const what =
+    found?.kind === 'link'
+      ? `openat ${base}: path escapes from parent`
+      : `${goQuote(base)} changed while it was opened`;
+  return new ExtractionError(`open destDir: ${what}`, { cause });
+}
+
+function baseOf(destination: string, { paths }: FilesServices['platform']): string {
+  return destination.slice(destination.lastIndexOf(paths.separator) + 1);
 }
 
 async function clean(destination: string, { platform }: FilesServices): Promise<void> {
@@ -105,7 +165,7 @@ async function refuseUnsearchable(folder: FolderHandle, destination: string, ser
     await (await folder.openFolder(Buffer.from('.'))).close();
   } catch (error) {
     const { paths } = services.platform;
-    const base = goQuote(destination.slice(destination.lastIndexOf(paths.separator) + 1));
+    const base = goQuote(baseOf(destination, services.platform));
     throw new ExtractionError(`open destDir: ${base} could not be examined (statat .: ${paths.reason(error)})`);
   }
 }
@@ -124,9 +184,12 @@ async function step<T>(prefix: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof SystemCallError || error instanceof ArchiveError)) {
-      throw error;
-    }
-    throw new ExtractionError(prefix + error.message, { cause: error });
+    throw prefixed(prefix, error);
   }
+}
+
+/** What nobody expected stays as it is. */
+function prefixed(prefix: string, error: unknown): unknown {
+  const isExpected = error instanceof SystemCallError || error instanceof ArchiveError;
+  return isExpected ? new ExtractionError(prefix + error.message, { cause: error }) : error;
 }

@@ -165,6 +165,8 @@ export interface TarRules {
   readonly entryPrefixes: boolean;
   /** Whether failures name the whole target path or the name inside the destination. */
   readonly textStyle: 'path' | 'at';
+  /** Whether the new destination is opened through its parent, with texts of its own (spec generation-n2.md §8.2). */
+  readonly openTexts: boolean;
   /** Whether a second file of one name, or a folder in the marker's place, is removed first. */
   readonly replaceEntry: boolean;
 }

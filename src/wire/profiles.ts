@@ -109,6 +109,7 @@ const S: Profile = {
       readPrefix: 'gzip: ',
       entryPrefixes: false,
       textStyle: 'path',
+      openTexts: false,
       replaceEntry: false,
     },
   },
@@ -244,6 +245,7 @@ const next: Profile = {
       readPrefix: 'tar read: ',
       entryPrefixes: true,
       textStyle: 'at',
+      openTexts: false,
       replaceEntry: true,
     },
   },
@@ -280,6 +282,7 @@ const latest: Profile = {
   },
   process: { ...next.process, stripsRequest: true, spawnLauncher: true },
   git: { ...next.git, create: { ...next.git.create, staleEntryTest: true, placeIndexTexts: true } },
+  files: { ...next.files, tar: { ...next.files.tar, openTexts: true } },
   install: { ...next.install, partFiles: 'ownSweep', negativeKeep: 'refused', launcher: 'resolve' },
 };
 

@@ -14,10 +14,11 @@ import { join } from 'node:path';
 import { constants, deflateRawSync, gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { mounts, testNeeding } from '../support/needs.ts';
+import { coversNext, everyProfile } from '../support/profiles.ts';
 import { at, directory, endOfArchive, entry, gnuLongName, pax, targz, tarOf, withChecksum } from './archive.ts';
 import { type CallOptions, extract, scratchFolder, treeOf } from './support.ts';
 
-const profiles = ['S', 'current', 'next'] as const;
+const profiles = everyProfile;
 
 /** Unpacks `archive` into `<folder>/out`. */
 async function unpack(archive: Buffer, options: CallOptions = {}) {
@@ -57,7 +58,7 @@ test('modes: files 0600, folders 0700, and only N+ keeps the execute bit of the 
   for (const profile of profiles) {
     const { destDir } = await unpack(archive, { profile });
     const modeOf = (name: string) => (statSync(join(destDir, name)).mode & 0o7777).toString(8);
-    const program = profile === 'next' ? '700' : '600';
+    const program = coversNext(profile) ? '700' : '600';
     expect(['', 'd', 'plain', 'program', 'setuid', 'others', '.synced'].map(modeOf)).toEqual([
       '700',
       '700',
@@ -273,7 +274,7 @@ test.each([
   ['a header in the last place', Buffer.concat([entry('p', { type: 'x', size: 700 })]), 'unexpected EOF'],
 ])('%s cannot be read as tar, in the words of each profile', async (_, archive, text) => {
   for (const profile of profiles) {
-    const prefix = profile === 'next' ? 'tar read: ' : 'gzip: ';
+    const prefix = coversNext(profile) ? 'tar read: ' : 'gzip: ';
     const { error, fileCount, success, tree } = await unpack(gzipSync(archive), { profile });
     expect({ error, fileCount, success }).toEqual({ error: prefix + text, fileCount: 0, success: false });
     expect(tree).not.toContain('.synced=');
@@ -296,7 +297,7 @@ test('content that is cut fails, and no part of the file is left to look like it
       entry('a.txt', { size: 5000, content: 'x'.repeat(1000) }),
     ]);
     const { error, tree } = await unpack(gzipSync(cut), { profile });
-    expect(error).toBe(`${profile === 'next' ? 'write a.txt: ' : ''}unexpected EOF`);
+    expect(error).toBe(`${coversNext(profile) ? 'write a.txt: ' : ''}unexpected EOF`);
     expect(tree).toEqual(['whole=w']);
   }
 });
@@ -305,7 +306,7 @@ test('a gzip file that is cut fails in the words of its place', async () => {
   const content = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * index * 31) >> 3));
   const whole = targz(entry('a.txt', { content }));
   for (const profile of profiles) {
-    const prefix = profile === 'next' ? 'write a.txt: ' : '';
+    const prefix = coversNext(profile) ? 'write a.txt: ' : '';
     const cut = await unpack(whole.subarray(0, whole.length / 2), { profile });
     expect({ error: cut.error, tree: cut.tree }).toEqual({ error: `${prefix}unexpected EOF`, tree: [] });
   }
@@ -327,7 +328,7 @@ test.each([
     for (const profile of profiles) {
       const { error } = await unpack(archive, { profile });
       expect(error?.replace(/\d+$/, '<n>')).toBe(
-        `${profile === 'next' ? nextPrefix : prefix}flate: corrupt input before offset <n>`,
+        `${coversNext(profile) ? nextPrefix : prefix}flate: corrupt input before offset <n>`,
       );
     }
   },
@@ -380,7 +381,7 @@ test.each([
 ])('%s fails in the style of each profile', async (_, entries, pathStyle, atStyle) => {
   for (const profile of profiles) {
     const { error, destDir, tree } = await unpack(targz(...entries), { profile });
-    expect(error).toBe((profile === 'next' ? atStyle : pathStyle).replaceAll('{out}', destDir));
+    expect(error).toBe((coversNext(profile) ? atStyle : pathStyle).replaceAll('{out}', destDir));
     expect(tree).not.toContain('.synced=');
   }
 });
@@ -399,7 +400,7 @@ test('of one name the last content counts; only N+ makes the file anew', async (
   for (const profile of profiles) {
     const { fileCount, tree, destDir } = await unpack(archive, { profile });
     expect({ fileCount, tree }).toEqual({ fileCount: 2, tree: ['.synced=', 'f=last'] });
-    expect(statSync(join(destDir, 'f')).mode & 0o777).toBe(profile === 'next' ? 0o700 : 0o600);
+    expect(statSync(join(destDir, 'f')).mode & 0o777).toBe(coversNext(profile) ? 0o700 : 0o600);
   }
 });
 
@@ -461,7 +462,7 @@ testNeeding(mounts())('a full disk says which file could not be written', {}, as
         targz(entry('small', { content: 's' }), entry('big', { content: 'x'.repeat(200_000) })),
       );
       const { error } = await extract(archivePath, join(disk, 'out'), { profile });
-      const prefix = profile === 'next' ? 'write big: ' : '';
+      const prefix = coversNext(profile) ? 'write big: ' : '';
       expect(error).toMatch(new RegExp(`^${prefix}write .*big: no space left on device$`));
       expect(treeOf(join(disk, 'out'))).toEqual(['small=s']);
     }

@@ -1,14 +1,16 @@
 /** The steps of files.extract_tar in their order, and what each failure leaves (spec files.md §7.1, §7.4). */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
+import { installFailpoints } from '../../src/base/failpoints.ts';
 import { devices, testNeeding } from '../support/needs.ts';
+import { coversNext, everyProfile } from '../support/profiles.ts';
 import { entry, targz, tarOf } from './archive.ts';
 import { asOrdinaryUser, call, extract, scratchFolder, treeOf } from './support.ts';
 
-const profiles = ['S', 'current', 'next'] as const;
+const profiles = everyProfile;
 const realHome = process.env.HOME;
 afterEach(() => {
   process.env.HOME = realHome;
@@ -285,7 +287,7 @@ test('a umask that closes the new folder is told in the words of each profile', 
     try {
       const { error } = await asOrdinaryUser(() => extract(archivePath, destDir, { profile }));
       expect(error).toBe(
-        profile === 'next'
+        coversNext(profile)
           ? `open destDir: "${basename(destDir)}" could not be examined (statat .: permission denied)`
           : `create new.txt: open ${destDir}/new.txt: permission denied`,
       );
@@ -293,6 +295,59 @@ test('a umask that closes the new folder is told in the words of each profile', 
       process.umask(before);
     }
   }
+});
+
+test('a umask under which a new folder cannot be read is told by profile latest, naming the folder that was made', async () => {
+  const before = process.umask(0o400);
+  try {
+    for (const below of ['', 'made/']) {
+      const { folder, archivePath } = prepared();
+      const destDir = join(folder, `${below}new`);
+      chmodSync(folder, 0o777);
+      chmodSync(archivePath, 0o644);
+      const result = await asOrdinaryUser(() => extract(archivePath, destDir, { profile: 'latest' }));
+      expect(result).toEqual({
+        success: false,
+        fileCount: 0,
+        error:
+          below === ''
+            ? 'open destDir: openat new: permission denied'
+            : `open parent: open ${folder}/made: permission denied`,
+      });
+      expect(existsSync(archivePath)).toBe(false);
+    }
+  } finally {
+    process.umask(before);
+  }
+});
+
+describe('a destination that is swapped while it is opened', () => {
+  afterEach(() => installFailpoints(undefined));
+
+  test.each<[by: string, point: string, swap: (destDir: string) => void, error: string]>([
+    ['a link', 'files.extract.made.after', (path) => symlinkSync('/tmp', path), 'openat out: path escapes from parent'],
+    ['another folder', 'files.extract.made.after', (path) => mkdirSync(path), '"out" changed while it was opened'],
+    ['a file', 'files.extract.made.after', (path) => writeFileSync(path, 'x'), '"out" changed while it was opened'],
+    ['nothing', 'files.extract.made.after', () => {}, 'openat out: no such file or directory'],
+  ])('for %s is told by profile latest and gets nothing', async (_, point, swap, error) => {
+    const { folder, archivePath } = prepared();
+    const destDir = join(folder, 'out');
+    installFailpoints({
+      pass() {},
+      async passWaiting(passed) {
+        if (passed === point) {
+          renameSync(destDir, join(folder, 'moved'));
+          swap(destDir);
+        }
+      },
+    });
+    expect(await extract(archivePath, destDir, { profile: 'latest' })).toEqual({
+      success: false,
+      fileCount: 0,
+      error: `open destDir: ${error}`,
+    });
+    expect(readdirSync(join(folder, 'moved'))).toEqual([]);
+  });
 });
 
 test('two extractions into one destination take turns, and the last one is whole', async () => {

@@ -4,9 +4,10 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { devices, procFiles, testNeeding } from '../support/needs.ts';
+import { coversNext, everyProfile } from '../support/profiles.ts';
 import { asOrdinaryUser, call, scratchFolder } from './support.ts';
 
-const profiles = ['S', 'current', 'next'] as const;
+const profiles = everyProfile;
 const notRegular = '-32602 files.read: not a regular file';
 const exceeds = '-32602 files.read: file exceeds maxBytes';
 
@@ -160,7 +161,7 @@ test('what is asked first gives the error its word', async () => {
     ['a\0b', 'invalid argument'],
   ];
   for (const profile of profiles) {
-    const word = profile === 'next' ? 'open' : 'stat';
+    const word = coversNext(profile) ? 'open' : 'stat';
     for (const [name, reason] of cases) {
       expect(await read(`${folder}/${name}`, {}, { profile })).toBe(`-32603 ${word} ${folder}/${name}: ${reason}`);
     }
@@ -177,7 +178,7 @@ test('what may not be read says so, special files only where nothing else is sai
     const asUser = (name: string) => asOrdinaryUser(() => read(`${folder}/${name}`, {}, { profile }));
     expect(await asUser('f')).toBe(`-32603 open ${folder}/f: permission denied`);
     expect(await asUser('fifo')).toBe(profile === 'S' ? notRegular : `-32603 open ${folder}/fifo: permission denied`);
-    const word = profile === 'next' ? 'open' : 'stat';
+    const word = coversNext(profile) ? 'open' : 'stat';
     expect(await asUser('closed/x')).toBe(`-32603 ${word} ${folder}/closed/x: permission denied`);
   }
 });
