@@ -35,6 +35,8 @@ export interface ProcessEvidence {
   readonly words: readonly string[];
   /** `undefined`: the environment has no such variable, or cannot be read. */
   variable(name: string): string | undefined;
+  /** Node's error of reading the environment, where there is one; `undefined`: it can be read. */
+  readonly environmentError?: () => unknown;
 }
 
 /** The process group of one process, held so that signals reach this very group, whatever happens to the number. */
@@ -53,8 +55,8 @@ export interface HeldGroup {
 export interface RecordFolder {
   /** Writes `name` whole or not at all, 0600; `temporary` is its name until then. @throws Node's error */
   write(name: string, temporary: string, content: Buffer): void;
-  /** A missing file is no failure. @returns whether the name is free now */
-  remove(name: string): boolean;
+  /** A missing file is no failure. @returns Node's error; `undefined`: the name is free now */
+  remove(name: string): unknown;
   /** In directory order. */
   names(): Iterable<string>;
   /** `undefined`: unreadable, no regular file, larger, or of another user. */

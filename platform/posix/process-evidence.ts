@@ -37,6 +37,15 @@ function linuxReader({ identify, commandLine }: Identities): EvidenceReader {
         return undefined;
       }
       let environment: string[] | undefined;
+      let fault: unknown;
+      const readEnvironment = (): string[] => {
+        try {
+          return textOf(readFileSync(`/proc/${pid}/environ`, 'latin1')).split('\0');
+        } catch (error) {
+          fault = error;
+          return [];
+        }
+      };
       return {
         identity,
         start: identity.start,
@@ -44,8 +53,12 @@ function linuxReader({ identify, commandLine }: Identities): EvidenceReader {
         leadsGroup: fields.group === pid,
         words: commandLine(pid) ?? [],
         variable(name) {
-          environment ??= textOf(read(pid, 'environ')).split('\0');
+          environment ??= readEnvironment();
           return variableIn(environment, name);
+        },
+        environmentError() {
+          environment ??= readEnvironment();
+          return fault;
         },
       };
     },
@@ -67,8 +80,8 @@ function linuxReader({ identify, commandLine }: Identities): EvidenceReader {
 }
 
 /** Read as bytes first: a text that is no UTF-8 must not become another one. */
-function textOf(bytes: string | undefined): string {
-  return Buffer.from(bytes ?? '', 'latin1').toString('utf8');
+function textOf(bytes: string): string {
+  return Buffer.from(bytes, 'latin1').toString('utf8');
 }
 
 function variableIn(environment: readonly string[], name: string): string | undefined {

@@ -73,12 +73,12 @@ class PosixRecordFolder implements RecordFolder {
     }
   }
 
-  remove(name: string): boolean {
+  remove(name: string): unknown {
     try {
       unlinkSync(this.#handle.at(name));
-      return true;
+      return undefined;
     } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'ENOENT';
+      return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : error;
     }
   }
 

@@ -96,7 +96,9 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     durable: settings.durable,
     keeper: options.keeper,
     runningArguments: async () =>
-      (await engine.sessions()).filter(({ state }) => state !== 'exited').map(({ args }) => args),
+      (await engine.sessions())
+        .filter(({ state }) => state !== 'exited')
+        .map(({ command, args }) => [command, ...args]),
     requestShutdown: options.requestShutdown,
   };
   const dispatcher = createDispatcher({

@@ -11,7 +11,7 @@ import { isMissing } from './system-failures.ts';
 export interface PluginServices {
   readonly platform: Pick<Platform, 'files' | 'host' | 'paths' | 'transport'>;
   readonly settings: { readonly socketPath: string };
-  /** argv of every child whose exit has not been reported. */
+  /** Command and arguments of every child whose exit has not been reported. */
   runningArguments(): Promise<Iterable<readonly string[]>>;
 }
 

@@ -1,5 +1,6 @@
 /** The handling order of a request: parse, auth, version, method, params, handler (spec wire.md §5). */
 import { timingSafeEqual } from 'node:crypto';
+import { reportOf } from '../../base/error-texts.ts';
 import type { Log } from '../../base/log.ts';
 import type { Mark } from '../../engine/mark.ts';
 import { type ErrorKind, errorCodes } from '../../wire/error-codes.ts';
@@ -160,7 +161,12 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
         caller.replyAt(result.mark, frame);
       }
     }
-    result.afterwards?.();
+    try {
+      result.afterwards?.();
+    } catch (error) {
+      // The reply is out, and a request has one answer only.
+      log.error('Server', `after the reply to ${idText}: ${reportOf(error)}`);
+    }
   }
 
   function fail(caller: Caller, method: string, idText: string, error: unknown): void {

@@ -24,6 +24,8 @@ export interface ChildRecordsOptions {
 
 /** What the engine tells of a child that it has started. */
 export type StartedChild = Pick<Child, 'pid' | 'marks'> & {
+  /** Of the process, for the log. */
+  readonly id?: string;
   /** The mark of its session, where it has one; it is recorded by that alone. */
   readonly session?: string;
 };
@@ -48,12 +50,12 @@ export class ChildRecords {
   }
 
   /** A child has been started. Never fails: a child without record is served like any other. */
-  add({ pid, marks, session }: StartedChild): void {
+  add({ id, pid, marks, session }: StartedChild): void {
     if (marks === undefined && session === undefined) {
       return;
     }
     if (marks?.unmarkedBecause !== undefined && session === undefined) {
-      this.#tellUnmarked(marks.unmarkedBecause);
+      this.#tellUnmarked(id ?? String(pid), marks.unmarkedBecause);
     }
     const start = this.#options.markers.startOf(pid);
     // The child has ended already, so there is nothing to record.
@@ -91,7 +93,14 @@ export class ChildRecords {
     if (!this.#written.delete(pid)) {
       return;
     }
-    this.#folder?.remove(recordName(pid));
+    const error = this.#folder?.remove(recordName(pid));
+    if (error !== undefined) {
+      const reason = this.#options.paths.reason(error);
+      this.#options.log.info(
+        'process.Registry',
+        `cannot remove record of child ${pid}: removeat ${recordFolderName}/${recordName(pid)}: ${reason}`,
+      );
+    }
   }
 
   #openFolder(): RecordFolder | undefined {
@@ -109,27 +118,27 @@ export class ChildRecords {
     if (typeof folder === 'object') {
       this.#folder = folder;
     } else {
-      this.#tellFailure(`${runDirectory}/${recordFolderName} is not a directory; recording nothing`);
+      this.#tellFailure(`${runDirectory}/${recordFolderName} is not a directory; recording nothing`, 'error');
     }
     return this.#folder;
   }
 
   /** Told once, and again only after a record could be written in between. */
-  #tellFailure(text: string): void {
+  #tellFailure(text: string, level: 'info' | 'error' = 'info'): void {
     if (!this.#toldFailure) {
-      this.#options.log.warn('process.Registry', text);
+      this.#options.log[level]('process.Registry', text);
     }
     this.#toldFailure = true;
   }
 
-  #tellUnmarked(reason: string): void {
+  #tellUnmarked(id: string, reason: string): void {
     if (this.#toldUnmarked) {
       return;
     }
     this.#toldUnmarked = true;
-    this.#options.log.warn(
-      'process.Registry',
-      `a child has no CLAUDE_SSH_CHILD mark, so a later daemon will not end it if this one dies: ${reason}`,
+    this.#options.log.info(
+      'process.Manager',
+      `exec trampoline failed for ${id} (${reason}); starting it directly — a successor daemon will not be able to reap it`,
     );
   }
 }

@@ -17,7 +17,8 @@ export interface EndGroupOptions {
   readonly pollMs: number;
   /** How long to wait before a leader that looks gone is read a second time. */
   readonly secondLookMs: number;
-  tell(text: string): void;
+  /** @param level `warn` for what a working host does not show */
+  tell(text: string, level: 'info' | 'warn'): void;
 }
 
 export type End = 'term' | 'kill' | 'survived';
@@ -32,7 +33,7 @@ export async function endGroup(options: EndGroupOptions): Promise<End> {
   if (afterTerm !== 'there') {
     return afterTerm === 'gone' ? 'term' : 'survived';
   }
-  tell(`group ${pid} outlived SIGTERM for ${options.termMs / 1000}s: SIGKILL`);
+  tell(`group ${pid} outlived SIGTERM for ${options.termMs / 1000}s: SIGKILL`, 'warn');
   if (group.signal('KILL', isOurs) === 'refused') {
     return 'survived';
   }
@@ -76,7 +77,7 @@ export async function endGroup(options: EndGroupOptions): Promise<End> {
     if (reason === undefined) {
       return 'there';
     }
-    tell(`group ${pid} no longer verifies (${reason}); nothing more is sent to it`);
+    tell(`group ${pid} no longer verifies (${reason}); nothing more is sent to it`, 'info');
     return 'changed';
   }
 }

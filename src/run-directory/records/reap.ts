@@ -65,7 +65,7 @@ export async function reapChildren(options: ReapOptions): Promise<number> {
     return 0;
   }
   if (folder === 'notADirectory') {
-    log.warn('process.Registry', `${runDirectory}/${recordFolderName} is not a directory; reaping nothing`);
+    log.error('process.Registry', `${runDirectory}/${recordFolderName} is not a directory; reaping nothing`);
   }
   if (typeof folder !== 'object') {
     return 0;
@@ -82,9 +82,11 @@ export async function reapChildren(options: ReapOptions): Promise<number> {
 
 async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<number> {
   const orphans: Orphan[] = [];
+  /** Groups beyond those that one start ends. */
+  let left = 0;
   const count = { dropped: 0, kept: 0, term: 0, kill: 0, survived: 0 };
   const drop = (file: string): boolean => {
-    const dropped = folder.remove(file);
+    const dropped = folder.remove(file) === undefined;
     if (dropped) {
       count.dropped++;
     } else {
@@ -100,8 +102,12 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<num
       options.log.warn('process.Registry', `record ${file}: it is no record of a child; ${done}, signalling nothing`);
       return;
     }
-    const verdict = orphans.length < maxGroups ? judge(record, options) : { keep: 'enough for one start' };
-    if ('orphan' in verdict) {
+    const verdict = judge(record, options);
+    if ('orphan' in verdict && orphans.length === maxGroups) {
+      verdict.orphan.release();
+      count.kept++;
+      left++;
+    } else if ('orphan' in verdict) {
       orphans.push({ file, record, group: verdict.orphan });
     } else if ('stale' in verdict) {
       const { pid } = record;
@@ -115,7 +121,7 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<num
       count.kept++;
     }
   };
-  for (const file of recordFiles(folder)) {
+  for (const file of recordFiles(folder, options)) {
     try {
       consider(file);
     } catch (error) {
@@ -123,6 +129,12 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<num
       options.log.error('process.Registry', `record ${file}: kept (${reportOf(error)})`);
       count.kept++;
     }
+  }
+  if (left > 0) {
+    options.log.warn(
+      'process.Registry',
+      `${left} more orphaned group(s) recorded in ${options.runDirectory}/${recordFolderName} than the ${maxGroups} one start ends; leaving those for the next start`,
+    );
   }
   await Promise.all(
     orphans.map(async (orphan) => {
@@ -141,7 +153,7 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<num
     }),
   );
   const ended = count.term + count.kill;
-  if (orphans.length + count.dropped + count.kept === 0) {
+  if (orphans.length + count.kept === 0) {
     return ended;
   }
   options.log.info(
@@ -153,16 +165,23 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<num
 }
 
 /** Half-written records of a daemon that died meanwhile are removed on the way. */
-function recordFiles(folder: RecordFolder): string[] {
+function recordFiles(folder: RecordFolder, { log, runDirectory }: ReapOptions): string[] {
   const names: string[] = [];
   const halfWritten: string[] = [];
   for (const name of folder.names()) {
     if (name.endsWith('.json')) {
+      if (names.length === maxRecords) {
+        log.warn(
+          'process.Registry',
+          `more than ${maxRecords} records in ${runDirectory}/${recordFolderName}; leaving the rest for the next start`,
+        );
+        break;
+      }
       names.push(name);
     } else if (name.startsWith('.rec-')) {
       halfWritten.push(name);
     }
-    if (names.length === maxRecords || halfWritten.length === maxRecords) {
+    if (halfWritten.length === maxRecords) {
       break;
     }
   }
@@ -203,7 +222,7 @@ function judge(record: ChildRecord, options: ReapOptions): Verdict {
 function refusal(
   found: ProcessEvidence | undefined,
   record: ChildRecord,
-  { markers, runDirectory }: ReapOptions,
+  { markers, runDirectory, paths }: ReapOptions,
 ): string | undefined {
   if (found === undefined) {
     return 'there is no such process';
@@ -227,11 +246,23 @@ function refusal(
     const handed = program === undefined ? '' : ` and neither runs nor was handed "${program}"`;
     return `it does not run the recorded program "${argv0}"${handed}`;
   }
-  if (found.variable(runDirVariable) !== runDirectory) {
+  const unreadable = found.environmentError?.();
+  if (unreadable !== undefined) {
+    return `environment unreadable: ${paths.reason(unreadable)}`;
+  }
+  const startedFor = found.variable(runDirVariable);
+  if (startedFor !== undefined && startedFor !== runDirectory) {
+    return `it belongs to a daemon of another run dir: its ${runDirVariable} names a different one`;
+  }
+  if (startedFor === undefined) {
     return `it was not started by a daemon of this run dir: no ${runDirVariable} names it`;
   }
   const mark = `${record.pid}:${record.start}`;
-  if (found.variable(childVariable) !== mark) {
+  const marked = found.variable(childVariable);
+  if (marked !== undefined && marked !== mark) {
+    return `it was not started by a daemon itself: its ${childVariable} does not name its own pid and start (something a child started)`;
+  }
+  if (marked === undefined) {
     return `it is not marked as a child itself: no ${childVariable} says "${mark}"`;
   }
   return undefined;
@@ -252,10 +283,11 @@ function runs([argv0, ...rest]: readonly string[], { argv0: recorded, program }:
 async function endOrphan({ record, group }: Orphan, options: ReapOptions): Promise<End> {
   const { log, timings, markers } = options;
   const { pid } = record;
-  const tell = (text: string): void => log.warn('process.Registry', text);
+  const tell = (text: string, level: 'info' | 'warn'): void => log[level]('process.Registry', text);
   try {
     tell(
       `ending orphaned process group ${pid} recorded by daemon instance "${record.instance}" (pid ${record.daemonPid}): SIGTERM`,
+      'info',
     );
     await failpointAsync('reap.signal.before');
     return await endGroup({
