@@ -30,6 +30,11 @@ export interface Host extends Home {
   serviceManager(): Promise<ServiceManager | undefined>;
   /** Starts the daemon in a session of its own, out of reach of our terminal. @throws SystemCallError */
   detach(request: DetachRequest): Detached;
+  /**
+   * How a process that is to outlive the login is started from here: the words that go before it, and what to tell the user
+   * where there is no way out.
+   */
+  leaveLogin(): Promise<{ readonly through: readonly string[]; readonly warning: string | undefined }>;
   /** In the detached child: writes one report to the inherited status pipe and closes it. */
   reportStatus(descriptor: string, report: string): void;
   /** In the detached child or from `-token-fd`: reads a descriptor to its end or first newline. @throws SystemCallError */

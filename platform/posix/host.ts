@@ -43,6 +43,10 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
     loginShellVariable: (options) => loginShellVariable(options, paths),
     loginShellsEnded,
     detach: (request) => detach(request, paths),
+    async leaveLogin() {
+      // launchd ends nothing that has left its session.
+      return os === 'linux' ? (await import('./systemd.ts')).leaveLogin() : { through: [], warning: undefined };
+    },
     variableKey: (name) => name,
     keepsChildren: () => true,
     async serviceManager() {

@@ -1,4 +1,6 @@
 /** A unit of systemd's user manager (systemd.service(5), systemd.syntax(7)). */
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { HostError } from '../errors.ts';
 import type { ServiceManager } from '../service-manager.ts';
@@ -52,4 +54,76 @@ function quoted(word: string): string {
     throw new HostError(`${JSON.stringify(word)} has a control character, which a unit cannot carry`);
   }
   return `"${word.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%')}"`;
+}
+
+/** Where logind is told what to do when a user leaves, and who may have processes without being logged in. */
+export interface LoginFiles {
+  readonly configuration: string;
+  readonly linger: string;
+}
+
+const loginFiles: LoginFiles = { configuration: '/etc/systemd', linger: '/var/lib/systemd/linger' };
+
+/** See `Host.leaveLogin`: a scope of the user's manager is no part of the login's, and `--scope` becomes the program itself. */
+export function leaveLogin(
+  environment: NodeJS.ProcessEnv = process.env,
+  user: string = userInfo().username,
+  files: LoginFiles = loginFiles,
+): { readonly through: readonly string[]; readonly warning: string | undefined } {
+  const { XDG_RUNTIME_DIR: runtime, PATH: path = '' } = environment;
+  const hasManager = runtime?.startsWith('/') === true && existsSync(join(runtime, 'systemd', 'private'));
+  const program = path
+    .split(':')
+    .filter((folder) => folder.startsWith('/'))
+    .map((folder) => join(folder, 'systemd-run'))
+    .find(isExecutable);
+  const lingers = existsSync(join(files.linger, user));
+  const warning =
+    !lingers && killsUserProcesses(files.configuration)
+      ? `logind ends the processes of a user who logs out (KillUserProcesses=yes), the keeper with its sessions too; to keep them: loginctl enable-linger ${user}`
+      : undefined;
+  if (hasManager && program !== undefined) {
+    // Without linger the manager ends with the last login, and every scope of it.
+    return { through: [program, '--user', '--scope', '--quiet', '--collect', '--'], warning };
+  }
+  return { through: [], warning };
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** logind.conf(5): the last word counts, and the files of the folder come after the main one. */
+function killsUserProcesses(folder: string): boolean {
+  let kills = false;
+  for (const file of [join(folder, 'logind.conf'), ...configurationsIn(join(folder, 'logind.conf.d'))]) {
+    for (const [, word = ''] of textOf(file).matchAll(/^\s*KillUserProcesses\s*=\s*(\w+)/gm)) {
+      kills = /^(yes|true|on|1)$/i.test(word);
+    }
+  }
+  return kills;
+}
+
+function configurationsIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+      .filter((name) => name.endsWith('.conf'))
+      .sort()
+      .map((name) => join(folder, name));
+  } catch {
+    return [];
+  }
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
 }

@@ -22,6 +22,8 @@ export function createHost(paths: Paths): Host {
     tellsUsage: false,
     variableKey,
     detach: (request) => detach(request, paths),
+    // Leaving the job of the login is part of being detached.
+    leaveLogin: async () => ({ through: [], warning: undefined }),
     // Windows has no such limit, and no login shell whose PATH would differ (spec platform.md §1).
     serviceManager: async () => undefined,
     // Handles of the standard streams are the C library's business; the log's own lines are what grows.

@@ -138,7 +138,10 @@ class KeeperProcess {
       if (!(error instanceof HandshakeError)) {
         throw error;
       }
-      log.warn('keeper', `a daemon was refused: ${error.message}`);
+      // Whoever leaves without a word has only looked whether somebody listens.
+      if (error.kind !== 'left') {
+        log.warn('keeper', `a daemon was refused: ${error.message}`);
+      }
       channel.finish(error.message);
     } finally {
       this.#greeting--;

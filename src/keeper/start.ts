@@ -7,6 +7,8 @@ import type { Detached } from '../../platform/detach.ts';
 import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { keeperLogName } from '../../platform/published-names.ts';
+import { messageOf } from '../base/error-texts.ts';
+import type { Log } from '../base/log.ts';
 import { ownCommand, ownVariables } from '../base/own-process.ts';
 import {
   keeperCookieVariable,
@@ -22,18 +24,48 @@ import { cookieBytes } from './channel/handshake.ts';
  * @param socketPath of the daemon
  * @throws HostError with the reason
  */
-export async function startKeeper(platform: Platform, socketPath: string, startMs: number): Promise<Detached> {
+export async function startKeeper(
+  platform: Platform,
+  socketPath: string,
+  startMs: number,
+  log: Pick<Log, 'warn'>,
+): Promise<Detached> {
+  const { through, warning } = await platform.host.leaveLogin();
+  if (warning !== undefined) {
+    log.warn('keeper', warning);
+  }
+  if (through.length > 0) {
+    try {
+      return await start(platform, socketPath, startMs, through);
+    } catch (error) {
+      log.warn('keeper', `it could not be started outside of the login (${through.join(' ')}): ${messageOf(error)}`);
+    }
+  }
+  const keeper = await start(platform, socketPath, startMs, []);
+  for (const note of keeper.notes) {
+    log.warn('keeper', `${note}; the end of that job ends the keeper and its sessions`);
+  }
+  return keeper;
+}
+
+async function start(
+  platform: Platform,
+  socketPath: string,
+  startMs: number,
+  through: readonly string[],
+): Promise<Detached> {
   const directory = platform.paths.directoryOf(socketPath);
   const log = platform.runDirectories.openLog(join(directory, keeperLogName), 'unlink');
   const logFd = 'fd' in log ? log.fd : undefined;
   let keeper: Detached;
   try {
+    const own = ownCommand(
+      [keeperWord, '-socket', socketPath],
+      [...ownVariables(platform.startedWith), [keeperVariable, '1']],
+    );
+    const [file = own.file, ...args] = [...through, own.file, ...own.args];
     keeper = platform.host.detach({
-      ...ownCommand(
-        [keeperWord, '-socket', socketPath],
-        [...ownVariables(platform.startedWith), [keeperVariable, '1']],
-      ),
-      logFd,
+      ...{ file, args, env: own.env, logFd },
       secret: Buffer.from(randomBytes(cookieBytes).toString('hex')),
       statusVariable: statusPipeVariable,
       secretVariable: keeperCookieVariable,

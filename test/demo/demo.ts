@@ -3,6 +3,7 @@
  * is cut in the middle, and the count of both sides at the end. Exit code 1 when anything differs.
  *
  *     npm run demo
+ *     npm run demo -- durable    the second act: the daemon itself is killed in the middle, and started again
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -20,6 +21,8 @@ import { type Check, compare, grouped, type ProgramCount } from './verdict.ts';
 const program = fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
 const jobFile = fileURLToPath(new URL('./job.ts', import.meta.url));
 const sessionId = 'demo';
+/** The second act. */
+const isDurable = process.argv[2] === 'durable';
 const cutAfterBytes = 400_000;
 /** Long enough to see; the library would be back at once. */
 const awayMs = 1_500;
@@ -38,19 +41,26 @@ class Demo {
   /** Settles when the launcher has ended; from then on a daemon can be stopped. */
   #launched: Promise<void> | undefined;
   #pid: number | undefined;
+  #keeperPid: number | undefined;
+  #daemonIsDead = false;
   #step = '';
   #ending = false;
 
   /** @returns whether everything is as it should be */
   async run(): Promise<boolean> {
-    line(styled('bold', 'Holdfast demo: the connection to a running program is cut; nothing of its output is lost.'));
+    const cut = isDurable ? 'the daemon of a running program is killed' : 'the connection to a running program is cut';
+    line(styled('bold', `Holdfast demo: ${cut}; nothing of its output is lost.`));
     line();
     await this.#startDaemon();
     const host = await this.#connect();
     const job = await this.#spawnProgram(host);
     const received = this.#receive(job);
-    const framesBeforeCut = await this.#cut(received);
-    await this.#untilBack(host);
+    const framesBeforeCut = await (isDurable ? this.#killDaemon(host, received) : this.#cut(received));
+    const back = this.#untilBack(host);
+    if (isDurable) {
+      await this.#startDaemon();
+    }
+    await back;
     await received;
     return this.#verdict(framesBeforeCut);
   }
@@ -58,8 +68,9 @@ class Demo {
   /** Ends whatever was started, in any state. @returns what is left, if anything */
   async end(): Promise<string[]> {
     this.#ending = true;
-    await this.#host?.close();
     const left: string[] = [];
+    await this.#releaseDurable().catch((error: Error) => left.push(error.message));
+    await this.#host?.close();
     if (this.#launched !== undefined) {
       await this.#launched.catch(() => {});
       await this.#holdfast(['-stop', '-socket', this.#socket], '').catch((error: Error) => left.push(error.message));
@@ -71,6 +82,10 @@ class Demo {
       if (pid !== undefined) {
         await ended(`the program, pid ${pid},`, () => !isAlive(pid));
       }
+      const keeper = this.#keeperPid;
+      if (keeper !== undefined) {
+        await ended(`the keeper, pid ${keeper},`, () => !isAlive(keeper));
+      }
     }
     if (left.length === 0) {
       rmSync(this.#dir, { recursive: true, force: true });
@@ -78,10 +93,23 @@ class Demo {
     return left.map((what) => `${what}; see ${this.#dir}`);
   }
 
+  /** What `-durable` has kept lives until it is let go. */
+  async #releaseDurable(): Promise<void> {
+    if (!isDurable || this.#host === undefined) {
+      return;
+    }
+    if (this.#daemonIsDead) {
+      await this.#startDaemon();
+    }
+    await this.#host.request('holdfast.release', { all: true });
+  }
+
   async #startDaemon(): Promise<void> {
-    this.#launched = this.#holdfast(['-serve', '-socket', this.#socket, '-token-fd', '0'], `${this.#token}\n`);
+    const flags = ['-serve', '-socket', this.#socket, '-token-fd', '0', ...(isDurable ? ['-durable'] : [])];
+    this.#launched = this.#holdfast(flags, `${this.#token}\n`);
     await this.#launched;
-    say('daemon', `holdfast -serve -socket ${this.#socket} -token-fd 0`);
+    this.#daemonIsDead = false;
+    say('daemon', `holdfast ${flags.join(' ')}`);
   }
 
   async #connect(): Promise<Host> {
@@ -141,6 +169,23 @@ class Demo {
     process.kill(this.#relayPid(), 'SIGKILL');
     await cut;
     say('cut', `SIGKILL to the relay in mid-stream, after ${this.#figures()}`, 'red');
+    return record.count;
+  }
+
+  /** Kills the daemon in mid-stream. @returns the frames that had come */
+  async #killDaemon(host: Host, received: Promise<void>): Promise<number> {
+    const record = this.#record;
+    const { pid, keeper } = await host.describe();
+    this.#keeperPid = keeper?.pid;
+    await Promise.race([
+      received,
+      waitUntil(() => record.bytes.stdout >= cutAfterBytes, 'enough output to kill in', { timeoutMs: 60_000 }),
+    ]);
+    const cut = once(host, 'disconnected');
+    process.kill(pid, 'SIGKILL');
+    this.#daemonIsDead = true;
+    await cut;
+    say('kill', `SIGKILL to the daemon, pid ${pid}, in mid-stream, after ${this.#figures()}`, 'red');
     return record.count;
   }
 

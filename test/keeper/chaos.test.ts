@@ -153,7 +153,7 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
   const random = randomFrom(seed);
   await using daemon = await startDaemon({ flags: ['-durable'], failpoints: '' });
   const own = daemon.program;
-  const other = makeRelease(join(daemon.dir, 'other'), { version: '9.9.9', channel: [1, 2] });
+  const other = makeRelease(join(daemon.dir, 'other'), { version: '9.9.9', channel: [1, 2], forTests: true });
   using run = new WatchedRun(daemon.dir);
   await using bridges = new Bridges(daemon);
   const keeper = await keeperOf(daemon);
@@ -194,8 +194,9 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
       await daemon.start();
     },
     'the daemon is stopped and started': async () => {
+      const target = daemon.process();
       await daemon.run(['-stop', '-socket', daemon.socket]);
-      await waitUntil(() => daemon.daemons().length === 0, 'the daemon to end');
+      await untilEnded(target, `the daemon ${target.pid} to end after -stop`);
       await daemon.start();
     },
     'the channel is cut': async () => {

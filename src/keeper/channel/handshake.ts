@@ -25,8 +25,8 @@ export interface Agreed {
 /** Why the two do not go together. */
 export class HandshakeError extends Error {
   override readonly name = 'HandshakeError';
-  /** `versions`: they know each other and have no version of the channel in common. */
-  readonly kind: 'cookie' | 'versions' | 'channel';
+  /** `versions`: they know each other and have no version of the channel in common; `left`: it has said nothing. */
+  readonly kind: 'cookie' | 'versions' | 'channel' | 'left';
   /** Which release it is, where that is the reason. */
   readonly peer: Release | undefined;
 
@@ -72,7 +72,7 @@ export async function greetKeeper(channel: Channel, cookie: Buffer, own: Release
 /** The keeper's side. @throws HandshakeError */
 export async function greetDaemon(channel: Channel, cookie: Buffer, own: Release, timeoutMs: number): Promise<Agreed> {
   const conversation = new Conversation(channel, timeoutMs);
-  const hello = await conversation.next(['hello']);
+  const hello = await conversation.next(['hello'], 'left');
   const peer = releaseOf(hello.value);
   const { nonce } = hello.value as { nonce?: unknown };
   if (typeof nonce !== 'string') {
@@ -122,7 +122,11 @@ class Conversation {
     this.#deadline = performance.now() + timeoutMs;
   }
 
-  next(expected: readonly MessageName[]): Promise<Pick<Message, 'name' | 'value'>> {
+  /** @param atEnd what it means that the channel ends instead */
+  next(
+    expected: readonly MessageName[],
+    atEnd: HandshakeError['kind'] = 'channel',
+  ): Promise<Pick<Message, 'name' | 'value'>> {
     return new Promise((resolve, reject) => {
       let over = false;
       const settle = (work: () => void): void => {
@@ -144,7 +148,7 @@ class Conversation {
             fail(`it says "${name}" where "${expected.join('" or "')}" is due`);
           }
         },
-        onEnd: (reason) => fail(reason),
+        onEnd: (reason) => settle(() => reject(new HandshakeError(atEnd, reason))),
       });
     });
   }

@@ -153,6 +153,7 @@ export class DurableEngine implements SessionEngine {
           this.#options.platform,
           this.#options.socketPath,
           this.#options.timings.keeperStartMs,
+          this.#options.log,
         );
         this.#options.counters.keeperStarts++;
         await failpointAsync('durable.start.after');

@@ -9,18 +9,20 @@ export interface Release {
   readonly version: string;
   /** Of the channel to the keeper, from the oldest to the newest. */
   readonly channel: readonly [number, number];
+  /** As `programForTests` is: a daemon of ours is known by the name of its script, also to one of another release. */
+  readonly forTests?: boolean;
 }
 
-/** Makes it in `folder`. @returns its `bin/holdfast` */
-export function makeRelease(folder: string, { version, channel }: Release): string {
+/** Makes it in `folder`. @returns its `bin/holdfast`, or what stands for it in tests */
+export function makeRelease(folder: string, { version, channel, forTests = false }: Release): string {
   mkdirSync(folder);
-  for (const part of ['bin', 'src', 'platform', 'native-bindings', 'package.json']) {
+  for (const part of ['bin', 'src', 'platform', 'native-bindings', 'package.json', 'test/fixtures', 'test/support']) {
     cpSync(join(root, part), join(folder, part), { recursive: true });
   }
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   stamp(join(folder, 'src/base/version.ts'), /(version = )'[^']*'/, `$1'${version}'`);
   stamp(join(folder, 'src/keeper/channel/messages.ts'), /(channelVersions: VersionRange = )\[.*?\]/, `$1[${channel}]`);
-  return join(folder, 'bin/holdfast');
+  return join(folder, forTests ? 'test/fixtures/holdfast-for-tests.sh' : 'bin/holdfast');
 }
 
 function stamp(file: string, place: RegExp, text: string): void {

@@ -1,0 +1,79 @@
+/** Fault 24 on Linux: the keeper leaves the login it was started from, or the user is warned before it is too late. */
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { leaveLogin } from '../../platform/posix/systemd.ts';
+import { connect } from '../support/client.ts';
+import { prepareDaemon, startDaemon } from '../support/daemon.ts';
+import { isRunning, signalProcess, untilEnded } from '../support/processes.ts';
+import { keeperOf } from './support/keeper.ts';
+
+function folder(): string {
+  const path = mkdtempSync('/tmp/hf-');
+  onTestFinished(() => rmSync(path, { recursive: true }));
+  return path;
+}
+
+describe('where logind ends the processes of whoever logs out', () => {
+  const warned = (files: Record<string, string>): string | undefined => {
+    const configuration = folder();
+    const linger = join(configuration, 'linger');
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(join(configuration, name, '..'), { recursive: true });
+      writeFileSync(join(configuration, name), text);
+    }
+    return leaveLogin({}, 'me', { configuration, linger }).warning;
+  };
+
+  test('the user is told how to keep the sessions', () => {
+    expect(warned({ 'logind.conf': '[Login]\nKillUserProcesses=yes\n' })).toContain('loginctl enable-linger me');
+    expect(warned({ 'logind.conf.d/50-site.conf': '[Login]\n KillUserProcesses = true\n' })).toBeDefined();
+  });
+
+  test('nothing is said to one who lingers, or where it is not so', () => {
+    expect(warned({ 'logind.conf': '[Login]\nKillUserProcesses=yes\n', 'linger/me': '' })).toBeUndefined();
+    expect(warned({ 'logind.conf': '[Login]\n#KillUserProcesses=yes\n' })).toBeUndefined();
+    const overruled = { 'logind.conf': 'KillUserProcesses=yes\n', 'logind.conf.d/1.conf': 'KillUserProcesses=no\n' };
+    expect(warned(overruled)).toBeUndefined();
+    expect(warned({})).toBeUndefined();
+  });
+});
+
+test.each([
+  ['works', 'shift 5; exec "$@"'],
+  ['does not', 'exit 1'],
+])(
+  'where a user manager answers the keeper is started in a scope of its own; also when that %s',
+  async (how, script) => {
+    const tools = folder();
+    const called = join(tools, 'called');
+    mkdirSync(join(tools, 'systemd'));
+    writeFileSync(join(tools, 'systemd', 'private'), '');
+    writeFileSync(join(tools, 'systemd-run'), `#!/bin/sh\necho "$@" >> ${called}\n${script}\n`);
+    chmodSync(join(tools, 'systemd-run'), 0o755);
+    const env = { PATH: `${tools}:${process.env.PATH}`, XDG_RUNTIME_DIR: tools };
+    await using daemon = await prepareDaemon({ flags: ['-durable'], env });
+    await daemon.start();
+    await using client = await connect(daemon);
+    await client.spawn('p', 'cat');
+    expect(readFileSync(called, 'utf8')).toMatch(/^--user --scope --quiet --collect -- \S+ .*keeper -socket /);
+    expect(daemon.log().includes('could not be started outside of the login')).toBe(how === 'does not');
+  },
+);
+
+test('the end of the whole process group of the login does not reach the keeper or its sessions', async () => {
+  await using daemon = await startDaemon({ flags: ['-durable'] });
+  await using client = await connect(daemon);
+  await client.spawn('p', 'cat');
+  const keeper = await keeperOf(daemon);
+  const [, , , , group, session] = readFileSync(`/proc/${keeper.pid}/stat`, 'latin1').split(' ').map(Number);
+  expect([group, session]).toEqual([keeper.pid, keeper.pid]);
+  const served = daemon.process();
+  signalProcess(served, 'SIGHUP');
+  signalProcess(served, 'SIGKILL');
+  await untilEnded(served);
+  expect(isRunning(keeper)).toBe(true);
+  await daemon.start();
+  await using again = await connect(daemon);
+  expect(await again.reattach('p', 0)).toMatchObject({ found: true, running: true });
+});
