@@ -6,7 +6,7 @@
  *
  *     <temporary folder>/<name of the real one>/
  *       config        written by us from the allow-list
- *       HEAD          link, for questions about the main worktree
+ *       HEAD          link, for questions about the main worktree; a copy where something is changed
  *       objects refs reftable info    links to folders
  *       packed-refs shallow           links to files
  *
@@ -17,12 +17,14 @@
  *
  * and src/git/worktree/records.ts takes what git has made there to its real place, where it follows no link.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readlink, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { GitHost } from '../../../platform/git-host.ts';
+import type { Paths } from '../../../platform/paths.ts';
+import { readSmallFile } from './control-files.ts';
 
 const folders = ['objects', 'refs', 'reftable', 'info'] as const;
-const files = ['HEAD', 'shallow'] as const;
+const files = ['shallow'] as const;
 
 export interface CommonDirectoryRequest {
   /** The repository's common directory; `undefined`: there is none, and git must not find one. */
@@ -41,6 +43,7 @@ export async function makeCommonDirectory(
   folder: string,
   { real, configuration, worktrees }: CommonDirectoryRequest,
   host: GitHost,
+  paths: Paths,
 ): Promise<string> {
   // git derives the path of the main worktree from this name, so it must be the real one.
   const path = join(folder, real === undefined ? '.git' : basename(real) || '.git');
@@ -52,6 +55,10 @@ export async function makeCommonDirectory(
     writeFile(join(path, 'config'), configuration, { encoding: 'latin1', flag: 'wx', mode: 0o600 }),
     ...folders.map((name) => host.linkFolder(join(real, name), join(path, name))),
     ...files.map((name) => host.linkFile(join(real, name), join(path, name))),
+    // git takes no folder for a git directory in which this file is a link, and one that changes something must be taken.
+    worktrees === undefined
+      ? host.linkFile(join(real, 'HEAD'), join(path, 'HEAD'))
+      : copyHead(join(real, 'HEAD'), join(path, 'HEAD'), paths),
     // git replaces this file when it deletes a branch, and must find the real one to do so.
     (worktrees === undefined ? host.linkFile : host.linkFileToReplace)(
       join(real, 'packed-refs'),
@@ -65,6 +72,39 @@ export async function makeCommonDirectory(
     }
   }
   return path;
+}
+
+/**
+ * A git directory of our own that stands for that of a linked worktree, for calls that change something. A second call for
+ * the same place leaves it as it is.
+ */
+export async function makeGitDirectory(
+  path: string,
+  { real, commonDirectory }: { readonly real: string; readonly commonDirectory: string },
+  host: GitHost,
+  paths: Paths,
+): Promise<void> {
+  if ((await mkdir(path, { recursive: true, mode: 0o700 })) === undefined) {
+    return;
+  }
+  await Promise.all([
+    writeFile(join(path, 'commondir'), `${commonDirectory}\n`, { flag: 'wx', mode: 0o600 }),
+    copyHead(join(real, 'HEAD'), join(path, 'HEAD'), paths),
+    host.linkFolder(join(real, 'info'), join(path, 'info')),
+  ]);
+}
+
+async function copyHead(from: string, to: string, paths: Paths): Promise<void> {
+  // A link is the old way to name a branch.
+  const branch = await readlink(from).catch(() => undefined);
+  if (branch !== undefined) {
+    await symlink(branch, to);
+    return;
+  }
+  const read = await readSmallFile(from, paths);
+  if (read.state === 'read') {
+    await writeFile(to, read.bytes, { flag: 'wx', mode: 0o600 });
+  }
 }
 
 /** Puts the real place where git printed ours. Both begin with the folder that the common directory lies in. */

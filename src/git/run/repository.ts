@@ -1,7 +1,7 @@
 /** A repository as one request sees it: where git works, what it reads as the repository's configuration, what its calls pin. */
 
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { CommandResult } from '../../base/run-command.ts';
 import { allowedSettings } from './allowed-settings.ts';
 import { CallPins } from './call-pins.ts';
@@ -9,7 +9,7 @@ import { type Setting, writeConfiguration } from './configuration-file.ts';
 import { GitFailure } from './failures.ts';
 import type { FoundGitDirectory } from './find-git-directory.ts';
 import { type GitCall, type GitProgram, notRun } from './git-program.ts';
-import { makeCommonDirectory, withRealPlace } from './private-common-directory.ts';
+import { makeCommonDirectory, makeGitDirectory, withRealPlace } from './private-common-directory.ts';
 import { registrationsIn } from './registrations.ts';
 import type { RepositorySettings } from './repository-settings.ts';
 
@@ -85,15 +85,20 @@ export class Repository {
   }
 
   async #call(args: readonly string[], options: CallOptions, pins: GitCall['pins']): Promise<CommandResult> {
-    const { gitDirectory, changes, ...rest } = options;
+    const { changes, ...rest } = options;
     const commonDirectory = await this.commonDirectory(options);
+    const led = changes && options.gitDirectory === undefined ? await this.#ledTo(commonDirectory) : [];
     const result = await this.program.run({
       ...rest,
       args,
       pins,
       directory: options.directory ?? this.#place.startDirectory,
       commonDirectory,
-      options: [...(gitDirectory === undefined ? [] : [`--git-dir=${gitDirectory}`]), ...(options.options ?? [])],
+      options: [
+        ...led,
+        ...(options.gitDirectory === undefined ? [] : [`--git-dir=${options.gitDirectory}`]),
+        ...(options.options ?? []),
+      ],
     });
     const real = this.found?.commonDirectory;
     if (changes && real !== undefined) {
@@ -101,6 +106,25 @@ export class Repository {
       await this.program.services.platform.git.bringBack(join(commonDirectory, name), join(real, name));
     }
     return this.#asIfInRealPlace(result);
+  }
+
+  /**
+   * Where git keeps branches and their logs it does not ask `GIT_COMMON_DIR`, but looks beside the git directory. So a call
+   * that changes them gets a private git directory too, in which the logs begin anew.
+   */
+  async #ledTo(commonDirectory: string): Promise<string[]> {
+    const { found } = this;
+    if (found === undefined) {
+      return [];
+    }
+    const workTree = found.workTree === undefined ? [] : [`--work-tree=${found.workTree}`];
+    if ((await realpath(found.gitDirectory)) === found.commonDirectory) {
+      return [`--git-dir=${commonDirectory}`, ...workTree];
+    }
+    const own = join(dirname(commonDirectory), 'git-directory');
+    const { git, paths } = this.program.services.platform;
+    await makeGitDirectory(own, { real: found.gitDirectory, commonDirectory }, git, paths);
+    return [`--git-dir=${own}`, ...workTree];
   }
 
   /** The private one that stands for the repository's in such calls. @throws GitFailure `notRun` */
@@ -125,7 +149,8 @@ export class Repository {
         : writeConfiguration(allowedSettings(settings.settings, { mayFetch }));
     const real = found?.commonDirectory;
     const worktrees = changes && real !== undefined ? await registrationsIn(real) : undefined;
-    return makeCommonDirectory(folder, { real, configuration, worktrees }, this.program.services.platform.git);
+    const { git, paths } = this.program.services.platform;
+    return makeCommonDirectory(folder, { real, configuration, worktrees }, git, paths);
   }
 
   #asIfInRealPlace(result: CommandResult): CommandResult {
