@@ -70,6 +70,8 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
   readonly #flow: FlowControl;
   readonly #sessions = new Map<string, Session>();
   readonly #watches = new Set<Watch>();
+  /** The answer that is waited for, for whoever asks meanwhile. */
+  #listing: Promise<readonly SessionInfo[]> | undefined;
   readonly #signal: AbortSignal | undefined;
   readonly #aborted = (): void =>
     this.#end(new HoldfastError('closed', 'the connection was ended by its signal', { cause: this.#signal?.reason }));
@@ -226,6 +228,7 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
       request: (method, params, afterCut) => this.#send(method, params, afterCut ?? afterCutOf(method, params)),
       account: (bytes) => this.#flow.add(bytes),
       gap: (gap) => this.emit('gap', gap),
+      list: () => this.#list(),
       forget: (session) => {
         if (this.#sessions.get(session.id) === session) {
           this.#sessions.delete(session.id);
@@ -252,6 +255,15 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
     }
   }
 
+  #list(): Promise<readonly SessionInfo[]> {
+    this.#listing ??= this.#send('holdfast.sessions', {}, 'link')
+      .then((reply) => (reply as { readonly sessions: readonly SessionInfo[] }).sessions)
+      .finally(() => {
+        this.#listing = undefined;
+      });
+    return this.#listing;
+  }
+
   #relist(): void {
     this.#send('holdfast.watch', {}, 'link')
       .then((reply) => {
@@ -276,6 +288,7 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
   }
 
   #lost(reason: string): void {
+    this.#listing = undefined;
     for (const session of this.#sessions.values()) {
       session.unlinked();
     }

@@ -1,4 +1,5 @@
 /** One process of a daemon, over any number of connections: its output once and in order, its input once, its end. */
+import type { SessionInfo } from '../wire/extension-types.ts';
 import { requireExtensions } from './connection.ts';
 import { type Deferred, defer } from './deferred.ts';
 import { GapError, HoldfastError } from './errors.ts';
@@ -71,6 +72,8 @@ export interface SessionHost {
   /** Tells of bytes that wait for their consumer. */
   account(bytes: number): void;
   gap(gap: GapError): void;
+  /** `holdfast.sessions` over this link; those who ask at the same time share one request. @throws LinkLost */
+  list(): Promise<readonly SessionInfo[]>;
   /** The session is over for this host: no frame of it is wanted any more. */
   forget(session: Session): void;
 }
@@ -89,6 +92,7 @@ interface AttachReply {
   readonly startTime?: number;
 }
 
+const claimMs = 1_000;
 const defaultInputBytes = 16 * 1024 * 1024;
 /** The command, or the launcher in front of it, could not be started (spec wire.md §6). */
 const startErrors: readonly (number | undefined)[] = [-32603, -32004, -32005];
@@ -111,6 +115,9 @@ export class Session implements AsyncDisposable {
   #pid: number | undefined;
   #startTime: number | undefined;
   #existing = false;
+  /** When the daemon gave us the session last; `undefined`: it has not told yet. */
+  #attachedSince: number | undefined;
+  #claimTimer: NodeJS.Timeout | undefined;
   /** Attempts to open it that may have reached the daemon. */
   #attempts = 0;
 
@@ -250,6 +257,7 @@ export class Session implements AsyncDisposable {
 
   /** For the host: the link has broken. */
   unlinked(): void {
+    clearTimeout(this.#claimTimer);
     this.#input.unlinked();
   }
 
@@ -281,6 +289,7 @@ export class Session implements AsyncDisposable {
   fail(error: HoldfastError): void {
     if (!this.#isOver) {
       this.#isOver = true;
+      clearTimeout(this.#claimTimer);
       this.#output.end(error);
       this.#input.fail(error);
       this.#exit.reject(error);
@@ -291,6 +300,7 @@ export class Session implements AsyncDisposable {
 
   #finish(): void {
     this.#isOver = true;
+    clearTimeout(this.#claimTimer);
     this.#output.end();
     this.#input.fail(new HoldfastError('closed', `session ${this.id} has ended; its process takes no more input`));
     this.#host.forget(this);
@@ -365,6 +375,7 @@ export class Session implements AsyncDisposable {
       const params = { id, fromSeq: this.#lastSeq ?? 0 };
       return (await this.#host.request('holdfast.observe', params, 'link')) as AttachReply;
     }
+    await this.#refuseWhenTaken();
     const reply = (await this.#host.request('process.reattach', this.#attachParams(), 'link')) as AttachReply;
     if (reply.found !== true) {
       const why = this.#isOpen
@@ -390,6 +401,35 @@ export class Session implements AsyncDisposable {
     this.#opened.resolve();
     if (this.#opening.how !== 'observe' && !this.#isOver) {
       this.#input.linked(reply.stdinApplied ?? 0);
+      this.#claim();
+    }
+  }
+
+  /** Learns when the daemon gave us the session; later, because most sessions are over by then. */
+  #claim(): void {
+    if (this.#host.facts.hasExtensions) {
+      this.#claimTimer = setTimeout(async () => {
+        const listed = await this.#host.list().catch(() => []);
+        this.#attachedSince = listed.find(({ id }) => id === this.id)?.sinceAttachChange;
+      }, claimMs);
+      this.#claimTimer.unref();
+    }
+  }
+
+  /**
+   * After a break another client may have the session: it is not taken back, or two clients would take it from each other for
+   * ever. A connection of ours that the daemon has not missed yet has it since the time we know.
+   */
+  async #refuseWhenTaken(): Promise<void> {
+    const since = this.#attachedSince;
+    // Unknown again until the attach that follows has been answered.
+    this.#attachedSince = undefined;
+    if (since === undefined) {
+      return;
+    }
+    const found = (await this.#host.list()).find(({ id }) => id === this.id);
+    if (found?.attached === true && found.sinceAttachChange !== since) {
+      throw new HoldfastError('closed', `session ${this.id} was taken over by another client`);
     }
   }
 
