@@ -18,6 +18,10 @@ export interface Counters {
   overlongLines: number;
   peersRefused: number;
   newcomersRefused: number;
+  /** Spawns refused for `max-sessions`. */
+  sessionsRefused: number;
+  /** Processes ended for `detached-ttl`. */
+  detachedEnded: number;
   metricsConnectionsCut: number;
   busyConnections: number;
   /** Rounds in which frames were dropped for the memory budget, their bytes, and requests refused for want of room. */
@@ -65,6 +69,8 @@ export function createCounters(): Counters {
     overlongLines: 0,
     peersRefused: 0,
     newcomersRefused: 0,
+    sessionsRefused: 0,
+    detachedEnded: 0,
     metricsConnectionsCut: 0,
     busyConnections: 0,
     memoryBudgetReached: 0,

@@ -84,6 +84,8 @@ export interface Timings {
   readonly metricsIdleMs: number;
   /** How long one page of metrics is shown to everybody who asks. */
   readonly metricsKeptMs: number;
+  /** Longest time between two looks for processes that nobody receives from (key `detached-ttl`). */
+  readonly detachedCheckMs: number;
   /** How long a process that already listens where the metrics are to be served may take to say who it is. */
   readonly metricsAskMs: number;
 }
@@ -136,6 +138,7 @@ export const timings: Timings = {
   metricsRequestMs: 10_000,
   metricsIdleMs: 5_000,
   metricsKeptMs: 1_000,
+  detachedCheckMs: 30_000,
   metricsAskMs: 500,
 };
 

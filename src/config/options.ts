@@ -110,6 +110,21 @@ export const options = {
     'bytes held for all clients together, 0 = no limit (default: a quarter of the memory, at most 1 GiB)',
     boundKey,
   ),
+  'max-sessions': option(int, 0, 'serve', 'processes that may run at once, 0 = no limit', boundKey),
+  'detached-ttl': option(
+    duration,
+    0,
+    'serve',
+    'a process without client and without output for so long is ended, 0 = never',
+    boundKey,
+  ),
+  'mark-children': option(
+    bool,
+    undefined,
+    'serve',
+    'children carry HOLDFAST_SESSION, by which what they leave behind is found (default: with durable)',
+    key,
+  ),
   'max-extract-bytes': option(int, 0, 'serve', 'largest total of files.extract_tar, 0 = no limit', boundKey),
   'git-timeout': option(
     duration,

@@ -56,6 +56,12 @@ const settingTable = {
   slowReader: (chosen) => chosen['slow-reader'] ?? 'pace',
   /** Bytes held for all clients together; 0: no limit, `undefined`: what the host makes of it. */
   memoryBudget: (chosen) => chosen['memory-budget'],
+  /** Processes that may run at once; 0: no limit. */
+  maxSessions: (chosen) => chosen['max-sessions'] ?? 0,
+  /** How long a process may run without receiver and output; 0: for good. */
+  detachedTtlMs: (chosen) => chosen['detached-ttl'] ?? 0,
+  /** Children carry the mark of their session. */
+  markChildren: (chosen) => chosen['mark-children'] ?? chosen.durable === true,
   /** 0: no limit. */
   maxExtractBytes: (chosen) => chosen['max-extract-bytes'] ?? 0,
   /** Limit of one git call, fit for a timer; 0: none. */

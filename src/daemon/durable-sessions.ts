@@ -7,11 +7,10 @@ import { defaultMemoryBudget } from '../base/memory-budget.ts';
 import { ownVariables } from '../base/own-process.ts';
 import type { Timings } from '../base/timings.ts';
 import type { Settings } from '../config/settings.ts';
-import { runDirectoryMark } from '../engine/local/session-mark.ts';
 import type { ShellPath } from '../engine/local/shell-path.ts';
 import { DurableEngine } from '../keeper/remote/durable-engine.ts';
 import type { Ownership } from '../run-directory/ownership.ts';
-import { shellAgentFor } from './request-path.ts';
+import { sessionMarksFor, shellAgentFor } from './request-path.ts';
 
 export interface DurableSessionsOptions {
   readonly platform: Platform;
@@ -39,11 +38,12 @@ export function openDurableSessions(options: DurableSessionsOptions): Promise<Du
     ...{ platform, directory, socketPath, log, counters, timings, shellPath },
     settings: {
       ...{ process: profile.process, platform: profile.platform, slowReader, unseenRetentionMs },
+      maxSessions: settings.maxSessions,
       environment: ownVariables(platform.startedWith),
       workingDirectory: platform.startedWith.workingDirectory(),
       markedFor: options.markedFor,
       memoryBudget: settings.memoryBudget ?? defaultMemoryBudget(platform.host.memoryLimit()),
-      sessionMarks: runDirectoryMark(platform.paths.directoryOf(socketPath)),
+      sessionMarks: sessionMarksFor(options),
       pieceBytes: platform.transport.unreadBytes === undefined ? shortPieceBytes : pieceBytes,
     },
     shellAgent: shellAgentFor(options),

@@ -12,8 +12,10 @@ import { type AllServices, contractMethods, extensionMethods } from '../doors/rp
 import { endGit } from '../doors/rpc/methods/git.ts';
 import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
 import type { WireLog } from '../doors/rpc/wire-log/wire-log.ts';
+import { endDetached } from '../engine/detached-ttl.ts';
 import { FairShare } from '../engine/local/fair-share.ts';
 import { LocalEngine, type LocalEngineOptions } from '../engine/local/local-engine.ts';
+import { runDirectoryMark } from '../engine/local/session-mark.ts';
 import { ShellAgent } from '../engine/local/shell-agent.ts';
 import type { KeeperFacts, SessionEngine } from '../engine/session-engine.ts';
 import { LauncherHandler } from '../install/managed-launcher/launcher-handler.ts';
@@ -69,6 +71,8 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
       share,
       slowReader: settings.slowReader,
       unseenRetentionMs: settings.unseenRetentionMs,
+      maxSessions: settings.maxSessions,
+      sessionMarks: sessionMarksFor(options),
       shellPath: options.shellPath,
       shellAgent: shellAgentFor(options),
       keepChildren: options.keepChildren,
@@ -84,6 +88,8 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
       options.onLessToDo();
     }
   });
+  const { detachedTtlMs: ttlMs } = settings;
+  endDetached({ engine, ttlMs, checkMs: timings.detachedCheckMs, log, counters, signal: options.lifetime });
   const services: AllServices = {
     platform,
     profile,
@@ -125,6 +131,14 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     onClose: options.onLessToDo,
   });
   return { engine, clients, budget, endPrograms: () => endGit(services) };
+}
+
+/** First half of the mark that every child carries (key `mark-children`); `undefined`: they carry none. */
+export function sessionMarksFor({
+  platform,
+  settings,
+}: Pick<RequestPathOptions, 'platform' | 'settings'>): string | undefined {
+  return settings.markChildren ? runDirectoryMark(platform.paths.directoryOf(settings.socketPath)) : undefined;
 }
 
 /** `undefined`: the profile has no SSH agent hand-off. */

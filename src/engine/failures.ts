@@ -1,3 +1,5 @@
+import { SystemCallError } from '../../platform/errors.ts';
+
 /** Why the engine did not do what it was asked. Doors know what their clients are told about each kind. */
 export type EngineFailureKind =
   | 'processNotFound'
@@ -20,6 +22,13 @@ export class EngineFailure extends Error {
   constructor(kind: EngineFailureKind) {
     super(kind);
     this.kind = kind;
+  }
+}
+
+/** One more process than `max-sessions` allows. `message` is wire text (spec extensions.md §4). */
+export class TooManySessions extends SystemCallError {
+  constructor(running: number, max: number) {
+    super(`too many sessions: ${running} running, max-sessions is ${max}`, 'EAGAIN');
   }
 }
 

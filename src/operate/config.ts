@@ -119,6 +119,13 @@ function settingOf(name: OptionName, settings: Settings, { home, memoryBytes }: 
   if (name === 'memory-budget' && value === undefined) {
     return { name, value: String(defaultMemoryBudget(memoryBytes)), source: 'default for this host' };
   }
+  if (name === 'mark-children' && value === undefined) {
+    return {
+      name,
+      value: String(settings.markChildren),
+      source: settings.durable ? 'default with durable' : 'default',
+    };
+  }
   if (name === 'cli-dir' && (value ?? '') === '' && home !== undefined) {
     return { name, value: defaultCliFolder(home), source: 'default' };
   }

@@ -52,6 +52,7 @@ export const timerTexts: Record<keyof Timings, string> = {
   idleLookMs: 'how often the daemon looks whether it is idle and may give memory back',
   metricsRequestMs: 'a request for the metrics must have come whole, and its answer been taken',
   metricsIdleMs: 'a connection to the metrics may be idle',
+  detachedCheckMs: 'with detached-ttl, processes without a client are looked at, at the latest',
   metricsKeptMs: 'one page of metrics is shown to everybody who asks',
   metricsAskMs: 'whoever accepts where the metrics are to be served may take to say who it is',
 };

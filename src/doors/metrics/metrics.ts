@@ -46,6 +46,8 @@ const rows: readonly Row[] = [
   },
   { name: 'holdfast_overlong_lines_total', help: 'Connections closed for a line over the cap.', key: 'overlongLines' },
   { name: 'holdfast_peers_refused_total', help: 'Connections of other users, refused.', key: 'peersRefused' },
+  { name: 'holdfast_sessions_refused_total', help: 'Spawns refused for max-sessions.', key: 'sessionsRefused' },
+  { name: 'holdfast_detached_ended_total', help: 'Processes ended for detached-ttl.', key: 'detachedEnded' },
   {
     name: 'holdfast_newcomers_refused_total',
     help: 'Connections closed because they and others held too much without having shown the token.',

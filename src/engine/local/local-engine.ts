@@ -7,7 +7,7 @@ import { KeyedQueue } from '../../base/keyed-queue.ts';
 import type { MemoryBudget } from '../../base/memory-budget.ts';
 import { ownVariables } from '../../base/own-process.ts';
 import type { Profile } from '../../wire/profile.ts';
-import { EngineFailure } from '../failures.ts';
+import { EngineFailure, TooManySessions } from '../failures.ts';
 import type {
   ClosedEngine,
   EndRequest,
@@ -46,6 +46,8 @@ export interface LocalEngineOptions extends SessionContext {
   readonly markedFor: string | undefined;
   /** First part of the mark that children carry (session-mark.ts); `undefined`: they carry none. */
   readonly sessionMarks?: string | undefined;
+  /** Processes that may run at once; 0 or `undefined`: any number. */
+  readonly maxSessions?: number | undefined;
   /** An ended process is kept so long whose exit frame no receiver has; `undefined`: as long as any other. */
   readonly unseenRetentionMs?: number | undefined;
   /** What children inherit, asked at each spawn; `undefined`: the environment this process was started with. */
@@ -243,6 +245,7 @@ export class LocalEngine implements SessionEngine {
     this.#options.budget.ensureRoom(leastWindowBytes, 'a new process');
     this.#checkLauncher(request);
     const key = this.#options.profile.process.sessionSupersede === 'no' ? undefined : sessionKey(request.args);
+    this.#checkCount(request.id, key);
     if (key !== undefined) {
       return this.#agentSessions.run(key, () => this.#superseding(request, key, reader));
     }
@@ -317,6 +320,8 @@ export class LocalEngine implements SessionEngine {
   ): MaybePromise<Opened> {
     const { id, command, args, cwd, door } = request;
     const launcher = request.launcher?.[0];
+    // Once more: others may have started while this one waited for the login shell or for a process it takes over.
+    this.#checkCount(id, key);
     const session: Session = new Session({ id, key, command, args, cwd, door, launcher }, this.#options, (event) =>
       this.#tell(session, event),
     );
@@ -339,6 +344,31 @@ export class LocalEngine implements SessionEngine {
     const settled = (): unknown => this.#starting.delete(opened);
     opened.then(settled, settled);
     return opened;
+  }
+
+  /**
+   * Processes that this very spawn ends do not count.
+   * @throws TooManySessions
+   */
+  #checkCount(id: string, key: string | undefined): void {
+    const { maxSessions: max = 0, profile, log, counters } = this.#options;
+    const running = this.#alive.size + this.#starting.size;
+    if (max === 0 || running < max) {
+      return;
+    }
+    const { idReuseKillsOld } = profile.process;
+    const ended = (session: Session): boolean =>
+      (idReuseKillsOld && session.id === id) || (key !== undefined && session.description.key === key);
+    const replaced = [...this.#alive].filter((session) => this.#byId.get(session.id) === session && ended(session));
+    if (running - replaced.length < max) {
+      return;
+    }
+    counters.sessionsRefused++;
+    log.warn(
+      'process.Manager',
+      `max-sessions of ${max} reached: process ${id} is not started; end processes, or raise max-sessions`,
+    );
+    throw new TooManySessions(running, max);
   }
 
   #startChild(request: SpawnRequest, session: Session, agentSocket: string | undefined): MaybePromise<Child> {

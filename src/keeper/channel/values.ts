@@ -31,6 +31,8 @@ export interface FrontSettings {
   /** First half of the mark that every child carries; `undefined`: they carry none. */
   readonly sessionMarks: string | undefined;
   readonly unseenRetentionMs: number | undefined;
+  /** Processes that may run at once; 0, or missing in an older daemon's: any number. */
+  readonly maxSessions?: number;
   /** Bytes the keeper holds for all clients together; 0: no limit. */
   readonly memoryBudget: number;
   /** Frames are sent in pieces of about so many bytes. */
@@ -194,4 +196,5 @@ export const engineCounters = [
   'memoryBudgetReached',
   'memoryBudgetFrameBytes',
   'memoryBudgetRefused',
+  'sessionsRefused',
 ] as const satisfies readonly (keyof Counters)[];

@@ -93,6 +93,9 @@ export class Keeper implements FrontOwner {
       get sessionMarks() {
         return keeper.#settings?.sessionMarks;
       },
+      get maxSessions() {
+        return keeper.#settings?.maxSessions;
+      },
       get unseenRetentionMs() {
         return keeper.#settings?.unseenRetentionMs;
       },

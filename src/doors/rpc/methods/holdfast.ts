@@ -1,5 +1,6 @@
 /** `holdfast.*`: what is ours and not the contract's (spec extensions.md §2). Served in every profile, listed in none. */
 import type { Platform } from '../../../../platform/platform.ts';
+import type { Settings } from '../../../config/settings.ts';
 import { windowBytes } from '../../../engine/local/replay-window.ts';
 import type { KeeperFacts, SessionEngine, SessionInfo } from '../../../engine/session-engine.ts';
 import type { DaemonDescription, SessionInfo as ToldSession } from '../../../wire/extension-types.ts';
@@ -19,6 +20,7 @@ export interface HoldfastServices {
   readonly daemon: DaemonIdentity;
   readonly engine: SessionEngine;
   readonly durable: boolean;
+  readonly settings: Pick<Settings, 'maxSessions'>;
   /** `undefined`: there is none at this moment. */
   keeper(): KeeperFacts | undefined;
 }
@@ -143,7 +145,14 @@ function notFound(): RpcError {
   return new RpcError('invalidParams', 'Process not found');
 }
 
-function describe({ platform, profile, daemon, durable, keeper }: HoldfastServices): Encodable<DaemonDescription> {
+function describe({
+  platform,
+  profile,
+  settings,
+  daemon,
+  durable,
+  keeper,
+}: HoldfastServices): Encodable<DaemonDescription> {
   return {
     version: daemon.version,
     profile: profile.name,
@@ -156,7 +165,7 @@ function describe({ platform, profile, daemon, durable, keeper }: HoldfastServic
     durable,
     keeper: keeper(),
     extensions: holdfastMethods.map(({ name }) => name.slice(prefix.length)).sort(),
-    limits: { lineBytes: maxLineBytes, windowBytes, spoolBytes: 0, maxSessions: 0 },
+    limits: { lineBytes: maxLineBytes, windowBytes, spoolBytes: 0, maxSessions: settings.maxSessions },
   };
 }
 
