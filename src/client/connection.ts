@@ -92,10 +92,15 @@ export class Connection {
     }
   }
 
-  /** @throws HoldfastError */
-  request(method: string, params: object | undefined, afterCut: AfterCut): Promise<unknown> {
+  /** See `RequestLedger.request`. @throws HoldfastError */
+  request(
+    method: string,
+    params: object | undefined,
+    afterCut: AfterCut,
+    inOrder?: (result: unknown) => void,
+  ): Promise<unknown> {
     return this.#end === undefined
-      ? this.#ledger.request(method, params, afterCut)
+      ? this.#ledger.request(method, params, afterCut, inOrder)
       : Promise.reject(afterCut === 'link' ? new LinkLost(this.#end.message) : this.#end);
   }
 

@@ -9,7 +9,7 @@ import { FlowControl } from './flow-control.ts';
 import type { Frame } from './frame-reader.ts';
 import type { DaemonFacts } from './handshake.ts';
 import { type ContractMethods, contractMethods } from './methods.ts';
-import { afterCutOf } from './requests.ts';
+import { type AfterCut, afterCutOf } from './requests.ts';
 import { type Opening, Session, type SessionHost, type SessionOptions, type SpawnOptions } from './session.ts';
 import { type TargetOptions, targetOf } from './target.ts';
 import { Watch } from './watch.ts';
@@ -188,8 +188,13 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
     return this.close();
   }
 
-  async #send(method: string, params: object | undefined, afterCut: 'repeat' | 'once' | 'link'): Promise<unknown> {
-    const reply = this.#connection.request(method, params, afterCut);
+  async #send(
+    method: string,
+    params: object | undefined,
+    afterCut: AfterCut,
+    inOrder?: (result: unknown) => void,
+  ): Promise<unknown> {
+    const reply = this.#connection.request(method, params, afterCut, inOrder);
     this.#flow.update();
     try {
       return await reply;
@@ -265,15 +270,14 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
   }
 
   #relist(): void {
-    this.#send('holdfast.watch', {}, 'link')
-      .then((reply) => {
-        const { sessions } = reply as { readonly sessions: readonly SessionInfo[] };
-        for (const watch of this.#watches) {
-          watch.push({ event: 'sessions', sessions });
-        }
-      })
-      // The link is gone: the next one asks again.
-      .catch(() => {});
+    const told = (reply: unknown): void => {
+      const { sessions } = reply as { readonly sessions: readonly SessionInfo[] };
+      for (const watch of this.#watches) {
+        watch.push({ event: 'sessions', sessions });
+      }
+    };
+    // When the link is gone the next one asks again.
+    this.#send('holdfast.watch', {}, 'link', told).catch(() => {});
   }
 
   #linked(): void {

@@ -19,6 +19,7 @@ interface Pending {
   readonly params: object | undefined;
   readonly afterCut: AfterCut;
   readonly reply: Deferred<unknown>;
+  readonly inOrder: ((result: unknown) => void) | undefined;
   sent: boolean;
 }
 
@@ -63,10 +64,19 @@ export class RequestLedger {
     return this.#pending.size;
   }
 
-  /** Sends a request now, or as soon as there is a link. @throws HoldfastError `rpc`, `unauthorized`, `closed`, `protocol` */
-  request(method: string, params: object | undefined, afterCut: AfterCut): Promise<unknown> {
+  /**
+   * Sends a request now, or as soon as there is a link.
+   * @param inOrder called with the result before the next frame is looked at, which a promise cannot do
+   * @throws HoldfastError `rpc`, `unauthorized`, `closed`, `protocol`
+   */
+  request(
+    method: string,
+    params: object | undefined,
+    afterCut: AfterCut,
+    inOrder?: (result: unknown) => void,
+  ): Promise<unknown> {
     const id = this.#nextId++;
-    const pending: Pending = { method, params, afterCut, reply: defer(), sent: false };
+    const pending: Pending = { method, params, afterCut, reply: defer(), inOrder, sent: false };
     if (this.#link === undefined && afterCut === 'link') {
       return Promise.reject(new LinkLost());
     }
@@ -91,6 +101,7 @@ export class RequestLedger {
     if (pending !== undefined) {
       this.#pending.delete(id as number);
       if (error === undefined || error === null) {
+        pending.inOrder?.(result);
         pending.reply.resolve(result);
       } else {
         pending.reply.reject(rpcError(pending.method, error));
