@@ -138,7 +138,8 @@ export function sessionMarksFor({
   platform,
   settings,
 }: Pick<RequestPathOptions, 'platform' | 'settings'>): string | undefined {
-  return settings.markChildren ? runDirectoryMark(platform.paths.directoryOf(settings.socketPath)) : undefined;
+  const { markChildren, durable, socketPath } = settings;
+  return (markChildren ?? durable) ? runDirectoryMark(platform.paths.directoryOf(socketPath)) : undefined;
 }
 
 /** `undefined`: the profile has no SSH agent hand-off. */
