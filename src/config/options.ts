@@ -56,7 +56,7 @@ export const options = {
   stop: option(bool, false, 'select', 'ask the daemon to end'),
   install: option(bool, false, 'select', 'make sure the agent CLI is present and print one line of facts'),
   version: option(bool, false, 'select', 'print the version'),
-  'probe-cli': option(string, '', 'select', 'run <text> --version and classify the outcome (profile next)'),
+  'probe-cli': option(string, '', 'select', 'run <text> --version and classify the outcome (from profile next on)'),
 
   'wire-profile': option<Profile>(profile, defaultProfile, 'all', 'generation of the wire contract to serve', key),
   socket: option(string, undefined, 'all', 'socket path (default ~/.claude/remote/rpc.sock)'),

@@ -203,6 +203,18 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
       expect([client.reader.got, client.reader.told]).toEqual([[], []]);
     });
 
+    test('through a launcher starts that one with the command behind its words, and a refusal keeps its kind and words', async () => {
+      const { client } = await start('next');
+      await client.spawn('p', '/bin/echo', ['below'], { launcher: ['/usr/bin/env', 'A=1'] });
+      await client.reader.untilOutput('p', 'below');
+      const refused = client.spawn('q', 'echo', [], { launcher: ['/usr/bin/env'] });
+      await expect(refused).rejects.toMatchObject({
+        name: 'LauncherFailure',
+        kind: 'relativeCommand',
+        message: 'command must be an absolute path when a launcher is given',
+      });
+    });
+
     test('under the id of an ended process starts over: numbers, window and counted input', async () => {
       const { client } = await start(profile);
       await client.spawn('p', ...shell('cat; echo first'));
