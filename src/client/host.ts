@@ -10,7 +10,8 @@ import type { Frame } from './frame-reader.ts';
 import type { DaemonFacts } from './handshake.ts';
 import { type ContractMethods, contractMethods } from './methods.ts';
 import { type AfterCut, afterCutOf } from './requests.ts';
-import { type Opening, Session, type SessionHost, type SessionOptions, type SpawnOptions } from './session.ts';
+import { type Opening, Session, type SessionHost } from './session.ts';
+import type { SessionOptions, SpawnOptions } from './session-options.ts';
 import { type TargetOptions, targetOf } from './target.ts';
 import { Watch } from './watch.ts';
 

@@ -6,7 +6,8 @@ export { GapError, HoldfastError, type HoldfastErrorKind, UnsupportedError } fro
 export type { DaemonFacts } from './handshake.ts';
 export { type ConnectOptions, connect, type Host, type HostEvents } from './host.ts';
 export type { ContractMethods } from './methods.ts';
-export type { Exit, KillOptions, KillOutcome, ReadOptions, Session, SessionOptions, SpawnOptions } from './session.ts';
+export type { Session } from './session.ts';
+export type { Exit, KillOptions, KillOutcome, ReadOptions, SessionOptions, SpawnOptions } from './session-options.ts';
 export type { SessionEvent } from './session-output.ts';
 export type { TargetOptions } from './target.ts';
 export type { Watch, WatchEvent } from './watch.ts';

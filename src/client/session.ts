@@ -1,5 +1,6 @@
 /** One process of a daemon, over any number of connections: its output once and in order, its input once, its end. */
 import type { SessionInfo } from '../wire/extension-types.ts';
+import { Claim } from './claim.ts';
 import { requireExtensions } from './connection.ts';
 import { type Deferred, defer } from './deferred.ts';
 import { GapError, HoldfastError } from './errors.ts';
@@ -7,63 +8,8 @@ import type { ExitFrame, OutputFrame, PushedFrame } from './frame-reader.ts';
 import type { DaemonFacts } from './handshake.ts';
 import { InputLedger } from './input-ledger.ts';
 import { type AfterCut, LinkLost } from './requests.ts';
+import type { Exit, KillOptions, KillOutcome, SessionOptions } from './session-options.ts';
 import { type SessionEvent, SessionOutput } from './session-output.ts';
-
-export interface ReadOptions {
-  /** `throw` (default): the streams end with a `GapError` where frames are missing; `continue`: they go on behind them. */
-  readonly onGap?: 'throw' | 'continue' | undefined;
-  /** Most input that is kept until the daemon has it, in bytes; then writes wait. Default 16 MiB. */
-  readonly inputBufferBytes?: number | undefined;
-}
-
-export interface SpawnOptions extends ReadOptions {
-  /** Name of the session; default a UUID. */
-  readonly id?: string | undefined;
-  /** The program: a path, or a name that is looked for on the daemon's PATH. No shell. */
-  readonly command: string;
-  readonly args?: readonly string[] | undefined;
-  /** Default: the daemon's own folder. A leading `~` is the home folder there. */
-  readonly cwd?: string | undefined;
-  /** Set over the daemon's environment; nothing can be unset. */
-  readonly env?: Readonly<Record<string, string>> | undefined;
-  /** Shown by `sessions()`; at most 32 characters. */
-  readonly door?: string | undefined;
-  /** Profile N+: the program gets no `SSH_AUTH_SOCK` of the user's shell. */
-  readonly disableShellAgentSocket?: boolean | undefined;
-  /** Profile N2: the program, with its arguments, through which `command` is started (`launcher.resolve`). */
-  readonly launcher?: readonly string[] | undefined;
-}
-
-export interface SessionOptions extends ReadOptions {
-  /** Output begins behind this frame. Default: the first one that the daemon still has. */
-  readonly fromSeq?: number | undefined;
-}
-
-/** How a process ended. */
-export interface Exit {
-  /** -1 when a signal ended it (Windows: always the exit code). */
-  readonly code: number;
-  /** With its prefix, e.g. `SIGTERM`; `undefined` when no signal did, or the daemon cannot tell. */
-  readonly signal: string | undefined;
-  /** Who asked for the end: `client`, `shutdown`; `undefined` when nobody did. */
-  readonly killedBy: string | undefined;
-}
-
-export interface KillOptions {
-  /** `TERM` (default), `KILL`, `INT` or `HUP`. */
-  readonly signal?: string | undefined;
-  /** How long to wait for the end before it is forced, in milliseconds; default 3000, at most 30 000. */
-  readonly timeoutMs?: number | undefined;
-  /** Whether to end the whole group by KILL after that; default `true`. */
-  readonly escalate?: boolean | undefined;
-}
-
-export interface KillOutcome {
-  readonly found: boolean;
-  readonly died: boolean;
-  readonly alreadyExited?: boolean;
-  readonly escalated?: boolean;
-}
 
 /** What a session needs of the host it belongs to. */
 export interface SessionHost {
@@ -92,7 +38,6 @@ interface AttachReply {
   readonly startTime?: number;
 }
 
-const claimMs = 1_000;
 const defaultInputBytes = 16 * 1024 * 1024;
 /** The command, or the launcher in front of it, could not be started (spec wire.md §6). */
 const startErrors: readonly (number | undefined)[] = [-32603, -32004, -32005];
@@ -106,6 +51,7 @@ export class Session implements AsyncDisposable {
   readonly #onGap: 'throw' | 'continue';
   readonly #output: SessionOutput;
   readonly #input: InputLedger;
+  readonly #claim: Claim;
   readonly #exit: Deferred<Exit> = defer(false);
   readonly #opened: Deferred<void> = defer(false);
   #isOpen = false;
@@ -115,9 +61,6 @@ export class Session implements AsyncDisposable {
   #pid: number | undefined;
   #startTime: number | undefined;
   #existing = false;
-  /** When the daemon gave us the session last; `undefined`: it has not told yet. */
-  #attachedSince: number | undefined;
-  #claimTimer: NodeJS.Timeout | undefined;
   /** Attempts to open it that may have reached the daemon. */
   #attempts = 0;
 
@@ -128,6 +71,7 @@ export class Session implements AsyncDisposable {
     this.#onGap = options.onGap ?? 'throw';
     this.#lastSeq = options.fromSeq;
     this.exit = this.#exit.promise;
+    this.#claim = new Claim(id, host);
     this.#output = new SessionOutput((bytes) => host.account(bytes));
     this.#input = new InputLedger(
       {
@@ -257,7 +201,7 @@ export class Session implements AsyncDisposable {
 
   /** For the host: the link has broken. */
   unlinked(): void {
-    clearTimeout(this.#claimTimer);
+    this.#claim.stop();
     this.#input.unlinked();
   }
 
@@ -289,7 +233,7 @@ export class Session implements AsyncDisposable {
   fail(error: HoldfastError): void {
     if (!this.#isOver) {
       this.#isOver = true;
-      clearTimeout(this.#claimTimer);
+      this.#claim.stop();
       this.#output.end(error);
       this.#input.fail(error);
       this.#exit.reject(error);
@@ -300,7 +244,7 @@ export class Session implements AsyncDisposable {
 
   #finish(): void {
     this.#isOver = true;
-    clearTimeout(this.#claimTimer);
+    this.#claim.stop();
     this.#output.end();
     this.#input.fail(new HoldfastError('closed', `session ${this.id} has ended; its process takes no more input`));
     this.#host.forget(this);
@@ -375,7 +319,7 @@ export class Session implements AsyncDisposable {
       const params = { id, fromSeq: this.#lastSeq ?? 0 };
       return (await this.#host.request('holdfast.observe', params, 'link')) as AttachReply;
     }
-    await this.#refuseWhenTaken();
+    await this.#claim.refuseWhenTaken();
     const reply = (await this.#host.request('process.reattach', this.#attachParams(), 'link')) as AttachReply;
     if (reply.found !== true) {
       const why = this.#isOpen
@@ -401,35 +345,7 @@ export class Session implements AsyncDisposable {
     this.#opened.resolve();
     if (this.#opening.how !== 'observe' && !this.#isOver) {
       this.#input.linked(reply.stdinApplied ?? 0);
-      this.#claim();
-    }
-  }
-
-  /** Learns when the daemon gave us the session; later, because most sessions are over by then. */
-  #claim(): void {
-    if (this.#host.facts.hasExtensions) {
-      this.#claimTimer = setTimeout(async () => {
-        const listed = await this.#host.list().catch(() => []);
-        this.#attachedSince = listed.find(({ id }) => id === this.id)?.sinceAttachChange;
-      }, claimMs);
-      this.#claimTimer.unref();
-    }
-  }
-
-  /**
-   * After a break another client may have the session: it is not taken back, or two clients would take it from each other for
-   * ever. A connection of ours that the daemon has not missed yet has it since the time we know.
-   */
-  async #refuseWhenTaken(): Promise<void> {
-    const since = this.#attachedSince;
-    // Unknown again until the attach that follows has been answered.
-    this.#attachedSince = undefined;
-    if (since === undefined) {
-      return;
-    }
-    const found = (await this.#host.list()).find(({ id }) => id === this.id);
-    if (found?.attached === true && found.sinceAttachChange !== since) {
-      throw new HoldfastError('closed', `session ${this.id} was taken over by another client`);
+      this.#claim.attached();
     }
   }
 

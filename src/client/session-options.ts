@@ -1,0 +1,57 @@
+/** What a program says about a session and learns of it (spec client.md §2). */
+
+export interface ReadOptions {
+  /** `throw` (default): the streams end with a `GapError` where frames are missing; `continue`: they go on behind them. */
+  readonly onGap?: 'throw' | 'continue' | undefined;
+  /** Most input that is kept until the daemon has it, in bytes; then writes wait. Default 16 MiB. */
+  readonly inputBufferBytes?: number | undefined;
+}
+
+export interface SpawnOptions extends ReadOptions {
+  /** Name of the session; default a UUID. */
+  readonly id?: string | undefined;
+  /** The program: a path, or a name that is looked for on the daemon's PATH. No shell. */
+  readonly command: string;
+  readonly args?: readonly string[] | undefined;
+  /** Default: the daemon's own folder. A leading `~` is the home folder there. */
+  readonly cwd?: string | undefined;
+  /** Set over the daemon's environment; nothing can be unset. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Shown by `sessions()`; at most 32 characters. */
+  readonly door?: string | undefined;
+  /** Profile N+: the program gets no `SSH_AUTH_SOCK` of the user's shell. */
+  readonly disableShellAgentSocket?: boolean | undefined;
+  /** Profile N2: the program, with its arguments, through which `command` is started (`launcher.resolve`). */
+  readonly launcher?: readonly string[] | undefined;
+}
+
+export interface SessionOptions extends ReadOptions {
+  /** Output begins behind this frame. Default: the first one that the daemon still has. */
+  readonly fromSeq?: number | undefined;
+}
+
+/** How a process ended. */
+export interface Exit {
+  /** -1 when a signal ended it (Windows: always the exit code). */
+  readonly code: number;
+  /** With its prefix, e.g. `SIGTERM`; `undefined` when no signal did, or the daemon cannot tell. */
+  readonly signal: string | undefined;
+  /** Who asked for the end: `client`, `shutdown`; `undefined` when nobody did. */
+  readonly killedBy: string | undefined;
+}
+
+export interface KillOptions {
+  /** `TERM` (default), `KILL`, `INT` or `HUP`. */
+  readonly signal?: string | undefined;
+  /** How long to wait for the end before it is forced, in milliseconds; default 3000, at most 30 000. */
+  readonly timeoutMs?: number | undefined;
+  /** Whether to end the whole group by KILL after that; default `true`. */
+  readonly escalate?: boolean | undefined;
+}
+
+export interface KillOutcome {
+  readonly found: boolean;
+  readonly died: boolean;
+  readonly alreadyExited?: boolean;
+  readonly escalated?: boolean;
+}
