@@ -14,9 +14,11 @@ export interface InputSender {
   close(offset: number): Promise<void>;
 }
 
+/** What goes into one request. Small writes join while others are on their way. */
 interface Piece {
   readonly offset: number;
-  readonly data: Buffer;
+  readonly parts: Buffer[];
+  length: number;
 }
 
 /** Somebody waits until the daemon has everything before `offset`. */
@@ -28,7 +30,7 @@ interface Waiter {
 /** Input of one request; in base64 it is well below the longest line (spec wire.md §2). */
 const pieceBytes = 128 * 1024;
 /** Sent without a reply yet. */
-const inFlightBytes = 1024 * 1024;
+const inFlightMost = { bytes: 1024 * 1024, requests: 16 } as const;
 /** Pauses before a full queue of the child is tried again. */
 const fullQueueMs = { first: 20, most: 1_000 } as const;
 
@@ -45,7 +47,7 @@ export class InputLedger {
   #applied = 0;
   /** Everything before it is on its way or applied. */
   #sent = 0;
-  #inFlight = 0;
+  #inFlight = { bytes: 0, requests: 0 };
   #isLinked = false;
   /** Counts links, so that an answer of an earlier one changes nothing. */
   #epoch = 0;
@@ -73,7 +75,7 @@ export class InputLedger {
   linked(applied: number): void {
     this.#epoch++;
     this.#isLinked = true;
-    this.#inFlight = 0;
+    this.#inFlight = { bytes: 0, requests: 0 };
     this.#rewind = 'no';
     this.#closeSent = false;
     if (this.#end === 0 && this.#pieces.length === 0) {
@@ -155,11 +157,21 @@ export class InputLedger {
       this.#queue.shift();
       const { data, done } = next;
       for (let at = 0; at < data.length; at += pieceBytes) {
-        this.#pieces.push({ offset: this.#end + at, data: data.subarray(at, at + pieceBytes) });
+        this.#keep(data.subarray(at, at + pieceBytes), this.#end + at);
       }
       this.#end += data.length;
       done.resolve(this.#end);
       this.#pump();
+    }
+  }
+
+  #keep(data: Buffer, offset: number): void {
+    const last = this.#pieces.at(-1);
+    if (last !== undefined && last.offset >= this.#sent && last.length + data.length <= pieceBytes) {
+      last.parts.push(data);
+      last.length += data.length;
+    } else {
+      this.#pieces.push({ offset, parts: [data], length: data.length });
     }
   }
 
@@ -179,16 +191,11 @@ export class InputLedger {
       return;
     }
     this.#applied = applied;
-    let gone = 0;
-    for (const { offset, data } of this.#pieces) {
-      if (offset + data.length > applied) {
-        break;
-      }
-      gone++;
-    }
-    this.#pieces.splice(0, gone);
-    while (this.#waiters[0] !== undefined && this.#waiters[0].offset <= applied) {
-      this.#waiters.shift()?.done.resolve();
+    this.#pieces.splice(0, this.#indexAt(applied));
+    // One cut of the list: taking its first element away again and again is dear when many wait.
+    const unmet = this.#waiters.findIndex(({ offset }) => offset > applied);
+    for (const { done } of this.#waiters.splice(0, unmet < 0 ? this.#waiters.length : unmet)) {
+      done.resolve();
     }
     this.#admit();
   }
@@ -197,13 +204,17 @@ export class InputLedger {
     if (!this.#isLinked || this.#failure !== undefined || this.#rewind !== 'no') {
       return;
     }
-    for (let piece = this.#pieceAt(this.#sent); piece !== undefined; piece = this.#pieceAt(this.#sent)) {
-      if (this.#inFlight > 0 && this.#inFlight + piece.data.length > inFlightBytes) {
+    for (let index = this.#indexAt(this.#sent); index < this.#pieces.length; index++) {
+      const { bytes, requests } = this.#inFlight;
+      const piece = this.#pieces[index] as Piece;
+      if (requests > 0 && (requests >= inFlightMost.requests || bytes + piece.length > inFlightMost.bytes)) {
         return;
       }
-      this.#sent = piece.offset + piece.data.length;
-      this.#inFlight += piece.data.length;
-      void this.#send(piece);
+      const data = Buffer.concat(piece.parts).subarray(Math.max(this.#sent - piece.offset, 0));
+      const offset = this.#sent;
+      this.#sent = piece.offset + piece.length;
+      this.#inFlight = { bytes: bytes + data.length, requests: requests + 1 };
+      void this.#send(data, offset);
     }
     const isWhole = this.#queue.length === 0 && this.#applied === this.#end && this.#sent === this.#end;
     if (this.#closing !== undefined && isWhole && !this.#closeSent) {
@@ -212,15 +223,22 @@ export class InputLedger {
     }
   }
 
-  /** The piece that holds the byte at `offset`, cut so that it begins there. */
-  #pieceAt(offset: number): Piece | undefined {
-    const piece = this.#pieces.find(({ offset: start, data }) => start + data.length > offset);
-    return piece === undefined || piece.offset >= offset
-      ? piece
-      : { offset, data: piece.data.subarray(offset - piece.offset) };
+  /** Index of the piece with the byte at `offset`, or behind all. */
+  #indexAt(offset: number): number {
+    let [low, high] = [0, this.#pieces.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const piece = this.#pieces[middle] as Piece;
+      if (piece.offset + piece.length > offset) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    return low;
   }
 
-  async #send({ offset, data }: Piece): Promise<void> {
+  async #send(data: Buffer, offset: number): Promise<void> {
     const epoch = this.#epoch;
     try {
       const applied = await this.#sender.input(data.toString('base64'), offset);
@@ -235,7 +253,7 @@ export class InputLedger {
       const code = error instanceof HoldfastError ? error.code : undefined;
       if (code === queueFull || (code === offsetGap && this.#rewind !== 'no')) {
         this.#rewind = 'later';
-      } else if (code === offsetGap && this.#inFlight > data.length) {
+      } else if (code === offsetGap && this.#inFlight.requests > 1) {
         this.#rewind = 'now';
       } else {
         this.fail(noMoreInput(error));
@@ -243,13 +261,14 @@ export class InputLedger {
       }
     }
     if (epoch === this.#epoch) {
-      this.#inFlight -= data.length;
+      const { bytes, requests } = this.#inFlight;
+      this.#inFlight = { bytes: bytes - data.length, requests: requests - 1 };
       this.#afterAnswer(epoch);
     }
   }
 
   #afterAnswer(epoch: number): void {
-    if (this.#rewind === 'no' || this.#inFlight > 0) {
+    if (this.#rewind === 'no' || this.#inFlight.requests > 0) {
       this.#pump();
       return;
     }

@@ -63,6 +63,26 @@ test('while nobody answers, writes wait when the limit is kept, and go on when t
   expect(again.connections).toBe(1);
 });
 
+test('100 000 single letters that nobody waits for arrive in order', async () => {
+  await using daemon = await startDaemon();
+  await using proxy = await proxyTo(daemon);
+  await using host = await connect({ socket: proxy.address, token: daemon.token, ...quick });
+  const job = await host.spawn({ command: 'cat' });
+  const output = textOf(job.stdout);
+  let sent = '';
+  for (let index = 0; index < 100_000; index++) {
+    const letter = String.fromCharCode(97 + (index % 26));
+    sent += letter;
+    void job.write(letter);
+    if (index % 20_000 === 10_000) {
+      await new Promise((resolve) => setImmediate(resolve));
+      proxy.strike('cut');
+    }
+  }
+  await job.end();
+  expect(await output).toBe(sent);
+});
+
 test('one write that is larger than the limit is taken', async () => {
   await using daemon = await startDaemon();
   await using host = await connectTo(daemon);
