@@ -1,9 +1,12 @@
 /** What a user has of `-durable` (spec durable.md §2, §3, §6), with real daemons, keepers and children. */
 import { readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { byLength, limitMs } from '../faults/support/length.ts';
 import { connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { isRunning, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
+import { waitUntil } from '../support/wait.ts';
 import { keeperOf } from './support/keeper.ts';
 
 const profiles = ['S', 'current', 'next'] as const;
@@ -197,4 +200,93 @@ test('without durable there is no keeper, no file of one and no lock in profile 
   await client.exitOf('p');
   expect(readdirSync(daemon.runDir).sort()).toEqual(['daemon.token', 'remote-server.log', 'rpc.sock']);
   expect(daemon.processes()).toHaveLength(1);
+});
+
+test(
+  'fault 6: a keeper that stands still holds its sessions up and nobody else, and loses nothing',
+  async () => {
+    await using daemon = await startDaemon({ flags });
+    await using client = await connect(daemon);
+    await client.spawn('p', 'cat');
+    await client.stdin('p', 'before\n');
+    await client.untilOutput('p', 'before');
+    const keeper = await keeperOf(daemon);
+    signalProcess(keeper, 'SIGSTOP');
+    const late = client.stdin('p', 'meanwhile\n', 7);
+    expect((await client.request('server.ping')).result).toEqual({ pong: true });
+    expect((await client.request('files.stat', { path: '/' })).error).toBeUndefined();
+    await sleep(byLength(2_000, 60_000));
+    expect(client.ended).toBe(false);
+    signalProcess(keeper, 'SIGCONT');
+    expect((await late).result).toEqual({ success: true, applied: 17 });
+    await client.untilOutput('p', 'meanwhile');
+    expect(client.stream('p').text()).toBe('before\nmeanwhile\n');
+    expect(client.stream('p').exit).toBeUndefined();
+  },
+  limitMs(60),
+);
+
+test(
+  'fault 6: a daemon that stands still holds no session up for more than its pace, and loses nothing',
+  async () => {
+    await using daemon = await startDaemon({ flags });
+    await using client = await connect(daemon);
+    await client.spawn('p', 'sh', counting);
+    await client.untilOutput('p', '5\n');
+    daemon.signal('SIGSTOP');
+    await sleep(byLength(1_500, 60_000));
+    daemon.signal('SIGCONT');
+    const { length } = numbers(client.stream('p').text());
+    await client.waitFor(() => numbers(client.stream('p').text()).length > length + 50, 'the numbers of meanwhile');
+    const seen = numbers(client.stream('p').text());
+    expect(seen).toEqual(seen.map((_, index) => index + 1));
+  },
+  limitMs(60),
+);
+
+test('a daemon without durable that starts beside a keeper leaves it and its children alone', async () => {
+  await using daemon = await startDaemon({ profile: 'next', flags });
+  const first = await connect(daemon);
+  const { pid } = await first.spawn('p', 'cat', [], { wantPid: true });
+  const child = processFacts(pid) as NonNullable<ReturnType<typeof processFacts>>;
+  const keeper = await keeperOf(daemon);
+  await daemon.kill();
+  await daemon.start(['-durable=false']);
+  await using plain = await connect(daemon);
+  expect(await plain.reattach('p', 0)).toMatchObject({ found: false });
+  expect([isRunning(keeper), isRunning(child)]).toEqual([true, true]);
+  expect(daemon.log()).toContain(`record ${pid}.json: kept (its daemon, pid ${keeper.pid}, is alive)`);
+  await daemon.start();
+  await using again = await connect(daemon);
+  expect(await again.reattach('p', 0)).toMatchObject({ found: true, running: true });
+});
+
+test('unseen-retention: a process whose exit no client has seen is kept, one that was seen goes as usual', async () => {
+  const timings = { retentionMs: 300, retentionCheckMs: 20 };
+  await using daemon = await startDaemon({ flags: [...flags, '-unseen-retention', '2m'], timings });
+  const first = await connect(daemon);
+  await first.spawn('unseen', 'sh', ['-c', 'read line; exit 9']);
+  await first.stdin('unseen', 'go\n');
+  first.destroy();
+  await using second = await connect(daemon);
+  await second.spawn('seen', 'true');
+  await second.exitOf('seen');
+  const ids = async () => (await second.call('holdfast.sessions')).sessions.map(({ id }: { id: string }) => id);
+  await waitUntil(async () => !(await ids()).includes('seen'), 'the one that was seen to be forgotten');
+  expect(await ids()).toEqual(['unseen']);
+  await daemon.kill();
+  await daemon.start();
+  await using third = await connect(daemon);
+  expect(await third.reattach('unseen', 0)).toMatchObject({ found: true, running: false });
+  expect(await third.exitOf('unseen')).toMatchObject({ exitCode: 9 });
+});
+
+test('unseen-retention: nobody comes, and it is forgotten in the end', async () => {
+  const timings = { retentionMs: 50, retentionCheckMs: 20 };
+  await using daemon = await startDaemon({ flags: [...flags, '-unseen-retention', '500ms'], timings });
+  const first = await connect(daemon);
+  await first.spawn('unseen', 'sleep', ['0.05']);
+  first.destroy();
+  await using second = await connect(daemon);
+  await waitUntil(async () => (await second.call('holdfast.sessions')).sessions.length === 0, 'it to be forgotten');
 });
