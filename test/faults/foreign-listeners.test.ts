@@ -2,8 +2,8 @@
 import { existsSync, renameSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
+import { connectTo } from '../client/support.ts';
 import { becoming, otherUsers } from '../support/as-user.ts';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon } from '../support/daemon.ts';
 import { listenAs } from '../support/foreign-listener.ts';
 import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
@@ -69,8 +69,8 @@ describe('a daemon', () => {
     const timings = { selfProbeMs: 20, orphanGraceMs: 40 };
     await using daemon = await startDaemon({ profile: 'current', timings });
     const target = daemon.process();
-    await using client = await connect(daemon);
-    await client.spawn('p', 'sleep', ['3600']);
+    await using client = await connectTo(daemon);
+    await client.spawn({ command: 'sleep', args: ['3600'] });
     unlinkSync(daemon.socket);
     renameSync(trap.socket, daemon.socket);
     await client.close();
@@ -89,8 +89,8 @@ describe('a daemon', () => {
       await daemon.untilLogged(/metrics: listen unix .*: bind: address already in use/);
       await trap.untilClosed(1);
       expect(trap.received()).toBe('');
-      await using client = await connect(daemon);
-      expect(await client.call('server.ping')).toEqual({ pong: true });
+      await using client = await connectTo(daemon);
+      expect(await client.server.ping()).toEqual({ pong: true });
     },
   );
 });

@@ -14,8 +14,8 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
+import { connectTo } from '../client/support.ts';
 import { becoming, otherUsers } from '../support/as-user.ts';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { root, testNeeding } from '../support/needs.ts';
 import { byLength, limitMs } from './support/length.ts';
@@ -143,8 +143,8 @@ testNeeding(root)(
       chownSync(daemon.dir, 0, group);
       chmodSync(daemon.dir, mode);
       await daemon.start();
-      await using client = await connect(daemon);
-      expect(await client.call('server.ping')).toEqual({ pong: true });
+      await using client = await connectTo(daemon);
+      expect(await client.server.ping()).toEqual({ pong: true });
     }
   },
 );

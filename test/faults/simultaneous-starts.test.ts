@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
+import { connect } from '../../src/client/index.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { program } from '../support/holdfast.ts';
 import { findByArguments, type ProcessFacts, signalProcess } from '../support/processes.ts';
@@ -145,7 +145,7 @@ async function expectOneDaemon(daemon: TestDaemon, launchers: readonly Launcher[
   expect(winners.map((winner) => winner.token)).toEqual([token]);
 
   await using client = await connect({ socket: daemon.socket, token });
-  expect(await client.call('server.ping')).toEqual({ pong: true });
+  expect(await client.server.ping()).toEqual({ pong: true });
 
   for (const launcher of launchers) {
     // Code 0: its daemon has come up, whoever took over later. Code 1: it has not, and the reason is told.

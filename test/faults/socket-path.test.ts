@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
+import { connectTo } from '../client/support.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { patienceMs } from '../support/wait.ts';
 
@@ -23,8 +23,8 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
   test.each([false, true])('a socket path of 107 bytes is served (letters of two bytes: %s)', async (multibyte) => {
     await using daemon = await daemonWithPathOf(limit, profile, multibyte);
     await daemon.start();
-    await using client = await connect(daemon);
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo(daemon);
+    expect(await client.server.ping()).toEqual({ pong: true });
     expect(statSync(daemon.socket).mode & 0o777).toBe(0o600);
     const request = `{"jsonrpc":"2.0","id":7,"method":"server.ping","auth":"${daemon.token}"}\n`;
     const bridged = await daemon.run(['-bridge', '-socket', daemon.socket], request);
@@ -62,7 +62,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
     expect(Buffer.byteLength(socket)).toBe(limit);
     await using daemon = await prepareDaemon({ profile, flags: ['-socket', socket] });
     await daemon.start();
-    await using client = await connect({ socket, token: daemon.token });
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo(daemon, { socket });
+    expect(await client.server.ping()).toEqual({ pong: true });
   });
 });

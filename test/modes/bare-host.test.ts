@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
-import { connect } from '../support/client.ts';
+import { connectTo, textOf } from '../client/support.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { program, type RunResult } from '../support/holdfast.ts';
 import { linux, privateMounts, testNeeding } from '../support/needs.ts';
@@ -38,10 +38,10 @@ describe.each(Object.entries(hosts))('on a host with %s', (name, through) => {
 
   testMounting('a daemon starts, runs programs and hands its children no descriptor of its starter', {}, async () => {
     await using daemon = await startDaemon({ through: ['bash', '-c', 'exec 200</ && exec "$@"', 'bash', ...through] });
-    await using client = await connect(daemon);
-    await client.spawn('p', 'bash', ['-c', 'if (: <&200) 2>&-; then echo inherited; else echo clean; fi']);
-    await client.exitOf('p');
-    expect(client.stream('p').text()).toBe('clean\n');
+    await using client = await connectTo(daemon);
+    const script = 'if (: <&200) 2>&-; then echo inherited; else echo clean; fi';
+    const job = await client.spawn({ command: 'bash', args: ['-c', script] });
+    expect(await textOf(job.stdout)).toBe('clean\n');
     expect(daemon.log().includes('[Server] /proc is not mounted: ')).toBe(lacksProc);
     await daemon.stop();
     expect(daemon.log()).toContain('cleanup: closed');

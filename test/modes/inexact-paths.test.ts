@@ -8,7 +8,7 @@ import { inexactPath } from '../../src/base/exact-paths.ts';
 import { goQuote } from '../../src/base/printable.ts';
 import { readConfigurationFiles } from '../../src/config/configuration-file.ts';
 import { decodeBytes } from '../../src/wire/utf8.ts';
-import { connect } from '../support/client.ts';
+import { connectTo, textOf } from '../client/support.ts';
 import { prepareDaemon } from '../support/daemon.ts';
 import { cleanEnvironment, program, type RunResult } from '../support/holdfast.ts';
 import { runProgram } from './run-program.ts';
@@ -148,10 +148,9 @@ test('a path with the replacement character itself is a path like any other', as
   daemon.env.HOME = join(daemon.dir, 'h\ufffd');
   mkdirSync(daemon.env.HOME);
   await daemon.start();
-  await using client = await connect(daemon);
-  await client.spawn('p', 'sh', ['-c', 'echo "$HOME"']);
-  await client.exitOf('p');
-  expect(client.stream('p').text()).toBe(`${daemon.env.HOME}\n`);
+  await using client = await connectTo(daemon);
+  const job = await client.spawn({ command: 'sh', args: ['-c', 'echo "$HOME"'] });
+  expect(await textOf(job.stdout)).toBe(`${daemon.env.HOME}\n`);
 });
 
 test('nothing is asked of the OS about a command line that is plain', async () => {

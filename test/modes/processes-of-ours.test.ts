@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
+import { connectTo } from '../client/support.ts';
 import { prepareDaemon } from '../support/daemon.ts';
 import { program } from '../support/holdfast.ts';
 import { linux, testNeeding, tracing } from '../support/needs.ts';
@@ -19,8 +19,8 @@ testNeeding(linux)('no process of ours shows the token of the user’s environme
   const login = join(import.meta.dirname, '../fixtures/dump-environment-shell.sh');
   await using daemon = await prepareDaemon({ env: { [ambient]: 'ambient', SHELL: login } });
   await daemon.start();
-  await using client = await connect(daemon);
-  await client.spawn('c', 'sleep', ['60']);
+  await using client = await connectTo(daemon);
+  await client.spawn({ id: 'c', command: 'sleep', args: ['60'] });
   const bridge = spawn(program, ['-bridge', '-socket', daemon.socket], { env: daemon.env, stdio: 'pipe' });
   const bridgeProcess = await waitUntil(
     () =>

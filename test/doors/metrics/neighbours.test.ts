@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { ScrapeConnection } from '../../../src/doors/metrics/scrape-connection.ts';
-import { connect } from '../../support/client.ts';
+import { connectTo } from '../../client/support.ts';
 import { type DaemonOptions, startDaemon } from '../../support/daemon.ts';
 import { waitUntil } from '../../support/wait.ts';
 
@@ -34,13 +34,13 @@ const closed = (socket: Socket) => new Promise((resolve) => socket.once('close',
 test('a neighbour who sends thousands of requests without waiting is cut, and clients and scrapers are served', async () => {
   const { daemon, port, page } = await withMetrics();
   await using _ = daemon;
-  await using client = await connect(daemon);
+  await using client = await connectTo(daemon);
   const neighbours = Array.from({ length: 16 }, () => open(port));
   const ended = neighbours.map(({ socket }) => closed(socket));
   for (const { socket } of neighbours) {
     socket.write(scrape.repeat(50_000));
   }
-  expect(await client.call('server.ping')).toEqual({ pong: true });
+  expect(await client.server.ping()).toEqual({ pong: true });
   await Promise.all(ended);
   expect(neighbours.map(({ answers }) => answers()).filter((count) => count > 2)).toEqual([]);
   await daemon.untilLogged(/WARN .*metrics: a connection was cut: it sends requests without waiting for the answers;/);
@@ -55,8 +55,8 @@ test('everybody who asks within a second is shown one page, and a later one show
   const { daemon, page } = await withMetrics();
   await using _ = daemon;
   const first = await page();
-  await using client = await connect(daemon);
-  await client.spawn('p', 'true');
+  await using client = await connectTo(daemon);
+  await client.spawn({ command: 'true' });
   expect([await page(), await page()]).toEqual([first, first]);
   await waitUntil(
     async () => /^claustrum_process_spawns_total 1$/m.test(await page()) || undefined,

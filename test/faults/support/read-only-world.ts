@@ -1,6 +1,6 @@
 /** A daemon that can harm nothing: requests made at random name files at random, and some methods delete what they are given. */
 import { fileURLToPath } from 'node:url';
-import { connect } from '../../support/client.ts';
+import { connectTo } from '../../client/support.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/daemon.ts';
 
 const script = fileURLToPath(new URL('../../fixtures/read-only-world.sh', import.meta.url));
@@ -12,13 +12,10 @@ const script = fileURLToPath(new URL('../../fixtures/read-only-world.sh', import
 export async function startHarmlessDaemon(options: DaemonOptions): Promise<TestDaemon> {
   const daemon = await startDaemon({ ...options, through: ['unshare', '--mount', '--propagation', 'private', script] });
   try {
-    await using client = await connect(daemon);
-    await client.spawn('probe', 'sh', [
-      '-c',
-      `! touch ${daemon.dir}.probe && ! touch /dev/probe && touch ${daemon.dir}/probe`,
-    ]);
-    const { exitCode } = await client.exitOf('probe');
-    if (exitCode !== 0) {
+    await using client = await connectTo(daemon);
+    const probe = `! touch ${daemon.dir}.probe && ! touch /dev/probe && touch ${daemon.dir}/probe`;
+    const job = await client.spawn({ command: 'sh', args: ['-c', probe] });
+    if ((await job.exit).code !== 0) {
       throw new Error(`the daemon of ${daemon.dir} can write elsewhere, or not even there`);
     }
     return daemon;
