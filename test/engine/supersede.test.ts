@@ -2,9 +2,13 @@
  * A new process of an agent session ends the old one (spec process.md §3.6), over the wire. What an engine does is held by
  * session-engine.contract.ts; here is what only a client of a daemon sees.
  */
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Client, connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
+import { processFacts } from '../support/processes.ts';
+import { waitUntil } from '../support/wait.ts';
 
 const session = ['--output-format=stream-json', '--session-id', 'k'];
 
@@ -47,3 +51,47 @@ test('a process that cannot start is told in the log, also when it was to take a
   expect(error?.code).toBe(-32603);
   expect(daemon.log()).toContain(`[process.Manager] Failed to start process new: ${error?.message}\n`);
 });
+
+test.each(['next', 'latest'] as const)(
+  'an end of the daemon during the wait ends the old process, starts no new one and answers nobody (%s)',
+  async (profile) => {
+    await using daemon = await startDaemon({ profile, timings: { supersedeGraceMs: 60_000 } });
+    await using client = await connect(daemon);
+    await agent(client, 'old', { stubborn: true });
+    const { pid } = await client
+      .reattach('old')
+      .then(() => client.call('process.reattach', { id: 'old', wantPid: true }));
+    const mark = join(daemon.dir, 'mark');
+    const waiting = client.post('process.spawn', { id: 'new', command: 'touch', args: [mark, ...session] });
+    // The old process has been asked to end; what comes after this ping was asked later.
+    await client.call('server.ping');
+    expect((await daemon.run(['-stop', '-socket', daemon.socket, '-wire-profile', profile])).code).toBe(0);
+    await client.untilClosed();
+    await waitUntil(() => daemon.daemons().length === 0, 'the daemon to end');
+    expect(client.replies.find(({ id }) => id === waiting)).toBeUndefined();
+    expect(client.lines.some((line) => line.includes('"stream":"exit"'))).toBe(false);
+    expect(processFacts(pid)?.state ?? 'Z').toBe('Z');
+    expect(existsSync(mark)).toBe(false);
+  },
+);
+
+test.each(['next', 'latest'] as const)(
+  'a command that is there but cannot start ends the old process first; one that is not there leaves it alone (%s)',
+  async (profile) => {
+    await using daemon = await startDaemon({ profile });
+    await using client = await connect(daemon);
+    await agent(client, 'old');
+    // Seen from the daemon's own folder, not from that of the request.
+    writeFileSync(join(daemon.home, 'tool'), '#!/bin/sh\n', { mode: 0o755 });
+    const missing = { id: 'new', command: './tool', args: session, cwd: daemon.home };
+    expect((await client.request('process.spawn', missing)).error?.message).toBe(
+      'fork/exec ./tool: no such file or directory',
+    );
+    expect(await client.reattach('old')).toMatchObject({ running: true });
+    const plain = join(daemon.dir, 'plain');
+    writeFileSync(plain, 'x', { mode: 0o644 });
+    const { error } = await client.request('process.spawn', { id: 'new', command: plain, args: session });
+    expect(error).toEqual({ code: -32603, message: `fork/exec ${plain}: permission denied` });
+    expect(await client.exitOf('old')).toMatchObject({ killedBy: 'client' });
+  },
+);
