@@ -72,6 +72,10 @@ export interface ChildMarkers {
   /** Creation time of a process as the record files have it; `undefined` when there is no such process. */
   startOf(pid: number): string | undefined;
   holdGroup(pid: number): HeldGroup;
+  /** What a process shows of itself now; `undefined`: it is gone. */
+  evidenceOf(pid: number): ProcessEvidence | undefined;
+  /** The processes of our own user, us left out, whose environment has the variable with this value. */
+  carrying(name: string, value: string): Promise<ProcessEvidence[]>;
   /** Numbers of the process groups that have a live member. */
   livingGroups(): ReadonlySet<number>;
   /**

@@ -15,6 +15,8 @@ export function createChildMarkers(os: PosixSystem, identities: Identities): Chi
     host: os === 'linux' ? machineId() : hostname(),
     startOf: evidence.startOf,
     livingGroups: evidence.livingGroups,
+    evidenceOf: evidence.of,
+    carrying: (name, value) => evidence.carrying(name, value),
     holdGroup: (pid) => new PosixHeldGroup(pid, evidence),
     openRecords,
   };

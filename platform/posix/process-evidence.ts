@@ -12,6 +12,31 @@ export interface EvidenceReader {
   startOf(pid: number): string | undefined;
   /** Numbers of the process groups that have a member which is no zombie. */
   livingGroups(): ReadonlySet<number>;
+  /** See `ChildMarkers.carrying`. */
+  carrying(name: string, value: string): Promise<ProcessEvidence[]>;
+}
+
+/** So many processes are looked at before others get their turn. */
+const looksAtOnce = 64;
+
+async function carryingAmong(
+  pids: readonly number[],
+  of: (pid: number) => ProcessEvidence | undefined,
+  name: string,
+  value: string,
+): Promise<ProcessEvidence[]> {
+  const user = process.geteuid?.() ?? -1;
+  const found: ProcessEvidence[] = [];
+  for (const [index, pid] of pids.entries()) {
+    if (index % looksAtOnce === looksAtOnce - 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const evidence = pid === process.pid ? undefined : of(pid);
+    if (evidence?.user === user && evidence.variable(name) === value) {
+      found.push(evidence);
+    }
+  }
+  return found;
 }
 
 export function createEvidenceReader(os: PosixSystem, identities: Identities): EvidenceReader {
@@ -27,7 +52,15 @@ function linuxReader({ identify, commandLine }: Identities): EvidenceReader {
     }
   }
 
+  const allPids = (): number[] =>
+    readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number);
+
   return {
+    carrying(name, value) {
+      return carryingAmong(allPids(), this.of, name, value);
+    },
     of(pid) {
       const identity = identify(pid);
       const fields = procStat(pid);
@@ -65,11 +98,8 @@ function linuxReader({ identify, commandLine }: Identities): EvidenceReader {
     startOf: (pid) => identify(pid)?.start,
     livingGroups() {
       const groups = new Set<number>();
-      for (const name of readdirSync('/proc')) {
-        if (!/^\d+$/.test(name)) {
-          continue;
-        }
-        const found = procStat(Number(name));
+      for (const pid of allPids()) {
+        const found = procStat(pid);
         if (found !== undefined && found.state !== 'Z' && found.state !== 'X') {
           groups.add(found.group);
         }
@@ -92,7 +122,16 @@ function darwinReader({ identify, startSeconds }: Identities): EvidenceReader {
   const information = Buffer.alloc(libc.PROC_BSDINFO_BYTES);
   const startOf = (pid: number): string | undefined =>
     identify(pid) === undefined ? undefined : startText(startSeconds(pid));
+  const allPids = (): number[] => {
+    const pids = new Int32Array(65_536);
+    const bytes = libc.proc_listallpids?.(pids, pids.byteLength) ?? 0;
+    return [...pids.subarray(0, Math.max(0, bytes))];
+  };
+
   return {
+    carrying(name, value) {
+      return carryingAmong(allPids(), this.of, name, value);
+    },
     of(pid) {
       const identity = identify(pid);
       const bytes = libc.proc_pidinfo?.(pid, libc.PROC_PIDTBSDINFO, 0, information, information.length);
@@ -113,10 +152,8 @@ function darwinReader({ identify, startSeconds }: Identities): EvidenceReader {
     },
     startOf,
     livingGroups() {
-      const pids = new Int32Array(65_536);
-      const bytes = libc.proc_listallpids?.(pids, pids.byteLength) ?? 0;
       const groups = new Set<number>();
-      for (const pid of pids.subarray(0, Math.max(0, bytes))) {
+      for (const pid of allPids()) {
         const size = libc.proc_pidinfo?.(pid, libc.PROC_PIDTBSDINFO, 0, information, information.length);
         if (size !== information.length || identify(pid) === undefined) {
           continue;

@@ -20,6 +20,8 @@ export interface Counters {
   newcomersRefused: number;
   /** Spawns refused for `max-sessions`. */
   sessionsRefused: number;
+  /** Processes outside their session's group ended for `reap-tree`. */
+  treeProcessesEnded: number;
   /** Processes ended for `detached-ttl`. */
   detachedEnded: number;
   metricsConnectionsCut: number;
@@ -70,6 +72,7 @@ export function createCounters(): Counters {
     peersRefused: 0,
     newcomersRefused: 0,
     sessionsRefused: 0,
+    treeProcessesEnded: 0,
     detachedEnded: 0,
     metricsConnectionsCut: 0,
     busyConnections: 0,

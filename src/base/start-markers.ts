@@ -1,4 +1,5 @@
 /** Internal variables between launcher and detached daemon; no child of the daemon sees one (spec modes.md §4). */
+import { sessionMarkVariable } from '../../platform/child-markers.ts';
 import type { Variable } from '../../platform/started-with.ts';
 
 /** Set for the detached daemon, so that it does not detach again. */
@@ -27,6 +28,8 @@ export const keeperCookieVariable = 'HOLDFAST_KEEPER_COOKIE';
 const markerVariables = [
   ...[daemonChildVariable, statusPipeVariable, tokenPipeVariable, ambientTokenVariable],
   ...[keeperVariable, keeperCookieVariable],
+  // A daemon that is started inside a session is nothing that the session has left.
+  sessionMarkVariable,
 ];
 
 /** What a user happens to have under such a name would be taken for a word of the launcher's. */

@@ -125,6 +125,13 @@ export const options = {
     'children carry HOLDFAST_SESSION, by which what they leave behind is found (default: with durable)',
     key,
   ),
+  'reap-tree': option(
+    bool,
+    false,
+    'serve',
+    'what an ended process has left outside its group is ended too; children are marked for it',
+    key,
+  ),
   'max-extract-bytes': option(int, 0, 'serve', 'largest total of files.extract_tar, 0 = no limit', boundKey),
   'git-timeout': option(
     duration,

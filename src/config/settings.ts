@@ -60,8 +60,10 @@ const settingTable = {
   maxSessions: (chosen) => chosen['max-sessions'] ?? 0,
   /** How long a process may run without receiver and output; 0: for good. */
   detachedTtlMs: (chosen) => chosen['detached-ttl'] ?? 0,
-  /** Children carry the mark of their session; `undefined`: where sessions are durable. */
+  /** Children carry the mark of their session; `undefined`: where sessions are durable or `reap-tree` needs it. */
   markChildren: (chosen) => chosen['mark-children'],
+  /** What an ended process has left outside its group is ended too. */
+  reapTree: (chosen) => chosen['reap-tree'] === true,
   /** 0: no limit. */
   maxExtractBytes: (chosen) => chosen['max-extract-bytes'] ?? 0,
   /** Limit of one git call, fit for a timer; 0: none. */

@@ -72,6 +72,7 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
       slowReader: settings.slowReader,
       unseenRetentionMs: settings.unseenRetentionMs,
       maxSessions: settings.maxSessions,
+      reapTree: settings.reapTree,
       sessionMarks: sessionMarksFor(options),
       shellPath: options.shellPath,
       shellAgent: shellAgentFor(options),
@@ -138,8 +139,8 @@ export function sessionMarksFor({
   platform,
   settings,
 }: Pick<RequestPathOptions, 'platform' | 'settings'>): string | undefined {
-  const { markChildren, durable, socketPath } = settings;
-  return (markChildren ?? durable) ? runDirectoryMark(platform.paths.directoryOf(socketPath)) : undefined;
+  const { markChildren, durable, reapTree, socketPath } = settings;
+  return (markChildren ?? (durable || reapTree)) ? runDirectoryMark(platform.paths.directoryOf(socketPath)) : undefined;
 }
 
 /** `undefined`: the profile has no SSH agent hand-off. */

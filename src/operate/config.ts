@@ -122,8 +122,8 @@ function settingOf(name: OptionName, settings: Settings, { home, memoryBytes }: 
   if (name === 'mark-children' && value === undefined) {
     return {
       name,
-      value: String(settings.markChildren),
-      source: settings.durable ? 'default with durable' : 'default',
+      value: String(settings.durable || settings.reapTree),
+      source: 'default for durable and reap-tree',
     };
   }
   if (name === 'cli-dir' && (value ?? '') === '' && home !== undefined) {

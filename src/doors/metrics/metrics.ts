@@ -47,6 +47,11 @@ const rows: readonly Row[] = [
   { name: 'holdfast_overlong_lines_total', help: 'Connections closed for a line over the cap.', key: 'overlongLines' },
   { name: 'holdfast_peers_refused_total', help: 'Connections of other users, refused.', key: 'peersRefused' },
   { name: 'holdfast_sessions_refused_total', help: 'Spawns refused for max-sessions.', key: 'sessionsRefused' },
+  {
+    name: 'holdfast_tree_processes_ended_total',
+    help: 'Processes that ended sessions had left, ended for reap-tree.',
+    key: 'treeProcessesEnded',
+  },
   { name: 'holdfast_detached_ended_total', help: 'Processes ended for detached-ttl.', key: 'detachedEnded' },
   {
     name: 'holdfast_newcomers_refused_total',

@@ -33,6 +33,7 @@ import { marked } from './session-mark.ts';
 import type { ShellAgent } from './shell-agent.ts';
 import type { ShellPath } from './shell-path.ts';
 import { endRivals, exitFramesTaken } from './supersede.ts';
+import { TreeReaper } from './tree-reaper.ts';
 
 export interface LocalEngineOptions extends SessionContext {
   readonly platform: Platform;
@@ -48,6 +49,8 @@ export interface LocalEngineOptions extends SessionContext {
   readonly sessionMarks?: string | undefined;
   /** Processes that may run at once; 0 or `undefined`: any number. */
   readonly maxSessions?: number | undefined;
+  /** What a session that was ended has left outside its group is ended too. */
+  readonly reapTree?: boolean | undefined;
   /** An ended process is kept so long whose exit frame no receiver has; `undefined`: as long as any other. */
   readonly unseenRetentionMs?: number | undefined;
   /** What children inherit, asked at each spawn; `undefined`: the environment this process was started with. */
@@ -72,6 +75,8 @@ const notFound: EndResult = {
 
 export class LocalEngine implements SessionEngine {
   readonly #options: LocalEngineOptions;
+  /** The options as sessions see them: some change with the daemon in front of a keeper. */
+  readonly #context: SessionContext;
   readonly #byId = new Map<string, Session>();
   /** Every process that still runs, also those whose id was taken over (profile row `process.idReuseKillsOld`). */
   readonly #alive = new Set<Session>();
@@ -84,6 +89,7 @@ export class LocalEngine implements SessionEngine {
   /** Spawns of one agent session run one after the other. */
   readonly #agentSessions = new KeyedQueue();
   readonly #retention: Retention;
+  readonly #reaper: TreeReaper;
   readonly #listeners = new Set<SessionListener>();
   readonly #environments: () => ChildEnvironments;
   #closed: Promise<ClosedEngine> | undefined;
@@ -97,6 +103,16 @@ export class LocalEngine implements SessionEngine {
       unseenRetentionMs: () => options.unseenRetentionMs ?? timings.retentionMs,
       checkMs: timings.retentionCheckMs,
       forget: (session) => this.#forget(session, 'forgotten'),
+    });
+    const { log, counters } = options;
+    this.#reaper = new TreeReaper({
+      ...{ platform, log, counters, timings },
+      isWanted: () => options.reapTree === true,
+      runDirectoryMark: () => options.sessionMarks,
+      current: (id) => this.#byId.get(id),
+    });
+    this.#context = Object.assign(Object.create(options), {
+      treeKilled: (session: Session) => this.#reaper.reap(session),
     });
     options.budget.relieveBy((wanted, why) =>
       relieve({ ended: this.#retention.ended, running: this.#alive }, wanted, why),
@@ -163,6 +179,7 @@ export class LocalEngine implements SessionEngine {
     if (result.died && this.#byId.get(session.id) === session) {
       this.#forget(session, 'released');
     }
+    this.#reaper.reap(session);
     return result;
   }
 
@@ -322,7 +339,7 @@ export class LocalEngine implements SessionEngine {
     const launcher = request.launcher?.[0];
     // Once more: others may have started while this one waited for the login shell or for a process it takes over.
     this.#checkCount(id, key);
-    const session: Session = new Session({ id, key, command, args, cwd, door, launcher }, this.#options, (event) =>
+    const session: Session = new Session({ id, key, command, args, cwd, door, launcher }, this.#context, (event) =>
       this.#tell(session, event),
     );
     const failed = (error: unknown): never => {
@@ -410,6 +427,7 @@ export class LocalEngine implements SessionEngine {
     this.#alive.add(session);
     this.#all.add(session);
     session.began(child);
+    this.#reaper.began(session);
     if (child.warning !== undefined) {
       log.warn('process.Manager', `Process ${id}: ${child.warning}`);
     }
@@ -483,6 +501,7 @@ export class LocalEngine implements SessionEngine {
       session.killTree('shutdown');
     }
     await Promise.all(running.map((session) => session.waitForExit(shutdownWaitMs)));
+    await Promise.race([this.#reaper.settled(), delay(shutdownWaitMs, undefined, { ref: false })]);
     return { killed: running.length, kept: 0 };
   }
 }

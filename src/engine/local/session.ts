@@ -32,6 +32,8 @@ export interface SessionContext extends OutputContext {
   readonly timings: Timings;
   /** Counts what is held for this process. */
   readonly budget: Pick<MemoryBudget, 'take' | 'give' | 'isReached' | 'ensureRoom'>;
+  /** The whole group of a session was killed. */
+  readonly treeKilled?: (session: Session) => void;
 }
 
 /** What the request for a process says about it. */
@@ -144,6 +146,11 @@ export class Session implements OutputOwner, ReadersOwner {
 
   get pid(): number {
     return this.#child.pid;
+  }
+
+  /** Creation time as `SessionInfo` has it. */
+  get startTime(): number {
+    return this.#child.startTime;
   }
 
   get state(): SessionState {
@@ -377,6 +384,9 @@ export class Session implements OutputOwner, ReadersOwner {
     this.#killedBy ??= by;
     this.#output.suspendPacing();
     this.#tellFailure(this.#child.signal(name, name === 'KILL' ? 'tree' : 'child'));
+    if (name === 'KILL') {
+      this.#context.treeKilled?.(this);
+    }
   }
 
   /** Ends everything in the child's group, also when only group members are left to hold the pipes. */
@@ -389,6 +399,7 @@ export class Session implements OutputOwner, ReadersOwner {
     }
     this.#output.suspendPacing();
     this.#tellFailure(this.#child.signal('KILL', 'tree'));
+    this.#context.treeKilled?.(this);
   }
 
   /**

@@ -33,6 +33,8 @@ export interface FrontSettings {
   readonly unseenRetentionMs: number | undefined;
   /** Processes that may run at once; 0, or missing in an older daemon's: any number. */
   readonly maxSessions?: number;
+  /** What ended sessions have left is ended too; missing in an older daemon's: it is not. */
+  readonly reapTree?: boolean;
   /** Bytes the keeper holds for all clients together; 0: no limit. */
   readonly memoryBudget: number;
   /** Frames are sent in pieces of about so many bytes. */
@@ -197,4 +199,5 @@ export const engineCounters = [
   'memoryBudgetFrameBytes',
   'memoryBudgetRefused',
   'sessionsRefused',
+  'treeProcessesEnded',
 ] as const satisfies readonly (keyof Counters)[];

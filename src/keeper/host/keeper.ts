@@ -93,6 +93,9 @@ export class Keeper implements FrontOwner {
       get sessionMarks() {
         return keeper.#settings?.sessionMarks;
       },
+      get reapTree() {
+        return keeper.#settings?.reapTree;
+      },
       get maxSessions() {
         return keeper.#settings?.maxSessions;
       },
