@@ -12,7 +12,7 @@ import { placeOf } from './managed-place.ts';
  * @throws GitFailure `notRun`, `callFailed`
  */
 export function listBranches(program: GitProgram, path: string): Promise<readonly string[] | undefined> {
-  return namingFileCalls(program.services.platform.paths, () => collectBranches(program, path));
+  return namingFileCalls(program.services, () => collectBranches(program, path));
 }
 
 async function collectBranches(program: GitProgram, path: string): Promise<readonly string[] | undefined> {

@@ -26,7 +26,7 @@ export interface RepositoryInfo {
  * @throws GitFailure `notRun`
  */
 export function repositoryInfo(program: GitProgram, path: string): Promise<RepositoryInfo | undefined> {
-  return namingFileCalls(program.services.platform.paths, () => withRepositoryIfAny(program, path, collectInfo));
+  return namingFileCalls(program.services, () => withRepositoryIfAny(program, path, collectInfo));
 }
 
 async function collectInfo(repository: Repository): Promise<RepositoryInfo | undefined> {

@@ -15,7 +15,7 @@ import { withoutLookingInside, withSubmoduleChanges } from './submodule-changes.
  * @throws GitFailure `callFailed`, `notRun`
  */
 export function repositoryStatus(program: GitProgram, path: string): Promise<readonly string[] | undefined> {
-  return namingFileCalls(program.services.platform.paths, () => withRepositoryIfAny(program, path, collectChanges));
+  return namingFileCalls(program.services, () => withRepositoryIfAny(program, path, collectChanges));
 }
 
 async function collectChanges(repository: Repository): Promise<readonly string[] | undefined> {

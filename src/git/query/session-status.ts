@@ -29,7 +29,7 @@ export function sessionStatus(
   path: string,
   baseRepo: string,
 ): Promise<readonly string[] | undefined> {
-  return namingFileCalls(program.services.platform.paths, async () => {
+  return namingFileCalls(program.services, async () => {
     if ((await placeOf(baseRepo, program.services.platform.git)) !== 'outside') {
       return undefined;
     }

@@ -1,6 +1,6 @@
 /** How work with git fails (spec git.md §9, last table). Each method of a door tells its client in a form of its own. */
 import { SystemCallError } from '../../../platform/errors.ts';
-import type { Paths } from '../../../platform/paths.ts';
+import type { GitServices } from './services.ts';
 
 export type GitFailureKind =
   /** The path belongs to no repository, or this host has no git to ask. */
@@ -32,7 +32,7 @@ export class LimitReached extends GitFailure {
 }
 
 /** The limit that a failure comes from; `undefined` for any other failure. */
-export function limitBehind(error: unknown): LimitReached | undefined {
+function limitBehind(error: unknown): LimitReached | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
     if (at instanceof LimitReached) {
       return at;
@@ -52,16 +52,25 @@ export function isNoRepository(error: unknown): boolean {
 /**
  * Does the work of one request. A file call of Node that fails on the way, for example because the temporary directory is
  * full, is reported in the contract's form `<operation> <path>: <reason>`.
+ * A limit of ours that was reached on the way is logged and counted.
  * @throws SystemCallError instead of Node's error; whatever else `work` throws
  */
-export async function namingFileCalls<T>(paths: Paths, work: () => Promise<T>): Promise<T> {
+export async function namingFileCalls<T>(
+  { platform, log, counters }: Pick<GitServices, 'platform' | 'log' | 'counters'>,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    const limit = limitBehind(error);
+    if (limit !== undefined) {
+      counters.gitLimitsReached++;
+      log.warn('ServerHandler', limit.message);
+    }
     const { syscall, path = '', code = '' } = error as NodeJS.ErrnoException;
     if (syscall === undefined) {
       throw error;
     }
-    throw new SystemCallError(`${syscall} ${path}: ${paths.reason(error)}`, code, { cause: error });
+    throw new SystemCallError(`${syscall} ${path}: ${platform.paths.reason(error)}`, code, { cause: error });
   }
 }

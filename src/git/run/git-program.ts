@@ -1,11 +1,11 @@
 /** The git of this host: how one hardened call is made (spec git.md §2). One per daemon. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { dirname } from 'node:path';
+import type { Variable } from '../../../platform/started-with.ts';
 import { KeyedQueue } from '../../base/keyed-queue.ts';
 import { ownVariables } from '../../base/own-process.ts';
 import { type CommandResult, runCommand } from '../../base/run-command.ts';
 import type { ConfigPin } from './configuration-pins.ts';
-import { limitBehind } from './failures.ts';
 import { hardenedEnvironment, hardenedOptions } from './hardening.ts';
 import { inheritedConfigPairs } from './inherited-configuration.ts';
 import type { GitServices } from './services.ts';
@@ -27,6 +27,8 @@ export interface GitCall {
   readonly indexFile?: string;
   /** `undefined`: a listing of the configuration. */
   readonly pins: readonly ConfigPin[] | undefined;
+  /** Further ones for its environment. */
+  readonly variables?: readonly Variable[];
   /** Messages of git are to be recognised, so they must not be translated. */
   readonly untranslated?: boolean;
   readonly input?: Buffer;
@@ -67,13 +69,6 @@ export class GitProgram implements AsyncDisposable {
     this.#running.add(request);
     try {
       return await request;
-    } catch (error) {
-      const limit = limitBehind(error);
-      if (limit !== undefined) {
-        this.services.counters.gitLimitsReached++;
-        this.services.log.warn('ServerHandler', limit.message);
-      }
-      throw error;
     } finally {
       this.#running.delete(request);
     }
@@ -102,6 +97,7 @@ export class GitProgram implements AsyncDisposable {
         mayFetch,
         indexFile: call.indexFile,
         pins: call.pins,
+        variables: call.variables ?? [],
         untranslated: call.untranslated ?? false,
         inheritedPairs: profile.git.listing === 'required' ? inheritedConfigPairs(inherited) : undefined,
       },

@@ -47,6 +47,8 @@ export interface EnvironmentRequest {
   /** Whether missing objects may be fetched. */
   readonly mayFetch: boolean;
   readonly untranslated: boolean;
+  /** Further ones. */
+  readonly variables: readonly Variable[];
   /** `undefined`: the call lists the configuration, so nothing may be pinned. */
   readonly pins: readonly ConfigPin[] | undefined;
   /** The configuration pairs of the daemon's own environment that come before the pins; `undefined`: pins replace them. */
@@ -93,6 +95,7 @@ export function hardenedEnvironment(
   if (request.untranslated) {
     added.push(['LC_ALL', 'C'], ['LANGUAGE', 'C']);
   }
+  added.push(...request.variables);
   const dropped = [...redirectingVariables, ...added.map(([name]) => name)];
   return [...childEnvironment(inherited, dropped, host), ...added];
 }

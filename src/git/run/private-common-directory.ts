@@ -1,110 +1,116 @@
 /**
  * A common directory of our own that stands for a repository's (spec git.md §2.2): its `config` is a file we wrote, and the
  * rest are links to the repository's real objects and refs. git is led to it by `GIT_COMMON_DIR`, so whatever the
- * repository's own configuration says, or comes to say while git runs, git never reads it. The git directory stays the real
- * one: git finds it, judges its owner, and matches the user's conditional includes against it as it always does.
+ * repository's own configuration says, or comes to say while git runs, git never reads it.
  *
  *     <temporary folder>/<name of the real one>/
  *       config        written by us from the allow-list
- *       HEAD          link, for questions about the main worktree; a copy where something is changed
+ *       HEAD          copy, for questions about the main worktree
  *       objects refs reftable info    links to folders
  *       packed-refs shallow           links to files
  *
- * There are no hooks and no old-style remotes in it. For a call that changes something there are also
+ * There are no hooks and no old-style remotes in it.
+ *
+ * For a question, and for a checkout, the git directory stays the real one: git finds it, judges its owner, and matches the
+ * user's conditional includes against it as it always does. For a call that changes records, the git directory is ours too,
+ * because git writes branches and their logs below the git directory, whatever `GIT_COMMON_DIR` says:
  *
  *       worktrees/<name>              links to the registrations; a new one is a real folder that git makes here
+ *       worktrees/<own name>          for a request in a linked worktree: a copy of its registration, the git directory
  *       logs                          an empty folder, in which git begins the logs of what it makes
  *
  * and src/git/worktree/records.ts takes what git has made there to its real place, where it follows no link.
  */
-import { mkdir, readlink, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readlink, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { GitHost } from '../../../platform/git-host.ts';
 import type { Paths } from '../../../platform/paths.ts';
+import type { Platform } from '../../../platform/platform.ts';
 import { readSmallFile } from './control-files.ts';
+import type { FoundGitDirectory } from './find-git-directory.ts';
 
 const folders = ['objects', 'refs', 'reftable', 'info'] as const;
-const files = ['shallow'] as const;
 
 export interface CommonDirectoryRequest {
-  /** The repository's common directory; `undefined`: there is none, and git must not find one. */
-  readonly real: string | undefined;
+  /** `undefined`: there is no repository, and git must not find one. */
+  readonly found: FoundGitDirectory | undefined;
   /** Bytes as characters. */
   readonly configuration: string;
-  /** For a call that changes something: names of the registrations; `undefined` for a question. */
+  /** For a call that changes records: names of the registrations; `undefined` for any other. */
   readonly worktrees: readonly string[] | undefined;
 }
 
-/**
- * @param folder an empty folder of ours, which nobody else may enter
- * @returns its path
- */
+export interface PrivateDirectories {
+  readonly commonDirectory: string;
+  /** `undefined`: the real one, which git finds. */
+  readonly gitDirectory: string | undefined;
+}
+
+/** @param folder an empty folder of ours, which nobody else may enter */
 export async function makeCommonDirectory(
   folder: string,
-  { real, configuration, worktrees }: CommonDirectoryRequest,
-  host: GitHost,
-  paths: Paths,
-): Promise<string> {
+  { found, configuration, worktrees }: CommonDirectoryRequest,
+  { git: host, paths }: Pick<Platform, 'git' | 'paths'>,
+): Promise<PrivateDirectories> {
+  const real = found?.commonDirectory;
   // git derives the path of the main worktree from this name, so it must be the real one.
   const path = join(folder, real === undefined ? '.git' : basename(real) || '.git');
   await mkdir(path, { mode: 0o700 });
-  if (real === undefined) {
-    return path;
+  if (found === undefined || real === undefined) {
+    return { commonDirectory: path, gitDirectory: undefined };
   }
+  // git replaces this file when it deletes a branch, and must find the real one to do so.
+  const linkPackedRefs = worktrees === undefined ? host.linkFile : host.linkFileToReplace;
   await Promise.all([
     writeFile(join(path, 'config'), configuration, { encoding: 'latin1', flag: 'wx', mode: 0o600 }),
     ...folders.map((name) => host.linkFolder(join(real, name), join(path, name))),
-    ...files.map((name) => host.linkFile(join(real, name), join(path, name))),
-    // git takes no folder for a git directory in which this file is a link, and one that changes something must be taken.
-    worktrees === undefined
-      ? host.linkFile(join(real, 'HEAD'), join(path, 'HEAD'))
-      : copyHead(join(real, 'HEAD'), join(path, 'HEAD'), paths),
-    // git replaces this file when it deletes a branch, and must find the real one to do so.
-    (worktrees === undefined ? host.linkFile : host.linkFileToReplace)(
-      join(real, 'packed-refs'),
-      join(path, 'packed-refs'),
-    ),
+    copyHead(real, path, paths),
+    host.linkFile(join(real, 'shallow'), join(path, 'shallow')),
+    linkPackedRefs(join(real, 'packed-refs'), join(path, 'packed-refs')),
   ]);
-  if (worktrees !== undefined) {
-    await Promise.all([mkdir(join(path, 'worktrees')), mkdir(join(path, 'logs'))]);
-    for (const name of worktrees) {
-      await host.linkFolder(join(real, 'worktrees', name), join(path, 'worktrees', name));
-    }
+  if (worktrees === undefined) {
+    return { commonDirectory: path, gitDirectory: undefined };
   }
-  return path;
+  await Promise.all([mkdir(join(path, 'worktrees')), mkdir(join(path, 'logs'))]);
+  for (const name of worktrees) {
+    await host.linkFolder(join(real, 'worktrees', name), join(path, 'worktrees', name));
+  }
+  const isMain = (await realpath(found.gitDirectory)) === (await realpath(real));
+  const gitDirectory = isMain ? path : await copyRegistration(found.gitDirectory, path, host, paths);
+  return { commonDirectory: path, gitDirectory };
 }
 
-/**
- * A git directory of our own that stands for that of a linked worktree, for calls that change something. A second call for
- * the same place leaves it as it is.
- */
-export async function makeGitDirectory(
-  path: string,
-  { real, commonDirectory }: { readonly real: string; readonly commonDirectory: string },
+/** git takes no link for a `HEAD`, but for one in the old form that leads to a ref. */
+async function copyHead(from: string, to: string, paths: Paths): Promise<void> {
+  const target = await readlink(join(from, 'HEAD')).catch(() => undefined);
+  await (target === undefined ? copySmall('HEAD', from, to, paths) : symlink(target, join(to, 'HEAD')));
+}
+
+/** What is no small file is left out, and git treats it as missing. */
+async function copySmall(name: string, from: string, to: string, paths: Paths): Promise<void> {
+  const read = await readSmallFile(join(from, name), paths);
+  if (read.state === 'read') {
+    await writeFile(join(to, name), read.bytes, { flag: 'wx' });
+  }
+}
+
+/** What git asks of the worktree that a request is made in. */
+async function copyRegistration(
+  gitDirectory: string,
+  commonDirectory: string,
   host: GitHost,
   paths: Paths,
-): Promise<void> {
-  if ((await mkdir(path, { recursive: true, mode: 0o700 })) === undefined) {
-    return;
-  }
+): Promise<string> {
+  const copy = join(commonDirectory, 'worktrees', basename(gitDirectory));
+  await rm(copy, { force: true });
+  await mkdir(copy);
   await Promise.all([
-    writeFile(join(path, 'commondir'), `${commonDirectory}\n`, { flag: 'wx', mode: 0o600 }),
-    copyHead(join(real, 'HEAD'), join(path, 'HEAD'), paths),
-    host.linkFolder(join(real, 'info'), join(path, 'info')),
+    writeFile(join(copy, 'commondir'), '../..\n'),
+    copyHead(gitDirectory, copy, paths),
+    ...['gitdir', 'locked'].map((name) => copySmall(name, gitDirectory, copy, paths)),
+    ...['reftable', 'info'].map((name) => host.linkFolder(join(gitDirectory, name), join(copy, name))),
   ]);
-}
-
-async function copyHead(from: string, to: string, paths: Paths): Promise<void> {
-  // A link is the old way to name a branch.
-  const branch = await readlink(from).catch(() => undefined);
-  if (branch !== undefined) {
-    await symlink(branch, to);
-    return;
-  }
-  const read = await readSmallFile(from, paths);
-  if (read.state === 'read') {
-    await writeFile(to, read.bytes, { flag: 'wx', mode: 0o600 });
-  }
+  return copy;
 }
 
 /** Puts the real place where git printed ours. Both begin with the folder that the common directory lies in. */

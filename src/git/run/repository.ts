@@ -1,7 +1,7 @@
 /** A repository as one request sees it: where git works, what it reads as the repository's configuration, what its calls pin. */
 
-import { mkdir, realpath } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { CommandResult } from '../../base/run-command.ts';
 import { allowedSettings } from './allowed-settings.ts';
 import { CallPins } from './call-pins.ts';
@@ -9,7 +9,7 @@ import { type Setting, writeConfiguration } from './configuration-file.ts';
 import { GitFailure } from './failures.ts';
 import type { FoundGitDirectory } from './find-git-directory.ts';
 import { type GitCall, type GitProgram, notRun } from './git-program.ts';
-import { makeCommonDirectory, makeGitDirectory, withRealPlace } from './private-common-directory.ts';
+import { makeCommonDirectory, type PrivateDirectories, withRealPlace } from './private-common-directory.ts';
 import { registrationsIn } from './registrations.ts';
 import type { RepositorySettings } from './repository-settings.ts';
 
@@ -18,15 +18,15 @@ export interface CallOptions extends Omit<GitCall, 'args' | 'directory' | 'pins'
   readonly directory?: string;
   /** Works on this git directory (`--git-dir`) instead of the one git finds. */
   readonly gitDirectory?: string;
-  /** For a call about worktrees, and for one that makes or deletes worktrees or branches. */
+  /** For a call about worktrees, and for one that makes or deletes worktrees or branches: the git directory is ours too. */
   readonly changes?: boolean;
 }
 
-type Use = 'asking' | 'changing' | 'fetching' | 'changingAndFetching';
+type Use = 'asking' | 'fetching' | 'changing';
 
 function useOf({ changes = false, mayFetch = false }: CallOptions): Use {
   if (changes) {
-    return mayFetch ? 'changingAndFetching' : 'changing';
+    return 'changing';
   }
   return mayFetch ? 'fetching' : 'asking';
 }
@@ -53,7 +53,7 @@ export class Repository {
   readonly #place: RepositoryPlace;
   /** Of this request alone. */
   readonly #folder: string;
-  readonly #commonDirectories = new Map<Use, Promise<string>>();
+  readonly #commonDirectories = new Map<Use, Promise<PrivateDirectories>>();
 
   /** @param folder an empty folder of ours, which lives as long as the request */
   constructor(program: GitProgram, place: RepositoryPlace, folder: string) {
@@ -66,17 +66,21 @@ export class Repository {
     this.pins = new CallPins(program, this.settings, (args, options) => this.#call(args, options, undefined));
   }
 
-  /** Runs git here. Never rejects because of git: when git cannot be run, the result's `failure` says why. */
+  /**
+   * Runs git here. When git cannot be run, the result's `failure` says why.
+   * @throws Node's error when no folder can be made for the call; LimitReached
+   */
   async run(args: readonly string[], options: CallOptions = {}): Promise<CommandResult> {
+    let pins: GitCall['pins'];
     try {
-      const pins = await this.pins.of(options);
-      return await this.#call(args, options, pins);
+      pins = await this.pins.of(options);
     } catch (error) {
       if (error instanceof GitFailure) {
         return notRun(error.message);
       }
       throw error;
     }
+    return this.#call(args, options, pins);
   }
 
   /** Whether the call succeeds. */
@@ -85,20 +89,20 @@ export class Repository {
   }
 
   async #call(args: readonly string[], options: CallOptions, pins: GitCall['pins']): Promise<CommandResult> {
-    const { changes, ...rest } = options;
-    const commonDirectory = await this.commonDirectory(options);
-    const led = changes && options.gitDirectory === undefined ? await this.#ledTo(commonDirectory) : [];
+    const { gitDirectory, changes, ...rest } = options;
+    const { commonDirectory, gitDirectory: ours } = await this.privateDirectories(options);
+    const workTree = ours === undefined ? undefined : this.found?.workTree;
+    const place = [
+      ...named('--git-dir', gitDirectory ?? ours),
+      ...named('--work-tree', gitDirectory === undefined ? workTree : undefined),
+    ];
     const result = await this.program.run({
       ...rest,
       args,
       pins,
       directory: options.directory ?? this.#place.startDirectory,
       commonDirectory,
-      options: [
-        ...led,
-        ...(options.gitDirectory === undefined ? [] : [`--git-dir=${options.gitDirectory}`]),
-        ...(options.options ?? []),
-      ],
+      options: [...place, ...(options.options ?? [])],
     });
     const real = this.found?.commonDirectory;
     if (changes && real !== undefined) {
@@ -108,27 +112,8 @@ export class Repository {
     return this.#asIfInRealPlace(result);
   }
 
-  /**
-   * Where git keeps branches and their logs it does not ask `GIT_COMMON_DIR`, but looks beside the git directory. So a call
-   * that changes them gets a private git directory too, in which the logs begin anew.
-   */
-  async #ledTo(commonDirectory: string): Promise<string[]> {
-    const { found } = this;
-    if (found === undefined) {
-      return [];
-    }
-    const workTree = found.workTree === undefined ? [] : [`--work-tree=${found.workTree}`];
-    if ((await realpath(found.gitDirectory)) === found.commonDirectory) {
-      return [`--git-dir=${commonDirectory}`, ...workTree];
-    }
-    const own = join(dirname(commonDirectory), 'git-directory');
-    const { git, paths } = this.program.services.platform;
-    await makeGitDirectory(own, { real: found.gitDirectory, commonDirectory }, git, paths);
-    return [`--git-dir=${own}`, ...workTree];
-  }
-
-  /** The private one that stands for the repository's in such calls. @throws GitFailure `notRun` */
-  commonDirectory(options: CallOptions): Promise<string> {
+  /** What stands for the repository in such calls. @throws LimitReached, Node's error */
+  privateDirectories(options: CallOptions): Promise<PrivateDirectories> {
     const use = useOf(options);
     let made = this.#commonDirectories.get(use);
     if (made === undefined) {
@@ -138,7 +123,7 @@ export class Repository {
     return made;
   }
 
-  async #makeCommonDirectory(use: Use, { changes, mayFetch = false }: CallOptions): Promise<string> {
+  async #makeCommonDirectory(use: Use, { changes, mayFetch = false }: CallOptions): Promise<PrivateDirectories> {
     const { settings, found } = this.#place;
     const folder = join(this.#folder, use);
     await mkdir(folder, { mode: 0o700 });
@@ -147,10 +132,8 @@ export class Repository {
         ? // git is to find an error in the same line, and to report it in its own words.
           `${'\n'.repeat(settings.badLine - 1)}[\n`
         : writeConfiguration(allowedSettings(settings.settings, { mayFetch }));
-    const real = found?.commonDirectory;
-    const worktrees = changes && real !== undefined ? await registrationsIn(real) : undefined;
-    const { git, paths } = this.program.services.platform;
-    return makeCommonDirectory(folder, { real, configuration, worktrees }, git, paths);
+    const worktrees = changes && found !== undefined ? await registrationsIn(found.commonDirectory) : undefined;
+    return makeCommonDirectory(folder, { found, configuration, worktrees }, this.program.services.platform);
   }
 
   #asIfInRealPlace(result: CommandResult): CommandResult {
@@ -170,4 +153,8 @@ export class Repository {
       combined: translate(result.combined),
     };
   }
+}
+
+function named(option: string, value: string | undefined): string[] {
+  return value === undefined ? [] : [`${option}=${value}`];
 }

@@ -2,11 +2,10 @@
 import { lstat, rmdir } from 'node:fs/promises';
 import type { CommandResult } from '../../base/run-command.ts';
 import type { Repository } from '../run/repository.ts';
-import { refuseLinkTo } from './branch-name.ts';
 import type { CreateDeadline } from './create-deadline.ts';
 import { addFailed } from './failures.ts';
 import { quotedText } from './quoted-text.ts';
-import { keepNewWorktree } from './records.ts';
+import { addWorktree } from './records.ts';
 import type { StartPoint } from './start-commit.ts';
 
 export interface AddRequest {
@@ -35,14 +34,8 @@ export async function addWithoutFiles(repository: Repository, request: AddReques
   const { branchName, existingBranch, worktreePath, worktree, start, deadline } = request;
   const rows = repository.program.services.profile.git.create;
   const timeoutMs = rows.timeoutEndsAdd ? deadline.leftMs : undefined;
-  await refuseLinkTo(repository, branchName);
-  const run = async (args: readonly string[]) => {
-    const result = await repository.run(['worktree', 'add', ...args], { changes: true, timeoutMs });
-    if (result.failure === undefined) {
-      await keepNewWorktree(repository, branchName, { changes: true });
-    }
-    return result;
-  };
+  const run = async (args: readonly string[]) =>
+    (await addWorktree(repository, { branch: branchName, args, timeoutMs })).result;
 
   const refusal = await attach(repository, request, run);
   if (refusal === 'attached') {

@@ -2,9 +2,10 @@
 import type { CommandResult } from '../../base/run-command.ts';
 import { answerOf, askGitDirectory } from '../query/repository-folders.ts';
 import { commonDirectoryOf } from '../run/find-git-directory.ts';
+import { registrationsIn } from '../run/registrations.ts';
 import type { Repository } from '../run/repository.ts';
 import { type AddedWorktree, addWithoutFiles } from './add-without-files.ts';
-import { refuseOptionAsBranch } from './branch-name.ts';
+import { refuseLinkTo, refuseOptionAsBranch } from './branch-name.ts';
 import { type CheckoutRequest, checkOut } from './checkout.ts';
 import { checkContained, createContained } from './containment.ts';
 import { CreateDeadline } from './create-deadline.ts';
@@ -35,12 +36,15 @@ export async function createInSteps(repository: Repository, params: CreateParams
   const { create: rows } = services.profile.git;
   await checkPlace(repository, params);
   await refuseOptionAsBranch(repository, params.branchName);
+  await refuseLinkTo(repository, params.branchName);
   const where = await askGitDirectory(repository);
   const gitDirectory = answerOf(where);
   if (gitDirectory === undefined) {
     throw addFailed(quotedText(repository, where));
   }
   const commonDirectory = await commonDirectoryOf(gitDirectory, paths);
+  // What keeps the registrations from being looked at is told before anything is made.
+  await registrationsIn(commonDirectory);
   const start = await findStart(repository, params.sourceBranch);
 
   const worktree = paths.clean(params.worktreePath);
@@ -49,10 +53,7 @@ export async function createInSteps(repository: Repository, params: CreateParams
   const left = rows.registrationTests ? await removeStaleRegistration(worktree, commonDirectory, services) : [];
   const stale = rows.staleEntryTest ? left : [];
   const deadline = new CreateDeadline(rows.timeoutMs ? params.timeoutMs : 0n);
-  const branchExisted =
-    rows.timeoutEndsAdd && deadline.isSet
-      ? await repository.test(['show-ref', '--verify', '--quiet', `refs/heads/${params.branchName}`])
-      : false;
+  const branchExisted = rows.timeoutEndsAdd && deadline.isSet && (await mayExist(repository, params.branchName));
   deadline.start();
   const added = await addWithoutFiles(repository, { ...params, worktree, start, deadline });
   const registration = added.timedOut ? undefined : await registrationFor(repository, worktree, commonDirectory, stale);
@@ -80,6 +81,12 @@ export async function createInSteps(repository: Repository, params: CreateParams
   } finally {
     await registration?.held?.[Symbol.asyncDispose]();
   }
+}
+
+/** Only git's own no counts: a branch that may have been there is not deleted by an undo. */
+async function mayExist(repository: Repository, branch: string): Promise<boolean> {
+  const asked = await repository.run(['show-ref', '--verify', '--quiet', `refs/heads/${branch}`]);
+  return asked.exit?.code !== 1;
 }
 
 /** Looks before anything is written. @throws WorktreeFailure */

@@ -14,7 +14,7 @@ import { oneChangeAtATime } from './one-change-at-a-time.ts';
 
 /** @throws WorktreeFailure for everything a client is told in the result */
 export function createWorktree(program: GitProgram, params: CreateParams): Promise<CreatedWorktree> {
-  return namingFileCalls(program.services.platform.paths, () =>
+  return namingFileCalls(program.services, () =>
     oneChangeAtATime(program, params.baseRepo, async () => {
       try {
         return await create(program, params);

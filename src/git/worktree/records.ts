@@ -3,47 +3,108 @@
  * folder that is held open, so no link in the repository leads it elsewhere.
  */
 import { mkdir, readdir, readFile, rmdir, unlink, writeFile } from 'node:fs/promises';
-import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import type { SystemCallError } from '../../../platform/errors.ts';
 import type { FolderHandle } from '../../../platform/files.ts';
+import type { Variable } from '../../../platform/started-with.ts';
+import type { CommandResult } from '../../base/run-command.ts';
 import { isTrue } from '../run/allowed-settings.ts';
 import { writeConfiguration } from '../run/configuration-file.ts';
-import { entryAt, readSmallFile } from '../run/control-files.ts';
-import type { CallOptions, Repository } from '../run/repository.ts';
+import { entryAt, readSmallFile, targetOf } from '../run/control-files.ts';
+import type { Repository } from '../run/repository.ts';
 import { readSettings } from '../run/repository-settings.ts';
 import { keepNewSettings } from './settings-edits.ts';
 
+export interface AddRequest {
+  /** The new branch, or the one that is checked out. */
+  readonly branch: string;
+  /** What stands behind `git worktree add`. */
+  readonly args: readonly string[];
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface Added {
+  readonly result: CommandResult;
+  /** The new registration, in its place; `undefined` when git has failed. */
+  readonly entry: string | undefined;
+}
+
 /**
- * After `git worktree add`: the registration goes to its place, the worktree's `.git` file is led there, and the log of the
- * new branch is kept.
- * @param branch the new one; a branch that was there before keeps its settings
- * @param options those of the call
- * @throws SystemCallError, Node's error
+ * `git worktree add`. The registration goes to its place, the worktree's `.git` file is led there, and the log of the new
+ * branch is kept.
+ * @throws SystemCallError, Node's error when that cannot be done; then the worktree is gone again
  */
-export async function keepNewWorktree(repository: Repository, branch: string, options: CallOptions): Promise<void> {
-  const real = repository.found?.commonDirectory;
-  if (real === undefined) {
-    return;
+export async function addWorktree(repository: Repository, { branch, args, timeoutMs }: AddRequest): Promise<Added> {
+  await forgetGone(repository);
+  const result = await repository.run(['worktree', 'add', ...args], {
+    changes: true,
+    timeoutMs,
+    variables: await committer(repository),
+  });
+  const entry = result.failure === undefined ? await keepNewWorktree(repository) : undefined;
+  if (entry !== undefined) {
+    await keepNewSettings(repository, branch);
+  }
+  return { result, entry };
+}
+
+/** A registration that was removed since the private directory was made leaves its name free. */
+async function forgetGone(repository: Repository): Promise<void> {
+  const links = join((await repository.privateDirectories({ changes: true })).commonDirectory, 'worktrees');
+  for (const name of await readdir(links).catch(() => [])) {
+    if ((await targetOf(join(links, name))) === undefined) {
+      await unlink(join(links, name));
+    }
+  }
+}
+
+/**
+ * Who the new branch's log is to name. The git directory of the add is ours, so what the user has configured for repositories
+ * in certain places would not count there.
+ */
+async function committer(repository: Repository): Promise<Variable[]> {
+  const asked = await repository.run(['var', 'GIT_COMMITTER_IDENT']);
+  const [, name, email] = /^(.*) <([^>]*)> \d+ [-+]\d+\n$/.exec(asked.stdout.toString()) ?? [];
+  return asked.failure !== undefined || name === undefined || email === undefined
+    ? []
+    : [
+        ['GIT_COMMITTER_NAME', name],
+        ['GIT_COMMITTER_EMAIL', email],
+      ];
+}
+
+async function keepNewWorktree(repository: Repository): Promise<string | undefined> {
+  const { found } = repository;
+  if (found === undefined) {
+    return undefined;
   }
   const { files } = repository.program.services.platform;
-  const made = await repository.commonDirectory(options);
-  const common = await files.openFolder(real);
+  const { commonDirectory: made, gitDirectory: own } = await repository.privateDirectories({ changes: true });
+  const entries = (await readdir(join(made, 'worktrees'), { withFileTypes: true }))
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(made, 'worktrees', entry.name));
+  const entry = entries.find((path) => path !== own);
+  if (entry === undefined) {
+    return undefined;
+  }
+  const common = await files.openFolder(found.commonDirectory);
   try {
-    const entries = await readdir(join(made, 'worktrees'), { withFileTypes: true });
-    for (const entry of entries.filter((each) => each.isDirectory())) {
-      const registrations = await openOrCreate(common, 'worktrees');
-      try {
-        const name = await install(join(made, 'worktrees', entry.name), entry.name, registrations, real, repository);
-        await leadTo(join(real, 'worktrees', name), join(made, 'worktrees', entry.name), repository);
-      } finally {
-        await registrations.close();
-      }
+    const registrations = await openOrCreate(common, 'worktrees');
+    try {
+      const name = await install(entry, basename(entry), registrations, found.commonDirectory, repository);
+      const installed = join(found.commonDirectory, 'worktrees', name);
+      await leadTo(installed, entry, repository);
+      await keepLogs(join(made, 'logs'), 'logs', common);
+      return installed;
+    } finally {
+      await registrations.close();
     }
-    await keepLogs(join(made, 'logs'), 'logs', common);
+  } catch (error) {
+    await files.removeTree(dirname(await dotGitOf(entry))).catch(() => {});
+    throw error;
   } finally {
     await common.close();
   }
-  await keepNewSettings(repository, branch, options);
 }
 
 /** Copies a registration that git has made. @returns its name, which is another one when somebody has taken it meanwhile */
@@ -103,15 +164,11 @@ const copiedAtOnce = 16;
 
 /**
  * Before `git worktree remove`: gives git copies of the registrations, so that what it deletes is ours.
- * @param options those of the call
  * @returns which registrations git has deleted since; absolute
  */
-export async function lendRegistrations(
-  repository: Repository,
-  options: CallOptions,
-): Promise<() => Promise<readonly string[]>> {
+export async function lendRegistrations(repository: Repository): Promise<() => Promise<readonly string[]>> {
   const real = repository.found?.commonDirectory;
-  const lent = join(await repository.commonDirectory(options), 'worktrees');
+  const lent = join((await repository.privateDirectories({ changes: true })).commonDirectory, 'worktrees');
   const names = real === undefined ? [] : await readdir(lent);
   for (let at = 0; at < names.length; at += copiedAtOnce) {
     await Promise.all(names.slice(at, at + copiedAtOnce).map((name) => lend(join(lent, name), repository)));
@@ -125,6 +182,10 @@ export async function lendRegistrations(
 /** Puts a folder with copies in the place of a link to a registration. */
 async function lend(link: string, repository: Repository): Promise<void> {
   const { paths } = repository.program.services.platform;
+  if (!(await entryAt(link))?.isSymbolicLink()) {
+    // A copy already.
+    return;
+  }
   const contents = await Promise.all(registrationFiles.map((name) => readSmallFile(join(link, name), paths)));
   await unlink(link);
   await mkdir(link);
@@ -250,7 +311,7 @@ async function inFolder(
 const branchFolders = ['refs', 'heads'];
 
 /**
- * git writes a branch by its path, so none of the folders on the way may be a link.
+ * git writes a branch by its path, so none of the folders on the way may be a link, nor may that of the registrations.
  * @returns the link that is in the way, `undefined`: there is none
  */
 export async function linkOnTheWayTo(repository: Repository, branch: string): Promise<string | undefined> {
@@ -265,8 +326,13 @@ export async function linkOnTheWayTo(repository: Repository, branch: string): Pr
       return at;
     }
   }
-  const tables = join(real, 'reftable');
-  return (await entryAt(tables))?.isSymbolicLink() ? tables : undefined;
+  for (const name of ['reftable', 'worktrees']) {
+    const folder = join(real, name);
+    if ((await entryAt(folder))?.isSymbolicLink()) {
+      return folder;
+    }
+  }
+  return undefined;
 }
 
 async function openOrCreate(folder: FolderHandle, name: string): Promise<FolderHandle> {

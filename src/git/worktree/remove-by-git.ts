@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { goDuration } from '../../base/durations.ts';
+import type { CommandResult } from '../../base/run-command.ts';
 import { answerOf, askGitDirectory } from '../query/repository-folders.ts';
 import { isLocked, recordsIn } from '../query/worktree-entries.ts';
 import { entryAt } from '../run/control-files.ts';
@@ -36,12 +37,9 @@ export async function removeByGit(repository: Repository, path: string): Promise
     await deleteOrFail(ownTarget, '', repository);
     return;
   }
-  const deleted = await lendRegistrations(repository, { changes: true });
+  const deleted = await lendRegistrations(repository);
   const aside = path === '' ? undefined : await moveAside(gitTarget, repository);
-  const removed = await repository.run(['worktree', 'remove', '--force', '--', path], {
-    changes: true,
-    untranslated: guarded,
-  });
+  const removed = await removeRegistered(repository, path, guarded);
   const output = combinedText(removed);
   if (removed.failure === undefined) {
     for (const entry of await deleted()) {
@@ -70,7 +68,7 @@ export async function removeByGit(repository: Repository, path: string): Promise
     );
   }
   // A git that did not run, or was ended, has not said that there is no such worktree.
-  if (removed.exit?.code === undefined) {
+  if (removed.exit === undefined || removed.exit.signal !== undefined) {
     throw notRemoved(`git could not be run (${removed.failure}); nothing was removed, try again`);
   }
   if (guarded && output.includes('cannot remove a locked working tree')) {
@@ -94,6 +92,14 @@ export async function removeByGit(repository: Repository, path: string): Promise
   if (registered !== undefined && !(await isLocked(registered))) {
     await platform.files.removeTree(registered).catch(() => {});
   }
+}
+
+/** git judges the repository first, because the git directory of the removal is ours. */
+async function removeRegistered(repository: Repository, path: string, untranslated: boolean): Promise<CommandResult> {
+  const judged = await repository.run(['rev-parse', '--git-dir'], { untranslated });
+  return judged.failure === undefined
+    ? repository.run(['worktree', 'remove', '--force', '--', path], { changes: true, untranslated })
+    : judged;
 }
 
 async function deleteOrFail(target: string, output: string, repository: Repository): Promise<void> {

@@ -30,7 +30,7 @@ export interface RemovedWorktree {
 
 /** @throws WorktreeFailure for everything a client is told in the result */
 export function removeWorktree(program: GitProgram, params: RemoveParams): Promise<RemovedWorktree> {
-  return namingFileCalls(program.services.platform.paths, () =>
+  return namingFileCalls(program.services, () =>
     oneChangeAtATime(program, params.baseRepo, async () => {
       try {
         return await remove(program, params);

@@ -6,7 +6,7 @@ import { open, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Setting } from '../run/configuration-file.ts';
 import { openRegular, readSmallFile } from '../run/control-files.ts';
-import type { CallOptions, Repository } from '../run/repository.ts';
+import type { Repository } from '../run/repository.ts';
 import { readSettings } from '../run/repository-settings.ts';
 
 /** After a branch was deleted: its section goes too. Best effort. */
@@ -20,11 +20,13 @@ export async function dropBranchSettings(repository: Repository, branch: string)
 /**
  * After `git worktree add`: what git has set for the new branch, and that worktrees are recorded by relative paths. Best
  * effort.
- * @param options those of the call
  */
-export async function keepNewSettings(repository: Repository, branch: string, options: CallOptions): Promise<void> {
+export async function keepNewSettings(repository: Repository, branch: string): Promise<void> {
   const { paths } = repository.program.services.platform;
-  const made = await readSettings(join(await repository.commonDirectory(options), 'config'), paths);
+  const made = await readSettings(
+    join((await repository.privateDirectories({ changes: true })).commonDirectory, 'config'),
+    paths,
+  );
   if (!('settings' in made)) {
     return;
   }
