@@ -34,6 +34,7 @@ export async function createByAdd(repository: Repository, params: CreateParams):
       gitDirectory: entry,
       entry,
       revision: 'HEAD',
+      held: undefined,
       timeoutMs: undefined,
     });
     if (failed !== undefined) {

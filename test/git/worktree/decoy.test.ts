@@ -77,7 +77,7 @@ test.each(['S', 'current', 'next'] as const)(
     const baseRepo = repository(join(folder, 'w'));
     standInForGit(
       folder,
-      'for word; do [ "$word" = read-tree ] && { "$GIT" "$@"; for tree; do case $tree in --work-tree=*) cd "${tree#*=}";; esac; done; for d in 1 2 3 4 5 6; do mkdir -p y/$d; touch y/$d/a y/$d/b y/$d/c; done; until mv -T y x; do :; done 2>/dev/null; sleep 0.3; exit 3; }; done; exec "$GIT" "$@"',
+      `for word; do [ "$word" = read-tree ] && { "$GIT" "$@"; for tree; do case $tree in --work-tree=*) cd "\${tree#*=}";; esac; done; for d in 1 2 3 4 5 6; do mkdir -p y/$d; touch y/$d/a y/$d/b y/$d/c; done; until mv -T y x; do :; done 2>/dev/null; sleep 0.3; exit 3; }; done; exec "$GIT" "$@"`,
     );
     for (let round = 0; round < 4; round++) {
       const worktreePath = join(baseRepo, `s${round}`);
