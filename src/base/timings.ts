@@ -116,7 +116,7 @@ export const timings: Timings = {
   unreachableCheckMs: 1_000,
   evictTermMs: 2_000,
   evictKillMs: 1_000,
-  keeperStartMs: 10_000,
+  keeperStartMs: 30_000,
   keeperAnswerMs: 2_000,
   keeperFirstDaemonMs: 30_000,
   keeperRetryMs: 1_000,

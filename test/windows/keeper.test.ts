@@ -1,7 +1,7 @@
 /** Durable sessions on Windows (spec durable.md §7): the keeper owns the jobs, so survival and the end of a whole tree go together. */
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFailed, onTestFinished, test } from 'vitest';
 import { waitUntil } from '../support/wait.ts';
 import { platform, WindowsDaemon } from './daemon.ts';
 
@@ -39,6 +39,7 @@ class Lines {
     const line = await waitUntil(
       () => this.frames.find((each) => each.startsWith(`{"jsonrpc":"2.0","id":${id},`)),
       `the reply to ${method}`,
+      { timeoutMs: 60_000 },
     );
     return JSON.parse(line);
   }
@@ -54,37 +55,52 @@ function terminate(pid: number): void {
   }
 }
 
+/** Two programs start here, and on a busy machine Wine takes longer for them than the launcher waits. */
+async function startPatiently(daemon: WindowsDaemon): Promise<void> {
+  if ((await daemon.launch()).code !== 0) {
+    await waitUntil(() => daemon.answers(), 'the daemon to answer', { timeoutMs: 60_000 });
+  }
+}
+
 /** A daemon with a session that has started another process; what is left of it ends with the test. */
 async function withSession() {
   const daemon = new WindowsDaemon({ flags: ['-durable'] });
-  await daemon.start();
+  onTestFailed(() => console.error(daemon.log()));
+  await startPatiently(daemon);
   const first = await Lines.open(daemon);
-  const { result: spawned } = await first.ask('process.spawn', {
+  const { result: spawned, error } = await first.ask('process.spawn', {
     id: 'p',
     command: process.execPath,
     args: ['--disable-warning=ExperimentalWarning', fixtureFile('start-a-grandchild.ts')],
     wantPid: true,
   });
+  expect(error).toBeUndefined();
   const { result: about } = await first.ask('holdfast.describe');
   onTestFinished(async () => {
     terminate(about.keeper.pid);
     await daemon.stop();
   });
-  const grandchild = await waitUntil(() => {
-    const frame = first.frames.find((line) => line.includes('"stream":"stdout"'));
-    const text = frame === undefined ? '' : Buffer.from(JSON.parse(frame).data, 'base64').toString();
-    return Number(/\d+/.exec(text)?.[0]) || undefined;
-  }, 'the grandchild');
+  const grandchild = await waitUntil(
+    () => {
+      const frame = first.frames.find((line) => line.includes('"stream":"stdout"'));
+      const text = frame === undefined ? '' : Buffer.from(JSON.parse(frame).data, 'base64').toString();
+      return Number(/\d+/.exec(text)?.[0]) || undefined;
+    },
+    'the grandchild',
+    { timeoutMs: 60_000 },
+  );
   return { daemon, first, pid: spawned.pid as number, grandchild, about };
 }
 
-test('a daemon that is terminated ends no session: the next one finds it, with the same pid', async () => {
+test('a daemon that is terminated ends no session: the next one finds it, with the same pid', {
+  timeout: 240_000,
+}, async () => {
   const { daemon, pid, grandchild, about } = await withSession();
   terminate(about.pid);
   await untilGone(about.pid);
   expect(platform.processes.identify(pid)).toBeDefined();
   expect(platform.processes.identify(grandchild)).toBeDefined();
-  await daemon.start();
+  await startPatiently(daemon);
   const second = await Lines.open(daemon);
   const { result } = await second.ask('process.reattach', { id: 'p', fromSeq: 0, wantPid: true });
   expect(result).toMatchObject({ found: true, running: true, pid });
@@ -95,7 +111,7 @@ test('a daemon that is terminated ends no session: the next one finds it, with t
   await untilGone(grandchild);
 });
 
-test('the end of the keeper ends everything it owns, and is told', async () => {
+test('the end of the keeper ends everything it owns, and is told', { timeout: 240_000 }, async () => {
   const { daemon, first, pid, grandchild, about } = await withSession();
   terminate(about.keeper.pid);
   await untilGone(about.keeper.pid);
