@@ -1,0 +1,193 @@
+/** Files and folders that somebody swaps while a method looks at them: what was looked at is what is used. */
+import { spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { byLength, limitMs } from '../../faults/support/length.ts';
+import { commit, daemon, git, repository, scratchFolder, write } from '../support.ts';
+import { newTrap, plainly, profiles, type Trap, touch } from './trap.ts';
+
+/** Calls of a method while one thing is swapped. A full run makes 10,000 of them, with all that is swapped together. */
+const rounds = byLength(30, 1_250);
+
+interface Race {
+  readonly what: string;
+  /** @returns arguments of the program that swaps, and which program it is */
+  prepare(base: string, trap: Trap): { readonly program: 'files' | 'link'; readonly args: readonly string[] };
+}
+
+const programs = {
+  files: fileURLToPath(new URL('fixtures/swap-files.ts', import.meta.url)),
+  link: fileURLToPath(new URL('../worktree/fixtures/swap-for-a-link.ts', import.meta.url)),
+};
+
+/** Settings that run a program in everything that anybody does. */
+function evilSettings({ command }: Trap): string {
+  const program = `"${command}; cat"`;
+  return `[core]\n\tfsmonitor = "${command}; false"\n\tsshCommand = "${command}; false"\n[filter "evil"]\n\tclean = ${program}\n\tsmudge = ${program}\n[diff]\n\texternal = "${command}"\n`;
+}
+
+/** Two versions of a file beside it: as it is, and with more in it. @returns arguments of the swapping program */
+function twoVersions(place: string, more: string): string[] {
+  const good = existsSync(place) ? readFileSync(place, 'utf8') : '';
+  return [place, write(`${place}-good`, good), write(`${place}-evil`, `${good}${more}`)];
+}
+
+const races: readonly Race[] = [
+  {
+    what: 'the configuration',
+    prepare: (base, trap) => ({
+      program: 'files',
+      args: twoVersions(join(base, '.git', 'config'), evilSettings(trap)),
+    }),
+  },
+  {
+    what: 'the configuration of a worktree',
+    prepare(base, trap) {
+      git(base, 'config', 'extensions.worktreeConfig', 'true');
+      const place = join(base, '.git', 'worktrees', 'there', 'config.worktree');
+      return { program: 'files', args: twoVersions(place, evilSettings(trap)) };
+    },
+  },
+  {
+    what: 'the configuration of a submodule',
+    prepare: (base, trap) => ({
+      program: 'files',
+      args: twoVersions(join(base, 'sub', '.git', 'config'), evilSettings(trap)),
+    }),
+  },
+  {
+    what: 'the .git file of a worktree',
+    prepare(base, trap) {
+      const place = join(base, '.claude', 'worktrees', 'there', '.git');
+      const evil = evilRepository(base, trap);
+      return {
+        program: 'files',
+        args: [place, write(`${place}-good`, readFileSync(place)), write(`${place}-evil`, `gitdir: ${evil}\n`)],
+      };
+    },
+  },
+  {
+    what: 'the record of the common directory of a worktree',
+    prepare(base, trap) {
+      const place = join(base, '.git', 'worktrees', 'there', 'commondir');
+      return {
+        program: 'files',
+        args: [place, write(`${place}-good`, '../..\n'), write(`${place}-evil`, `${evilRepository(base, trap)}\n`)],
+      };
+    },
+  },
+  {
+    what: 'the folder of logs',
+    prepare: (base, { outside }) => ({ program: 'link', args: [join(base, '.git', 'logs', 'refs', 'heads'), outside] }),
+  },
+  {
+    what: 'the folder of branches',
+    prepare: (base, { outside }) => ({ program: 'link', args: [join(base, '.git', 'refs', 'heads', 'team'), outside] }),
+  },
+  {
+    what: 'the folder of worktrees',
+    prepare: (base, { outside }) => ({ program: 'link', args: [join(base, '.git', 'worktrees'), outside] }),
+  },
+];
+
+function evilRepository(base: string, trap: Trap): string {
+  const evil = join(base, '..', 'evil.git');
+  if (!existsSync(evil)) {
+    cpSync(join(base, '.git'), evil, { recursive: true });
+    write(join(evil, 'config'), `${readFileSync(join(base, '.git', 'config'), 'utf8')}${evilSettings(trap)}`);
+  }
+  return evil;
+}
+
+function prepare(): { base: string; there: string; trap: Trap } {
+  const folder = scratchFolder();
+  const base = repository(join(folder, 'w'));
+  write(join(base, '.gitattributes'), '*.txt filter=evil\n');
+  repository(join(base, 'sub'));
+  write(join(base, 'sub', '.gitattributes'), '*.txt filter=evil\n');
+  commit(join(base, 'sub'), 'attributes');
+  commit(base, 'attributes and a submodule');
+  git(base, 'branch', 'team/x');
+  mkdirSync(join(base, '.git', 'refs', 'heads', 'team'), { recursive: true });
+  const there = join(base, '.claude', 'worktrees', 'there');
+  git(base, 'worktree', 'add', '-q', '-b', 'there', there);
+  return { base, there, trap: newTrap(folder) };
+}
+
+async function swapping(program: string, args: readonly string[]): Promise<{ stop(): Promise<void> }> {
+  const racer = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<void>((resolve) => racer.once('exit', () => resolve()));
+  const stop = async () => {
+    racer.kill('SIGKILL');
+    await ended;
+  };
+  onTestFinished(stop);
+  await new Promise((resolve) => racer.stdout.once('data', resolve));
+  return { stop };
+}
+
+/** One call after the other, of all methods and profiles in turn. */
+async function call(base: string, there: string, round: number): Promise<void> {
+  const profile = profiles[round % profiles.length] ?? 'S';
+  const asked = daemon(profile, { gitTimeoutMs: 10_000 });
+  const worktreePath = join(base, '.claude', 'worktrees', 's');
+  touch(base);
+  touch(there);
+  touch(join(base, 'sub'));
+  switch (Math.floor(round / profiles.length) % 4) {
+    case 0:
+      await asked.call('git.status', { path: profile === 'S' ? base : there, baseRepo: base });
+      break;
+    case 1:
+      await asked.call('git.status', { path: there, baseRepo: base });
+      break;
+    case 2:
+      await asked.call('git.info', { path: base });
+      break;
+    default:
+      await asked.call('git.worktree_create', { baseRepo: base, branchName: 'team/s', worktreePath });
+      await asked.call('git.worktree_remove', { baseRepo: base, branchName: 'team/s', worktreePath });
+  }
+}
+
+describe.each(races)('$what, swapped while a method runs', (race) => {
+  test(
+    `leads nowhere in ${rounds} calls`,
+    async () => {
+      const { base, there, trap } = prepare();
+      const { program, args } = race.prepare(base, trap);
+      trap.arm();
+      const racer = await swapping(programs[program], args);
+      for (let round = 0; round < rounds; round++) {
+        await call(base, there, round);
+        expect(trap.harm(), `round ${round}`).toBe('');
+      }
+      await racer.stop();
+    },
+    limitMs(120),
+  );
+});
+
+test('plain git runs what the evil versions configure', async () => {
+  const { base, there, trap } = prepare();
+  for (const [directory, place] of [
+    [base, join(base, '.git', 'config')],
+    [there, join(base, '.git', 'config')],
+    [join(base, 'sub'), join(base, 'sub', '.git', 'config')],
+  ] as const) {
+    const [, good = '', evil = ''] = twoVersions(place, evilSettings(trap));
+    cpSync(evil, place);
+    trap.arm();
+    touch(directory);
+    await plainly(directory, 'status');
+    expect(trap.harm(), directory).not.toBe('');
+    cpSync(good, place);
+  }
+  const [, , evil = ''] = races[3]?.prepare(base, trap).args ?? [];
+  cpSync(evil, join(there, '.git'));
+  trap.arm();
+  await plainly(there, 'status');
+  expect(trap.harm()).not.toBe('');
+});
