@@ -159,7 +159,7 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
   const keeper = await keeperOf(daemon);
   // What the first session makes a keeper open for good, the folder of records among it, is there before we count.
   await using before = await connect(daemon);
-  await before.spawn('before', 'true');
+  await before.spawn('before', 'sleep', ['0.3']);
   await before.exitOf('before');
   await before.call('holdfast.release', { all: true });
   await before.close();
