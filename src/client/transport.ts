@@ -1,6 +1,6 @@
 /** The byte stream to a daemon: a socket, or the standard streams of a relay such as `ssh box holdfast -bridge`. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -64,7 +64,45 @@ function pipeBeside(path: string): string | undefined {
 const readBytes = 65_536;
 const sipBytes = 256;
 
-function dialSocket(path: string): Promise<Transport> {
+/**
+ * The token goes to whoever listens. Without a native part the kernel cannot be asked who that is, but a socket belongs to who
+ * has made it. Systems without user numbers have no such socket either.
+ * @throws HoldfastError `refused` for a socket of another user; root could read everything anyway
+ */
+function refuseForeign(path: string): void {
+  const own = process.getuid?.();
+  const owner = own === undefined ? undefined : ownerOf(path);
+  if (owner !== undefined && owner !== own && owner !== 0) {
+    throw new HoldfastError(
+      'refused',
+      `${path} belongs to user ${owner}, not to you (user ${own}); nothing was sent: use a path that only you can write to`,
+    );
+  }
+}
+
+/** `undefined` where the dial will tell more. */
+function ownerOf(path: string): number | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.uid;
+  } catch {
+    return undefined;
+  }
+}
+
+async function dialSocket(path: string): Promise<Transport> {
+  refuseForeign(path);
+  const transport = await openSocket(path);
+  try {
+    // The file may have been put there after the first look.
+    refuseForeign(path);
+    return transport;
+  } catch (error) {
+    transport.destroy();
+    throw error;
+  }
+}
+
+function openSocket(path: string): Promise<Transport> {
   return new Promise((resolve, reject) => {
     const reading = new Reading();
     const memory = Buffer.allocUnsafeSlow(readBytes);

@@ -2,6 +2,7 @@
 import { existsSync, renameSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
+import { connect } from '../../src/client/index.ts';
 import { connectTo } from '../client/support.ts';
 import { becoming, otherUsers } from '../support/as-user.ts';
 import { prepareDaemon, startDaemon } from '../support/daemon.ts';
@@ -43,6 +44,38 @@ describe('-bridge', () => {
     await waitUntil(() => listener.received() === request, 'the request to arrive');
     await listener[Symbol.asyncDispose]();
     expect((await running).code).toBe(0);
+  });
+});
+
+describe('the client library', () => {
+  testWithStrangers(
+    'sends nothing to a listener of another user, starts nothing beside it, and says whose it is',
+    {},
+    async () => {
+      await using trap = await listenAs(stranger);
+      await expect(connect({ socket: trap.socket, token: 'very secret', start: true, program })).rejects.toMatchObject({
+        kind: 'refused',
+        message: expect.stringContaining(
+          `${trap.socket} belongs to user ${stranger}, not to you (user 0); nothing was sent`,
+        ),
+      });
+      expect(trap.received()).toBe('');
+    },
+  );
+
+  testWithStrangers('sends nothing to whoever has taken the path of its daemon meanwhile', {}, async () => {
+    await using trap = await listenAs(stranger);
+    await using daemon = await startDaemon();
+    await using host = await connectTo(daemon, { retry: { firstMs: 5, maxMs: 20, giveUpMs: 100 } });
+    const job = await host.spawn({ command: 'sleep', args: ['3600'] });
+    unlinkSync(daemon.socket);
+    renameSync(trap.socket, daemon.socket);
+    await daemon.kill();
+    await expect(job.exit).rejects.toMatchObject({
+      kind: 'refused',
+      message: expect.stringContaining(`belongs to user ${stranger}`),
+    });
+    expect(trap.received()).toBe('');
   });
 });
 
