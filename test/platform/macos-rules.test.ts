@@ -66,7 +66,15 @@ test('on macOS one refusal does not mean that nobody listens, because a full que
   // The first attempt is made within the call.
   const dialling = createDialer('darwin', createPaths('darwin')).dial(path);
   listen();
-  (await dialling).destroy();
+  const outcome = await dialling.then(
+    (socket) => {
+      socket.destroy();
+      return 'connected';
+    },
+    (error: Error) => error.message,
+  );
+  // Only macOS can tell it who listens; elsewhere the connection stands, and is given up for that reason.
+  expect(outcome).toMatch(/^connected$|its listener belongs to a user the system does not tell/);
 });
 
 test('where nobody listens the refusal is told, on Linux after one attempt', async () => {
