@@ -7,8 +7,15 @@ import type { Trust } from '../trust.ts';
 import { opened } from './handles.ts';
 import { currentUser, ownerOf } from './security.ts';
 
-/** Administrators and the system own what elevated programs make; both can read our memory anyway. */
-const trustedOwners: readonly string[] = ['S-1-5-32-544', 'S-1-5-18'];
+/**
+ * Administrators, the system, and the installer of Windows, which owns the folders of programs: each of them can read our
+ * memory anyway.
+ */
+const trustedOwners: readonly string[] = [
+  'S-1-5-32-544',
+  'S-1-5-18',
+  'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464',
+];
 
 export function createTrust(): Trust {
   return {
