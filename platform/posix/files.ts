@@ -1,6 +1,6 @@
 /** The file system of Linux and macOS (platform/files.ts says what is promised). */
 import { close, constants, type Dirent, existsSync, open as openCallback, type Stats } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, rename, stat } from 'node:fs/promises';
+import { type FileHandle, lstat, open, opendir, rename, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { as } from '../common/file-error.ts';
@@ -18,6 +18,8 @@ const longestPath = { linux: 4095, darwin: 1023 } as const;
 
 /** How many links of a listing are looked at together: enough to keep libuv's threads busy. */
 const linksAtOnce = 16;
+/** Entries that are read in one piece: a folder may have millions, and others have their turns in between. */
+const entriesAtOnce = 256;
 
 /** Never waits for a FIFO's writer, and a terminal does not become ours. */
 const readSpecial = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
@@ -75,15 +77,7 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
       }
       // Read through the descriptor where the OS allows it, so that it is the folder that was opened.
       const base = hasProc ? `/proc/self/fd/${folder.fd}` : path;
-      const found = await as(paths, 'readdirent', path, () =>
-        readdir(base, { encoding: 'buffer', withFileTypes: true }),
-      );
-      const entries: FolderEntry[] = [];
-      for (let at = 0; at < found.length; at += linksAtOnce) {
-        const some = found.slice(at, at + linksAtOnce);
-        entries.push(...(await Promise.all(some.map((entry) => lookAt(base, entry)))));
-      }
-      return entries;
+      return await as(paths, 'readdirent', path, () => readEntries(base));
     } finally {
       await folder.close();
     }
@@ -156,11 +150,32 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
 }
 
 /** Whether the entry, or what the link leads to, is a folder. */
-async function lookAt(base: string, entry: Dirent<Buffer>): Promise<FolderEntry> {
-  const { name } = entry;
-  if (!entry.isSymbolicLink()) {
-    return { name, isDirectory: entry.isDirectory() };
+async function readEntries(base: string): Promise<FolderEntry[]> {
+  const entries: FolderEntry[] = [];
+  let links: Buffer[] = [];
+  const lookAtLinks = async (): Promise<void> => {
+    const names = links;
+    links = [];
+    entries.push(...(await Promise.all(names.map((name) => lookAtLink(base, name)))));
+  };
+  // The types of opendir know texts only.
+  const encoding = 'buffer' as BufferEncoding;
+  for await (const found of await opendir(base, { encoding, bufferSize: entriesAtOnce })) {
+    const entry = found as unknown as Dirent<Buffer>;
+    if (entry.isSymbolicLink()) {
+      links.push(entry.name);
+    } else {
+      entries.push({ name: entry.name, isDirectory: entry.isDirectory() });
+    }
+    if (links.length === linksAtOnce) {
+      await lookAtLinks();
+    }
   }
+  await lookAtLinks();
+  return entries;
+}
+
+async function lookAtLink(base: string, name: Buffer): Promise<FolderEntry> {
   const target = await stat(Buffer.concat([Buffer.from(base), slash, name])).catch(() => undefined);
   return { name, isDirectory: target?.isDirectory() ?? false };
 }
