@@ -66,6 +66,9 @@ export async function prepareDaemon(options: DaemonOptions = {}): Promise<TestDa
     requireKnownFailpoints(options.failpoints);
   }
   const daemon = new TestDaemon(options);
+  if (process.env.HOLDFAST_TEST_STALLS !== undefined) {
+    daemon.env.HOLDFAST_TEST_STALLS = JSON.stringify([process.env.HOLDFAST_TEST_STALLS, await currentTestName()]);
+  }
   const onTestFailed = options.onTestFailed ?? (await currentTestHook());
   onTestFailed?.(() => console.error(daemon.log()));
   return daemon;
@@ -118,7 +121,9 @@ export class TestDaemon implements AsyncDisposable {
     });
     this.program =
       options.at?.program ??
-      ([options.timings, options.failpoints, options.withoutExtensions].every((changed) => changed === undefined)
+      ([options.timings, options.failpoints, options.withoutExtensions, process.env.HOLDFAST_TEST_STALLS].every(
+        (changed) => changed === undefined,
+      )
         ? program
         : programForTests);
   }
@@ -263,6 +268,15 @@ export class TestDaemon implements AsyncDisposable {
 }
 
 /** vitest's hook of the running test; `undefined` in `beforeAll`, benchmarks and the demo. */
+/** For the report of stalls (test/tools/stall-report.ts). */
+async function currentTestName(): Promise<string> {
+  if (process.env.VITEST === undefined) {
+    return '';
+  }
+  const { expect } = await import('vitest');
+  return expect.getState().currentTestName ?? '';
+}
+
 async function currentTestHook(): Promise<((print: () => void) => void) | undefined> {
   if (process.env.VITEST === undefined) {
     return undefined;
