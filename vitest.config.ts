@@ -10,6 +10,9 @@ const first = [
   'test/install/interruption.test.ts',
   'test/install/local.test.ts',
   'test/install/agent-cli.test.ts',
+  'test/git/vectors/fuzz.test.ts',
+  'test/git/differential/differential.test.ts',
+  'test/git/vectors/swap-races.test.ts',
   'test/git/worktree/create.test.ts',
   'test/git/faults.test.ts',
 ];
