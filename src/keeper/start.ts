@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Detached } from '../../platform/detach.ts';
 import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
-import { keeperLogName } from '../../platform/published-names.ts';
+import { keeperLogName, keeperRecordName } from '../../platform/published-names.ts';
 import { messageOf } from '../base/error-texts.ts';
 import type { Log } from '../base/log.ts';
 import { ownCommand, ownVariables } from '../base/own-process.ts';
@@ -18,6 +18,9 @@ import {
   statusPipeVariable,
 } from '../base/start-markers.ts';
 import { cookieBytes } from './channel/handshake.ts';
+import { maxRecordBytes, parseRecord } from './record.ts';
+
+const recordPollMs = 50;
 
 /**
  * Resolves when it serves.
@@ -79,7 +82,7 @@ async function start(
   try {
     const late = delay(startMs, 'it did not answer', { signal: limit.signal });
     late.catch(() => {});
-    const report = await Promise.race([reportOf(keeper), late]);
+    const report = await Promise.race([reportOf(keeper), recorded(keeper, platform, directory, limit.signal), late]);
     if (report !== readyReport) {
       const reason = report === '' ? (keeper.exitText() ?? 'it ended without a word') : report;
       throw new HostError(`the keeper did not start: ${reason}`, `see ${join(directory, keeperLogName)}`);
@@ -98,4 +101,21 @@ async function reportOf(keeper: Detached): Promise<string> {
     text += chunk.toString('utf8');
   }
   return text.trimEnd();
+}
+
+/** The same told by its record: a busy Windows may keep the end of the pipe for itself. */
+async function recorded(keeper: Detached, platform: Platform, path: string, signal: AbortSignal): Promise<string> {
+  const directory = platform.runDirectories.open(path);
+  try {
+    while (!signal.aborted) {
+      const record = parseRecord(directory.readText(keeperRecordName, maxRecordBytes) ?? '');
+      if (typeof record === 'object' && record.pid === keeper.pid) {
+        return readyReport;
+      }
+      await delay(recordPollMs);
+    }
+    return '';
+  } finally {
+    directory.close();
+  }
 }
