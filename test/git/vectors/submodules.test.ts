@@ -38,6 +38,8 @@ const status = (base: string) => plainly(base, 'status');
 const vectors: Vector[] = [
   ...[1, 16, 17].map((depth) => ({
     what: `a filter in the submodule at depth ${depth}`,
+    // The status of the later profiles is that of a worktree without its submodules.
+    profiles: ['S'] as const,
     set: (base: string, { command }: { command: string }) => filterAt(base, depth, command),
     plain: status,
   })),

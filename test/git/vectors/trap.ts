@@ -7,10 +7,14 @@ import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, utimesSync, w
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import type { ProfileName } from '../../../src/wire/profile.ts';
+import { byLength } from '../../faults/support/length.ts';
 import { type Need, testNeeding } from '../../support/needs.ts';
 import { daemon, repository, scratchFolder, write } from '../support.ts';
 
 export const profiles: readonly ProfileName[] = ['S', 'current', 'next'];
+
+/** Both ways of everything: `current` goes some of the ways of `S` and some of those of `next`. All three in a full run. */
+const tried = byLength<readonly ProfileName[]>(['S', 'next'], profiles);
 
 /** What must not be run and not be written. */
 export interface Trap {
@@ -37,6 +41,8 @@ export interface Vector {
   path?(base: string): string;
   /** Whether the methods do what they are asked to in spite of the trap. */
   readonly isHarmless?: boolean;
+  /** Where the other profiles never come near the trap. */
+  readonly profiles?: readonly ProfileName[];
   /** Of git.worktree_create; `main` unless given. */
   readonly sourceBranch?: string;
 }
@@ -137,7 +143,7 @@ export function declareVectors(vectors: readonly Vector[]): void {
       await vector.plain(base, trap);
       expect(trap.harm()).not.toBe('');
     });
-    for (const profile of profiles) {
+    for (const profile of vector.profiles ?? tried) {
       test(`catches no method (${profile})`, {}, async () => {
         const { base, trap } = await trapped(vector);
         const { sourceBranch } = vector;
