@@ -1,5 +1,6 @@
 /** What an adapter promises about the machine around the daemon (platform/platform.ts, spec modes.md §6). */
 import { closeSync, readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Detached, DetachRequest } from '../../platform/detach.ts';
@@ -105,6 +106,11 @@ export function hostContract({ platform, openHandles, words }: Machine): void {
 
   test('a descriptor that is not open is reported by its number', () => {
     expect(() => host.readDescriptor('8000', 10)).toThrow(/^read descriptor 8000: /);
+  });
+
+  test('the memory it may use is known, and no more than the machine has', () => {
+    expect(host.memoryLimit()).toBeGreaterThan(16 * 1024 * 1024);
+    expect(host.memoryLimit()).toBeLessThanOrEqual(totalmem());
   });
 
   test('the home folder is read at each call', () => {
