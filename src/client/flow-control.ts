@@ -32,9 +32,9 @@ export class FlowControl {
 
   /** To be called when a reply begins or ends to be waited for. */
   update(): void {
-    const most = this.#awaited() > 0 ? hardBytes : softBytes;
     // Half of it must be gone before reading goes on, so that reading does not start and stop with each chunk.
-    const flows = this.#waiting <= (this.#reading === 'flow' ? most : most / 2);
+    const soft = this.#reading === 'flow' ? softBytes : softBytes / 2;
+    const flows = this.#waiting <= (this.#awaited() > 0 ? hardBytes : soft);
     const how = flows ? 'flow' : this.#waiting > mostBytes ? 'stop' : 'sip';
     if (how !== this.#reading) {
       this.#reading = how;

@@ -231,7 +231,8 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
       get facts() {
         return facts();
       },
-      request: (method, params, afterCut) => this.#send(method, params, afterCut ?? afterCutOf(method, params)),
+      request: (method, params, afterCut, inOrder) =>
+        this.#send(method, params, afterCut ?? afterCutOf(method, params), inOrder),
       account: (bytes) => this.#flow.add(bytes),
       gap: (gap) => this.emit('gap', gap),
       list: () => this.#list(),

@@ -8,8 +8,12 @@ import { LinkLost } from './requests.ts';
 
 /** The link and the session as the ledger needs them. */
 export interface InputSender {
-  /** Sends `process.stdin`. @returns `applied` of the reply. @throws LinkLost, HoldfastError `rpc` */
-  input(data: string, offset: number): Promise<number>;
+  /**
+   * Sends `process.stdin`.
+   * @param applied told what the reply says, before the frame behind it is looked at
+   * @throws LinkLost, HoldfastError `rpc`
+   */
+  input(data: string, offset: number, applied: (bytes: number) => void): Promise<void>;
   /** Sends `holdfast.closeStdin`. @throws LinkLost, HoldfastError `rpc` */
   close(offset: number): Promise<void>;
 }
@@ -241,11 +245,12 @@ export class InputLedger {
   async #send(data: Buffer, offset: number): Promise<void> {
     const epoch = this.#epoch;
     try {
-      const applied = await this.#sender.input(data.toString('base64'), offset);
-      if (epoch === this.#epoch) {
-        this.#pauseMs = fullQueueMs.first;
-        this.#advance(applied);
-      }
+      await this.#sender.input(data.toString('base64'), offset, (applied) => {
+        if (epoch === this.#epoch) {
+          this.#pauseMs = fullQueueMs.first;
+          this.#advance(applied);
+        }
+      });
     } catch (error) {
       if (epoch !== this.#epoch || error instanceof LinkLost) {
         return;

@@ -102,9 +102,9 @@ export class Link {
     }
     this.#reading = how;
     clearInterval(this.#sipTimer);
-    if (how === 'sip') {
-      this.#sipTimer = setInterval(() => this.#transport.sip(), sipMs);
-      this.#sipTimer.unref();
+    if (how !== 'flow') {
+      // Not unreferenced: a socket that is not read keeps no program alive, and this one waits for its output.
+      this.#sipTimer = setInterval(() => this.#reading === 'sip' && this.#transport.sip(), sipMs);
     }
   }
 

@@ -14,7 +14,8 @@ import { type SessionEvent, SessionOutput } from './session-output.ts';
 /** What a session needs of the host it belongs to. */
 export interface SessionHost {
   readonly facts: DaemonFacts;
-  request(method: string, params: object, afterCut?: AfterCut): Promise<unknown>;
+  /** @param inOrder called with the result before the next frame is looked at */
+  request(method: string, params: object, afterCut?: AfterCut, inOrder?: (result: unknown) => void): Promise<unknown>;
   /** Tells of bytes that wait for their consumer. */
   account(bytes: number): void;
   gap(gap: GapError): void;
@@ -75,9 +76,10 @@ export class Session implements AsyncDisposable {
     this.#output = new SessionOutput((bytes) => host.account(bytes));
     this.#input = new InputLedger(
       {
-        input: async (data, offset) => {
-          const reply = await host.request('process.stdin', { id, data, offset }, 'link');
-          return (reply as { readonly applied: number }).applied;
+        input: async (data, offset, applied) => {
+          await host.request('process.stdin', { id, data, offset }, 'link', (reply) =>
+            applied((reply as { readonly applied: number }).applied),
+          );
         },
         close: (offset) => this.#closeStdin(offset),
       },

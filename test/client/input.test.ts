@@ -114,10 +114,10 @@ test('input for a program that has ended, and after the end of the input, is an 
     kind: 'closed',
     message: 'session ended has ended; its process takes no more input',
   });
-  const closed = await host.spawn({ command: 'cat' });
+  const closed = await host.spawn({ command: 'sleep', args: ['60'] });
   await closed.end();
   await expect(closed.write('x')).rejects.toMatchObject({ kind: 'closed', message: expect.stringContaining('end()') });
-  await closed.exit;
+  await closed.kill();
 });
 
 test('a request longer than a daemon reads is refused here, and the connection goes on', async () => {
