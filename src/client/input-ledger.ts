@@ -71,8 +71,9 @@ export class InputLedger {
     this.#mostBytes = mostBytes;
   }
 
-  get isClosing(): boolean {
-    return this.#closing !== undefined;
+  /** Whether the daemon is there and has said how many bytes it has. */
+  get isLinked(): boolean {
+    return this.#isLinked;
   }
 
   /** A link is there and the daemon has `applied` bytes. Before the first one nothing may be written. */
@@ -123,6 +124,12 @@ export class InputLedger {
       this.#pump();
     }
     return this.#closing.promise;
+  }
+
+  /** The daemon has so many bytes, and the process has ended. */
+  endedAt(applied: number, error: HoldfastError): void {
+    this.#advance(applied);
+    this.fail(error);
   }
 
   /** The child takes no more input: its process has ended, or nobody knows it any more. */

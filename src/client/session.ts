@@ -195,6 +195,7 @@ export class Session implements AsyncDisposable {
         this.fail(error as HoldfastError);
       } else if (this.#isOver) {
         // The whole session came in front of the reply that is lost.
+        this.#input.fail(this.#noMoreInput());
         this.#opened.resolve();
       }
       // Else the next link tries again.
@@ -244,11 +245,18 @@ export class Session implements AsyncDisposable {
     }
   }
 
+  #noMoreInput(): HoldfastError {
+    return new HoldfastError('closed', `session ${this.id} has ended; its process takes no more input`);
+  }
+
   #finish(): void {
     this.#isOver = true;
     this.#claim.stop();
     this.#output.end();
-    this.#input.fail(new HoldfastError('closed', `session ${this.id} has ended; its process takes no more input`));
+    if (this.#input.isLinked) {
+      this.#input.fail(this.#noMoreInput());
+    }
+    // Else the exit frame was replayed, and the reply behind it says how much of the input was taken.
     this.#host.forget(this);
   }
 
@@ -345,7 +353,9 @@ export class Session implements AsyncDisposable {
     this.#isOpen = true;
     this.#lastSeq ??= 0;
     this.#opened.resolve();
-    if (this.#opening.how !== 'observe' && !this.#isOver) {
+    if (this.#isOver) {
+      this.#input.endedAt(reply.stdinApplied ?? 0, this.#noMoreInput());
+    } else if (this.#opening.how !== 'observe') {
       this.#input.linked(reply.stdinApplied ?? 0);
       this.#claim.attached();
     }

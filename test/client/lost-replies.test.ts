@@ -87,6 +87,19 @@ test('input: every byte arrives once, and the write resolves', async () => {
   await untilText(job.stdout, 'one\ntwo\n');
 });
 
+test('input: a write that was taken resolves although the process has ended before anybody could say so', async () => {
+  await using place = await startPlace();
+  const { host, daemon } = place;
+  await using other = await connectTo(daemon);
+  const job = await host.spawn({ id: 'short', command: 'sh', args: ['-c', 'read line; echo "$line"'] });
+  await place.lose(
+    () => job.write('one\n'),
+    async () => (await other.sessions()).find(({ id }) => id === 'short')?.state === 'exited',
+  );
+  await untilText(job.stdout, 'one\n');
+  await expect(job.write('two\n')).rejects.toMatchObject({ kind: 'closed' });
+});
+
 test('end of input: the process gets it, and the call resolves', async () => {
   await using place = await startPlace();
   const { host, daemon } = place;
