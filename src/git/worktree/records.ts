@@ -132,7 +132,7 @@ async function install(
       await copyInto(entry, made, { gitdir: `${text}\n` });
       await copyWorktreeSettings(entry, repository);
     } catch (error) {
-      await repository.program.services.platform.files.removeTree(join(real, 'worktrees', name)).catch(() => {});
+      await removeEntry(join(real, 'worktrees', name), repository).catch(() => {});
       throw error;
     } finally {
       await entry.close();
@@ -197,11 +197,21 @@ async function lend(link: string, repository: Repository): Promise<void> {
 }
 
 /**
+ * Removes the folder of a registration. The folders above it are held open, so that a link put in their place meanwhile leads
+ * to nothing else. @throws SystemCallError
+ */
+export async function removeEntry(entry: string, repository: Repository): Promise<void> {
+  const registrations = dirname(entry);
+  const common = await repository.program.services.platform.files.openFolder(dirname(registrations));
+  await inFolder(common, [basename(registrations)], (folder) => folder.removeTree(Buffer.from(basename(entry))));
+}
+
+/**
  * Takes a registration away, and the folder of all registrations with the last one, as git does.
  * @throws SystemCallError
  */
 export async function dropRegistration(entry: string, repository: Repository): Promise<void> {
-  await repository.program.services.platform.files.removeTree(entry);
+  await removeEntry(entry, repository);
   await rmdir(dirname(entry)).catch(() => {});
 }
 

@@ -20,7 +20,7 @@ import type { Repository } from '../run/repository.ts';
 import { lockedRefusal, notRemoved, WorktreeFailure } from './failures.ts';
 import { guardHome } from './home-guard.ts';
 import { realDotGit } from './real-path.ts';
-import { dropRegistration, lendRegistrations } from './records.ts';
+import { dropRegistration, lendRegistrations, removeEntry } from './records.ts';
 import { registrationOf } from './registration.ts';
 
 /** @param path as sent, after tilde. @throws WorktreeFailure */
@@ -90,7 +90,7 @@ export async function removeByGit(repository: Repository, path: string): Promise
   }
   await deleteOrFail(ownTarget, output, repository);
   if (registered !== undefined && !(await isLocked(registered))) {
-    await platform.files.removeTree(registered).catch(() => {});
+    await removeEntry(registered, repository).catch(() => {});
   }
 }
 
