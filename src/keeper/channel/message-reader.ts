@@ -10,6 +10,7 @@ export const headerBytes = 16;
 export const maxPartBytes = 16 * 1024 * 1024;
 
 const slabBytes = 1024 * 1024;
+const mostSpares = 3;
 /** With less room than this the next read goes to a fresh slab. */
 const leastRoomBytes = 64 * 1024;
 
@@ -36,7 +37,8 @@ interface ReadSlab {
 
 export class MessageReader {
   #slab: ReadSlab = { bytes: Buffer.allocUnsafeSlow(leastRoomBytes), holds: 0 };
-  #spare: ReadSlab | undefined;
+  /** Slabs that nobody holds any more: fresh memory is dearer than the copying. */
+  readonly #spares: ReadSlab[] = [];
   /** Where the next message begins, and where the next read goes. */
   #start = 0;
   #end = 0;
@@ -92,8 +94,8 @@ export class MessageReader {
     slab.holds++;
     return () => {
       slab.holds--;
-      if (slab.holds === 0 && slab !== this.#slab && slab.bytes.length === slabBytes) {
-        this.#spare = slab;
+      if (slab.holds === 0 && slab !== this.#slab) {
+        this.#keep(slab);
       }
     };
   }
@@ -126,16 +128,25 @@ export class MessageReader {
     } else {
       const next = this.#fresh(wanted + leastRoomBytes);
       begun.copy(next.bytes);
+      const left = this.#slab;
       this.#slab = next;
+      if (left.holds === 0) {
+        this.#keep(left);
+      }
     }
     this.#start = 0;
     this.#end = begun.length;
   }
 
+  #keep(slab: ReadSlab): void {
+    if (slab.bytes.length === slabBytes && this.#spares.length < mostSpares) {
+      this.#spares.push(slab);
+    }
+  }
+
   #fresh(atLeast: number): ReadSlab {
-    const spare = this.#spare;
-    if (spare !== undefined && atLeast <= spare.bytes.length) {
-      this.#spare = undefined;
+    const spare = atLeast <= slabBytes ? this.#spares.pop() : undefined;
+    if (spare !== undefined) {
       return spare;
     }
     return { bytes: Buffer.allocUnsafeSlow(Math.max(slabBytes, atLeast)), holds: 0 };

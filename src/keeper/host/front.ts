@@ -45,6 +45,7 @@ export class Front implements ReaderHost {
   #lastMark = 0;
   #pumping = false;
   #pumpComes = false;
+  #turnComes = false;
 
   constructor(channel: Channel, owner: FrontOwner) {
     this.channel = channel;
@@ -260,12 +261,21 @@ export class Front implements ReaderHost {
     this.#dropUnused(stream.reader);
   }
 
-  wake(stream: HostedStream): void {
+  wake(stream: HostedStream, more: boolean): void {
     if (!this.#streams.has(stream.id)) {
       return;
     }
     this.#ready.add(stream);
-    if (!this.#pumpComes) {
+    if (more) {
+      // Full reads of one turn leave together.
+      if (!this.#turnComes) {
+        this.#turnComes = true;
+        setImmediate(() => {
+          this.#turnComes = false;
+          this.#pump();
+        });
+      }
+    } else if (!this.#pumpComes) {
       this.#pumpComes = true;
       // Behind whatever the engine does in this call, and before anything else happens.
       process.nextTick(() => {

@@ -13,8 +13,8 @@ export interface ReaderHost {
   /** Frames are taken in pieces of about so many bytes. */
   readonly pieceBytes: number;
   nextStreamId(): number;
-  /** The stream has something to take. */
-  wake(stream: HostedStream): void;
+  /** The stream has something to take. @param more whether more is about to come in this turn of the loop */
+  wake(stream: HostedStream, more: boolean): void;
   added(stream: HostedStream): void;
   removed(stream: HostedStream): void;
 }
@@ -40,10 +40,10 @@ export class HostedReader implements Reader {
     this.#host.channel.send('attached', hosted.id, { reader: this.id, process: stream.processId, role: stream.role });
   }
 
-  ready(stream: FrameStream): void {
+  ready(stream: FrameStream, more: boolean): void {
     const hosted = this.streams.get(stream);
     if (hosted !== undefined) {
-      this.#host.wake(hosted);
+      this.#host.wake(hosted, more);
     }
   }
 
@@ -183,12 +183,12 @@ export class HostedStream {
   taken(bytes: number, lastSeq: number): void {
     this.#ahead -= bytes;
     this.#stream.confirm(lastSeq);
-    this.#host.wake(this);
+    this.#host.wake(this, false);
   }
 
   stopLive(): void {
     this.#stream.stopLive();
-    this.#host.wake(this);
+    this.#host.wake(this, false);
   }
 
   leave(): void {
