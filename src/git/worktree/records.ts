@@ -5,7 +5,7 @@
 import { mkdir, readdir, readFile, rmdir, unlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import type { SystemCallError } from '../../../platform/errors.ts';
-import type { FolderHandle } from '../../../platform/files.ts';
+import type { FileOperations, FolderHandle } from '../../../platform/files.ts';
 import type { Variable } from '../../../platform/started-with.ts';
 import type { CommandResult } from '../../base/run-command.ts';
 import { isTrue } from '../run/allowed-settings.ts';
@@ -132,7 +132,7 @@ async function install(
       await copyInto(entry, made, { gitdir: `${text}\n` });
       await copyWorktreeSettings(entry, repository);
     } catch (error) {
-      await removeEntry(join(real, 'worktrees', name), repository).catch(() => {});
+      await removeEntry(join(real, 'worktrees', name), repository.program.services.platform.files).catch(() => {});
       throw error;
     } finally {
       await entry.close();
@@ -200,10 +200,17 @@ async function lend(link: string, repository: Repository): Promise<void> {
  * Removes the folder of a registration. The folders above it are held open, so that a link put in their place meanwhile leads
  * to nothing else. @throws SystemCallError
  */
-export async function removeEntry(entry: string, repository: Repository): Promise<void> {
+export async function removeEntry(entry: string, files: FileOperations): Promise<void> {
   const registrations = dirname(entry);
-  const common = await repository.program.services.platform.files.openFolder(dirname(registrations));
-  await inFolder(common, [basename(registrations)], (folder) => folder.removeTree(Buffer.from(basename(entry))));
+  try {
+    const common = await files.openFolder(dirname(registrations));
+    await inFolder(common, [basename(registrations)], (folder) => folder.removeTree(Buffer.from(basename(entry))));
+  } catch (error) {
+    // Without a folder of registrations it is gone already.
+    if ((error as SystemCallError).code !== 'ENOENT') {
+      throw error;
+    }
+  }
 }
 
 /**
@@ -211,7 +218,7 @@ export async function removeEntry(entry: string, repository: Repository): Promis
  * @throws SystemCallError
  */
 export async function dropRegistration(entry: string, repository: Repository): Promise<void> {
-  await removeEntry(entry, repository);
+  await removeEntry(entry, repository.program.services.platform.files);
   await rmdir(dirname(entry)).catch(() => {});
 }
 

@@ -90,7 +90,7 @@ export async function removeByGit(repository: Repository, path: string): Promise
   }
   await deleteOrFail(ownTarget, output, repository);
   if (registered !== undefined && !(await isLocked(registered))) {
-    await removeEntry(registered, repository).catch(() => {});
+    await removeEntry(registered, platform.files).catch(() => {});
   }
 }
 

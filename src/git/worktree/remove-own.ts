@@ -15,6 +15,7 @@ import { deleteBranch } from './delete-branch.ts';
 import { emptyFolder, removeAllText } from './empty-folder.ts';
 import { lockedRefusal, notRemoved, refusing, WorktreeFailure } from './failures.ts';
 import { realDotGit } from './real-path.ts';
+import { removeEntry } from './records.ts';
 import { registrationOf } from './registration.ts';
 
 export interface OwnRemoval {
@@ -74,7 +75,7 @@ async function removeFrom(
   const entry = verified ?? (naming.length === 1 ? naming[0] : undefined);
   if (entry !== undefined) {
     try {
-      await platform.files.removeTree(entry);
+      await removeEntry(entry, platform.files);
     } catch (error) {
       const reason = removeAllText(basename(entry), error, platform.paths);
       throw new WorktreeFailure(`removed the worktree but could not drop its registration (${reason})`, 'unsafe_path');

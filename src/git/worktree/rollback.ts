@@ -5,7 +5,7 @@ import type { Repository } from '../run/repository.ts';
 import { type BranchOutcome, deleteBranch } from './delete-branch.ts';
 import { emptyFolder, removeAllText } from './empty-folder.ts';
 import { WorktreeFailure } from './failures.ts';
-import { dropLog } from './records.ts';
+import { dropLog, removeEntry } from './records.ts';
 import type { TestedRegistration } from './tested-registration.ts';
 
 export interface Rollback {
@@ -95,7 +95,7 @@ async function failureToUnregister(
     return fault;
   }
   try {
-    await files.removeTree(entry);
+    await removeEntry(entry, files);
     return undefined;
   } catch (error) {
     return removeAllText(basename(entry), error, paths);

@@ -646,15 +646,18 @@ describe('git.worktree_create in the later generation', () => {
   test('nothing that cannot be deleted is reported as undone', async () => {
     const baseRepo = base();
     const worktreePath = session(baseRepo);
+    const reached = join(scratchFolder(), 'reached');
     standInForGit(
       scratchFolder(),
-      `for word; do [ "$word" = read-tree ] && { mkdir ${worktreePath}/mount; exit 3; }; done; exec "$GIT" "$@"`,
+      `for word; do [ "$word" = read-tree ] && { mkdir ${worktreePath}/mount; touch ${reached}; exit 3; }; done; exec "$GIT" "$@"`,
     );
     const failing = daemon('next');
     const files = failing.services.platform.files;
-    Object.assign(failing.services.platform, {
-      files: { ...files, removeTree: async () => Promise.reject(Object.assign(new Error('no'), { code: 'EACCES' })) },
-    });
+    const openFolder = async (path: string) =>
+      existsSync(reached) && path.endsWith('.git')
+        ? Promise.reject(Object.assign(new Error('no'), { code: 'EACCES' }))
+        : files.openFolder(path);
+    Object.assign(failing.services.platform, { files: { ...files, openFolder } });
     expect(await failing.ask('git.worktree_create', { baseRepo, branchName: 'b', worktreePath })).toMatchObject({
       error: `git worktree add failed (checkout): exit status 3; and the undo could not finish for ${worktreePath}: the worktree registration and the branch remain; remove them by hand before retrying (RemoveAll s: permission denied)`,
     });

@@ -376,8 +376,11 @@ describe('git.worktree_remove in the later generation', () => {
     const { baseRepo, worktreePath } = withWorktree();
     const stuck = daemon('next');
     const { files } = stuck.services.platform;
-    const removeTree = async () => Promise.reject(Object.assign(new Error('no'), { code: 'EACCES' }));
-    Object.assign(stuck.services.platform, { files: { ...files, removeTree } });
+    const openFolder = async (path: string) =>
+      path.endsWith('.git')
+        ? Promise.reject(Object.assign(new Error('no'), { code: 'EACCES' }))
+        : files.openFolder(path);
+    Object.assign(stuck.services.platform, { files: { ...files, openFolder } });
     expect(await stuck.ask('git.worktree_remove', { baseRepo, worktreePath })).toEqual({
       success: false,
       error: 'removed the worktree but could not drop its registration (RemoveAll s: permission denied)',
