@@ -120,12 +120,15 @@ describe('an undo that could not finish', () => {
   test('speaks of no branch where it had attached to one', async () => {
     const { folder, baseRepo, worktreePath } = place();
     git(baseRepo, 'branch', 'there');
-    standInForGit(folder, atCheckout(`mkdir ${worktreePath}/mount; exit 3`));
+    const reached = join(folder, 'reached');
+    standInForGit(folder, atCheckout(`mkdir ${worktreePath}/mount; touch ${reached}; exit 3`));
     const failing = daemon('latest');
     const { files } = failing.services.platform;
-    Object.assign(failing.services.platform, {
-      files: { ...files, removeTree: async () => Promise.reject(Object.assign(new Error('no'), { code: 'EACCES' })) },
-    });
+    const openFolder = async (path: string) =>
+      existsSync(reached) && path.endsWith('.git')
+        ? Promise.reject(Object.assign(new Error('no'), { code: 'EACCES' }))
+        : files.openFolder(path);
+    Object.assign(failing.services.platform, { files: { ...files, openFolder } });
     const params = { baseRepo, branchName: 'b', existingBranch: 'there', worktreePath };
     expect(await failing.ask('git.worktree_create', params)).toMatchObject({
       error: `git worktree add failed (checkout): exit status 3${undone(worktreePath)}the worktree registration remains; remove it by hand before retrying (RemoveAll s: permission denied)`,
