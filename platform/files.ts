@@ -126,6 +126,7 @@ export interface FileOperations {
    * Removes whatever is at `path` with all its content; a missing path is no failure. A link is removed, never followed,
    * even when a folder is swapped for one meanwhile, and another mounted file system is left alone (`EBUSY`), as are
    * the targets of Windows junctions. What can be removed is removed, then the first failure is reported.
+   * The home folder, what contains it, and a root are refused (`EPERM`), whatever spelling they come in.
    * @throws SystemCallError `unlinkat <path of the entry>: …`
    */
   removeTree(path: string): Promise<void>;

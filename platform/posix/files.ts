@@ -5,11 +5,13 @@ import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { as } from '../common/file-error.ts';
 import { createFolder, createParents, kindOf, unlinkOrRmdir } from '../common/node-files.ts';
+import { assertMayGo } from '../common/removal-guard.ts';
 import { SystemCallError } from '../errors.ts';
 import type { FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { createAtCalls } from './at-calls.ts';
 import { PosixFolderHandle, searchFolder } from './folder-handle.ts';
+import { user } from './home.ts';
 import { removeTree } from './remove-tree.ts';
 import type { PosixSystem } from './system.ts';
 
@@ -111,6 +113,7 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
   }
 
   async function removeTreeAt(path: string): Promise<void> {
+    await assertMayGo(path, { paths, host: user });
     let parent: number;
     try {
       parent = await as(paths, 'unlinkat', path, () => openDescriptor(posix.dirname(path), searchFolder));

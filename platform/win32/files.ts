@@ -4,11 +4,13 @@ import { type FileHandle, lstat, open, readdir, rename, stat } from 'node:fs/pro
 import { win32 } from 'node:path';
 import { as, fileError } from '../common/file-error.ts';
 import { createFolder, createParents, kindOf, unlinkOrRmdir } from '../common/node-files.ts';
+import { assertMayGo } from '../common/removal-guard.ts';
 import { SystemCallError } from '../errors.ts';
 import type { FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { WindowsFolderHandle } from './folder-handle.ts';
 import { Patience, replacing } from './held-by-others.ts';
+import { user } from './home.ts';
 import { isLink } from './link.ts';
 import { removeTree } from './remove-tree.ts';
 import { WindowsError } from './system-errors.ts';
@@ -138,7 +140,10 @@ export function createFiles(paths: Paths): FileOperations {
     rename: (from, to) =>
       as(paths, 'rename', `${from} ${to}`, () => new Patience(replacing).with(() => rename(from, to))),
     remove,
-    removeTree: (path) => removeTree(paths, path),
+    removeTree: async (path) => {
+      await assertMayGo(path, { paths, host: user });
+      await removeTree(paths, path);
+    },
     splitEntryName,
     isReservedName,
   };

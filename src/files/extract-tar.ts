@@ -1,9 +1,10 @@
 /** The work of `files.extract_tar`: the order of its steps and what is left after each failure (spec files.md §7.1, §7.4). */
+
+import { whyKept } from '../../platform/common/removal-guard.ts';
 import { SystemCallError } from '../../platform/errors.ts';
 import type { FolderHandle, ReadableFile } from '../../platform/files.ts';
 import { goQuote } from '../../platform/go-quote.ts';
 import { failpointAsync } from '../base/failpoints.ts';
-import { whyKept } from '../base/removal-guard.ts';
 import { ArchiveError } from './archive-error.ts';
 import { ByteReader } from './byte-reader.ts';
 import { exclusivelyAt } from './destination-lock.ts';

@@ -1,9 +1,9 @@
 /** The work of `plugins.prune`: removes unpacked plug-ins that nobody uses any more (spec files.md §8). */
 
+import { whyKept } from '../../platform/common/removal-guard.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { socketName } from '../../platform/published-names.ts';
 import { messageOf } from '../base/error-texts.ts';
-import { whyKept } from '../base/removal-guard.ts';
 import { exclusivelyAt } from './destination-lock.ts';
 import { findSibling } from './plugin-siblings.ts';
 import { isMissing } from './system-failures.ts';

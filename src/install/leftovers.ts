@@ -4,7 +4,7 @@
  */
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type GuardedPlaces, whyKept } from '../base/removal-guard.ts';
+import { type GuardedPlaces, whyKept } from '../../platform/common/removal-guard.ts';
 import type { InstallRules } from '../wire/profile.ts';
 import { blobPrefix } from './cli-path.ts';
 import { type FileIdentity, isSameFile } from './file-identity.ts';

@@ -1,10 +1,10 @@
 /** From the compressed blob to the CLI at its path, which only ever holds a complete 0755 file (spec install.md §3 steps 8–9). */
 import { createHash } from 'node:crypto';
 import { lstat, unlink } from 'node:fs/promises';
+import { whyKept } from '../../platform/common/removal-guard.ts';
 import { goQuote } from '../../platform/go-quote.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { failpointAsync } from '../base/failpoints.ts';
-import { whyKept } from '../base/removal-guard.ts';
 import { type Blob, verify } from './blob.ts';
 import { InstallFailure } from './failure.ts';
 import type { FileIdentity } from './file-identity.ts';

@@ -1,11 +1,13 @@
-/** What no method removes, on the file system of this machine (src/base/removal-guard.ts). */
-import { mkdirSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+/** What no method removes, on the file system of this machine (platform/common/removal-guard.ts). */
+import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { join, parse } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { whyKept } from '../../src/base/removal-guard.ts';
+import { whyKept } from '../../platform/common/removal-guard.ts';
 import { type Machine, temporaryFolder } from './machine.ts';
 
-export function removalContract({ platform: { paths }, canLink }: Machine): void {
+export function removalContract({ platform: { paths, files, host }, canLink }: Machine): void {
+  const homeVariable = host.homeVariable.replace(/[$%]/g, '').toUpperCase();
+
   describe('removals', () => {
     test('the home folder and what contains it stay, folders beside and below it may go', async () => {
       const folder = temporaryFolder();
@@ -18,6 +20,22 @@ export function removalContract({ platform: { paths }, canLink }: Machine): void
       for (const path of [join(home, 'work'), join(folder, 'users', 'you'), `${home}2`]) {
         expect([path, await whyKept(path, places)]).toEqual([path, undefined]);
       }
+    });
+
+    test('no removal of a tree takes the home folder, what contains it, or a root', async () => {
+      const folder = temporaryFolder();
+      const home = join(folder, 'users', 'me');
+      mkdirSync(home, { recursive: true });
+      const before = process.env[homeVariable];
+      process.env[homeVariable] = home;
+      try {
+        for (const path of [home, join(folder, 'users'), `${home}${paths.separator}`, parse(folder).root]) {
+          await expect(files.removeTree(path)).rejects.toMatchObject({ code: 'EPERM' });
+        }
+      } finally {
+        process.env[homeVariable] = before;
+      }
+      expect(existsSync(home)).toBe(true);
     });
 
     test.runIf(canLink)('behind a link to what is above it the home folder stays, a link to it may go', async () => {

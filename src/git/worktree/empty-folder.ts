@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { assertMayGo } from '../../../platform/common/removal-guard.ts';
 import type { SystemCallError } from '../../../platform/errors.ts';
 import type { FolderHandle } from '../../../platform/files.ts';
 import type { Paths } from '../../../platform/paths.ts';
@@ -14,13 +15,14 @@ import { decodeBytes } from '../../wire/utf8.ts';
  */
 export async function emptyFolder(
   path: string,
-  platform: Pick<Platform, 'files' | 'paths'>,
+  platform: Pick<Platform, 'files' | 'host' | 'paths'>,
   last?: string,
 ): Promise<string | undefined> {
   const { files, paths } = platform;
   let names: Buffer[];
   let folder: FolderHandle;
   try {
+    await assertMayGo(path, platform);
     folder = await files.openFolder(path);
     names = await readdir(path, { encoding: 'buffer' });
   } catch (error) {

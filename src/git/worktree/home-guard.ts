@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
+import { whyKept } from '../../../platform/common/removal-guard.ts';
 import { goQuote } from '../../../platform/go-quote.ts';
-import { whyKept } from '../../base/removal-guard.ts';
 import type { GitServices } from '../run/services.ts';
 import { WorktreeFailure } from './failures.ts';
 

@@ -3,10 +3,10 @@
  * removals have left (spec platform.md §2 "Host cleaner" (b)). Whatever hints at a use keeps a directory.
  */
 import { join } from 'node:path';
+import { whyKept } from '../../../platform/common/removal-guard.ts';
 import type { HeldRunDirectory } from '../../../platform/host-cleaning.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
-import { whyKept } from '../../base/removal-guard.ts';
 import { lockFileName, logFileName, olderLogFileName, recordFolderName, socketName, tokenFileName } from '../names.ts';
 import { leaveAlone, type PassOptions } from './pass-options.ts';
 import { recordedChild } from './recorded-child.ts';

@@ -1,10 +1,10 @@
 /** The home folder, what contains it, and roots stay, whatever spelling they come in (register entry D2). */
 import { posix } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { type FileNumbers, type Look, whyKept } from '../../platform/common/removal-guard.ts';
 import type { Paths } from '../../platform/paths.ts';
 import { createPlatform } from '../../platform/posix/index.ts';
 import * as windows from '../../platform/win32/path-spelling.ts';
-import { type FileNumbers, type Look, whyKept } from '../../src/base/removal-guard.ts';
 
 /** A file system in which many paths are one folder: `canonical` says which, `undefined`: there is nothing. */
 function lookThrough(canonical: (path: string) => string | undefined): Look {

@@ -5,8 +5,9 @@
  */
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Home } from '../../platform/home.ts';
-import type { Paths } from '../../platform/paths.ts';
+import { SystemCallError } from '../errors.ts';
+import type { Home } from '../home.ts';
+import type { Paths } from '../paths.ts';
 
 /** `spelling`: the system could read the path as another one than it looks. */
 export type RemovalRefusal = 'spelling' | 'root' | 'home';
@@ -64,6 +65,16 @@ export async function whyKept(
   }
   // Without a home folder there still is a root, and a bind mount or a share can give it another name.
   return isSame(found, await look.target(rootOf(cleaned, paths))) ? 'root' : undefined;
+}
+
+/**
+ * The last line of defence, in front of every removal of a tree: whoever asks has his own words for what he refuses.
+ * @throws SystemCallError `unlinkat <path>: operation not permitted`
+ */
+export async function assertMayGo(path: string, places: GuardedPlaces): Promise<void> {
+  if ((await whyKept(path, places)) !== undefined) {
+    throw new SystemCallError(`unlinkat ${path}: ${places.paths.reasonForCode('EPERM')}`, 'EPERM');
+  }
 }
 
 /** The home folder as its variable spells it, and as it is without links. */
