@@ -58,6 +58,8 @@ export class Host implements Disposable {
       join(fixtures, 'main-for-tests.ts'),
       join(fixtures, 'holdfast-for-tests.sh'),
       join('test', 'support', 'failpoint-rules.ts'),
+      join('test', 'support', 'profiles.ts'),
+      join('test', 'tools', 'stall-watch.ts'),
     ]) {
       mkdirSync(dirname(join(installation, file)), { recursive: true });
       copyFileSync(join(clone, file), join(installation, file));
