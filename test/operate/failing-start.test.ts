@@ -102,7 +102,7 @@ function shapeOf(line: string, folder: string): string {
     .replace(/\) += .*$/, ')')
     .replaceAll(folder, 'FOLDER')
     .replace(/\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d/, 'TIME')
-    .replace(/\.s[0-9a-f]{8}|-[0-9a-f]{12}/g, 'RANDOM')
+    .replace(/\.s[0-9a-f]{6}|-[0-9a-f]{12}/g, 'RANDOM')
     .replace(/\b[0-9a-f]{32}\b|\d+/g, 'N')
     .replace(/\{stx_mask.*|0x[0-9a-f]+.*|\{\\.*/, '');
 }

@@ -133,7 +133,7 @@ testTraced(
     const bound = calls.filter(({ name }) => name === 'bind');
     expect(bound.map(({ family, target }) => `${family} ${target}`).sort()).toEqual([
       'AF_INET 127.0.0.1',
-      expect.stringMatching(new RegExp(`^AF_UNIX ${daemon.runDir}/\\.s[0-9a-f]{8}$`)),
+      expect.stringMatching(new RegExp(`^AF_UNIX ${daemon.runDir}/\\.s[0-9a-f]{6}$`)),
     ]);
   },
 );
