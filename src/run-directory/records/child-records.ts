@@ -112,7 +112,7 @@ export class ChildRecords {
     try {
       folder = markers.openRecords(runDirectory, recordFolderName, { create: true });
     } catch (error) {
-      this.#tellFailure(`${whyUnusable(error, runDirectory, this.#options.paths)}; recording nothing`);
+      this.#tellFailure(`${whyUnusable(error, runDirectory, this.#options.paths)}; recording nothing`, 'warn');
       return undefined;
     }
     if (typeof folder === 'object') {
@@ -124,7 +124,7 @@ export class ChildRecords {
   }
 
   /** Told once, and again only after a record could be written in between. */
-  #tellFailure(text: string, level: 'info' | 'error' = 'info'): void {
+  #tellFailure(text: string, level: 'info' | 'warn' | 'error' = 'info'): void {
     if (!this.#toldFailure) {
       this.#options.log[level]('process.Registry', text);
     }

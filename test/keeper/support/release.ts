@@ -1,9 +1,7 @@
 /** Another release of the program: a tree of its own, with another version and other versions of the channel. */
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
-const root = fileURLToPath(new URL('../../..', import.meta.url));
+import { copyProgram } from '../../support/program-copy.ts';
 
 export interface Release {
   readonly version: string;
@@ -15,11 +13,7 @@ export interface Release {
 
 /** Makes it in `folder`. @returns its `bin/holdfast`, or what stands for it in tests */
 export function makeRelease(folder: string, { version, channel, forTests = false }: Release): string {
-  mkdirSync(folder);
-  for (const part of ['bin', 'src', 'platform', 'native-bindings', 'package.json', 'test/fixtures', 'test/support']) {
-    cpSync(join(root, part), join(folder, part), { recursive: true });
-  }
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  copyProgram(folder);
   stamp(join(folder, 'src/base/version.ts'), /(version = )'[^']*'/, `$1'${version}'`);
   stamp(join(folder, 'src/keeper/channel/messages.ts'), /(channelVersions: VersionRange = )\[.*?\]/, `$1[${channel}]`);
   return join(folder, forTests ? 'test/fixtures/holdfast-for-tests.sh' : 'bin/holdfast');

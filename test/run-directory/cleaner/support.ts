@@ -6,24 +6,21 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
-  cpSync,
   mkdirSync,
   mkdtempSync,
   readlinkSync,
   realpathSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import type { Client } from '../../support/client.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { linux, type Need, ofThePlace } from '../../support/needs.ts';
 import { type ProcessFacts, processFacts, signalProcess } from '../../support/processes.ts';
+import { copyProgram } from '../../support/program-copy.ts';
 import { waitUntil } from '../../support/wait.ts';
 
-const clone = fileURLToPath(new URL('../../..', import.meta.url));
 const fixtures = join('test', 'fixtures');
 
 /** A pass at once, for which every orphan is old enough; for tests that are not about ages. */
@@ -51,20 +48,7 @@ export class Host implements Disposable {
     // Others may pass through, so that a CLI can be run by another user.
     chmodSync(this.root, 0o711);
     const installation = join(this.root, 'srv', 'v1');
-    for (const part of ['bin', 'src', 'platform', 'native-bindings', 'package.json']) {
-      cpSync(join(clone, part), join(installation, part), { recursive: true });
-    }
-    for (const file of [
-      join(fixtures, 'main-for-tests.ts'),
-      join(fixtures, 'holdfast-for-tests.sh'),
-      join('test', 'support', 'failpoint-rules.ts'),
-      join('test', 'support', 'profiles.ts'),
-      join('test', 'tools', 'stall-watch.ts'),
-    ]) {
-      mkdirSync(dirname(join(installation, file)), { recursive: true });
-      copyFileSync(join(clone, file), join(installation, file));
-    }
-    symlinkSync(join(clone, 'node_modules'), join(installation, 'node_modules'));
+    copyProgram(installation);
     this.installCli(this.cli);
     execFileSync('mkfifo', ['-m', '666', this.#fifo]);
     mkdirSync(join(this.root, 'run'), { mode: 0o700 });
