@@ -20,7 +20,14 @@ const lonelyUser = 61_013;
 
 async function startWithMetrics(through?: readonly string[]): Promise<[TestDaemon, (name: string) => Promise<number>]> {
   const flags = ['-metrics-addr', '127.0.0.1:0'];
-  const daemon = await startDaemon({ profile: 'current', flags, ...(through === undefined ? {} : { through }) });
+  // Each look is at the counters of that moment.
+  const timings = { metricsKeptMs: 0 };
+  const daemon = await startDaemon({
+    profile: 'current',
+    flags,
+    timings,
+    ...(through === undefined ? {} : { through }),
+  });
   const line = await daemon.untilLogged(/metrics: listening on /);
   const url = `http://127.0.0.1:${/:(\d+)$/.exec(line)?.[1]}/metrics`;
   const counter = async (name: string): Promise<number> => {
