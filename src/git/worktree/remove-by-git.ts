@@ -7,8 +7,8 @@
  * moved back.
  */
 import { randomBytes } from 'node:crypto';
-import { rename } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
+import type { FileOperations } from '../../../platform/files.ts';
 import { goDuration } from '../../base/durations.ts';
 import type { CommandResult } from '../../base/run-command.ts';
 import { answerOf, askGitDirectory } from '../query/repository-folders.ts';
@@ -51,7 +51,7 @@ export async function removeByGit(repository: Repository, path: string): Promise
     try {
       await platform.files.removeTree(aside);
     } catch (error) {
-      await moveBack(aside, gitTarget);
+      await moveBack(aside, gitTarget, platform.files);
       const reason = platform.paths.reason(error);
       const said = `error: failed to delete '${path}': ${reason.charAt(0).toUpperCase()}${reason.slice(1)}`;
       throw neitherWay(said, (error as Error).message.replaceAll(aside, gitTarget));
@@ -59,7 +59,7 @@ export async function removeByGit(repository: Repository, path: string): Promise
     return;
   }
   if (aside !== undefined) {
-    await moveBack(aside, gitTarget);
+    await moveBack(aside, gitTarget, platform.files);
   }
   if (removed.timedOut) {
     throw new WorktreeFailure(
@@ -155,7 +155,7 @@ async function registrationBefore(repository: Repository, target: string): Promi
  * @returns the new path; `undefined` when there is no folder or it cannot be moved, and then git removes it as git does
  */
 async function moveAside(target: string, repository: Repository): Promise<string | undefined> {
-  const { paths } = repository.program.services.platform;
+  const { files, paths } = repository.program.services.platform;
   if (!(await entryAt(target))?.isDirectory()) {
     return undefined;
   }
@@ -165,7 +165,7 @@ async function moveAside(target: string, repository: Repository): Promise<string
   }
   const aside = join(dirname(target), `.${basename(target)}.removing-${randomBytes(6).toString('hex')}`);
   try {
-    await rename(target, aside);
+    await files.rename(target, aside);
     return aside;
   } catch {
     return undefined;
@@ -173,10 +173,10 @@ async function moveAside(target: string, repository: Repository): Promise<string
 }
 
 /** @throws WorktreeFailure when the place is taken by now */
-async function moveBack(aside: string, target: string): Promise<void> {
+async function moveBack(aside: string, target: string, files: FileOperations): Promise<void> {
   try {
     if ((await entryAt(aside)) !== undefined) {
-      await rename(aside, target);
+      await files.rename(aside, target);
     }
   } catch (error) {
     throw notRemoved(`${target} was moved to ${aside} and could not be moved back`, { cause: error });
