@@ -1,4 +1,5 @@
-/** Which file a command names. Pure: whether a file is there is asked of the caller, so it is tested on every system. */
+/** Which file a command names. How files are looked at can be replaced, so it is tested on every system. */
+import { lstatSync, statSync } from 'node:fs';
 import { win32 } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import { goQuote } from '../go-quote.ts';
@@ -60,4 +61,32 @@ function knownEndings(pathExt: string | undefined): string[] {
     return ['.com', '.exe', '.bat', '.cmd'];
   }
   return endings.map((ending) => (ending.startsWith('.') ? ending : `.${ending}`));
+}
+
+/** How a file is looked at: through an alias or a link, and as the entry it is. Both throw Node's error. */
+interface Look {
+  stat(file: string): { isDirectory(): boolean };
+  lstat(file: string): { isDirectory(): boolean };
+}
+
+/** An app execution alias can be started but not opened, so `stat` is refused: what is there is enough then. */
+export function isFile(file: string, { stat, lstat }: Look = { stat: statSync, lstat: lstatSync }): boolean {
+  try {
+    return !stat(file).isDirectory();
+  } catch (error) {
+    return !isMissing(error) && entryIsFile(file, lstat);
+  }
+}
+
+function entryIsFile(file: string, lstat: Look['lstat']): boolean {
+  try {
+    return !lstat(file).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }

@@ -1,11 +1,11 @@
 /** What is tested before a child is started, which file is run, and the texts of it (spec process.md §3.3–3.4, platform.md §3). */
-import { lstatSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { win32 } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { SpawnRequest } from '../processes.ts';
 import { batchCommandLine, isBatchFile, joinWords, maxBatchLineUnits } from './command-line.ts';
-import { findProgram } from './program-search.ts';
+import { findProgram, isFile } from './program-search.ts';
 
 export type ProgramRequest = Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env'>;
 
@@ -23,7 +23,7 @@ export function checkSpawn(request: ProgramRequest, paths: Paths): Program {
   if (request.cwd !== undefined) {
     checkDirectory(request.cwd, paths);
   }
-  const file = findProgram(request, process.env, isFile);
+  const file = findProgram(request, process.env, (file) => isFile(file));
   if (request.env.some(([name, value]) => name.includes('\0') || value.includes('\0'))) {
     throw new SystemCallError('exec: environment variable contains NUL', 'EINVAL');
   }
@@ -68,26 +68,4 @@ function checkDirectory(path: string, paths: Paths): void {
 /** By its full path: a `cmd.exe` that lies in a repository must not be the one that is run. */
 function commandInterpreter(): string {
   return win32.join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', 'cmd.exe');
-}
-
-/** An app execution alias can be started but not opened, so `stat` is refused: what is there is enough then. */
-function isFile(file: string): boolean {
-  try {
-    return !statSync(file).isDirectory();
-  } catch (error) {
-    return !isMissing(error) && entryIsFile(file);
-  }
-}
-
-function entryIsFile(file: string): boolean {
-  try {
-    return !lstatSync(file).isDirectory();
-  } catch {
-    return false;
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'ENOTDIR';
 }

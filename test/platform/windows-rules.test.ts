@@ -10,7 +10,7 @@ import {
   isRoot,
   isWithin,
 } from '../../platform/win32/path-spelling.ts';
-import { findProgram } from '../../platform/win32/program-search.ts';
+import { findProgram, isFile } from '../../platform/win32/program-search.ts';
 import { leadsElsewhere } from '../../platform/win32/reparse-tags.ts';
 
 // The values are those of ntifs.h.
@@ -89,6 +89,27 @@ describe('a command', () => {
   test('with a separator counts from the folder it is to run in, and is used as it is when it is not there', () => {
     expect(find('.\\run', 'D:\\work').toLowerCase()).toBe('d:\\work\\run.exe');
     expect(find('D:\\none\\x')).toBe('D:\\none\\x');
+  });
+});
+
+describe('what is there', () => {
+  const file = { isDirectory: () => false };
+  const folder = { isDirectory: () => true };
+  const fails = (code: string) => () => {
+    throw Object.assign(new Error(code), { code });
+  };
+
+  test('is an app execution alias too, which nobody may open', () => {
+    const look = { stat: fails('EACCES'), lstat: () => file };
+    expect(isFile('C:\\Users\\me\\AppData\\Local\\Microsoft\\WindowsApps\\python.exe', look)).toBe(true);
+    expect(isFile('C:\\x.exe', { stat: fails('UNKNOWN'), lstat: () => file })).toBe(true);
+  });
+
+  test('is no folder, and nothing that is missing or cannot be looked at in either way', () => {
+    expect(isFile('C:\\x', { stat: () => folder, lstat: () => folder })).toBe(false);
+    expect(isFile('C:\\x', { stat: fails('ENOENT'), lstat: () => file })).toBe(false);
+    expect(isFile('C:\\x', { stat: fails('EACCES'), lstat: fails('EACCES') })).toBe(false);
+    expect(isFile('C:\\x', { stat: fails('EACCES'), lstat: () => folder })).toBe(false);
   });
 });
 
