@@ -13,7 +13,8 @@ export function standardOutputs(): Outputs {
   };
 }
 
-function writerOf(stream: Writable): (bytes: Uint8Array | string) => Promise<void> {
+/** @returns writes all of the bytes, and resolves when there is room for more; rejects with OutputClosed */
+export function writerOf(stream: Writable): (bytes: Uint8Array | string) => Promise<void> {
   // Failures come to the write they belong to.
   stream.on('error', () => {});
   return (bytes) =>

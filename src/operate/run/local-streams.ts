@@ -1,29 +1,14 @@
 /** The standard streams of this process as ends of a session: every byte once, and each end of a stream where it belongs. */
 import type { Readable, Writable } from 'node:stream';
 import { type Session, UnsupportedError } from '../../client/index.ts';
+import { writerOf } from '../standard-outputs.ts';
 
-/** The reader of our stdout or stderr has gone. */
-export class ReaderGone extends Error {}
-
-/** Writes all of a session's stream to one of ours; waits as long as ours is full. @throws ReaderGone */
+/** Writes all of a session's stream to one of ours; waits as long as ours is full. @throws OutputClosed */
 export async function copyOutput(from: ReadableStream<Uint8Array>, to: Writable): Promise<void> {
-  // Its failures come to `write`; without a listener they would end this process first.
-  to.on('error', () => {});
+  const write = writerOf(to);
   for await (const bytes of from) {
-    await write(to, bytes);
+    await write(bytes);
   }
-}
-
-function write(to: Writable, bytes: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    to.write(bytes, (error) => {
-      if (error) {
-        reject(new ReaderGone(error.message, { cause: error }));
-      } else {
-        resolve();
-      }
-    });
-  });
 }
 
 /**

@@ -8,10 +8,11 @@ import { printable } from '../../base/printable.ts';
 import { connect, type Exit, HoldfastError, type Host, type Session } from '../../client/index.ts';
 import { addDaemonOptions, type DaemonWords, targetOptions } from '../daemon-options.ts';
 import { sequenceNumber } from '../option-values.ts';
+import { OutputClosed } from '../standard-outputs.ts';
 import type { Run, VerbContext } from '../verbs.ts';
 import { tellCuts } from './cut-notes.ts';
 import { codeOf, codeOfFailedStart, codeOfSignal, exitOwn } from './exit-codes.ts';
-import { copyInput, copyOutput, ReaderGone } from './local-streams.ts';
+import { copyInput, copyOutput } from './local-streams.ts';
 
 interface RunWords extends DaemonWords {
   readonly id?: string;
@@ -216,7 +217,7 @@ class RemoteRun {
       await outputs;
       return { by: 'exit', exit: await session.exit };
     } catch (error) {
-      return error instanceof ReaderGone ? { by: 'readerGone' } : { by: 'failure', error };
+      return error instanceof OutputClosed ? { by: 'readerGone' } : { by: 'failure', error };
     }
   }
 
