@@ -18,8 +18,8 @@ export interface TargetOptions {
   readonly pipe?: string | undefined;
   /** A program and its arguments whose standard streams lead to the daemon, as those of `holdfast -bridge` do. */
   readonly command?: readonly string[] | undefined;
-  /** The program `holdfast`, there; default `holdfast`, from the PATH. */
-  readonly program?: string | undefined;
+  /** The program `holdfast`, there, or the words that start it; default `holdfast`, from the PATH. */
+  readonly program?: string | readonly string[] | undefined;
   /** The token itself. It is never put into an argument list or an error. */
   readonly token?: string | undefined;
   /** A file of this machine with the token in its first line. */
@@ -101,13 +101,17 @@ function newToken(): string {
   return randomBytes(16).toString('hex');
 }
 
+function programWords({ program = 'holdfast' }: TargetOptions): readonly string[] {
+  return typeof program === 'string' ? [program] : program;
+}
+
 /**
  * A token that we were given goes through a pipe and is nowhere else. One that we make up must be found by the next client,
  * so it goes through a file, which the daemon removes, and stands in `daemon.token` afterwards.
  */
 async function startHere(socket: string, options: TargetOptions): Promise<string> {
-  const { program = 'holdfast', flags = [], env } = options;
-  const words = [program, '-serve', '-socket', socket];
+  const { flags = [], env } = options;
+  const words = [...programWords(options), '-serve', '-socket', socket];
   const given = givenToken(options);
   if (given !== undefined) {
     await runToEnd([...words, '-token-fd', '0', ...flags], `${given}\n`, env);
@@ -129,20 +133,21 @@ function sshTarget(destination: string, options: TargetOptions): Target {
   if (destination === '' || destination.startsWith('-')) {
     throw new HoldfastError('unsupported', `${JSON.stringify(destination)} is no ssh destination`);
   }
-  const { sshCommand = ['ssh'], program = 'holdfast', socket, flags = [], env } = options;
+  const { sshCommand = ['ssh'], socket, flags = [], env } = options;
+  const program = programWords(options);
   const at = (spelling: string): string[] => (socket === undefined ? [] : [spelling, socket]);
   /** ssh joins its arguments with spaces and the shell there splits them again. */
   const remote = (...words: readonly string[]): string[] => [...sshCommand, destination, words.map(quoted).join(' ')];
   return {
-    dialer: commandDialer(remote(program, '-bridge', ...at('-socket')), env),
+    dialer: commandDialer(remote(...program, '-bridge', ...at('-socket')), env),
     async readToken() {
       const given = givenToken(options);
       if (given !== undefined) {
         return given;
       }
       try {
-        const printed = await runToEnd(remote(program, 'token', ...at('--socket')), '', env);
-        return firstLine(printed) || noToken(`${program} token on ${destination} printed nothing`);
+        const printed = await runToEnd(remote(...program, 'token', ...at('--socket')), '', env);
+        return firstLine(printed) || noToken(`${program.join(' ')} token on ${destination} printed nothing`);
       } catch (cause) {
         return noToken(messageOf(cause), cause);
       }
@@ -153,7 +158,7 @@ function sshTarget(destination: string, options: TargetOptions): Target {
         : async () => {
             const given = givenToken(options);
             const token = given ?? newToken();
-            const serve = [program, '-serve', ...at('-socket'), ...flags];
+            const serve = [...program, '-serve', ...at('-socket'), ...flags];
             // As in startHere: only a token that nobody else has is published.
             const words =
               given !== undefined ? [...serve, '-token-fd', '0'] : ['sh', '-c', serveWithTokenFile, 'sh', ...serve];

@@ -1,6 +1,7 @@
 /** The options by which a verb says which daemon it means, the same for every verb (spec operators.md, client.md §5). */
-import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
+import type { Variable } from '../../platform/started-with.ts';
+import { ownCommand } from '../base/own-process.ts';
 import type { TargetOptions } from '../client/index.ts';
 import { splitWords } from './option-values.ts';
 import type { VerbContext } from './verbs.ts';
@@ -33,16 +34,18 @@ function sshCommand(text: string): string[] {
 /** @param start whether a daemon is started when nobody answers, and with which flags */
 export function targetOptions(
   { host, sshCommand: words, socket }: DaemonWords,
-  { environment, executableDirectory }: VerbContext,
+  { environment }: VerbContext,
   start: { readonly flags: readonly string[] } | undefined,
 ): TargetOptions {
-  const common = {
-    socket,
-    env: environment,
-    start: start !== undefined,
-    flags: start?.flags,
-  };
-  return host === undefined
-    ? { ...common, program: join(executableDirectory, 'holdfast') }
-    : { ...common, ssh: host, sshCommand: words };
+  const common = { socket, start: start !== undefined, flags: start?.flags };
+  if (host !== undefined) {
+    return { ...common, env: environment, ssh: host, sshCommand: words };
+  }
+  // The start script of this program is no program on every system, so the daemon is started as we were.
+  const { file, args, env } = ownCommand([], ownVariables(environment));
+  return { ...common, program: [file, ...args], env: Object.fromEntries(env) };
+}
+
+function ownVariables(environment: NodeJS.ProcessEnv): Variable[] {
+  return Object.entries(environment).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
 }

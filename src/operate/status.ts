@@ -32,11 +32,19 @@ async function status(words: StatusWords, context: VerbContext): Promise<number>
       );
       return 0;
     }
+    // The list waits for a keeper that is still starting, which the description does not.
+    const sessions = await host.sessions().catch(unlessRefused);
     const description = await host.describe();
-    const sessions = await host.sessions();
+    if (sessions instanceof HoldfastError) {
+      const row = { socket: shown, ...description };
+      const line = `${lineOf(shown, description)}  sessions unknown: ${printable(sessions.message)}`;
+      context.print(words.json === true ? `${JSON.stringify([row])}\n` : `${line}\n`);
+      return exitFailed;
+    }
     const running = sessions.filter(({ state }) => state !== 'exited').length;
     const row = { socket: shown, ...description, running, ended: sessions.length - running };
-    context.print(words.json === true ? `${JSON.stringify([row])}\n` : `${lineOf(shown, description, row)}\n`);
+    const line = `${lineOf(shown, description)}  ${row.running} running, ${row.ended} ended  ${keptBy(description)}`;
+    context.print(words.json === true ? `${JSON.stringify([row])}\n` : `${line}\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof HoldfastError)) {
@@ -52,11 +60,21 @@ async function status(words: StatusWords, context: VerbContext): Promise<number>
   }
 }
 
-function lineOf(
-  shown: string,
-  { pid, version, profile, durable, keeper }: DaemonDescription,
-  { running, ended }: { readonly running: number; readonly ended: number },
-): string {
-  const kept = keeper === undefined ? (durable ? 'durable, no keeper' : 'not durable') : `keeper ${keeper.pid}`;
-  return `${printable(shown)}  pid ${pid}  version ${printable(version)}  profile ${printable(profile)}  ${running} running, ${ended} ended  ${kept}`;
+/** A daemon whose keeper cannot be reached answers, but cannot list its sessions. */
+function unlessRefused(error: unknown): HoldfastError {
+  if (error instanceof HoldfastError && error.kind === 'rpc') {
+    return error;
+  }
+  throw error;
+}
+
+function lineOf(shown: string, { pid, version, profile }: DaemonDescription): string {
+  return `${printable(shown)}  pid ${pid}  version ${printable(version)}  profile ${printable(profile)}`;
+}
+
+function keptBy({ durable, keeper }: DaemonDescription): string {
+  if (keeper === undefined) {
+    return durable ? 'durable, the keeper has just gone' : 'not durable';
+  }
+  return `keeper ${keeper.pid}`;
 }

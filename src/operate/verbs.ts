@@ -29,12 +29,16 @@ export type Run = (work: () => Promise<number>) => Promise<void>;
 
 interface VerbEntry {
   readonly summary: string;
+  /** Exit code for words that the verb does not know; default 2. */
+  readonly usageCode?: number;
   load(): Promise<VerbDefinition>;
 }
 
 const verbs: Record<Exclude<VerbName, 'help'>, VerbEntry> = {
   run: {
     summary: 'run a program under a daemon, here or on another host, as if it were a child of this process',
+    // Codes below 125 are those of the program (spec client.md §5).
+    usageCode: 125,
     load: async () => (await import('./run/run.ts')).defineRun,
   },
   attach: {
@@ -65,7 +69,7 @@ const verbs: Record<Exclude<VerbName, 'help'>, VerbEntry> = {
 
 const exitUsage = 2;
 
-/** @returns the exit code; 2 for words the verb does not know */
+/** @returns the exit code; for words the verb does not know 2, or what the verb has in its place */
 export async function runVerb(name: VerbName, words: readonly string[], context: VerbContext): Promise<number> {
   let exitCode = 0;
   const run: Run = async (work) => {
@@ -89,7 +93,8 @@ export async function runVerb(name: VerbName, words: readonly string[], context:
     if (!(error instanceof CommanderError)) {
       throw error;
     }
-    return error.exitCode === 0 ? 0 : exitUsage;
+    const usageCode = name === 'help' ? undefined : verbs[name].usageCode;
+    return error.exitCode === 0 ? 0 : (usageCode ?? exitUsage);
   }
   return exitCode;
 }

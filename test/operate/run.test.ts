@@ -73,11 +73,17 @@ test('a command that cannot be started says why, in one line, with the codes of 
     [[], 125, /no command/],
     [['--resume', '--', 'true'], 125, /--resume needs --id/],
     [['--from-seq', '3', '--', 'true'], 125, /--from-seq goes with --resume/],
+    [['--from-seq', 'first', '--', 'true'], 125, /--from-seq <n>.*'first' is invalid/],
+    [['--env', 'BAD', '--', 'true'], 125, /--env <K=V>.*'BAD' is invalid. want NAME=value/],
+    [['--ssh-command', 'ssh', '--', 'true'], 125, /--ssh-command goes with --host/],
+    [['--ssh-command', '"ssh', '--', 'true'], 125, /a " is not closed/],
+    [['--kep', '--', 'true'], 125, /unknown option '--kep'/],
+    [['--id'], 125, /argument missing/],
   ] as const) {
     const { code: found, stdout, stderr } = await run(daemon, words);
     expect([words, found, stdout]).toEqual([words, code, '']);
     expect(stderr).toMatch(reason);
-    expect(stderr.split('\n')).toHaveLength(2);
+    expect(stderr).toMatch(/^holdfast run: [^\n]+\n$/);
   }
 });
 
@@ -327,6 +333,11 @@ describe('looking at a session', () => {
       expect([words[0], code]).toEqual([words[0], 3]);
       expect(stderr).toMatch(/nobody answers at .*rpc\.sock: ENOENT/);
     }
+  });
+
+  test('status names the keeper of a durable daemon, also before anything was started there', async () => {
+    await using daemon = await startDaemon({ flags: ['-durable'] });
+    expect((await holdfast(daemon, ['status'])).stdout).toMatch(/ {2}0 running, 0 ended {2}keeper \d+\n$/);
   });
 
   test('status says what runs, and token prints what the next client needs', async () => {

@@ -34,6 +34,10 @@ type Forwarded = (typeof forwarded)[number];
 const brokenPipe = 'SIGPIPE';
 
 export function defineRun(command: Command, context: VerbContext, run: Run): void {
+  // What goes wrong is one line, as with all failures of a run.
+  command.showSuggestionAfterError(false).configureOutput({
+    outputError: (text, write) => write(text.replace(/^error: /, 'holdfast run: ')),
+  });
   addDaemonOptions(
     command.usage('[options] -- command [args…]').argument('[command]').argument('[args...]').passThroughOptions(),
   )
