@@ -1,24 +1,15 @@
 /** `holdfast attach`: looks at a session live, or takes it over (spec client.md §6). */
-import type { Command } from 'commander';
 import type { Session } from '../client/index.ts';
 import { copyInput } from './run/local-streams.ts';
-import { addSessionOptions, exitUsage, type SessionWords, withSession } from './session-verb.ts';
-import type { Run, VerbContext } from './verbs.ts';
+import { exitUsage, type SessionWords, withSession } from './session-verb.ts';
+import type { VerbContext } from './verbs.ts';
 
 interface AttachWords extends SessionWords {
   readonly take?: boolean;
   readonly input?: boolean;
 }
 
-export function defineAttach(command: Command, context: VerbContext, run: Run): void {
-  addSessionOptions(command)
-    .option('--take', 'become its receiver; whoever was that until now is cut off from it')
-    .option('--input', 'with --take: what you type goes to the program')
-    .addHelpText('after', '\nINT (Ctrl+C) ends the look; the session goes on.')
-    .action((id: string, words: AttachWords) => run(() => attach(id, words, context)));
-}
-
-async function attach(id: string, words: AttachWords, context: VerbContext): Promise<number> {
+export async function attach([id = '']: readonly string[], words: AttachWords, context: VerbContext): Promise<number> {
   if (words.input === true && words.take !== true) {
     context.complain('holdfast attach: --input goes with --take: only the receiver of a session may type\n');
     return exitUsage;

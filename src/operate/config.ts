@@ -1,6 +1,5 @@
 /** `holdfast config`: what a start would use, where each value comes from, and every timer there is. */
 import { join } from 'node:path';
-import type { Command } from 'commander';
 import { goDuration } from '../base/durations.ts';
 import { levelNamed } from '../base/log.ts';
 import { defaultMemoryBudget } from '../base/memory-budget.ts';
@@ -15,7 +14,7 @@ import { installTimings } from '../install/timings.ts';
 import { defaultCliFolder, defaultSocketPath } from '../run-directory/names.ts';
 import type { Profile } from '../wire/profile.ts';
 import { installTimerTexts, stopTimerTexts, timerTexts } from './timer-texts.ts';
-import type { Run, VerbContext } from './verbs.ts';
+import type { VerbContext } from './verbs.ts';
 
 const exitUsage = 2;
 
@@ -42,18 +41,11 @@ export interface ShownConfiguration {
   readonly warnings: readonly string[];
 }
 
-export function defineConfig(command: Command, context: VerbContext, run: Run): void {
-  command
-    .usage('[--json] [-- <flags of holdfast>]')
-    .option('--json', 'for programs')
-    .argument('[flags...]', 'as they would be given to holdfast -serve, after --')
-    .addHelpText('after', '\nShows what a start would use; a running daemon may have been started with other flags.')
-    .action((flags: string[], { json }: { json?: boolean }) =>
-      run(() => showConfiguration(flags, json === true, context)),
-    );
-}
-
-async function showConfiguration(words: readonly string[], json: boolean, context: VerbContext): Promise<number> {
+export async function config(
+  words: readonly string[],
+  { json }: { readonly json?: boolean },
+  context: VerbContext,
+): Promise<number> {
   const flags = parseFlags(words);
   if (flags.outcome !== 'parsed' || flags.rest.length > 0) {
     const reason = flags.outcome === 'failed' ? flags.message : 'want flags after --, as holdfast -serve takes them';
@@ -67,7 +59,7 @@ async function showConfiguration(words: readonly string[], json: boolean, contex
   const memoryBytes = host.memoryLimit();
   const settings = home === undefined ? merged : withDefaultSocket(merged, defaultSocketPath(home));
   const shown = configurationOf(settings, files, { ...context, home, memoryBytes });
-  context.print(json ? `${JSON.stringify(shown, null, 2)}\n` : text(shown));
+  context.print(json === true ? `${JSON.stringify(shown, null, 2)}\n` : text(shown));
   return 0;
 }
 

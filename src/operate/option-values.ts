@@ -1,12 +1,51 @@
 /** Values of options, as users write them. */
 import { InvalidArgumentError } from 'commander';
+import { parseDuration } from '../base/durations.ts';
+import type { ValueKind } from './commands/row.ts';
 
-/** Number of a frame. @throws InvalidArgumentError */
-export function sequenceNumber(text: string): number {
+/** What reads the text of each kind of value; `before` is the value that the option has by now. @throws InvalidArgumentError */
+export const valueReaders: Readonly<Record<ValueKind, (text: string, before: unknown) => unknown>> = {
+  frameNumber: wholeNumber,
+  count: wholeNumber,
+  shellWords: programWords,
+  variable,
+  milliseconds,
+};
+
+function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) {
     throw new InvalidArgumentError('want a whole number that is not negative');
   }
   return Number(text);
+}
+
+function milliseconds(text: string): number {
+  const found = parseDuration(text);
+  if (found === undefined || found < 0) {
+    throw new InvalidArgumentError('want a duration, e.g. 500ms or 10s');
+  }
+  return found;
+}
+
+/** Repeated ones add up. */
+function variable(text: string, before: unknown): Readonly<Record<string, string>> {
+  const at = text.indexOf('=');
+  if (at <= 0) {
+    throw new InvalidArgumentError('want NAME=value');
+  }
+  return { ...(before as Readonly<Record<string, string>> | undefined), [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+function programWords(text: string): string[] {
+  try {
+    const words = splitWords(text);
+    if (words.length > 0) {
+      return words;
+    }
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+  throw new InvalidArgumentError('it is empty; give the program and its options, e.g. "ssh -p 2222"');
 }
 
 /**

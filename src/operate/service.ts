@@ -4,7 +4,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import type { Command } from 'commander';
 import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { ServiceManager } from '../../platform/service-manager.ts';
@@ -16,7 +15,8 @@ import { parseFlags } from '../config/flags.ts';
 import type { OptionValues } from '../config/options.ts';
 import { mergeSettings, withDefaultSocket } from '../config/settings.ts';
 import { defaultSocketPath, tokenFileName } from '../run-directory/names.ts';
-import { plain, type Run, type VerbContext } from './verbs.ts';
+import type { Verb } from './commands/row.ts';
+import type { VerbContext } from './verbs.ts';
 
 const exitFailed = 1;
 const exitUsage = 2;
@@ -37,22 +37,19 @@ class Refusal extends Error {
   }
 }
 
-export function defineService(command: Command, context: VerbContext, run: Run): void {
-  const sub = (name: string, summary: string): Command => plain(command.command(name), context).description(summary);
-  const refusing = (work: () => Promise<number>) => run(() => work().catch((error) => refused(error, context)));
-  const flagsHelp = 'as holdfast -serve takes them, after --';
+interface ServiceWords {
+  readonly dryRun?: boolean;
+}
 
-  sub('install', 'write the definition, and start the daemon now and with this user’s session')
-    .option('--dry-run', 'show what would be written and run')
-    .argument('[flags...]', flagsHelp)
-    .action((flags: string[], { dryRun = false }) => refusing(() => install(flags, dryRun, context)));
-  sub('remove', 'stop the daemon and remove the definition')
-    .option('--dry-run', 'show what would be run and removed')
-    .action(({ dryRun = false }) => refusing(() => remove(dryRun, context)));
-  sub('status', 'tell whether it is installed and runs').action(() => refusing(() => status(context)));
-  sub('start', 'what the definition runs: starts the daemon with a token of its own')
-    .argument('[flags...]', flagsHelp)
-    .action((flags: string[]) => refusing(() => start(flags, context)));
+export const install: Verb<ServiceWords> = (flags, { dryRun = false }, context) =>
+  refusing(() => installService(flags, dryRun, context), context);
+export const remove: Verb<ServiceWords> = (_, { dryRun = false }, context) =>
+  refusing(() => removeService(dryRun, context), context);
+export const status: Verb<ServiceWords> = (_, __, context) => refusing(() => serviceStatus(context), context);
+export const start: Verb<ServiceWords> = (flags, _, context) => refusing(() => startDaemon(flags, context), context);
+
+function refusing(work: () => Promise<number>, context: VerbContext): Promise<number> {
+  return work().catch((error) => refused(error, context));
 }
 
 function refused(error: unknown, { complain }: VerbContext): number {
@@ -69,7 +66,7 @@ function refused(error: unknown, { complain }: VerbContext): number {
 
 // ---- install
 
-async function install(words: readonly string[], dryRun: boolean, context: VerbContext): Promise<number> {
+async function installService(words: readonly string[], dryRun: boolean, context: VerbContext): Promise<number> {
   const place = await placeOf(context);
   const { manager, path, platform } = place;
   const { given, flags } = serveFlags(words, platform);
@@ -151,7 +148,7 @@ function writeDefinition(path: string, text: string): void {
 
 // ---- remove and status
 
-async function remove(dryRun: boolean, context: VerbContext): Promise<number> {
+async function removeService(dryRun: boolean, context: VerbContext): Promise<number> {
   const place = await placeOf(context);
   const { manager, path } = place;
   const commands = manager.removeCommands(path);
@@ -173,7 +170,7 @@ async function remove(dryRun: boolean, context: VerbContext): Promise<number> {
   return 0;
 }
 
-async function status(context: VerbContext): Promise<number> {
+async function serviceStatus(context: VerbContext): Promise<number> {
   const place = await placeOf(context);
   const { manager, path } = place;
   if (!existsSync(path)) {
@@ -190,7 +187,7 @@ async function status(context: VerbContext): Promise<number> {
 // ---- start
 
 /** Runs from the definition, in the background of nobody: a launcher with a token that only this user can read. */
-async function start(words: readonly string[], context: VerbContext): Promise<number> {
+async function startDaemon(words: readonly string[], context: VerbContext): Promise<number> {
   const platform = await context.platform();
   const { given } = serveFlags(words, platform);
   const home = platform.host.home();

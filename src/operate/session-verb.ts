@@ -1,9 +1,7 @@
-/** What `attach` and `logs` have in common: their options, the way to a session, and the texts of what goes wrong. */
-import type { Command } from 'commander';
+/** What `attach` and `logs` have in common: the way to a session, and the texts of what goes wrong. */
 import { printable } from '../base/printable.ts';
 import { connect, HoldfastError, type Host, type SessionInfo } from '../client/index.ts';
-import { addDaemonOptions, type DaemonWords, targetOptions } from './daemon-options.ts';
-import { sequenceNumber } from './option-values.ts';
+import { type DaemonWords, targetOptions } from './daemon-options.ts';
 import { type PrintOptions, SessionPrinter } from './session-printer.ts';
 import { OutputClosed, standardOutputs } from './standard-outputs.ts';
 import type { VerbContext } from './verbs.ts';
@@ -19,16 +17,6 @@ export interface SessionWords extends DaemonWords {
   readonly events?: boolean;
   readonly stdout?: boolean;
   readonly stderr?: boolean;
-}
-
-export function addSessionOptions(command: Command): Command {
-  return addDaemonOptions(command.argument('<id>', 'of the session, as holdfast.sessions and the client name it'))
-    .option('--from-seq <n>', 'begin behind this frame', sequenceNumber)
-    .option('--stdout', 'only the standard output')
-    .option('--stderr', 'only the error output')
-    .option('--raw', 'bytes as they are, also to a terminal')
-    .option('--json', 'one object a frame')
-    .option('--events', 'agents that print JSON lines: one readable line an event');
 }
 
 function printOptionsOf({ raw, json, events, stdout, stderr }: SessionWords): PrintOptions {

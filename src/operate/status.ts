@@ -1,10 +1,9 @@
 /** `holdfast status`: one line about the daemon (spec operators.md). */
-import type { Command } from 'commander';
 import { printable } from '../base/printable.ts';
 import { connect, type DaemonDescription, HoldfastError } from '../client/index.ts';
 import { defaultSocketPath } from '../run-directory/names.ts';
-import { addDaemonOptions, type DaemonWords, targetOptions } from './daemon-options.ts';
-import type { Run, VerbContext } from './verbs.ts';
+import { type DaemonWords, targetOptions } from './daemon-options.ts';
+import type { VerbContext } from './verbs.ts';
 
 const exitFailed = 1;
 const exitNone = 3;
@@ -13,13 +12,7 @@ interface StatusWords extends DaemonWords {
   readonly json?: boolean;
 }
 
-export function defineStatus(command: Command, context: VerbContext, run: Run): void {
-  addDaemonOptions(command)
-    .option('--json', 'for programs')
-    .action((words: StatusWords) => run(() => status(words, context)));
-}
-
-async function status(words: StatusWords, context: VerbContext): Promise<number> {
+export async function status(_: readonly string[], words: StatusWords, context: VerbContext): Promise<number> {
   const { user } = await context.clientPlatform();
   const address = words.socket ?? (words.host === undefined ? defaultSocketPath(user.home() ?? '') : 'rpc.sock');
   const shown = words.host === undefined ? address : `${words.host}:${address}`;

@@ -2,14 +2,11 @@
  * `holdfast run`: a program under a daemon, as if it were a child of this process, over a connection that may break
  * (spec client.md §5).
  */
-import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
 import { printable } from '../../base/printable.ts';
 import { connect, type Exit, HoldfastError, type Host, type Session } from '../../client/index.ts';
-import { addDaemonOptions, type DaemonWords, targetOptions } from '../daemon-options.ts';
-import { sequenceNumber } from '../option-values.ts';
+import { type DaemonWords, targetOptions } from '../daemon-options.ts';
 import { OutputClosed } from '../standard-outputs.ts';
-import type { Run, VerbContext } from '../verbs.ts';
+import type { VerbContext } from '../verbs.ts';
 import { tellCuts } from './cut-notes.ts';
 import { codeOf, codeOfFailedStart, codeOfSignal, exitOwn } from './exit-codes.ts';
 import { copyInput, copyOutput } from './local-streams.ts';
@@ -33,41 +30,8 @@ type Forwarded = (typeof forwarded)[number];
 /** The signal that a writer gets whose reader has gone. */
 const brokenPipe = 'SIGPIPE';
 
-export function defineRun(command: Command, context: VerbContext, run: Run): void {
-  // What goes wrong is one line, as with all failures of a run.
-  command.showSuggestionAfterError(false).configureOutput({
-    outputError: (text, write) => write(text.replace(/^error: /, 'holdfast run: ')),
-  });
-  addDaemonOptions(
-    command.usage('[options] -- command [args…]').argument('[command]').argument('[args...]').passThroughOptions(),
-  )
-    .option('--id <id>', 'name of the session (default: a new one)')
-    .option(
-      '--resume',
-      'take over the session of that id from its first kept frame; start the command when there is none',
-    )
-    .option('--from-seq <n>', 'with --resume: from the frame behind this one', sequenceNumber)
-    .option('--cwd <folder>', 'working folder of the command, there')
-    .option('--env <K=V>', 'set a variable for the command (repeatable)', variable)
-    .option('--wire-profile <name>', 'for a daemon that has to be started: S, current, next, latest')
-    .option('--durable', 'for a daemon that has to be started: sessions outlive it')
-    .option('--keep', 'when holdfast run is ended, leave the command running')
-    .option('--quiet', 'no word about a broken connection')
-    .addHelpText(
-      'after',
-      '\nStandard input, output and error of the command are those of holdfast run, and so is its exit code. A connection that\nbreaks is made anew; neither side notices.\n\nExit code: that of the command; 128+n when signal n ended it; 125 when it could not be started or the daemon not be\nreached, 126 when it cannot be run, 127 when it is not found; 255 when nobody can tell how it ended.',
-    )
-    .action((program: string | undefined, args: string[], words: RunWords) =>
-      run(() => new RemoteRun(program, args, words, context).toItsEnd()),
-    );
-}
-
-function variable(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
-  const at = text.indexOf('=');
-  if (at <= 0) {
-    throw new InvalidArgumentError('want NAME=value');
-  }
-  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+export function run([program, ...args]: readonly string[], words: RunWords, context: VerbContext): Promise<number> {
+  return new RemoteRun(program, args, words, context).toItsEnd();
 }
 
 /** Ends the run with an exit code and one line on stderr. */

@@ -1,0 +1,85 @@
+/** Rows of the verbs about daemons, settings and this program itself. */
+import type { CommandRow } from './row.ts';
+import { daemonExits, daemonOptions, flagsArgument, jsonOption, plainExits } from './shared-rows.ts';
+
+const dryRun = (help: string) => ({ flags: '--dry-run', help });
+
+export const daemonCommands = {
+  status: {
+    summary: 'one line about the daemon: address, pid, version, sessions',
+    arguments: [],
+    options: [...daemonOptions, jsonOption],
+    examples: [{ line: 'holdfast status --host box', what: 'is there a daemon on that host, and what has it?' }],
+    exits: daemonExits,
+    load: async () => (await import('../status.ts')).status,
+  },
+  token: {
+    summary: 'print the token of the daemon at a socket',
+    arguments: [],
+    options: [
+      {
+        flags: '--socket <path>',
+        help: 'socket of the daemon (default: ~/.claude/remote/rpc.sock)',
+        completion: 'file',
+      },
+      jsonOption,
+    ],
+    notes: 'Whoever has the token may do all that the daemon can: keep it out of logs and scripts.',
+    examples: [{ line: 'ssh box holdfast token', what: 'how a client behind ssh gets it' }],
+    exits: { ...plainExits, 3: 'no daemon has left its token there' },
+    load: async () => (await import('../token.ts')).token,
+  },
+  config: {
+    summary: 'show the settings in force, where each comes from, and every timer',
+    usage: '[--json] [-- <flags of holdfast>]',
+    arguments: [flagsArgument],
+    options: [jsonOption],
+    notes: 'Shows what a start would use; a running daemon may have been started with other flags.',
+    examples: [
+      { line: 'holdfast config -- -wire-profile next', what: 'what holdfast -serve would use with this flag' },
+    ],
+    exits: plainExits,
+    load: async () => (await import('../config.ts')).config,
+  },
+  service: {
+    summary: 'start the daemon with the session of this user: install, remove, status',
+    arguments: [],
+    options: [],
+    examples: [{ line: 'holdfast service install --dry-run', what: 'show what would be written and run' }],
+    exits: { ...plainExits, 3: 'it is not installed, or does not run' },
+    subcommands: {
+      install: {
+        summary: 'write the definition, and start the daemon now and with this user’s session',
+        arguments: [flagsArgument],
+        options: [dryRun('show what would be written and run')],
+        examples: [{ line: 'holdfast service install -- -durable', what: 'with flags for holdfast -serve' }],
+        exits: plainExits,
+        load: async () => (await import('../service.ts')).install,
+      },
+      remove: {
+        summary: 'stop the daemon and remove the definition',
+        arguments: [],
+        options: [dryRun('show what would be run and removed')],
+        examples: [{ line: 'holdfast service remove', what: 'stop it, and start it no more' }],
+        exits: plainExits,
+        load: async () => (await import('../service.ts')).remove,
+      },
+      status: {
+        summary: 'tell whether it is installed and runs',
+        arguments: [],
+        options: [],
+        examples: [{ line: 'holdfast service status', what: 'installed? running?' }],
+        exits: { ...plainExits, 3: 'it is not installed, or does not run' },
+        load: async () => (await import('../service.ts')).status,
+      },
+      start: {
+        summary: 'what the definition runs: starts the daemon with a token of its own',
+        arguments: [flagsArgument],
+        options: [],
+        examples: [{ line: 'holdfast service start', what: 'as the service manager does it' }],
+        exits: plainExits,
+        load: async () => (await import('../service.ts')).start,
+      },
+    },
+  },
+} satisfies Readonly<Record<string, CommandRow>>;
