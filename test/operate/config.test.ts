@@ -118,7 +118,7 @@ test.each([
   [['--', '-nonsense'], 'holdfast config: flag provided but not defined: -nonsense\n'],
   [['--', '-git-timeout', '5'], 'holdfast config: invalid value "5" for flag -git-timeout: parse error\n'],
   [['--', 'word'], 'holdfast config: want flags after --, as holdfast -serve takes them\n'],
-  [['--yaml'], "error: unknown option '--yaml'\n"],
+  [['--yaml'], "holdfast config: unknown option '--yaml'\n"],
 ])('words it does not know (%s) are refused with exit code 2', async (words, complaint) => {
   expect(await config(words)).toMatchObject({ code: 2, output: '', complaint });
 });
