@@ -2,8 +2,9 @@
  * What `-durable` costs: the same daemon with and without it, in turns (spec durable.md §8). CPU time is that of daemon and
  * keeper together.
  */
-import { connect } from '../test/support/client.ts';
+
 import { startDaemon, type TestDaemon } from '../test/support/daemon.ts';
+import { connectRaw } from '../test/tools/raw-connection.ts';
 import { cpuSeconds, type Figures, interleave, memoryOf, roundsOr, run } from './support/processes.ts';
 import { absolute, against, report } from './support/report.ts';
 import { needed } from './support/yardsticks.ts';
@@ -31,7 +32,7 @@ const keeperPid = await untilKeeper(durable);
 let count = 0;
 
 async function untilKeeper(daemon: TestDaemon): Promise<number> {
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   // The keeper has started when the first session has.
   await client.spawn('first', 'true');
   await client.exitOf('first');
@@ -93,7 +94,7 @@ async function memory() {
   // Both give memory back when they have become idle.
   await new Promise((resolve) => setTimeout(resolve, 8_000));
   const idle = { keeper: memoryOf(keeper).private, daemon: memoryOf(daemon.pid()).private };
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   for (let index = 0; index < idleSessions; index++) {
     await client.spawn(`idle${index}`, 'sleep', ['600']);
   }
@@ -122,7 +123,7 @@ async function memory() {
 /** From the start of a daemon to the first replayed byte, with a hundred full windows in the keeper. */
 async function adoption() {
   await using daemon = await startDaemon({ flags: ['-durable', '-memory-budget', '0'] });
-  await using filler = await connect(daemon, { keep: 'figures' });
+  await using filler = await connectRaw(daemon, { keep: 'figures' });
   for (let index = 0; index < fullSessions; index++) {
     await filler.spawn(`full${index}`, noise, [String(windowBytes), '65536']);
     await filler.exitOf(`full${index}`, { timeoutMs: 60_000 });
@@ -132,7 +133,7 @@ async function adoption() {
     await daemon.kill();
     const begin = performance.now();
     await daemon.start();
-    await using client = await connect(daemon, { keep: 'figures' });
+    await using client = await connectRaw(daemon, { keep: 'figures' });
     client.post('process.reattach', { id: 'full0', fromSeq: 0 });
     await client.waitFor(() => client.stream('full0').count > 0, 'the first replayed frame');
     seconds.push((performance.now() - begin) / 1000);

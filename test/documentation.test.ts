@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import { createCounters } from '../src/base/counters.ts';
 import { optionNames, options } from '../src/config/options.ts';
 import { extensionMethods } from '../src/doors/rpc/methods/all.ts';
-import { type Client, connect } from './support/client.ts';
 import { startDaemon } from './support/daemon.ts';
+import { connectRaw, type RawConnection } from './tools/raw-connection.ts';
 
 const page = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 const packageOf = (name: string) => JSON.parse(page(name));
@@ -81,9 +81,9 @@ test('the exchanges of the page about extensions are what a daemon says', async 
   expect(exchanges.length).toBeGreaterThan(6);
   await using daemon = await startDaemon();
   for (const text of exchanges) {
-    const speakers = new Map<string, { readonly client: Client; read: number }>();
+    const speakers = new Map<string, { readonly client: RawConnection; read: number }>();
     for (const [, name = '', direction, line = ''] of text.matchAll(/^(\w+) ([<>]) (.*)$/gm)) {
-      const speaker = speakers.get(name) ?? { client: await connect(daemon), read: 0 };
+      const speaker = speakers.get(name) ?? { client: await connectRaw(daemon), read: 0 };
       speakers.set(name, speaker);
       const { client } = speaker;
       if (direction === '>') {
@@ -97,7 +97,7 @@ test('the exchanges of the page about extensions are what a daemon says', async 
     for (const { client } of speakers.values()) {
       await client.close();
     }
-    await using last = await connect(daemon);
+    await using last = await connectRaw(daemon);
     await last.call('holdfast.release', { all: true });
   }
 });

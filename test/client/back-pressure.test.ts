@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
+import { connectTo, textOf } from '../support/host.ts';
 import { residentBytes } from '../support/processes.ts';
-import { connectTo, textOf } from './support.ts';
 
 const mebibyte = 1024 * 1024;
 /** spec process.md §9. */

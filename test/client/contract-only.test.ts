@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { connect, HoldfastError, UnsupportedError } from '../../src/client/index.ts';
 import { startDaemon } from '../support/daemon.ts';
-import { collect, connectTo, proxyTo, quick, untilText } from './support.ts';
+import { collect, connectTo, proxyTo, quick, untilText } from '../support/host.ts';
 
 describe.each(['S', 'current', 'next', 'latest'] as const)('profile %s without extensions', (profile) => {
   test('programs run and are taken over, and what needs an extension says so with the version of the daemon', async () => {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { connect } from '../../src/client/index.ts';
 import { startDaemon } from '../support/daemon.ts';
-import { collect, proxyTo, quick } from './support.ts';
+import { collect, proxyTo, quick } from '../support/host.ts';
 
 /** Numbers that are the same in each run of one seed, so that a failure can be repeated. */
 function randomNumbers(seed: string): (below: number) => number {

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connect } from '../../src/client/index.ts';
 import { startDaemon } from '../support/daemon.ts';
+import { collect, connectTo, proxyTo, quick, textOf } from '../support/host.ts';
 import { waitUntil } from '../support/wait.ts';
-import { collect, connectTo, proxyTo, quick, textOf } from './support.ts';
 
 const mebibyte = 1024 * 1024;
 

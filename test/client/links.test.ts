@@ -5,8 +5,8 @@ import { expect, test } from 'vitest';
 import { connect, type Host } from '../../src/client/index.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { program } from '../support/holdfast.ts';
+import { collect, connectTo, proxyTo, quick, textOf, untilText } from '../support/host.ts';
 import { waitUntil } from '../support/wait.ts';
-import { collect, connectTo, proxyTo, quick, textOf, untilText } from './support.ts';
 
 function untilDisconnected(host: Host): Promise<string> {
   return new Promise((resolve) => host.once('disconnected', resolve));

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connect, type Host } from '../../src/client/index.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectTo, proxyTo, quick, untilText } from '../support/host.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectTo, proxyTo, quick, untilText } from './support.ts';
 
 const partOfFrame = 10;
 

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { connect, type SessionEvent, type Watch, type WatchEvent } from '../../src/client/index.ts';
 import { startDaemon } from '../support/daemon.ts';
-import { collect, connectTo, proxyTo, quick, textOf, untilText } from './support.ts';
+import { collect, connectTo, proxyTo, quick, textOf, untilText } from '../support/host.ts';
 
 async function take(watch: Watch, wanted: (event: WatchEvent) => boolean): Promise<WatchEvent[]> {
   const seen: WatchEvent[] = [];

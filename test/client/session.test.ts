@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { HoldfastError } from '../../src/client/index.ts';
 import { startDaemon } from '../support/daemon.ts';
-import { connectTo, textOf } from './support.ts';
+import { connectTo, textOf } from '../support/host.ts';
 
 describe.each(['S', 'current', 'next', 'latest'] as const)('profile %s', (profile) => {
   test('a program runs, and its output, its errors and its exit code come back', async () => {

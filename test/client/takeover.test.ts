@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connect } from '../../src/client/index.ts';
 import { startDaemon } from '../support/daemon.ts';
+import { connectTo, proxyTo, quick, textOf, untilText } from '../support/host.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectTo, proxyTo, quick, textOf, untilText } from './support.ts';
 
 test.each(['S', 'next'] as const)(
   'profile %s: a session that another client has taken meanwhile is not taken back',

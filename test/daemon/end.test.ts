@@ -2,9 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { isRunning, processFacts } from '../support/processes.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 /** Which step fails, and what is left undone by that. */
 const steps = {
@@ -20,7 +20,7 @@ test.each(Object.entries(steps))('a failure at %s leaves nothing else behind tha
     flags: ['-metrics-addr', '127.0.0.1:0'],
     failpoints: `${point}=panic`,
   });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const { pid } = await client.spawn('p', 'sleep', ['1000'], { wantPid: true });
   const child = processFacts(pid as number);
   await daemon.stop();
@@ -41,7 +41,7 @@ test.each(Object.entries(steps))('a failure at %s leaves nothing else behind tha
 
 test('an end without failures leaves nothing, and is told from the request to the clean-up', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const { pid } = await client.spawn('p', 'sleep', ['1000'], { wantPid: true });
   const child = processFacts(pid as number);
   await daemon.stop();

@@ -3,9 +3,9 @@ import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { temporaryFolder } from '../platform/machine.ts';
-import { connect } from '../support/client.ts';
 import { type DaemonOptions, prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { installed, testNeeding } from '../support/needs.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 /** Entries as text of one character a byte, so that a difference can be read. */
 type Entries = readonly string[];
@@ -31,7 +31,7 @@ async function prepareWith(
 const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
 
 async function entriesOfChild(daemon: TestDaemon, more: object = {}): Promise<Entries> {
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('e', 'cat', ['/proc/self/environ'], more);
   await client.exitOf('e');
   return entriesOf(client.stream('e').output());
@@ -134,7 +134,7 @@ testWithBytes('a command is found in a folder of PATH whose name is not UTF-8', 
   const { daemon } = await prepareWith([`PATH=/usr/bin:/bin:${folder}/s\xe9`]);
   await using _ = daemon;
   await daemon.start();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('t', 'tool-of-mine', []);
   await client.exitOf('t');
   expect(client.stream('t').text()).toBe('it runs\n');

@@ -3,7 +3,6 @@
  * session-engine.contract.ts; here is what only a client of a daemon sees.
  */
 import { describe, expect, test } from 'vitest';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import {
@@ -15,15 +14,16 @@ import {
   untilEnded,
 } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 
 /** A process that counts for ever. */
-async function counting(client: Client, id: string): Promise<void> {
+async function counting(client: RawConnection, id: string): Promise<void> {
   await client.spawn(id, 'sh', ['-c', 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done']);
   await client.untilOutput(id, '\n5\n');
 }
 
 /** Frames of the process after the reply with this id, as text lines. */
-function afterReply(client: Client, raw: string): { seq: number; stream: string }[] {
+function afterReply(client: RawConnection, raw: string): { seq: number; stream: string }[] {
   return client.lines
     .slice(client.lines.indexOf(raw) + 1)
     .map((line) => JSON.parse(line))
@@ -31,7 +31,7 @@ function afterReply(client: Client, raw: string): { seq: number; stream: string 
 }
 
 /** The newest output of `p`, also when its numbers have started over. */
-function lastOutput(client: Client): string {
+function lastOutput(client: RawConnection): string {
   const frame = client.stream('p').frames.findLast(({ stream }) => stream === 'stdout');
   return frame?.stream === 'stdout' ? frame.data.toString() : '';
 }
@@ -39,7 +39,7 @@ function lastOutput(client: Client): string {
 describe.each(['S', 'current'] as const)('profile %s: a spawn under the id of a running process', (profile) => {
   test('by the same connection starts over at 1, and no frame of the old one follows the reply', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await counting(client, 'p');
     const reply = await client.request('process.spawn', { id: 'p', command: 'sh', args: ['-c', 'echo new'] });
     await waitUntil(
@@ -54,7 +54,7 @@ describe.each(['S', 'current'] as const)('profile %s: a spawn under the id of a 
 
   test('that ends at this very moment brings no frame of the old one after the reply', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     for (let round = 0; round < 10; round++) {
       // The child has ended; a grandchild holds its pipes.
       const { pid } = await client.spawn('p', ...fixture('hold-pipe-open.sh'), { wantPid: true });
@@ -80,7 +80,7 @@ describe.each(['S', 'current'] as const)('profile %s: a spawn under the id of a 
 describe('profile next: a spawn under the id of a running process', () => {
   test('leaves a shutdown with the new one only', async () => {
     await using daemon = await startDaemon({ profile: 'next' });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     // It tolerates the loss of its pipes, as one must that is to outlive its daemon.
     const { pid: old } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
     const { pid: recent } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
@@ -95,8 +95,8 @@ describe('profile next: a spawn under the id of a running process', () => {
 describe.each(['S', 'current', 'next'] as const)('profile %s: a spawn under the id of an ended process', (profile) => {
   test('keeps nothing of it: a session that is restarted again and again does not fill the memory', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon, { keep: 'figures' });
-    await using other = await connect(daemon, { keep: 'figures' });
+    await using client = await connectRaw(daemon, { keep: 'figures' });
+    await using other = await connectRaw(daemon, { keep: 'figures' });
     const noise = fixture('write-noise.ts', '--bytes', '12000000');
     let before = 0;
     for (let round = 0; round < 14; round++) {

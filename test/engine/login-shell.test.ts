@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import * as libc from '../../native-bindings/libc.ts';
-import { type Client, connect } from '../support/client.ts';
 import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 
 const shell = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 
@@ -20,7 +20,7 @@ async function withProfile(profile: string, options: DaemonOptions = {}): Promis
 }
 
 /** The PATH a child sees. */
-async function pathOf(client: Client, id = 'path', env?: object): Promise<string> {
+async function pathOf(client: RawConnection, id = 'path', env?: object): Promise<string> {
   await client.spawn(id, 'printenv', ['PATH'], env === undefined ? {} : { env });
   await client.exitOf(id);
   return client.stream(id).text().trimEnd();
@@ -29,20 +29,20 @@ async function pathOf(client: Client, id = 'path', env?: object): Promise<string
 describe('a child has the PATH of the login shell', () => {
   test.each(['S', 'current', 'next'] as const)('in profile %s', async (profile) => {
     await using daemon = await withProfile('PATH=/from/the/profile:$PATH', { profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await pathOf(client)).toMatch(/^\/from\/the\/profile:\/./);
   });
 
   test('also when its profile talks, complains and reads its input', async () => {
     const profile = 'echo "Welcome!"; echo oops >&2; read -r line; printf "no line end"; export PATH=/talks:$PATH';
     await using daemon = await withProfile(profile);
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await pathOf(client)).toMatch(/^\/talks:\/./);
   });
 
   test('unless the request names one', async () => {
     await using daemon = await withProfile('PATH=/from/the/profile:$PATH');
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await pathOf(client, 'mine', { PATH: `/mine:${daemon.env.PATH}` })).toBe(`/mine:${daemon.env.PATH}`);
   });
 
@@ -53,7 +53,7 @@ describe('a child has the PATH of the login shell', () => {
     writeFileSync(join(bin, 'only-there'), '#!/bin/sh\necho found\n', { mode: 0o755 });
     writeFileSync(join(daemon.home, '.bash_profile'), `PATH=${bin}:$PATH`);
     await daemon.start();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await pathOf(client)).toContain(bin);
     const { error } = await client.request('process.spawn', { id: 'p', command: 'only-there' });
     expect(error?.message).toBe('exec: "only-there": executable file not found in $PATH');
@@ -64,7 +64,7 @@ describe('a child has the PATH of the login shell', () => {
 
   test('which is looked up once: a later change of the profile changes nothing', async () => {
     await using daemon = await withProfile('PATH=/first:$PATH');
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const before = await pathOf(client, 'before');
     writeFileSync(join(daemon.home, '.bash_profile'), 'PATH=/second:$PATH');
     expect(await pathOf(client, 'after')).toBe(before);
@@ -82,7 +82,7 @@ describe('the shell', () => {
         NODE_OPTIONS: '',
       },
     });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await pathOf(client);
     const saw = readFileSync(join(daemon.home, 'shell-saw'), 'utf8').trimEnd().split('\n');
     expect(saw.at(-1)).toBe('arguments: -l -i -c');
@@ -114,7 +114,7 @@ describe('the shell', () => {
     await using daemon = await prepareDaemon({ env: { SHELL } });
     writeFileSync(join(daemon.home, file), 'PATH=/fallback:$PATH');
     await daemon.start();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await pathOf(client)).toMatch(/^\/fallback:\/./);
   });
 
@@ -125,7 +125,7 @@ describe('the shell', () => {
     chmodSync(broken, 0o755);
     daemon.env.SHELL = broken;
     await daemon.start();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await pathOf(client)).toBe(daemon.env.PATH);
     expect(daemon.log()).toMatch(/ WARN {2}\[shellenv\] Failed to extract PATH from login shell: \S/);
   });
@@ -154,7 +154,7 @@ describe('a shell that does not come to an end', () => {
   test('costs its limit and is killed; even a PATH that it printed is not used, and one line says so', async () => {
     await using daemon = await startDaemon({ ...hanging, timings: { shellPathMs: 4000 } });
     const started = await shellProcess(daemon);
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await pathOf(client)).toBe(daemon.env.PATH);
     await untilEnded(started);
     const lines = daemon.log().split('\n');
@@ -167,7 +167,7 @@ describe('a shell that does not come to an end', () => {
 
   test('delays neither the start nor any request but a spawn', async () => {
     await using daemon = await startDaemon({ ...hanging, timings: { shellPathMs: 600_000 } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const spawn = client.post('process.spawn', { id: 'p', command: 'true' });
     expect(await client.call('server.ping')).toEqual({ pong: true });
     expect((await client.stdin('q', '')).error?.message).toBe('Process not found');
@@ -187,7 +187,7 @@ describe('a shell that does not come to an end', () => {
   test('and ignores SIGTERM is killed half a second after its limit, while children start already', async () => {
     await using daemon = await startDaemon({ ...stubborn, timings: { shellPathMs: 4000 } });
     const started = await shellProcess(daemon);
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await pathOf(client)).toBe(daemon.env.PATH);
     await untilEnded(started);
     await waitUntil(() => processFacts(started.pid)?.start !== started.start, 'the daemon to collect the shell');
@@ -234,7 +234,7 @@ describe('a shell that does not come to an end', () => {
     writeFileSync(SHELL, `#!/bin/sh\n${second}\nshift 2\nexec /bin/sh "$@"\n`, { mode: 0o755 });
     daemon.env.SHELL = SHELL;
     await daemon.start();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     client.post('process.spawn', { id: 'p', command: 'true' });
     const started = await shellProcess(daemon);
     const lock = await lockOf(daemon);

@@ -2,11 +2,11 @@
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { linux, testNeeding } from '../support/needs.ts';
 import { processFacts } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const profile = 'latest';
 
@@ -22,7 +22,7 @@ const through = '#!/bin/sh\nexec "$@"\n';
 describe('a launcher', () => {
   test('is the process: its pid, its signals, its exit status; and it is handed the command and its words', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const launcher = executable(
       daemon,
       'run',
@@ -46,7 +46,7 @@ describe('a launcher', () => {
 
   test('that becomes the command leaves one process, with the input and output of the client', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const launcher = executable(daemon, 'run', through);
     await client.spawn('p', '/bin/cat', [], { launcher: [launcher] });
     await client.stdin('p', 'through\n', 0);
@@ -57,7 +57,7 @@ describe('a launcher', () => {
 
   test('is named in the record of the child, and so is what it was handed', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const launcher = executable(daemon, 'run', through);
     const { pid } = await client.spawn('p', '/bin/sleep', ['600'], { launcher: [launcher], wantPid: true });
     const text = await waitUntil(() => {
@@ -69,7 +69,7 @@ describe('a launcher', () => {
 
   test('of a daemon that died is ended by the next one, also when it has become the command', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const launcher = executable(daemon, 'run', through);
     const waiting = executable(daemon, 'wait', '#!/bin/sh\n"$@" & wait\n');
     const pids: number[] = [];
@@ -112,7 +112,7 @@ describe('children lose', () => {
     ],
   ])('the variables of the launcher %s', async (_, more, left) => {
     await using daemon = await startDaemon({ profile, env });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const launcher = executable(daemon, 'run', through);
     await client.spawn('p', '/usr/bin/env', [], more(launcher));
     await client.exitOf('p');
@@ -150,7 +150,7 @@ describe('a launcher that does not start is told with its reason, and no shell r
     ],
   ])('one %s', async (_, content, reason) => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const mark = join(daemon.dir, 'mark');
     const launcher = executable(daemon, 'run', content(mark));
     const params = { id: 'p', command: '/bin/true', args: [], launcher: [launcher] };
@@ -163,7 +163,7 @@ describe('a launcher that does not start is told with its reason, and no shell r
 
   test('one with a NUL byte among its words', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const launcher = executable(daemon, 'run', through);
     const params = { id: 'p', command: '/bin/true', launcher: [launcher, 'a\0b'] };
     expect((await client.request('process.spawn', params)).error).toEqual({
@@ -176,7 +176,7 @@ describe('a launcher that does not start is told with its reason, and no shell r
 describe('before the launcher starts', () => {
   test('the tests come in the order of the contract, each with its text and its line in the log', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const launcher = executable(daemon, 'run', `#!/bin/sh\necho run >"${daemon.dir}/mark"\n`);
     const folder = join(daemon.dir, 'folder');
     mkdirSync(folder);
@@ -238,7 +238,7 @@ describe('before the launcher starts', () => {
 
   test('a session with a command that cannot be run supersedes nothing', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const launcher = executable(daemon, 'run', through);
     const args = ['600', '--input-format=stream-json', '--session-id=s'];
     const old = executable(daemon, 'old', '#!/bin/sh\nexec sleep 600\n');
@@ -263,7 +263,7 @@ test.each(['S', 'current', 'next'] as const)(
   'profile %s knows no launcher and ignores the parameter',
   async (profile) => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'echo', ['direct'], { launcher: 1 });
     await client.exitOf('p');
     expect(client.stream('p').text()).toBe('direct\n');
@@ -276,7 +276,7 @@ test.each(['S', 'current', 'next'] as const)(
 
 testNeeding(linux)('who asks for a check of callers hears that there is none', {}, async () => {
   await using daemon = await startDaemon({ profile, env: { CLAUDE_SSH_PEER_CHECK: '1' } });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   expect(await client.call('server.capabilities')).toMatchObject({ peerCheck: 'unavailable' });
   const lines = daemon.log().split('\n');
   const told = lines.findIndex((line) =>

@@ -1,17 +1,17 @@
 /** Many processes asked for at once: they are started beside each other (platform/posix/launch.ts `launchAmongMany`). */
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { findByArguments, openDescriptors, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const slowShell = fileURLToPath(new URL('../fixtures/slow-login-shell.sh', import.meta.url));
 
 describe.each(['S', 'next'] as const)('profile %s', (profile) => {
   test('a hundred processes of one burst run once each, with their own words, environment and folder', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     // Whatever a daemon opens for its first process and keeps; one that has ended at once would get no record.
     await client.spawn('first', 'cat');
     await client.kill('first');
@@ -32,7 +32,7 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
 
   test('what a burst says about one process happens in the order it was said', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const ids = Array.from({ length: 30 }, (_, index) => `p${index}`);
     for (const id of ids) {
       client.post('process.spawn', { id, command: 'head', args: ['-n', '2'] });
@@ -47,7 +47,7 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
 
   test('a start that fails among others says why, and the others are not touched by it', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     // Whatever a daemon opens for its first process and keeps; one that has ended at once would get no record.
     await client.spawn('first', 'cat');
     await client.kill('first');
@@ -72,7 +72,7 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
 
 test('a daemon that is told to end while it starts many processes leaves none of them', async () => {
   await using daemon = await startDaemon();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.call('server.ping');
   const mark = `31536${String(process.pid).padStart(6, '0')}`;
   for (let index = 0; index < 60; index++) {
@@ -87,11 +87,11 @@ test('a daemon that is told to end while it starts many processes leaves none of
 test('a client whose connection broke before its process was started finds it, and does not start it twice', async () => {
   // The start waits for the login shell, so that the connection is gone before there is a process.
   await using daemon = await startDaemon({ env: { SHELL: slowShell } });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   first.post('process.spawn', { id: 'job', command: 'sh', args: ['-c', 'echo once; cat'] });
   await first.call('server.ping');
   await first[Symbol.asyncDispose]();
-  await using second = await connect(daemon);
+  await using second = await connectRaw(daemon);
   expect(await second.reattach('job', 0)).toMatchObject({ found: true, running: true });
   await second.untilOutput('job', 'once\n');
   expect(daemon.log().match(/Process job started/g)).toHaveLength(1);

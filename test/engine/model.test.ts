@@ -1,8 +1,8 @@
 /** Random lives of processes against the model, over the real daemon (spec process.md §2–§8). */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { type Generation, Model, type Outcome, Reader, Record, type Who } from './model.ts';
 
 interface Params {
@@ -18,7 +18,7 @@ class World {
   readers: [Reader, Reader];
 
   static async open(daemon: TestDaemon, run: number): Promise<World> {
-    const readers: [Reader, Reader] = [new Reader(await connect(daemon)), new Reader(await connect(daemon))];
+    const readers: [Reader, Reader] = [new Reader(await connectRaw(daemon)), new Reader(await connectRaw(daemon))];
     return new World(daemon, `run${run}-`, readers);
   }
 
@@ -45,7 +45,7 @@ class World {
   async reconnect(who: Who): Promise<void> {
     this.readers[who].readAll();
     await this.readers[who].client.close();
-    this.readers[who] = new Reader(await connect(this.#daemon));
+    this.readers[who] = new Reader(await connectRaw(this.#daemon));
   }
 
   /** Nobody was sent anything they should not have been. */

@@ -3,7 +3,7 @@
  * reader that holds every frame to it: for test/engine/model.test.ts.
  */
 import { expect } from 'vitest';
-import type { Client } from '../support/client.ts';
+import type { RawConnection } from '../tools/raw-connection.ts';
 
 export type Generation = 'S' | 'current' | 'next';
 /** Whose connection: the two clients of a run. */
@@ -133,13 +133,13 @@ interface Subscription {
 
 /** Reads a connection line by line; a frame that is not the next one of its process fails the run. */
 export class Reader {
-  readonly client: Client;
+  readonly client: RawConnection;
   readonly subscriptions = new Map<string, Subscription>();
   #read = 0;
   /** Numbers of the frames of the process being reattached, since the request. */
   #replay: { readonly id: string; readonly record: Record; readonly seqs: number[] } | undefined;
 
-  constructor(client: Client) {
+  constructor(client: RawConnection) {
     this.client = client;
   }
 

@@ -4,17 +4,17 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { becoming, otherUsers } from '../support/as-user.ts';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { installed, testNeeding } from '../support/needs.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 
 const sixteen = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 const markOf = (daemon: TestDaemon, id: string): string => `${sixteen(daemon.runDir)}:${sixteen(id)}`;
 
 /** Starts a program that leaves another one in a session of its own, without its output. */
-async function leaver(client: Client, id: string, left = 'exec sleep 600'): Promise<ProcessFacts> {
+async function leaver(client: RawConnection, id: string, left = 'exec sleep 600'): Promise<ProcessFacts> {
   const script = `setsid sh -c 'echo $$; exec >/dev/null 2>&1 </dev/null; ${left}' & wait; sleep 600`;
   await client.spawn(id, 'sh', ['-c', script]);
   await client.untilOutput(id, '\n');
@@ -51,7 +51,7 @@ describe.each(kinds)('%s', (_, options, more) => {
 
   test('a tool that a killed agent has left in a session of its own is ended, those of others are not', async () => {
     await using daemon = await start('-reap-tree');
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const mine = await leaver(client, 'mine');
     const other = await leaver(client, 'other');
     const strangers = [await bystander(undefined), await bystander(`${sixteen('/elsewhere')}:${sixteen('mine')}`)];
@@ -65,7 +65,7 @@ describe.each(kinds)('%s', (_, options, more) => {
 
   test('a released process takes along what it has left, also what ignores SIGTERM', async () => {
     await using daemon = await start('-reap-tree');
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const polite = await leaver(client, 'p');
     const stubborn = await leaver(client, 'q', 'trap "" TERM; while :; do sleep 1; done');
     expect(await client.call('holdfast.release', { all: true })).toEqual({ released: 2 });
@@ -76,11 +76,11 @@ describe.each(kinds)('%s', (_, options, more) => {
 
   test('without the key nothing of it is touched, nor when a program ends by itself', async () => {
     await using plain = await start('-mark-children');
-    await using client = await connect(plain);
+    await using client = await connectRaw(plain);
     const left = await leaver(client, 'p');
     await client.call('process.killAndWait', { id: 'p', signal: 'KILL' });
     await using daemon = await start('-reap-tree');
-    await using second = await connect(daemon);
+    await using second = await connectRaw(daemon);
     const script = `setsid sh -c 'echo $$; exec >/dev/null 2>&1 </dev/null; exec sleep 600' & sleep 0.3`;
     await second.spawn('q', 'sh', ['-c', script]);
     await second.exitOf('q');
@@ -95,9 +95,9 @@ describe.each(kinds)('%s', (_, options, more) => {
 
 test('what a process started that has the id now is not taken for what the old one has left', async () => {
   await using daemon = await startDaemon({ flags: ['-reap-tree'] });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const old = await leaver(client, 'p');
-  await using again = await connect(daemon);
+  await using again = await connectRaw(daemon);
   // In profile S this ends the old process.
   const now = await leaver(again, 'p');
   await untilEnded(old);
@@ -108,7 +108,7 @@ test('what a process started that has the id now is not taken for what the old o
 
 test('a daemon that ends takes along what its processes have left', async () => {
   await using daemon = await startDaemon({ profile: 'current', flags: ['-reap-tree'] });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const left = await leaver(client, 'p');
   await daemon.stop();
   expect(isRunning(left)).toBe(false);
@@ -117,7 +117,7 @@ test('a daemon that ends takes along what its processes have left', async () => 
 test('detached-ttl ends what the process has left as well', async () => {
   const timings = { detachedCheckMs: 20 };
   await using daemon = await startDaemon({ flags: ['-reap-tree', '-detached-ttl', '200ms'], timings });
-  const client = await connect(daemon);
+  const client = await connectRaw(daemon);
   const left = await leaver(client, 'p');
   await client.close();
   await untilEnded(left);
@@ -128,7 +128,7 @@ testNeeding(otherUsers(), installed('setpriv', 'util-linux'))(
   {},
   async () => {
     await using daemon = await startDaemon({ flags: ['-reap-tree'] });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const mine = await leaver(client, 'p');
     const foreign = await bystander(markOf(daemon, 'p'), becoming(61_024));
     await client.kill('p', 'KILL');

@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const sixteen = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
@@ -30,7 +30,7 @@ describe.each(kinds)('%s', (_, options, more) => {
   test('max-sessions: one process too many is refused with the numbers before it starts, and the others go on', async () => {
     const { daemon, page } = await withMetrics(['-max-sessions', '2', ...more], options);
     await using _ = daemon;
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('a', 'cat');
     await client.spawn('b', 'cat');
     const made = join(daemon.dir, 'made');
@@ -57,8 +57,8 @@ describe.each(kinds)('%s', (_, options, more) => {
   test('detached-ttl: a quiet process that nobody came back for is ended, one that is attached or writes is not', async () => {
     const { daemon, page } = await withMetrics(['-detached-ttl', '400ms', ...more], options);
     await using _ = daemon;
-    await using client = await connect(daemon);
-    const left = await connect(daemon);
+    await using client = await connectRaw(daemon);
+    const left = await connectRaw(daemon);
     const run = async (by: typeof client, id: string, ...words: [string, string[]]): Promise<ProcessFacts> => {
       const { pid } = await by.spawn(id, ...words, { wantPid: true });
       return processFacts(pid) as ProcessFacts;
@@ -84,7 +84,7 @@ describe.each(kinds)('%s', (_, options, more) => {
 
 test('max-sessions holds for a burst as well, and a process that takes the place of another is none too many', async () => {
   await using daemon = await startDaemon({ flags: ['-max-sessions', '3'] });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const replies = await Promise.all(
     Array.from({ length: 12 }, (_, n) => client.request('process.spawn', { id: `p${n}`, command: 'cat' })),
   );
@@ -96,7 +96,7 @@ test('max-sessions holds for a burst as well, and a process that takes the place
 
 test('max-sessions and detached-ttl are keys of the configuration file, and 0 is none', async () => {
   await using daemon = await startDaemon({ flags: ['-max-sessions', '0', '-detached-ttl', '0'] });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   for (let n = 0; n < 5; n++) {
     await client.spawn(`p${n}`, 'cat');
   }
@@ -111,7 +111,7 @@ describe('mark-children', () => {
 
   test('a child and what it starts carry the mark of the session, whatever the client sends', async () => {
     await using daemon = await startDaemon({ flags: ['-mark-children'], env: { HOLDFAST_SESSION: 'old' } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const script = 'env | grep ^HOLDFAST_SESSION; setsid env | grep ^HOLDFAST_SESSION';
     await client.spawn('p ü', 'sh', ['-c', script], { env: { HOLDFAST_SESSION: 'mine' } });
     await client.exitOf('p ü');
@@ -120,7 +120,7 @@ describe('mark-children', () => {
 
   test('nobody who did not ask gets one', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'env');
     await client.exitOf('p');
     expect(client.stream('p').text('stdout')).not.toContain('HOLDFAST_SESSION');

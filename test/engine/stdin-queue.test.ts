@@ -1,28 +1,28 @@
 /** A child that does not read its stdin, over the wire (spec process.md §5.2, §5.4). */
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { type Client, connect, type Reply } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
+import { connectRaw, type RawConnection, type Reply } from '../tools/raw-connection.ts';
 
 const queueMax = 16_777_216;
 const piece = Buffer.alloc(700_000, Buffer.from(Array.from({ length: 251 }, (_, index) => index)));
 
 /** A process that reads its stdin only after a USR1, and then says what it got. */
-async function deafAtFirst(client: Client, id: string): Promise<number> {
+async function deafAtFirst(client: RawConnection, id: string): Promise<number> {
   const script = 'trap "go=1" USR1; echo ready; until [ "$go" ]; do sleep 0.02; done; head -c "$0" | sha256sum';
   const { pid } = await client.spawn(id, 'sh', ['-c', script, String(25 * piece.length)], { wantPid: true });
   await client.untilOutput(id, 'ready');
   return pid;
 }
 
-function postPieces(client: Client, id: string, count: number): number[] {
+function postPieces(client: RawConnection, id: string, count: number): number[] {
   return Array.from({ length: count }, (_, index) =>
     client.post('process.stdin', { id, data: piece.toString('base64'), offset: index * piece.length }),
   );
 }
 
-function replyTo(client: Client, id: number): Reply | undefined {
+function replyTo(client: RawConnection, id: number): Reply | undefined {
   return client.replies.find((reply) => reply.id === id);
 }
 
@@ -42,7 +42,7 @@ function fullLines(daemon: TestDaemon): number {
 describe('profile S: a full queue', () => {
   test('holds the replies back while everything else goes on, and loses no byte', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const pid = await deafAtFirst(client, 'deaf');
     await client.spawn('cat', 'cat');
     const posted = postPieces(client, 'deaf', 25);
@@ -64,7 +64,7 @@ describe('profile S: a full queue', () => {
 
   test('leaves nobody waiting when the process ends', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('deaf', 'sleep', ['3600']);
     const posted = postPieces(client, 'deaf', 25);
     await client.waitFor(() => replyTo(client, posted[surelyFits - 1] as number), 'the replies to what fits');
@@ -84,7 +84,7 @@ describe('profile S: a full queue', () => {
 describe.each(['current', 'next'] as const)('profile %s: a full queue', (profile) => {
   test('refuses at once, counts nothing of it, and takes the same bytes later', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const pid = await deafAtFirst(client, 'deaf');
     let applied = 0;
     let refused = 0;
@@ -112,7 +112,7 @@ test.each(['S', 'current', 'next'] as const)(
   'profile %s: bytes for a child that has closed its stdin are counted and dropped',
   async (profile) => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', ...fixture('close-stdio.sh'));
     await client.untilOutput('p', 'closing');
     for (let index = 0; index < 40; index++) {

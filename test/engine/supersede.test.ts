@@ -5,15 +5,15 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { processFacts } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 
 const session = ['--output-format=stream-json', '--session-id', 'k'];
 
 /** A process of the session that says "ready" and waits; with `stubborn` a polite signal does not end it. */
-async function agent(client: Client, id: string, options: { readonly stubborn?: boolean } = {}): Promise<void> {
+async function agent(client: RawConnection, id: string, options: { readonly stubborn?: boolean } = {}): Promise<void> {
   const script = `${options.stubborn ? "trap '' TERM; " : ''}echo ready; while :; do sleep 0.05; done`;
   await client.spawn(id, 'sh', ['-c', script, 'agent', ...session]);
   await client.untilOutput(id, 'ready');
@@ -21,8 +21,8 @@ async function agent(client: Client, id: string, options: { readonly stubborn?: 
 
 test('a client whose agent session is taken over stays connected and is told who ended it', async () => {
   await using daemon = await startDaemon({ profile: 'current' });
-  await using first = await connect(daemon);
-  await using second = await connect(daemon);
+  await using first = await connectRaw(daemon);
+  await using second = await connectRaw(daemon);
   await agent(first, 'old');
   await agent(second, 'new');
   expect(await first.exitOf('old')).toMatchObject({ exitCode: -1, signal: 'SIGTERM', killedBy: 'client' });
@@ -32,7 +32,7 @@ test('a client whose agent session is taken over stays connected and is told who
 
 test('in profile next the reply comes behind the exit frame of the process before, and in front of every frame', async () => {
   await using daemon = await startDaemon({ profile: 'next', timings: { supersedeGraceMs: 400 } });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await agent(client, 'old', { stubborn: true });
   await agent(client, 'new');
   const exit = client.lines.findIndex((line) => line.includes('"processId":"old","stream":"exit"'));
@@ -45,7 +45,7 @@ test('in profile next the reply comes behind the exit frame of the process befor
 
 test('a process that cannot start is told in the log, also when it was to take a session over', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await agent(client, 'old');
   const { error } = await client.request('process.spawn', { id: 'new', command: '/nonexistent', args: session });
   expect(error?.code).toBe(-32603);
@@ -56,7 +56,7 @@ test.each(['next', 'latest'] as const)(
   'an end of the daemon during the wait ends the old process, starts no new one and answers nobody (%s)',
   async (profile) => {
     await using daemon = await startDaemon({ profile, timings: { supersedeGraceMs: 60_000 } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await agent(client, 'old', { stubborn: true });
     const { pid } = await client
       .reattach('old')
@@ -79,7 +79,7 @@ test.each(['next', 'latest'] as const)(
   'a command that is there but cannot start ends the old process first; one that is not there leaves it alone (%s)',
   async (profile) => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await agent(client, 'old');
     // Seen from the daemon's own folder, not from that of the request.
     writeFileSync(join(daemon.home, 'tool'), '#!/bin/sh\n', { mode: 0o755 });

@@ -1,8 +1,8 @@
 /** Fault table: garbage bytes, deep nesting, invalid UTF-8, a line one byte too long. Nothing else is disturbed by them. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const parseError = '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}';
 /** spec wire.md §2.3: bytes before the line end. */
@@ -11,7 +11,7 @@ const longestLine = 1_048_575;
 describe.each(['S', 'current'] as const)('profile %s', (profile) => {
   test('garbage bytes get one parse error a line, and the same connection goes on working', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const lines = Array.from({ length: 200 }, (_, length) => withoutLineEnds(randomBytes(length + 1)));
     for (const line of lines) {
       client.send(line);
@@ -25,7 +25,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
 
   test('JSON nested ten thousand deep is served, one level more is a parse error, a million levels too', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const nested = (levels: number) =>
       // The request object itself is the first level.
       `{"jsonrpc":"2.0","id":1,"method":"server.ping","auth":"${daemon.token}","params":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}}`;
@@ -45,7 +45,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
 
   test('invalid UTF-8 in a string is repaired byte by byte, anywhere else it is a parse error', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const request = (id: string) =>
       Buffer.from(`{"jsonrpc":"2.0","id":"${id}","method":"server.ping","auth":"${daemon.token}"}`, 'latin1');
     client.send(Buffer.concat([request('\xff\xfe'), Buffer.from('\n')]));
@@ -66,21 +66,21 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
 
   test('a line of the longest length is served, one byte more closes that connection without a reply and no other', async () => {
     await using daemon = await startDaemon({ profile });
-    await using bystander = await connect(daemon);
+    await using bystander = await connectRaw(daemon);
     await bystander.spawn('p', 'cat');
 
-    await using longest = await connect(daemon);
+    await using longest = await connectRaw(daemon);
     const head = `{"jsonrpc":"2.0","id":1,"method":"server.ping","auth":"${daemon.token}","x":"`;
     longest.sendLine(`${head}${'y'.repeat(longestLine - head.length - 2)}"}`);
     await longest.waitFor(() => longest.replies.length === 1, 'the reply to the longest line');
     expect(longest.lines).toEqual(['{"jsonrpc":"2.0","id":1,"result":{"pong":true}}']);
 
-    await using tooLong = await connect(daemon);
+    await using tooLong = await connectRaw(daemon);
     tooLong.sendLine(`${head}${'y'.repeat(longestLine - head.length - 1)}"}`);
     await tooLong.untilClosed();
     expect(tooLong.lines).toEqual([]);
 
-    await using endless = await connect(daemon);
+    await using endless = await connectRaw(daemon);
     endless.send(Buffer.alloc(longestLine + 1, 'x'));
     await endless.untilClosed();
     expect(endless.lines).toEqual([]);

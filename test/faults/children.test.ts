@@ -3,10 +3,10 @@
  * 1,000 short lives. Each has exactly one exit frame, its last one, and leaves neither a zombie nor a descriptor.
  */
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { childrenOf, expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { byLength, limitMs } from './support/length.ts';
 import { WatchedRun } from './support/watched-run.ts';
@@ -20,7 +20,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
   }, async () => {
     await using daemon = await startDaemon({ profile });
     using run = new WatchedRun(daemon.dir);
-    await using client = await connect(daemon, { observer: run.observer });
+    await using client = await connectRaw(daemon, { observer: run.observer });
     const before = await holdingsOf(daemon, client);
 
     const live = async (id: string, code: number) => {
@@ -35,7 +35,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
     await expectNothingLeft(daemon, before);
     run.verify();
     // Each of them can still be asked for, with the same frames.
-    await using other = await connect(daemon);
+    await using other = await connectRaw(daemon);
     expect(await other.reattach('life-7', 0)).toMatchObject({ found: true, running: false });
     expect(other.stream('life-7').text()).toBe('x\n');
   });
@@ -43,7 +43,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
   test('a child that ignores TERM lives on, and an escalated kill ends it and all of its group', async () => {
     await using daemon = await startDaemon({ profile });
     using run = new WatchedRun(daemon.dir);
-    await using client = await connect(daemon, { observer: run.observer });
+    await using client = await connectRaw(daemon, { observer: run.observer });
     const before = await holdingsOf(daemon, client);
     await client.spawn('stubborn', ...fixture('ignore-term.sh'));
     await client.untilOutput('stubborn', 'ready');
@@ -74,7 +74,7 @@ describe('each of these has one exit frame, its last one, and leaves nothing', (
   }, async () => {
     await using daemon = await startDaemon();
     using run = new WatchedRun(daemon.dir);
-    await using client = await connect(daemon, { observer: run.observer });
+    await using client = await connectRaw(daemon, { observer: run.observer });
     const before = await holdingsOf(daemon, client);
     await client.spawn('short', ...fixture('hold-pipe-open.sh', '0.3'));
     await client.spawn('long', ...fixture('hold-pipe-open.sh'));
@@ -100,7 +100,7 @@ describe('each of these has one exit frame, its last one, and leaves nothing', (
   test('an escalated kill reaches the grandchild that holds the pipe after the child itself has ended', async () => {
     await using daemon = await startDaemon();
     using run = new WatchedRun(daemon.dir);
-    await using client = await connect(daemon, { observer: run.observer });
+    await using client = await connectRaw(daemon, { observer: run.observer });
     const before = await holdingsOf(daemon, client);
     const { pid } = await client.spawn('holder', ...fixture('hold-pipe-open.sh'), { wantPid: true });
     await client.untilOutput('holder', '\n');
@@ -121,7 +121,7 @@ describe('each of these has one exit frame, its last one, and leaves nothing', (
   test('a double fork into a session of its own, which lets go of the pipes', async () => {
     await using daemon = await startDaemon();
     using run = new WatchedRun(daemon.dir);
-    await using client = await connect(daemon, { observer: run.observer });
+    await using client = await connectRaw(daemon, { observer: run.observer });
     const before = await holdingsOf(daemon, client);
     await client.spawn('fork', ...fixture('leave-the-group.sh'));
     expect(await client.exitOf('fork')).toMatchObject({ exitCode: 0 });
@@ -138,7 +138,7 @@ describe('each of these has one exit frame, its last one, and leaves nothing', (
   test('a child that closes its standard streams and lives on', async () => {
     await using daemon = await startDaemon();
     using run = new WatchedRun(daemon.dir);
-    await using client = await connect(daemon, { observer: run.observer });
+    await using client = await connectRaw(daemon, { observer: run.observer });
     const before = await holdingsOf(daemon, client);
     const { pid } = await client.spawn('closed', ...fixture('close-stdio.sh'), { wantPid: true });
     await client.untilOutput('closed', 'closing\n');
@@ -156,7 +156,7 @@ describe('each of these has one exit frame, its last one, and leaves nothing', (
   test('a child that leaves zombies of its own takes them with it', async () => {
     await using daemon = await startDaemon();
     using run = new WatchedRun(daemon.dir);
-    await using client = await connect(daemon, { observer: run.observer });
+    await using client = await connectRaw(daemon, { observer: run.observer });
     const before = await holdingsOf(daemon, client);
     const { pid } = await client.spawn('maker', ...fixture('leave-zombies.sh', '20'), { wantPid: true });
     await client.untilOutput('maker', 'ready');
@@ -174,7 +174,7 @@ describe('each of these has one exit frame, its last one, and leaves nothing', (
   test('a child that exits while a megabyte is unread', async () => {
     await using daemon = await startDaemon();
     using run = new WatchedRun(daemon.dir);
-    await using client = await connect(daemon, { observer: run.observer });
+    await using client = await connectRaw(daemon, { observer: run.observer });
     const before = await holdingsOf(daemon, client);
     // A pipe holds 64 KiB; sixteen children at once leave a mebibyte behind when they end.
     const ids = Array.from({ length: 16 }, (_, index) => `quick-${index}`);
@@ -195,7 +195,7 @@ describe('each of these has one exit frame, its last one, and leaves nothing', (
   test.each(['SEGV', 'ABRT', 'KILL', 'TERM', 'PIPE', 'USR1'])('a child that ends itself by SIG%s', async (signal) => {
     await using daemon = await startDaemon({ profile: 'current' });
     using run = new WatchedRun(daemon.dir);
-    await using client = await connect(daemon, { observer: run.observer });
+    await using client = await connectRaw(daemon, { observer: run.observer });
     await client.spawn('dying', ...fixture('die-by-signal.sh', signal));
     expect((await client.exitOf('dying')).raw).toBe(
       `{"type":"stream","processId":"dying","stream":"exit","seq":2,"exitCode":-1,"signal":"SIG${signal}"}`,

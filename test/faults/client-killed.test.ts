@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { readHistory, recordsOf } from '../tools/history-records.ts';
 import { Noise } from '../tools/noise.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { byLength, limitMs } from './support/length.ts';
 import { WatchedRun } from './support/watched-run.ts';
 
@@ -25,9 +25,9 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
   }, async () => {
     await using daemon = await startDaemon({ profile });
     using run = new WatchedRun(daemon.dir);
-    await using first = await connect(daemon, { name: 'first', keep: 'figures', observer: run.observer });
+    await using first = await connectRaw(daemon, { name: 'first', keep: 'figures', observer: run.observer });
     await first.spawn(session, ...fixture('echo-lines.ts', ...run.child(session)));
-    await using feeder = await connect(daemon, { name: 'feeder', observer: run.observer });
+    await using feeder = await connectRaw(daemon, { name: 'feeder', observer: run.observer });
 
     // Input goes on all the time, on a connection that does not hold the session.
     const noise = new Noise('input');
@@ -59,7 +59,7 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
     feeding = false;
     await fed;
 
-    await using last = await connect(daemon, { name: 'last', keep: 'figures', observer: run.observer });
+    await using last = await connectRaw(daemon, { name: 'last', keep: 'figures', observer: run.observer });
     const before = frames();
     const bytesBefore = [...before.values()].reduce((sum, bytes) => sum + bytes, 0);
     await last.reattach(session, Math.max(...before.keys()));

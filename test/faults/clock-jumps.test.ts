@@ -5,11 +5,11 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { type Client, connect } from '../support/client.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import * as needs from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { byLength, limitMs } from './support/length.ts';
 import { untilIdle } from './support/processor-time.ts';
 import { WatchedRun } from './support/watched-run.ts';
@@ -41,7 +41,7 @@ async function startWithClock(options: {
 
 /** The newest year in the log shows what the daemon's clock says. */
 async function expectYear(daemon: TestDaemon, year: number): Promise<void> {
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.call('server.ping');
   await waitUntil(
     () => daemon.log().trimEnd().split('\n').at(-1)?.startsWith(`${year}/`),
@@ -49,7 +49,7 @@ async function expectYear(daemon: TestDaemon, year: number): Promise<void> {
   );
 }
 
-async function expectUnharmed(client: Client, id: string, started: object): Promise<void> {
+async function expectUnharmed(client: RawConnection, id: string, started: object): Promise<void> {
   const { lastSeq } = client.stream(id);
   await client.waitFor(() => client.stream(id).lastSeq > lastSeq + 5, 'the session to go on');
   const { found, running, pid, startTime } = await client.call('process.reattach', {
@@ -77,7 +77,7 @@ test('a wall clock that jumps by a day, by ten years and to and fro changes noth
   const [started, setClock] = await startWithClock({ monotonicToo: false });
   await using daemon = started;
   using run = new WatchedRun(daemon.dir);
-  await using client = await connect(daemon, { name: 'client', observer: run.observer });
+  await using client = await connectRaw(daemon, { name: 'client', observer: run.observer });
   const counter = fixture('count-forever.ts', '--every', '1', ...run.child('count'));
   const { pid, startTime } = await client.spawn('count', ...counter, { wantPid: true });
   await client.waitFor(() => client.stream('count').lastSeq > 5, 'the first numbers');
@@ -111,7 +111,7 @@ test('after an hour of sleep every timer is due at once, and still no live sessi
 }, async () => {
   const [started, setClock] = await startWithClock({ monotonicToo: true });
   await using daemon = started;
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const { pid, startTime } = await client.spawn('count', 'sh', ['-c', 'while :; do echo x; sleep 0.01; done'], {
     wantPid: true,
   });

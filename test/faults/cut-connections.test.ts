@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { startFaultProxy } from '../tools/fault-proxy.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { byLength, limitMs } from './support/length.ts';
 import { WatchedRun } from './support/watched-run.ts';
@@ -32,14 +32,14 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
     const through = { socket: proxy.address, token: daemon.token };
     const keep = { keep: 'figures', observer: run.observer } as const;
 
-    let client: Client = await connect(through, { name: 'c0', ...keep });
+    let client: RawConnection = await connectRaw(through, { name: 'c0', ...keep });
     client.post('process.spawn', { id: 'lines', command: 'seq', args: [String(lines)] });
     let cuts = 0;
     for (; client.stream('lines').exit === undefined; cuts++) {
       await client.waitFor(() => client.ended || client.stream('lines').exit !== undefined, 'the cut').catch(() => {});
       client.destroy();
       proxy.setRules({ toClient: `cut ${firstCut + cuts * further}` });
-      client = await connect(through, { name: `c${cuts + 1}`, ...keep, continues: client });
+      client = await connectRaw(through, { name: `c${cuts + 1}`, ...keep, continues: client });
       client.post('process.reattach', { id: 'lines', fromSeq: client.stream('lines').lastSeq });
     }
     client.destroy();
@@ -62,12 +62,12 @@ test('two hundred connections that open and close in every way leave nothing and
 }, async () => {
   await using daemon = await startDaemon({ profile: 'current' });
   using run = new WatchedRun(daemon.dir);
-  await using steady = await connect(daemon, { name: 'steady', observer: run.observer });
+  await using steady = await connectRaw(daemon, { name: 'steady', observer: run.observer });
   const before = await holdingsOf(daemon, steady);
   await steady.spawn('count', ...fixture('count-forever.ts', '--every', '1', ...run.child('count')));
   await steady.spawn('shared', 'cat');
 
-  const comings: ((client: Client) => Promise<unknown> | unknown)[] = [
+  const comings: ((client: RawConnection) => Promise<unknown> | unknown)[] = [
     (client) => client.destroy(),
     (client) => client.close(),
     (client) => client.call('server.ping'),
@@ -89,7 +89,7 @@ test('two hundred connections that open and close in every way leave nothing and
   for (let round = 0; round < rounds; round++) {
     await Promise.all(
       Array.from({ length: connections }, async (_, index) => {
-        const client = await connect(daemon);
+        const client = await connectRaw(daemon);
         await comings[index % comings.length]?.(client);
         client.destroy();
       }),

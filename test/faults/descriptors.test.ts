@@ -2,11 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import * as needs from '../support/needs.ts';
 import { openDescriptors } from '../support/processes.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { full, limitMs } from './support/length.ts';
 import { Injection } from './support/strace.ts';
@@ -21,17 +21,17 @@ needs.testNeeding(needs.linux, needs.installed('prlimit', 'util-linux'))(
   async () => {
     await using daemon = await startDaemon({ profile: 'current' });
     using run = new WatchedRun(daemon.dir);
-    await using steady = await connect(daemon, { name: 'steady', keep: 'figures', observer: run.observer });
+    await using steady = await connectRaw(daemon, { name: 'steady', keep: 'figures', observer: run.observer });
     const before = await holdingsOf(daemon, steady);
     await steady.spawn('count', ...fixture('count-forever.ts', '--every', '1', ...run.child('count')));
     const pid = daemon.pid();
     const soft = (limits: number) => execFileSync('prlimit', ['--pid', String(pid), `--nofile=${limits}:`]);
     soft(limit);
 
-    const clients: Client[] = [];
+    const clients: RawConnection[] = [];
     let refused = 0;
     while (refused < 20) {
-      const client = await connect(daemon);
+      const client = await connectRaw(daemon);
       client.post('server.ping');
       await client.waitFor(() => client.replies.length === 1 || client.ended, 'an answer or the end').catch(() => {});
       if (client.ended) {
@@ -62,7 +62,7 @@ needs.testNeeding(needs.linux, needs.installed('prlimit', 'util-linux'))(
       })
       .toBeUndefined();
     await steady.exitOf('new');
-    await using late = await connect(daemon);
+    await using late = await connectRaw(daemon);
     expect(await late.call('server.ping')).toEqual({ pong: true });
     late.destroy();
     await steady.kill('count');
@@ -96,7 +96,7 @@ for (const [call, error] of calls) {
     { timeout: limitMs(60) },
     async () => {
       await using daemon = await startDaemon({ profile: 'current' });
-      await using steady = await connect(daemon);
+      await using steady = await connectRaw(daemon);
       const before = await holdingsOf(daemon, steady);
       await steady.spawn('cat', 'cat');
       const pid = daemon.pid();
@@ -123,7 +123,7 @@ for (const [call, error] of calls) {
 
 /** Connects, starts a child, reads a file; whatever fails of it fails with words. */
 async function scenario(daemon: TestDaemon, id: string): Promise<void> {
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   client.post('server.ping');
   await client.waitFor(() => client.replies.length === 1 || client.ended, 'an answer or the end').catch(() => {});
   if (client.ended) {

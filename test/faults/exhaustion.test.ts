@@ -3,12 +3,12 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { asUser, otherUsers } from '../support/as-user.ts';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import * as needs from '../support/needs.ts';
 import { openDescriptors } from '../support/processes.ts';
 import { patienceMs, waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { byLength, limitMs } from './support/length.ts';
 
@@ -38,7 +38,7 @@ async function startWithMetrics(through?: readonly string[]): Promise<[TestDaemo
 }
 
 /** Pings one after the other until `work` is done. @returns how many were answered meanwhile */
-async function pingsDuring(client: Client, work: Promise<unknown>): Promise<number> {
+async function pingsDuring(client: RawConnection, work: Promise<unknown>): Promise<number> {
   let done = false;
   const finished = work.finally(() => {
     done = true;
@@ -57,12 +57,12 @@ test('at the border of the requests in progress all are answered; beyond, readin
 }, async () => {
   const [started, counter] = await startWithMetrics();
   await using daemon = started;
-  await using other = await connect(daemon);
+  await using other = await connectRaw(daemon);
   await other.spawn('stubborn', ...fixture('ignore-term.sh'));
   await other.untilOutput('stubborn', 'ready');
   const wait = { id: 'stubborn', timeoutMs: 30_000, escalate: false };
 
-  await using greedy = await connect(daemon);
+  await using greedy = await connectRaw(daemon);
   for (let call = 1; call < mostCalls; call++) {
     greedy.post('process.killAndWait', wait);
   }
@@ -91,12 +91,12 @@ test('a thousand connections at once are served or closed, one more client is se
   timeout: limitMs(60),
 }, async () => {
   await using daemon = await startDaemon({ profile: 'current' });
-  await using other = await connect(daemon);
+  await using other = await connectRaw(daemon);
   const before = await holdingsOf(daemon, other);
-  const crowd: Client[] = [];
+  const crowd: RawConnection[] = [];
   const arrive = async () => {
     while (crowd.length < connections) {
-      const more = await Promise.all(Array.from({ length: 50 }, () => connect(daemon)));
+      const more = await Promise.all(Array.from({ length: 50 }, () => connectRaw(daemon)));
       crowd.push(...more);
     }
     await Promise.all(crowd.map((client) => client.call('server.ping')));
@@ -116,8 +116,8 @@ test('a huge folder is listed while others are answered', { timeout: limitMs(60)
   for (let entry = 0; entry < entries; entry++) {
     writeFileSync(join(folder, `entry-${entry}`), '');
   }
-  await using reader = await connect(daemon);
-  await using other = await connect(daemon);
+  await using reader = await connectRaw(daemon);
+  await using other = await connectRaw(daemon);
   const listing = reader.call('files.list', { path: folder });
   expect(await pingsDuring(other, listing)).toBeGreaterThan(1);
   expect((await listing).entries).toHaveLength(entries);
@@ -128,9 +128,9 @@ needs.testNeeding(needs.linux, otherUsers(), needs.installed('prlimit', 'util-li
   { timeout: limitMs(60) },
   async () => {
     await using daemon = await startDaemon({ through: [...asUser(lonelyUser), 'prlimit', '--nproc=80', '--'] });
-    await using other = await connect(daemon);
+    await using other = await connectRaw(daemon);
     await other.spawn('cat', 'cat');
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('bomb', 'sh', ['-c', 'while :; do sleep 3600 & done']);
     // The shell says so when it cannot fork any more.
     await waitUntil(() => client.stream('bomb').text('stderr').match(/fork/i) !== null, 'the limit');

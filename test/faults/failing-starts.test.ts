@@ -3,9 +3,9 @@ import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { asUser, otherUsers } from '../support/as-user.ts';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import * as needs from '../support/needs.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { byLength, limitMs } from './support/length.ts';
 
@@ -14,7 +14,7 @@ const times = byLength(1_000, 10_000);
 /** A user that nobody else is: limits of a user count all of its processes. */
 const lonelyUser = 61_016;
 
-async function refusal(client: Client, id: string, command: string, more: object = {}): Promise<string> {
+async function refusal(client: RawConnection, id: string, command: string, more: object = {}): Promise<string> {
   const reply = await client.request('process.spawn', { id, command, ...more });
   expect(reply.error?.code, reply.raw).toBe(-32603);
   // Nothing is registered.
@@ -26,7 +26,7 @@ test('each way in which exec can fail has the text of the system, and a thousand
   timeout: limitMs(60),
 }, async () => {
   await using daemon = await startDaemon();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const before = await holdingsOf(daemon, client);
   const at = (name: string) => join(daemon.dir, name);
   const program = (name: string, content: string, mode = 0o755) => {
@@ -80,7 +80,7 @@ needs.testNeeding(needs.linux, needs.privateMounts())(
         'sh',
       ],
     });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const path = join(daemon.dir, 'm', 'program');
     await client.spawn('make', 'sh', ['-c', `printf '#!/bin/sh\\nexit 0\\n' >${path} && chmod 755 ${path}`]);
     expect(await client.exitOf('make')).toMatchObject({ exitCode: 0 });
@@ -94,7 +94,7 @@ needs.testNeeding(needs.linux, otherUsers())(
   async () => {
     // The limit counts threads too: room for the launcher's and the daemon's, then for some children.
     await using daemon = await startDaemon({ through: [...asUser(lonelyUser), 'prlimit', '--nproc=60', '--'] });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const before = await holdingsOf(daemon, client);
     await client.spawn('running', 'cat');
 

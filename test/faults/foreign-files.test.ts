@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished } from 'vitest';
 import { createPlatform } from '../../platform/posix/index.ts';
 import { becoming, otherUsers } from '../support/as-user.ts';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { installed, root, testNeeding } from '../support/needs.ts';
 import { isRunning, type ProcessFacts, processFacts } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const stranger = 61_022;
 const user = 61_023;
@@ -31,7 +31,7 @@ async function foreignLock(daemon: TestDaemon): Promise<{ readonly path: string;
 }
 
 async function serves(daemon: TestDaemon): Promise<void> {
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('p', 'cat');
   await client.stdin('p', 'served\n');
   await client.untilOutput('p', 'served');
@@ -132,7 +132,7 @@ describe('profile next', () => {
 
 /** A child that outlives its daemon. */
 async function childOf(daemon: TestDaemon): Promise<ProcessFacts> {
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const { pid } = await client.spawn('orphan', 'sleep', ['1000'], { wantPid: true });
   return processFacts(pid) as ProcessFacts;
 }

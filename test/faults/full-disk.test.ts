@@ -3,10 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
-import { connect, type Endpoint } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import * as needs from '../support/needs.ts';
+import { connectRaw, type Endpoint } from '../tools/raw-connection.ts';
 import { limitMs } from './support/length.ts';
 import { WatchedRun } from './support/watched-run.ts';
 
@@ -35,7 +35,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
   }, async () => {
     await using daemon = await startDaemon({ profile, through: onSmallDisk() });
     using run = new WatchedRun(daemon.dir);
-    await using client = await connect(endpoint(daemon), { observer: run.observer });
+    await using client = await connectRaw(endpoint(daemon), { observer: run.observer });
     await client.spawn('echo', ...fixture('echo-lines.ts', ...run.child('echo')));
     expect(() => writeFileSync(inside(daemon, 'filler'), Buffer.alloc(1_000_000))).toThrow('ENOSPC');
     const before = readFileSync(inside(daemon, 'remote-server.log'), 'utf8');
@@ -43,7 +43,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
     let offset = 0;
     for (let round = 0; round < 100; round++) {
       // Each of these writes lines to the log.
-      await using visitor = await connect(endpoint(daemon));
+      await using visitor = await connectRaw(endpoint(daemon));
       await visitor.call('server.ping');
       await visitor.spawn(`visitor-${round}`, 'true');
       await visitor.exitOf(`visitor-${round}`);
@@ -77,7 +77,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
     await using daemon = await prepareDaemon({ profile, through: onSmallDisk(fillUp) });
     await daemon.start();
     expect(readFileSync(inside(daemon, 'remote-server.log')).length).toBe(0);
-    await using client = await connect(endpoint(daemon));
+    await using client = await connectRaw(endpoint(daemon));
     expect(await client.call('server.ping')).toEqual({ pong: true });
     await client.spawn('p', 'echo', ['served']);
     await client.untilOutput('p', 'served');
@@ -90,13 +90,13 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
 
   test('a limit on the size of files costs lines of the log and nothing else', { timeout: limitMs(60) }, async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('cat', 'cat');
     const size = readFileSync(join(daemon.runDir, 'remote-server.log')).length + 10;
     execFileSync('prlimit', ['--pid', String(daemon.pid()), `--fsize=${size}:`]);
     const pid = daemon.pid();
     for (let round = 0; round < 20; round++) {
-      await using visitor = await connect(daemon);
+      await using visitor = await connectRaw(daemon);
       await visitor.call('server.ping');
     }
     expect(readFileSync(join(daemon.runDir, 'remote-server.log')).length).toBe(size);
@@ -112,7 +112,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
 
 /** `server.shutdown` through the daemon's own view of its folder. */
 async function stop(daemon: TestDaemon): Promise<void> {
-  await using client = await connect(endpoint(daemon));
+  await using client = await connectRaw(endpoint(daemon));
   client.post('server.shutdown');
   await client.untilClosed();
   await expect.poll(() => daemon.daemons()).toEqual([]);

@@ -6,7 +6,6 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { program } from '../support/holdfast.ts';
@@ -14,6 +13,7 @@ import { readStreamFrame, StreamRecord } from '../support/streams.ts';
 import { waitUntil } from '../support/wait.ts';
 import { type FaultProxy, type ProxyOptions, startFaultProxy } from '../tools/fault-proxy.ts';
 import { Noise } from '../tools/noise.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { expectNothingLeft, holdingsOf } from './support/leaks.ts';
 import { byLength, full, limitMs } from './support/length.ts';
 import { isIdleFor, untilIdle } from './support/processor-time.ts';
@@ -33,7 +33,7 @@ test('requests and output that arrive byte by byte are the same requests and the
   await using daemon = await startDaemon();
   using run = new WatchedRun(daemon.dir);
   await using proxy = await proxyOf(daemon, { toTarget: 'chunk 1', toClient: 'chunk 1' });
-  await using client = await connect(
+  await using client = await connectRaw(
     { socket: proxy.address, token: daemon.token },
     { name: 'c', observer: run.observer },
   );
@@ -58,7 +58,7 @@ test('a network that stalls again and again in the middle of a frame loses nothi
   await using daemon = await startDaemon();
   using run = new WatchedRun(daemon.dir);
   await using proxy = await proxyOf(daemon, {});
-  let client = await connect(daemon, { name: 'first', keep: 'figures', observer: run.observer });
+  let client = await connectRaw(daemon, { name: 'first', keep: 'figures', observer: run.observer });
   const bytes = 2_000_000;
   await client.spawn(
     'noise',
@@ -67,7 +67,7 @@ test('a network that stalls again and again in the middle of a frame loses nothi
   for (const stall of [1, 50_003, 200_001, 700_019]) {
     proxy.setRules({ toClient: `stall ${stall}` });
     client.destroy();
-    client = await connect(
+    client = await connectRaw(
       { socket: proxy.address, token: daemon.token },
       { name: `at-${stall}`, keep: 'figures', observer: run.observer, continues: client },
     );
@@ -88,7 +88,7 @@ test('a connection may be cut after any byte of the output: whoever reattaches h
   timeout: limitMs(60),
 }, async () => {
   await using daemon = await startDaemon();
-  await using steady = await connect(daemon);
+  await using steady = await connectRaw(daemon);
   const before = await holdingsOf(daemon, steady);
   const bytes = 3_000;
   await steady.spawn(
@@ -102,11 +102,11 @@ test('a connection may be cut after any byte of the output: whoever reattaches h
   const through = { socket: proxy.address, token: daemon.token };
   for (const cut of cutsToClient) {
     proxy.setRules({ toClient: `cut ${cut}` });
-    await using first = await connect(through);
+    await using first = await connectRaw(through);
     first.post('process.reattach', { id: 'noise', fromSeq: 0 });
     await first.waitFor(() => first.ended || first.replies.length > 0, 'the cut or the end').catch(() => {});
     first.destroy();
-    await using second = await connect(daemon, { continues: first });
+    await using second = await connectRaw(daemon, { continues: first });
     await second.reattach('noise');
     expect(second.stream('noise').output().equals(wanted), `cut after ${cut} bytes`).toBe(true);
     expect(second.stream('noise')).toMatchObject({ gaps: [], duplicates: 0 });
@@ -119,7 +119,7 @@ test('a connection may be cut after any byte of a request: it takes effect whole
 }, async () => {
   await using daemon = await startDaemon();
   using run = new WatchedRun(daemon.dir);
-  await using steady = await connect(daemon, { name: 'steady', observer: run.observer });
+  await using steady = await connectRaw(daemon, { name: 'steady', observer: run.observer });
   await steady.spawn('echo', ...fixture('echo-lines.ts', ...run.child('echo')));
   await using proxy = await proxyOf(daemon, {});
   const line = 'exactly once\n';
@@ -132,7 +132,7 @@ test('a connection may be cut after any byte of a request: it takes effect whole
   // The last two: the line without its end, and whole.
   for (let cut = 1; cut <= request(applied).length + 1; cut += byLength(7, 1)) {
     proxy.setRules({ toTarget: `cut ${cut}` });
-    await using client = await connect(
+    await using client = await connectRaw(
       { socket: proxy.address, token: daemon.token },
       { name: `cut-${cut}`, observer: run.observer },
     );
@@ -156,10 +156,10 @@ test('a connection that is reset, or whose peer is gone without a word, holds no
 }, async () => {
   await using daemon = await startDaemon({ profile: 'current' });
   using run = new WatchedRun(daemon.dir);
-  await using steady = await connect(daemon, { name: 'steady', keep: 'figures', observer: run.observer });
+  await using steady = await connectRaw(daemon, { name: 'steady', keep: 'figures', observer: run.observer });
   await using proxy = await proxyOf(daemon, {});
   const through = { socket: proxy.address, token: daemon.token };
-  await using gone = await connect(through, { name: 'gone', keep: 'figures', observer: run.observer });
+  await using gone = await connectRaw(through, { name: 'gone', keep: 'figures', observer: run.observer });
   await gone.spawn('noise', ...fixture('write-noise.ts', '--bytes', '8000000', ...run.child('noise')));
   proxy.strike('half-open');
 
@@ -174,7 +174,7 @@ test('a connection that is reset, or whose peer is gone without a word, holds no
   await steady.reattach('noise', lastSeq);
   await steady.exitOf('noise');
 
-  await using reset = await connect(through, { name: 'reset', keep: 'figures', observer: run.observer });
+  await using reset = await connectRaw(through, { name: 'reset', keep: 'figures', observer: run.observer });
   proxy.strike('rst');
   await reset.untilClosed();
   expect(await steady.call('server.ping')).toEqual({ pong: true });

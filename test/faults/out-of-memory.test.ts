@@ -5,11 +5,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import * as needs from '../support/needs.ts';
 import { isRunning } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { byLength, limitMs } from './support/length.ts';
 import { MemoryCgroup, memoryCgroups } from './support/memory-cgroup.ts';
 
@@ -34,7 +34,7 @@ async function fillWindows(daemon: TestDaemon, name: string, count: number, atOn
   const running: string[] = [];
   let refusal: { code: number; message: string } | undefined;
   while (running.length < count && refusal === undefined) {
-    await using client = await connect(daemon, { keep: 'figures' });
+    await using client = await connectRaw(daemon, { keep: 'figures' });
     const wanted = Array.from({ length: atOnce }, (_, index) => `${name}${running.length + index}`);
     const replies = await Promise.all(wanted.map((id) => client.request('process.spawn', filling(id))));
     refusal = replies.find(({ error }) => error !== undefined)?.error;
@@ -46,7 +46,7 @@ async function fillWindows(daemon: TestDaemon, name: string, count: number, atOn
   return { running, refusal };
 }
 
-async function echoOf(client: Client, id: string): Promise<void> {
+async function echoOf(client: RawConnection, id: string): Promise<void> {
   await client.call('process.reattach', { id, fromSeq: 2 ** 52 });
   await client.stdin(id, `${id} is alive\n`);
   await client.untilOutput(id, `${id} is alive\n`);
@@ -77,7 +77,7 @@ testInCgroup(
     expect(daemon.log()).toMatch(
       /WARN {2}\[Server\] memory budget of \d+ bytes reached \(memory-budget, \d+ held\): frames of/,
     );
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
 
     // A file that would need more than is left is refused too; a small one is read.
     const large = join(daemon.dir, 'large');
@@ -88,7 +88,7 @@ testInCgroup(
     expect(isRunning(target)).toBe(true);
     expect(cgroup.killed).toBe(0);
     expect(await value('holdfast_held_bytes')).toBeLessThan(1.25 * budget + 8 * mebibyte);
-    await using visitor = await connect(daemon);
+    await using visitor = await connectRaw(daemon);
     for (const id of [...crowd.running, ...others.running].filter((_, index) => index % 7 === 0)) {
       await echoOf(visitor, id);
     }

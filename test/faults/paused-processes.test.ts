@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { byLength, limitMs } from './support/length.ts';
 import { WatchedRun } from './support/watched-run.ts';
 
@@ -20,7 +20,7 @@ test('a daemon that is stopped for a while goes on where it was: no session ends
 }, async () => {
   await using daemon = await startDaemon({ profile: 'current' });
   using run = new WatchedRun(daemon.dir);
-  await using client = await connect(daemon, { name: 'client', keep: 'figures', observer: run.observer });
+  await using client = await connectRaw(daemon, { name: 'client', keep: 'figures', observer: run.observer });
   const { pid } = await client.spawn('count', ...fixture('count-forever.ts', '--every', '1', ...run.child('count')), {
     wantPid: true,
   });
@@ -36,7 +36,7 @@ test('a daemon that is stopped for a while goes on where it was: no session ends
   client.post('process.stdin', { id: 'echo', data: Buffer.from(line).toString('base64'), offset: 0 });
   const pings = Array.from({ length: 100 }, () => client.post('server.ping'));
   // The kernel takes the connection; the daemon will find it waiting.
-  await using late = await connect(daemon, { name: 'late', observer: run.observer });
+  await using late = await connectRaw(daemon, { name: 'late', observer: run.observer });
   late.post('server.ping');
   await sleep(pauseMs);
   expect(client.replies.length).toBe(replies);
@@ -62,7 +62,7 @@ test('a child that is stopped has not ended, everything else goes on, and so doe
 }, async () => {
   await using daemon = await startDaemon({ profile: 'current' });
   using run = new WatchedRun(daemon.dir);
-  await using client = await connect(daemon, { name: 'client', keep: 'figures', observer: run.observer });
+  await using client = await connectRaw(daemon, { name: 'client', keep: 'figures', observer: run.observer });
   const spawnCounter = async (id: string): Promise<ProcessFacts> => {
     const { pid } = await client.spawn(id, ...fixture('count-forever.ts', '--every', '1', ...run.child(id)), {
       wantPid: true,
@@ -110,7 +110,7 @@ test('a client that is stopped delays nobody else, and gets everything when it g
 }, async () => {
   await using daemon = await startDaemon({ profile: 'current' });
   using run = new WatchedRun(daemon.dir);
-  await using client = await connect(daemon, { name: 'client', keep: 'figures', observer: run.observer });
+  await using client = await connectRaw(daemon, { name: 'client', keep: 'figures', observer: run.observer });
   for (const id of ['followed', 'other']) {
     await client.spawn(id, ...fixture('count-forever.ts', '--every', '1', ...run.child(id)));
   }

@@ -7,9 +7,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect } from 'vitest';
-import { type Client, connect } from '../support/client.ts';
 import type { TestDaemon } from '../support/daemon.ts';
 import * as needs from '../support/needs.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { byLength, limitMs } from './support/length.ts';
 import { startHarmlessDaemon } from './support/read-only-world.ts';
 
@@ -57,12 +57,12 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
     mkdirSync(folder);
     writeFileSync(join(folder, 'file'), 'content\n');
     const pid = daemon.pid();
-    await using bystander = await connect(daemon);
+    await using bystander = await connectRaw(daemon);
     await bystander.spawn('bystander', 'cat');
 
     await fc.assert(
       fc.asyncProperty(fc.array(anyLine(daemon, folder), { maxLength: 12 }), fc.nat(4000), async (lines, cut) => {
-        await using client = await connect(daemon);
+        await using client = await connectRaw(daemon);
         await sendInPieces(client, Buffer.concat(lines.flatMap((line) => [line, newline])), cut);
         await client.call('server.ping');
         expect(client.strays.filter((line) => !line.startsWith('{"type":"holdfast",'))).toEqual([]);
@@ -85,7 +85,7 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
     const folder = join(daemon.dir, 'files');
     await fc.assert(
       fc.asyncProperty(fc.array(strangersLine(folder), { maxLength: 12 }), async (lines) => {
-        await using client = await connect(daemon);
+        await using client = await connectRaw(daemon);
         for (const { line } of lines) {
           client.sendLine(line);
         }
@@ -310,7 +310,7 @@ function strangersLine(folder: string): fc.Arbitrary<{ readonly line: string; re
   );
 }
 
-async function sendInPieces(client: Client, bytes: Buffer, cut: number): Promise<void> {
+async function sendInPieces(client: RawConnection, bytes: Buffer, cut: number): Promise<void> {
   // Pieces of any size reach the daemon in any grouping; what a line is must not depend on it.
   const size = cut === 0 ? bytes.length : Math.max(cut, Math.ceil(bytes.length / 200));
   for (let at = 0; at < bytes.length; at += size) {

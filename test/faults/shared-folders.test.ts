@@ -14,9 +14,9 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
-import { connectTo } from '../client/support.ts';
 import { becoming, otherUsers } from '../support/as-user.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectTo } from '../support/host.ts';
 import { root, testNeeding } from '../support/needs.ts';
 import { byLength, limitMs } from './support/length.ts';
 

@@ -6,12 +6,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { residentBytes } from '../support/processes.ts';
 import { readSteadily } from '../support/steady-reader.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { byLength, limitMs } from './support/length.ts';
 import { WatchedRun } from './support/watched-run.ts';
 
@@ -36,14 +36,14 @@ test('while a child writes a gibibyte to a client that never reads, memory is bo
 }, async () => {
   await using daemon = await startDaemon({ profile: 'current', timings: { readerStallMs: 1000 } });
   using run = new WatchedRun(daemon.dir);
-  await using other = await connect(daemon, { name: 'other', keep: 'figures' });
+  await using other = await connectRaw(daemon, { name: 'other', keep: 'figures' });
   // A daemon that has done this kind of work before is what it is compared with.
   await spawnAndLeave(daemon, 'warm', ...noise(64 * mebibyte, '--sha256', join(daemon.dir, 'warm')));
   await waitUntil(() => existsSync(join(daemon.dir, 'warm')), 'the first child to have written everything');
   const pid = daemon.pid();
   const before = residentBytes(pid);
 
-  await using slow = await connect(daemon, { name: 'slow', observer: run.observer });
+  await using slow = await connectRaw(daemon, { name: 'slow', observer: run.observer });
   // The child leaves a file when everything is written.
   const written = join(daemon.dir, 'sha256');
   await slow.spawn('flood', ...noise(flood, '--sha256', written, ...run.child('flood')));
@@ -69,7 +69,7 @@ test('while a child writes a gibibyte to a client that never reads, memory is bo
   await slow.untilClosed();
 
   // What the window holds comes whole, the exit frame last.
-  await using again = await connect(daemon, { name: 'again', keep: 'figures', observer: run.observer });
+  await using again = await connectRaw(daemon, { name: 'again', keep: 'figures', observer: run.observer });
   const { firstSeq, lastSeq } = await again.reattach('flood', slow.stream('flood').lastSeq);
   expect(firstSeq).toBeGreaterThan(slow.stream('flood').lastSeq);
   const exit = await again.exitOf('flood');
@@ -101,7 +101,7 @@ describe('a client that reads steadily gets every byte of a program that is fast
   test('one byte at a time, for as long as it likes, and nobody else notices', { timeout: limitMs(60) }, async () => {
     // Nor does it count as idle, where idle clients are closed.
     await using daemon = await startDaemon({ profile: 'current', timings: { readerStallMs: 1000, idleCloseMs: 1500 } });
-    await using other = await connect(daemon, { name: 'other' });
+    await using other = await connectRaw(daemon, { name: 'other' });
     const written = join(daemon.dir, 'sha256');
     const leave = new AbortController();
     const reading = readSteadily({
@@ -127,12 +127,12 @@ test('a program that is held back ends when it is told to, and its client gets w
   timeout: limitMs(60),
 }, async () => {
   await using daemon = await startDaemon();
-  await using slow = await connect(daemon, { keep: 'figures' });
+  await using slow = await connectRaw(daemon, { keep: 'figures' });
   const [command, args] = noise(200 * mebibyte);
   slow.pauseReading();
   slow.post('process.spawn', { id: 'flood', command, args });
   await daemon.untilLogged(/Process flood: its client reads more slowly than it writes; holding it back/);
-  await using other = await connect(daemon, { name: 'other', keep: 'figures' });
+  await using other = await connectRaw(daemon, { name: 'other', keep: 'figures' });
   expect(await other.call('process.killAndWait', { id: 'flood', signal: 'KILL' })).toEqual({ found: true, died: true });
   slow.resumeReading();
   expect(await slow.exitOf('flood')).toMatchObject({ exitCode: -1 });
@@ -144,7 +144,7 @@ test('a client that asked not to hold programs back is cut off as soon as it fal
   timeout: limitMs(60),
 }, async () => {
   await using daemon = await startDaemon({ flags: ['-slow-reader', 'drop'] });
-  await using slow = await connect(daemon, { keep: 'figures' });
+  await using slow = await connectRaw(daemon, { keep: 'figures' });
   slow.pauseReading();
   const [command, args] = noise(64 * mebibyte, '--sha256', join(daemon.dir, 'sha256'));
   slow.post('process.spawn', { id: 'flood', command, args });
@@ -160,7 +160,7 @@ test('what a reattach has promised is kept until it is read, however much the ch
   const written = join(daemon.dir, 'sha256');
   await spawnAndLeave(daemon, 'flood', ...noise(512 * mebibyte, '--sha256', written, ...run.child('flood')));
   await daemon.untilLogged(/WARN .*Process flood: replay window full/);
-  await using patient = await connect(daemon, { name: 'patient', keep: 'figures', observer: run.observer });
+  await using patient = await connectRaw(daemon, { name: 'patient', keep: 'figures', observer: run.observer });
   const request = patient.post('process.reattach', { id: 'flood', fromSeq: 0 });
   patient.pauseReading();
   await waitUntil(() => existsSync(written), 'the child to have written everything');
@@ -183,6 +183,6 @@ function commandLine([command, args]: readonly [string, readonly string[]]): str
 
 /** Starts a child and goes away; nobody reads it. */
 async function spawnAndLeave(daemon: TestDaemon, id: string, command: string, args: readonly string[]): Promise<void> {
-  await using client = await connect(daemon, { keep: 'figures' });
+  await using client = await connectRaw(daemon, { keep: 'figures' });
   await client.spawn(id, command, args);
 }

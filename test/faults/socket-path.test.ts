@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { connectTo } from '../client/support.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectTo } from '../support/host.ts';
 import { patienceMs } from '../support/wait.ts';
 
 const limit = 107;

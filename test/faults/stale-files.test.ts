@@ -16,11 +16,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess } from '../support/processes.ts';
 import { patienceMs } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 /** Everything a start creates, removes or opens in the run directory. */
 const names = ['rpc.sock', 'daemon.token', 'daemon.lock', 'remote-server.log', 'rpc.pipe'] as const;
@@ -29,7 +29,7 @@ type Name = (typeof names)[number];
 describe.each(['S', 'current', 'next'] as const)('profile %s', (profile) => {
   test('a daemon that was killed leaves its files, the next start serves, and its sessions are unknown', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const { pid } = await client.spawn('p', ...fixture('ignore-term.sh'), { wantPid: true });
     await client.untilOutput('p', 'ready');
     const child = processFacts(pid) as ProcessFacts;
@@ -41,7 +41,7 @@ describe.each(['S', 'current', 'next'] as const)('profile %s', (profile) => {
 
     await daemon.start();
     expect(daemon.pid()).not.toBe(before.pid);
-    await using again = await connect(daemon);
+    await using again = await connectRaw(daemon);
     expect(await again.reattach('p', 0)).toEqual({
       found: false,
       running: false,
@@ -62,7 +62,7 @@ describe.each(['S', 'current', 'next'] as const)('profile %s', (profile) => {
     await using daemon = await startDaemon({ profile });
     execFileSync('rm', ['-f', ...names.map((name) => join(daemon.runDir, name))]);
     await daemon.start();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await client.call('server.ping')).toEqual({ pong: true });
     // The first one has nobody and can be reached by nobody.
     await expect.poll(() => daemon.daemons().length, { timeout: patienceMs }).toBe(1);
@@ -165,7 +165,7 @@ function folderToLeaveAlone(daemon: TestDaemon): string {
 }
 
 async function expectServing(daemon: TestDaemon): Promise<void> {
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   expect(await client.call('server.ping')).toEqual({ pong: true });
   await client.spawn('p', 'echo', ['served']);
   await client.untilOutput('p', 'served');

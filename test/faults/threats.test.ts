@@ -3,9 +3,9 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { installed, root, testNeeding } from '../support/needs.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const stranger = 61_017;
 
@@ -42,7 +42,7 @@ testNeeding(root, installed('socat', 'socat'), installed('setpriv', 'util-linux'
     await daemon.untilLogged(/connection refused: peer has uid 61017, this daemon serves uid 0 only/);
 
     // Its own user is served as before, and a changed mode does not make it think that the path was taken from it.
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await client.call('server.ping')).toEqual({ pong: true });
   },
 );
@@ -52,7 +52,7 @@ test('threat 7: the token is in no log, no argument list, no environment, no err
   const env = { NODE_DEBUG: '*', NODE_DEBUG_NATIVE: '*' };
   await using daemon = await startDaemon({ flags: ['-metrics-addr', '127.0.0.1:0'], profile: 'next', env });
   const metrics = /metrics: listening on (\S+)$/.exec(await daemon.untilLogged(/metrics: listening on /))?.[1];
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const { token } = daemon;
   await client.spawn('p', 'sh', ['-c', 'env; cat /proc/$PPID/cmdline | tr "\\0" " "; cat']);
   const wrong = await client.request('files.stat', { path: `/none/${token}/\0` });
@@ -91,7 +91,7 @@ test('threat 7: the token is in no log, no argument list, no environment, no err
 
 test('threat 10: a name that a client chose makes one line of the log, and nothing a terminal obeys', async () => {
   await using daemon = await startDaemon();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const names = [
     'a\n2026/01/01 00:00:00 ERROR [Server] forged',
     'b\u001b]0;owned\u0007',

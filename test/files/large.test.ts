@@ -6,10 +6,10 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { byLength, limitMs } from '../faults/support/length.ts';
-import { connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { procFiles, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { endOfArchive, entry, targz } from './archive.ts';
 import { scratchFolder, treeOf } from './support.ts';
 
@@ -48,8 +48,8 @@ testNeeding(procFiles)(
   { timeout: limitMs(180) },
   async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
-    await using other = await connect(daemon);
+    await using client = await connectRaw(daemon);
+    await using other = await connectRaw(daemon);
     const size = byLength(256 * mebibyte, 2048 * mebibyte);
     const archivePath = join(daemon.dir, 'large.tgz');
     const destDir = join(daemon.dir, 'out');
@@ -91,7 +91,7 @@ test.each([
   ['after the last file and before the marker', 'files.extract.marker.before=kill', ['a=1', 'b=2']],
 ] as const)('a daemon that dies %s leaves no marker', async (_, failpoints, tree) => {
   await using daemon = await startDaemon({ failpoints });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const archivePath = join(daemon.dir, 'arc.tgz');
   const destDir = join(daemon.dir, 'out');
   mkdirSync(destDir);
@@ -109,7 +109,7 @@ test.each(['ENOSPC', 'EIO', 'EDQUOT'])(
       profile: 'next',
       failpoints: `files.extract.write=1*off->error(${code})`,
     });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const archivePath = join(daemon.dir, 'arc.tgz');
     const destDir = join(daemon.dir, 'out');
     writeFileSync(archivePath, targz(entry('a', { content: '1' }), entry('b', { content: '2' })));
@@ -123,7 +123,7 @@ test.each(['ENOSPC', 'EIO', 'EDQUOT'])(
 test('a reply waits for no other extraction, not even for one that stands still', async () => {
   const pause = join(scratchFolder(), 'pause');
   await using daemon = await startDaemon({ failpoints: `files.extract.write=1*pause(${pause})` });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const destination = (name: string) => ({
     archivePath: join(daemon.dir, `${name}.tgz`),
     destDir: join(daemon.dir, name),

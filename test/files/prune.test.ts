@@ -4,8 +4,8 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { pluginsMethods } from '../../src/doors/rpc/methods/plugins.ts';
-import { connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { asOrdinaryUser, callMethod, platform, scratchFolder, treeOf } from './support.ts';
 
 const dayMs = 86_400_000;
@@ -287,7 +287,7 @@ test('the folder of an install is no shared plug-in, even if its id looks like o
 
 test('a daemon of the next generation keeps what its children use, the others do not know the namespace', async () => {
   await using daemon = await startDaemon({ profile: 'next', socketName: 'me/rpc.sock' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const root = join(daemon.dir, 'plugins', 'me');
   for (const name of [a, b]) {
     plugin(root, name);
@@ -303,7 +303,7 @@ test('a daemon of the next generation keeps what its children use, the others do
   });
   for (const profile of ['S', 'current'] as const) {
     await using other = await startDaemon({ profile });
-    await using stranger = await connect(other);
+    await using stranger = await connectRaw(other);
     expect((await stranger.request('plugins.prune', {})).error).toEqual({
       code: -32601,
       message: 'Unknown namespace: plugins',

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { cleanEnvironment, runHoldfast } from '../support/holdfast.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { fetchAgentCli } from './agent-cli.ts';
 import { startModel } from './model-stand-in.ts';
 import { serveHttp } from './servers.ts';
@@ -71,7 +71,7 @@ test('a daemon holds a session of it through a whole turn, with a tool', async (
   const installed = await shop.install(['-cli-version', '2.1.197', '-cli-zst', await copyOfBlob(shop)]);
   const cli = String(installed.facts.cliPath);
 
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const args = ['--print', '--input-format', 'stream-json', '--output-format', 'stream-json', '--verbose'];
   const temporary = join(shop.home, 'tmp');
   mkdirSync(temporary);

@@ -5,10 +5,10 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { createServer, connect as dial, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { isRunning, processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { keeperOf, readRecord, recordFile } from './support/keeper.ts';
 
 const flags = ['-durable'];
@@ -60,7 +60,7 @@ test.each<[field: string, forge: (record: Record<string, unknown>) => Record<str
   'a record with a forged %s is refused: nobody is signalled, nothing is removed, files and git are served',
   async (_, forge, verdict) => {
     await using daemon = await startDaemon({ flags });
-    const first = await connect(daemon);
+    const first = await connectRaw(daemon);
     await first.spawn('p', 'cat');
     const keeper = await keeperOf(daemon);
     await daemon.stop();
@@ -68,7 +68,7 @@ test.each<[field: string, forge: (record: Record<string, unknown>) => Record<str
     const forged = forge({ ...honest });
     writeRecord(daemon, forged);
     await daemon.start();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const refused = await client.request('process.spawn', { id: 'q', command: 'cat' });
     expect(refused.error).toEqual({
       code: -32603,
@@ -107,7 +107,7 @@ test.each<[what: string, forge: (record: Record<string, unknown>) => object, ver
   ['of a pid that is gone', (record) => ({ ...record, pid: 2 ** 22 - 3 }), /dead: pid \d+ is gone; 0 children ended/],
 ])('a record %s is of a dead keeper: a new one is started, and nobody is signalled', async (_, forge, verdict) => {
   await using daemon = await startDaemon({ flags });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   await first.spawn('p', 'true');
   await first.exitOf('p');
   await first.call('holdfast.release', { id: 'p' });
@@ -119,7 +119,7 @@ test.each<[what: string, forge: (record: Record<string, unknown>) => object, ver
   const forged = forge({ ...honest, pid, startTime: start, socket: join(daemon.runDir, 'keeper.sock') });
   writeRecord(daemon, forged);
   await daemon.start();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('q', 'cat');
   expect(daemon.log()).toMatch(verdict);
   expect(processFacts(pid)?.start).toBe(start);
@@ -163,7 +163,7 @@ test('threat 16: a process that listens in the place of the keeper and does not 
   const cookie = randomBytes(32).toString('hex');
   writeRecord(daemon, { ...honest, pid: own.pid, startTime: own.start, socket, cookie });
   await daemon.start();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const { error } = await client.request('process.spawn', { id: 'p', command: 'cat' });
   expect(error?.message).toBe(
     `session keeper unreachable: refused: pid ${own.pid}: it does not know the cookie of the record`,
@@ -176,7 +176,7 @@ test('threat 16: a process that listens in the place of the keeper and does not 
 
 test('threat 16: whoever connects to a keeper without the cookie is sent away, and gets no session', async () => {
   await using daemon = await startDaemon({ flags, timings: { keeperAnswerMs: 500 } });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('p', 'cat');
   const { socket } = readRecord(daemon);
   for (const bytes of [
@@ -197,10 +197,10 @@ test('threat 16: whoever connects to a keeper without the cookie is sent away, a
 
 test('a channel that is lost costs the clients one connection, and they find their sessions again', async () => {
   await using daemon = await startDaemon({ flags, failpoints: 'channel.data.before=30*off->1*error(EIO)' });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   await first.spawn('p', 'sh', ['-c', 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done']);
   await first.untilClosed();
-  await using second = await connect(daemon, { continues: first });
+  await using second = await connectRaw(daemon, { continues: first });
   await second.reattach('p');
   await second.untilOutput('p', '\n100\n');
   const seen = second.stream('p').text().trimEnd().split('\n').map(Number);
@@ -210,7 +210,7 @@ test('a channel that is lost costs the clients one connection, and they find the
 
 test('a keeper that cannot be reached twice in a row is tried every second, and clients are told meanwhile', async () => {
   await using daemon = await startDaemon({ flags, failpoints: 'channel.data.before=12*off->2*error(EIO)' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await waitUntil(async () => {
     const { error } = await client.request('process.reattach', { id: 'nobody' });
     return error?.message.startsWith('session keeper unreachable: ');

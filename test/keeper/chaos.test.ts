@@ -10,12 +10,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { byLength, limitMs } from '../faults/support/length.ts';
 import { WatchedRun } from '../faults/support/watched-run.ts';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { openDescriptors, processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 import { Noise } from '../tools/noise.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { keeperOf } from './support/keeper.ts';
 import { makeRelease } from './support/release.ts';
 
@@ -80,7 +80,7 @@ class Holder {
   readonly #bridges: Bridges | undefined;
   readonly #noise: Noise;
   readonly #random: () => number;
-  client: Client | undefined;
+  client: RawConnection | undefined;
   pid = 0;
   applied = 0;
   isOver = false;
@@ -96,7 +96,7 @@ class Holder {
   }
 
   async begin(command: string, args: readonly string[]): Promise<void> {
-    const client = await this.#connect();
+    const client = await this.#connectRaw();
     const { pid } = await client.spawn(this.id, command, args, { wantPid: true });
     this.pid = pid;
   }
@@ -105,7 +105,7 @@ class Holder {
   async hold(feeds: () => boolean): Promise<void> {
     for (;;) {
       try {
-        const client = this.client?.ended === false ? this.client : await this.#connect();
+        const client = this.client?.ended === false ? this.client : await this.#connectRaw();
         if (client.stream(this.id).exit !== undefined) {
           return;
         }
@@ -121,11 +121,11 @@ class Holder {
     }
   }
 
-  async #connect(): Promise<Client> {
+  async #connectRaw(): Promise<RawConnection> {
     this.#connections++;
     const before = this.client;
     const target = { socket: this.#bridges?.address ?? this.#daemon.socket, token: this.#daemon.token };
-    const client = await connect(target, {
+    const client = await connectRaw(target, {
       name: `${this.id}-${this.#connections}`,
       observer: this.#run.observer,
       keep: 'figures',
@@ -158,7 +158,7 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
   await using bridges = new Bridges(daemon);
   const keeper = await keeperOf(daemon);
   // What the first session makes a keeper open for good, the folder of records among it, is there before we count.
-  await using before = await connect(daemon);
+  await using before = await connectRaw(daemon);
   await before.spawn('before', 'sleep', ['0.3']);
   await before.exitOf('before');
   await before.call('holdfast.release', { all: true });
@@ -227,7 +227,7 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
 
   feeding = false;
   for (const { id } of holders.filter((holder) => holder.id.startsWith('echo'))) {
-    await using closer = await connect(daemon, { name: `closer-${id}`, observer: run.observer });
+    await using closer = await connectRaw(daemon, { name: `closer-${id}`, observer: run.observer });
     await waitUntil(async () => {
       // A reply may have been lost: how far the input has come is asked with nothing to add to it.
       const { result } = await closer.stdin(id, '');
@@ -248,7 +248,7 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
 
   // Nothing is left: no process, no descriptor, and at the end no keeper and no file of it.
   expect((await keeperOf(daemon)).pid).toBe(keeper.pid);
-  await using last = await connect(daemon);
+  await using last = await connectRaw(daemon);
   expect(await last.call('holdfast.release', { all: true })).toEqual({ released: sessions });
   await waitUntil(
     () => openDescriptors(keeper.pid).size <= descriptors,

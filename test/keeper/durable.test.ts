@@ -3,10 +3,10 @@ import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { byLength, limitMs } from '../faults/support/length.ts';
-import { connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { isRunning, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { keeperOf } from './support/keeper.ts';
 
 const profiles = ['S', 'current', 'next'] as const;
@@ -22,12 +22,12 @@ test.each(profiles)(
   'profile %s: a daemon killed with SIGKILL costs nothing: same process, every byte once',
   async (profile) => {
     await using daemon = await startDaemon({ profile, flags });
-    const first = await connect(daemon);
+    const first = await connectRaw(daemon);
     const spawned = await first.spawn('p', 'sh', counting, { wantPid: true });
     await first.untilOutput('p', '\n20\n');
     await daemon.kill();
     await daemon.start();
-    await using second = await connect(daemon, { continues: first });
+    await using second = await connectRaw(daemon, { continues: first });
     const attached = await second.call('process.reattach', {
       id: 'p',
       fromSeq: first.stream('p').lastSeq,
@@ -44,13 +44,13 @@ test.each(profiles)(
 
 test.each(profiles)('profile %s: input is taken once also when the reply was lost with the daemon', async (profile) => {
   await using daemon = await startDaemon({ profile, flags });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   await first.spawn('p', 'sh', ['-c', 'cat; echo end']);
   expect((await first.stdin('p', 'one\n', 0)).result).toEqual({ success: true, applied: 4 });
   await first.untilOutput('p', 'one');
   await daemon.kill();
   await daemon.start();
-  await using second = await connect(daemon, { continues: first });
+  await using second = await connectRaw(daemon, { continues: first });
   expect(await second.reattach('p')).toMatchObject({ found: true, stdinApplied: 4 });
   expect((await second.stdin('p', 'one\n', 0)).result).toEqual({ success: true, applied: 4, duplicate: true });
   expect((await second.stdin('p', 'e\ntwo\n', 2)).result).toEqual({ success: true, applied: 8 });
@@ -61,7 +61,7 @@ test.each(profiles)('profile %s: input is taken once also when the reply was los
 
 test.each(['stop', 'SIGTERM', 'a second start'] as const)('%s detaches: the sessions go on', async (how) => {
   await using daemon = await startDaemon({ flags });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   const { pid } = await first.spawn('p', 'sh', counting, { wantPid: true });
   await first.untilOutput('p', '5\n');
   if (how === 'stop') {
@@ -74,7 +74,7 @@ test.each(['stop', 'SIGTERM', 'a second start'] as const)('%s detaches: the sess
     await daemon.start();
   }
   expect(daemon.daemons()).toHaveLength(1);
-  await using second = await connect(daemon, { continues: first });
+  await using second = await connectRaw(daemon, { continues: first });
   expect(await second.call('process.reattach', { id: 'p', fromSeq: 0, wantPid: true })).toMatchObject({
     found: true,
     pid,
@@ -85,7 +85,7 @@ test.each(['stop', 'SIGTERM', 'a second start'] as const)('%s detaches: the sess
 
 test('a child that ends while no daemon lives is collected at once, and its exit frame waits', async () => {
   await using daemon = await startDaemon({ flags });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   const { pid } = await first.spawn('p', 'sh', ['-c', 'read line; echo "$line"; exit 7'], { wantPid: true });
   const child = processFacts(pid);
   await first.stdin('p', '', 0);
@@ -96,14 +96,14 @@ test('a child that ends while no daemon lives is collected at once, and its exit
   await untilEnded(child as NonNullable<typeof child>);
   expect(processFacts(pid)).toBeUndefined();
   await daemon.start();
-  await using second = await connect(daemon);
+  await using second = await connectRaw(daemon);
   expect(await second.reattach('p', 0)).toMatchObject({ found: true, running: false, lastSeq: 2 });
   expect(await second.exitOf('p')).toMatchObject({ exitCode: 7 });
 });
 
 test('signals that end daemons by mistake do not reach sessions', async () => {
   await using daemon = await startDaemon({ flags });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('p', 'cat');
   const keeper = await keeperOf(daemon);
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'] as const) {
@@ -116,13 +116,13 @@ test('signals that end daemons by mistake do not reach sessions', async () => {
 
 test('the keeper ends with its last session when there is no daemon, and leaves nothing', async () => {
   await using daemon = await startDaemon({ flags });
-  const client = await connect(daemon);
+  const client = await connectRaw(daemon);
   await client.spawn('p', 'sh', ['-c', 'read line']);
   const keeper = await keeperOf(daemon);
   await daemon.stop();
   expect(isRunning(keeper)).toBe(true);
   await daemon.start();
-  await using second = await connect(daemon);
+  await using second = await connectRaw(daemon);
   await second.call('holdfast.release', { id: 'p' });
   await daemon.stop();
   await untilEnded(keeper);
@@ -131,13 +131,13 @@ test('the keeper ends with its last session when there is no daemon, and leaves 
 
 test('a keeper that is killed ends every session visibly, and the next spawn works', async () => {
   await using daemon = await startDaemon({ flags });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const { pid } = await client.spawn('p', 'sh', counting, { wantPid: true });
   const stubborn = await client.spawn('q', 'sh', ['-c', 'trap "" PIPE TERM; while :; do sleep 0.1; done'], {
     wantPid: true,
   });
   await client.untilOutput('p', '5\n');
-  await using looker = await connect(daemon);
+  await using looker = await connectRaw(daemon);
   await looker.call('holdfast.watch');
   const children = [processFacts(pid), processFacts(stubborn.pid)];
   const keeper = await keeperOf(daemon);
@@ -160,7 +160,7 @@ test('a keeper that is killed ends every session visibly, and the next spawn wor
 
 test('when both have died, the next start ends what they have left, and says how many', async () => {
   await using daemon = await startDaemon({ flags });
-  const client = await connect(daemon);
+  const client = await connectRaw(daemon);
   const stubborn = ['-c', 'trap "" PIPE; while :; do sleep 0.1; done'];
   const pids = await Promise.all(
     ['p', 'q'].map(async (id) => (await client.spawn(id, 'sh', stubborn, { wantPid: true })).pid),
@@ -176,7 +176,7 @@ test('when both have died, the next start ends what they have left, and says how
   for (const child of children) {
     await untilEnded(child as NonNullable<typeof child>);
   }
-  await using second = await connect(daemon);
+  await using second = await connectRaw(daemon);
   expect(await second.reattach('p', 0)).toMatchObject({ found: false });
   await second.spawn('p', 'true');
   await second.exitOf('p');
@@ -184,18 +184,18 @@ test('when both have died, the next start ends what they have left, and says how
 
 test('a spawn repeated with ifAbsent after the daemon was killed finds the process it has started', async () => {
   await using daemon = await startDaemon({ flags });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   const ask = { id: 'p', command: 'cat', ifAbsent: true, wantPid: true };
   const { pid } = await first.call('process.spawn', ask);
   await daemon.kill();
   await daemon.start();
-  await using second = await connect(daemon);
+  await using second = await connectRaw(daemon);
   expect(await second.call('process.spawn', ask)).toMatchObject({ existing: true, pid });
 });
 
 test('without durable there is no keeper, no file of one and no lock in profile S', async () => {
   await using daemon = await startDaemon();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('p', 'true');
   await client.exitOf('p');
   expect(readdirSync(daemon.runDir).sort()).toEqual(['daemon.token', 'remote-server.log', 'rpc.sock']);
@@ -206,7 +206,7 @@ test(
   'fault 6: a keeper that stands still holds its sessions up and nobody else, and loses nothing',
   async () => {
     await using daemon = await startDaemon({ flags });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'cat');
     await client.stdin('p', 'before\n');
     await client.untilOutput('p', 'before');
@@ -230,7 +230,7 @@ test(
   'fault 6: a daemon that stands still holds no session up for more than its pace, and loses nothing',
   async () => {
     await using daemon = await startDaemon({ flags });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'sh', counting);
     await client.untilOutput('p', '5\n');
     daemon.signal('SIGSTOP');
@@ -246,29 +246,29 @@ test(
 
 test('a daemon without durable that starts beside a keeper leaves it and its children alone', async () => {
   await using daemon = await startDaemon({ profile: 'next', flags });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   const { pid } = await first.spawn('p', 'cat', [], { wantPid: true });
   const child = processFacts(pid) as NonNullable<ReturnType<typeof processFacts>>;
   const keeper = await keeperOf(daemon);
   await daemon.kill();
   await daemon.start(['-durable=false']);
-  await using plain = await connect(daemon);
+  await using plain = await connectRaw(daemon);
   expect(await plain.reattach('p', 0)).toMatchObject({ found: false });
   expect([isRunning(keeper), isRunning(child)]).toEqual([true, true]);
   expect(daemon.log()).toContain(`record ${pid}.json: kept (its daemon, pid ${keeper.pid}, is alive)`);
   await daemon.start();
-  await using again = await connect(daemon);
+  await using again = await connectRaw(daemon);
   expect(await again.reattach('p', 0)).toMatchObject({ found: true, running: true });
 });
 
 test('unseen-retention: a process whose exit no client has seen is kept, one that was seen goes as usual', async () => {
   const timings = { retentionMs: 300, retentionCheckMs: 20 };
   await using daemon = await startDaemon({ flags: [...flags, '-unseen-retention', '2m'], timings });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   await first.spawn('unseen', 'sh', ['-c', 'read line; exit 9']);
   await first.stdin('unseen', 'go\n');
   first.destroy();
-  await using second = await connect(daemon);
+  await using second = await connectRaw(daemon);
   await second.spawn('seen', 'true');
   await second.exitOf('seen');
   const ids = async () => (await second.call('holdfast.sessions')).sessions.map(({ id }: { id: string }) => id);
@@ -276,7 +276,7 @@ test('unseen-retention: a process whose exit no client has seen is kept, one tha
   expect(await ids()).toEqual(['unseen']);
   await daemon.kill();
   await daemon.start();
-  await using third = await connect(daemon);
+  await using third = await connectRaw(daemon);
   expect(await third.reattach('unseen', 0)).toMatchObject({ found: true, running: false });
   expect(await third.exitOf('unseen')).toMatchObject({ exitCode: 9 });
 });
@@ -284,9 +284,9 @@ test('unseen-retention: a process whose exit no client has seen is kept, one tha
 test('unseen-retention: nobody comes, and it is forgotten in the end', async () => {
   const timings = { retentionMs: 50, retentionCheckMs: 20 };
   await using daemon = await startDaemon({ flags: [...flags, '-unseen-retention', '500ms'], timings });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   await first.spawn('unseen', 'sleep', ['0.05']);
   first.destroy();
-  await using second = await connect(daemon);
+  await using second = await connectRaw(daemon);
   await waitUntil(async () => (await second.call('holdfast.sessions')).sessions.length === 0, 'it to be forgotten');
 });

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { byLength, limitMs } from '../faults/support/length.ts';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 
 const flags = ['-durable'];
 const kills = byLength(8, 50);
@@ -26,9 +26,9 @@ async function killedMeanwhile(daemon: TestDaemon, count: number, work: Promise<
 }
 
 /** Connects as soon as a daemon is there. */
-async function connected(daemon: TestDaemon, before?: Client): Promise<Client> {
+async function connected(daemon: TestDaemon, before?: RawConnection): Promise<RawConnection> {
   return waitUntil(
-    () => connect(daemon, before === undefined ? {} : { continues: before }).catch(() => undefined),
+    () => connectRaw(daemon, before === undefined ? {} : { continues: before }).catch(() => undefined),
     'a daemon to accept',
   );
 }
@@ -40,7 +40,7 @@ test('ten thousand lines of input arrive once each, however often the daemon is 
   const out = join(daemon.dir, 'lines');
   const lines = 10_000;
   const text = Buffer.from(Array.from({ length: lines }, (_, index) => `line ${index}\n`).join(''));
-  let client = await connect(daemon);
+  let client = await connectRaw(daemon);
   await client.spawn('p', 'sh', ['-c', `cat > ${out}; wc -l < ${out}`]);
   const feeding = (async () => {
     let applied = 0;
@@ -73,7 +73,7 @@ test('a spawn repeated with ifAbsent starts one process each, however often the 
   await using daemon = await startDaemon({ flags });
   const marks = join(daemon.dir, 'started');
   const spawns = byLength(60, 200);
-  let client = await connect(daemon);
+  let client = await connectRaw(daemon);
   const pids = new Map<string, Set<number>>();
   const spawning = (async () => {
     for (let index = 0; index < spawns; index++) {
@@ -113,14 +113,14 @@ test('a spawn repeated with ifAbsent starts one process each, however often the 
 
 test('kills and releases that are repeated do no harm', async () => {
   await using daemon = await startDaemon({ flags });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   await first.spawn('p', 'cat');
   await first.spawn('q', 'cat');
   first.post('process.killAndWait', { id: 'p' });
   first.post('holdfast.release', { id: 'q' });
   await daemon.kill();
   await daemon.start();
-  await using second = await connect(daemon);
+  await using second = await connectRaw(daemon);
   await waitUntil(async () => {
     const { died } = await second.call('process.killAndWait', { id: 'p' });
     return died;

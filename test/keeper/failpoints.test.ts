@@ -5,10 +5,10 @@
 import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { byLength } from '../faults/support/length.ts';
-import { type Client, connect } from '../support/client.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { knownFailpoints } from '../support/known-failpoints.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 
 const flags = ['-durable'];
 /** Of the whole daemon; a keeper has those that begin with its name, and those of the channel. */
@@ -28,13 +28,13 @@ test('both sides have places to die at', () => {
 });
 
 /** A connection to whatever daemon there is, started again where there is none. */
-async function served(daemon: TestDaemon, before?: Client): Promise<Client> {
+async function served(daemon: TestDaemon, before?: RawConnection): Promise<RawConnection> {
   return waitUntil(async () => {
     if (daemon.daemons().length === 0) {
       daemon.env.HOLDFAST_FAILPOINTS = '';
       await daemon.start();
     }
-    return connect(daemon, before === undefined ? {} : { continues: before }).catch(() => undefined);
+    return connectRaw(daemon, before === undefined ? {} : { continues: before }).catch(() => undefined);
   }, 'a daemon to serve');
 }
 
@@ -85,7 +85,7 @@ test.each(ofKeeper.flatMap((point) => passesOf(point).map((count) => [point, cou
     await using daemon = await prepareDaemon({ flags, failpoints: '', timings: { keeperFirstDaemonMs: 1_000 } });
     daemon.env.HOLDFAST_KEEPER_FAILPOINTS = `${point}=${count}*off->1*kill`;
     await daemon.start();
-    let client = await connect(daemon);
+    let client = await connectRaw(daemon);
     let seen = 0;
     const ask = { id: 'p', command: 'sh', args: ['-c', 'trap "" PIPE; cat; exit 7'] };
     // Until the keeper has died, or has got through all of it.
@@ -115,7 +115,7 @@ test.each(ofKeeper.flatMap((point) => passesOf(point).map((count) => [point, cou
       await client.request('holdfast.release', { all: true });
       await daemon.stop();
       await daemon.start();
-      client = await connect(daemon);
+      client = await connectRaw(daemon);
     }
     await waitUntil(async () => {
       const { error } = await client.request('process.spawn', {

@@ -3,12 +3,12 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { WatchedRun } from '../faults/support/watched-run.ts';
-import { type Client, connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { program } from '../support/holdfast.ts';
 import { isRunning, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { keeperOf, readRecord } from './support/keeper.ts';
 import { makeRelease } from './support/release.ts';
 
@@ -20,7 +20,7 @@ test('under load sessions go from one release to the next and back, and lose not
   await using daemon = await startDaemon({ flags, profile: 'next' });
   const newer = makeRelease(join(daemon.dir, 'newer'), { version: '9.9.9', channel: [1, 2] });
   using run = new WatchedRun(daemon.dir);
-  let client: Client = await connect(daemon, { name: 'c0', observer: run.observer });
+  let client: RawConnection = await connectRaw(daemon, { name: 'c0', observer: run.observer });
   const chatter = ['--ms', '15000', '--code', '3', '--seed', 'chat', ...run.child('chat')];
   await client.spawn('chat', ...fixture('chatter.ts', ...chatter));
   await client.spawn('echo', ...fixture('echo-lines.ts', ...run.child('echo')));
@@ -32,7 +32,7 @@ test('under load sessions go from one release to the next and back, and lose not
     daemon.program = each;
     await daemon.start();
     await waitUntil(() => client.ended, 'the end of the connection to the old daemon');
-    client = await connect(daemon, { name: `c${index + 1}`, observer: run.observer, continues: client });
+    client = await connectRaw(daemon, { name: `c${index + 1}`, observer: run.observer, continues: client });
     const { version, keeper } = await client.call('holdfast.describe');
     versions.push(`${version} ${keeper.version} ${keeper.channel}`);
     await client.reattach('echo');
@@ -54,12 +54,12 @@ test('under load sessions go from one release to the next and back, and lose not
 
 test('the keeper of an older release ends with its last session, and the next spawn gets one of the new release', async () => {
   await using daemon = await startDaemon({ flags });
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   await first.spawn('p', 'cat');
   const old = await keeperOf(daemon);
   daemon.program = makeRelease(join(daemon.dir, 'newer'), { version: '9.9.9', channel: [1, 2] });
   await daemon.start();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   expect(await client.reattach('p', 0)).toMatchObject({ found: true, running: true });
   await client.call('holdfast.release', { id: 'p' });
   await untilEnded(old);
@@ -73,13 +73,13 @@ test('a keeper needs no file of its release once it runs', async () => {
   const tree = join(daemon.dir, 'gone');
   daemon.program = makeRelease(tree, { version: '0.0.1', channel: [1, 1] });
   await daemon.start();
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   await first.spawn('p', 'cat');
   rmSync(tree, { recursive: true });
   await daemon.kill();
   daemon.program = program;
   await daemon.start();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.reattach('p', 0);
   await client.stdin('p', 'goes on\n');
   await client.untilOutput('p', 'goes on');
@@ -93,12 +93,12 @@ test('a keeper that speaks no common version is left alone, and clients are told
   await using daemon = await prepareDaemon({ flags });
   daemon.program = makeRelease(join(daemon.dir, 'newest'), { version: '12.0.0', channel: [7, 8] });
   await daemon.start();
-  const first = await connect(daemon);
+  const first = await connectRaw(daemon);
   await first.spawn('p', 'cat');
   const keeper = await keeperOf(daemon);
   daemon.program = program;
   await daemon.start();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   expect((await client.request('process.spawn', { id: 'q', command: 'cat' })).error).toEqual({
     code: -32603,
     message: expect.stringMatching(
@@ -110,6 +110,6 @@ test('a keeper that speaks no common version is left alone, and clients are told
   expect(daemon.log()).toMatch(/WARN {2}\[keeper\] too new: version 12\.0\.0/);
   daemon.program = join(daemon.dir, 'newest', 'bin/holdfast');
   await daemon.start();
-  await using again = await connect(daemon);
+  await using again = await connectRaw(daemon);
   expect(await again.reattach('p', 0)).toMatchObject({ found: true, running: true });
 });

@@ -5,9 +5,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
-import { connectTo, textOf } from '../client/support.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { program, type RunResult } from '../support/holdfast.ts';
+import { connectTo, textOf } from '../support/host.ts';
 import { linux, privateMounts, testNeeding } from '../support/needs.ts';
 import { runProgram } from './run-program.ts';
 

@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { version } from '../../src/base/version.ts';
-import { connectTo, textOf } from '../client/support.ts';
 import { prepareDaemon } from '../support/daemon.ts';
 import { cleanEnvironment, program, type RunResult } from '../support/holdfast.ts';
+import { connectTo, textOf } from '../support/host.ts';
 import { runProgram } from './run-program.ts';
 
 let directory: string;

@@ -8,9 +8,9 @@ import { inexactPath } from '../../src/base/exact-paths.ts';
 import { goQuote } from '../../src/base/printable.ts';
 import { readConfigurationFiles } from '../../src/config/configuration-file.ts';
 import { decodeBytes } from '../../src/wire/utf8.ts';
-import { connectTo, textOf } from '../client/support.ts';
 import { prepareDaemon } from '../support/daemon.ts';
 import { cleanEnvironment, program, type RunResult } from '../support/holdfast.ts';
+import { connectTo, textOf } from '../support/host.ts';
 import { runProgram } from './run-program.ts';
 
 let directory: string;

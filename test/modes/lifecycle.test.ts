@@ -3,12 +3,12 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { program } from '../support/holdfast.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const profiles = ['S', 'current', 'next'] as const;
 
@@ -26,8 +26,8 @@ const facts = (pid: number): ProcessFacts => processFacts(pid) as ProcessFacts;
 describe.each(profiles)('profile %s: the end', (profile) => {
   test('by request takes the children with it, and the log tells every step', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
-    await using other = await connect(daemon);
+    await using client = await connectRaw(daemon);
+    await using other = await connectRaw(daemon);
     const { pid } = await client.spawn('p', 'sh', ['-c', 'sleep 3600 & echo $!; wait'], { wantPid: true });
     await client.untilOutput('p', '\n');
     const grandchild = facts(Number(client.stream('p').text()));
@@ -53,7 +53,7 @@ describe.each(profiles)('profile %s: the end', (profile) => {
   ] as const)('by %s is the same, with exit code 0', async (signal, word) => {
     await using daemon = await prepareDaemon({ profile });
     const { daemonProcess, exit } = await foreground(daemon, ['-wire-profile', profile]);
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
     const child = facts(pid);
     signalProcess(daemonProcess, signal);
@@ -74,7 +74,7 @@ describe.each(profiles)('profile %s: the end', (profile) => {
 
   test('with -keep-children leaves them running, and the next daemon does not know them', async () => {
     await using daemon = await startDaemon({ profile, flags: ['-keep-children'] });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const fate = join(daemon.dir, 'fate');
     const script =
       'trap "" PIPE; read line; echo "end of input: $?" >>"$0"; echo lost; echo "write: $?" >>"$0"; sleep 3600';
@@ -93,7 +93,7 @@ describe.each(profiles)('profile %s: the end', (profile) => {
       'INFO  [Server] cleanup: closed 1 connection(s), killed 0 child process group(s)',
     ]);
     await daemon.start();
-    await using next = await connect(daemon);
+    await using next = await connectRaw(daemon);
     expect((await next.reattach('p', 0)).found).toBe(false);
     expect(isRunning(child)).toBe(true);
   });
@@ -134,7 +134,7 @@ async function foreground(
 
 test('signals after the first change nothing: the end is carried out once, to its end', async () => {
   await using daemon = await startDaemon();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   // A process in a session of its own holds the pipe, so the end takes its full second.
   await client.spawn('p', 'sh', ['-c', 'setsid sleep 3600 & echo ready; wait']);
   await client.untilOutput('p', 'ready');
@@ -155,7 +155,7 @@ test('signals after the first change nothing: the end is carried out once, to it
 
 test('a hang-up ends neither the daemon nor its sessions', async () => {
   await using daemon = await startDaemon();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('cat', 'cat');
   for (let count = 0; count < 3; count++) {
     daemon.signal('SIGHUP');
@@ -167,7 +167,7 @@ test('a hang-up ends neither the daemon nor its sessions', async () => {
 
 test('children start with every signal as it is by default', async () => {
   await using daemon = await startDaemon();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('p', 'cat', ['/proc/self/status']);
   await client.exitOf('p');
   for (const name of ['SigBlk', 'SigIgn', 'SigCgt']) {
@@ -180,26 +180,26 @@ test('children start with every signal as it is by default', async () => {
 describe('an idle connection', () => {
   test('is closed without a frame, with a line in the log, and its processes run on', async () => {
     await using daemon = await startDaemon({ profile: 'current', timings: { idleCloseMs: 1000 } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('cat', 'cat');
     await client.untilClosed();
     expect([client.lines.length, client.partial.length]).toEqual([1, 0]);
     expect(daemon.log()).toMatch(/ INFO {2}\[Server\] closing connection idle 1s in both directions: @\n/);
-    await using next = await connect(daemon);
+    await using next = await connectRaw(daemon);
     expect(await next.reattach('cat', 0)).toMatchObject({ found: true, running: true });
   });
 
   test('is not one that only receives, and not one that only sends', async () => {
     await using daemon = await startDaemon({ profile: 'current', timings: { idleCloseMs: 1000 } });
-    await using sender = await connect(daemon);
+    await using sender = await connectRaw(daemon);
     const sending = setInterval(() => sender.send('\n'), 20);
     await sender.spawn('counter', ...fixture('count-forever.ts', '--every', '20'));
     await sender.waitFor(() => sender.stream('counter').count > 0, 'the counter to start');
-    await using receiver = await connect(daemon);
+    await using receiver = await connectRaw(daemon);
     await receiver.reattach('counter', 0);
-    await using idle = await connect(daemon);
+    await using idle = await connectRaw(daemon);
     await idle.untilClosed();
-    await using another = await connect(daemon);
+    await using another = await connectRaw(daemon);
     await another.untilClosed();
     clearInterval(sending);
     expect([receiver.ended, sender.ended]).toEqual([false, false]);
@@ -209,11 +209,11 @@ describe('an idle connection', () => {
 describe('an ended process', () => {
   test('can be replayed for its time, then its id is unknown', async () => {
     await using daemon = await startDaemon({ timings: { retentionMs: 700, retentionCheckMs: 50 } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'echo', ['hello']);
     await client.exitOf('p');
     await client.spawn('running', 'cat');
-    await using late = await connect(daemon);
+    await using late = await connectRaw(daemon);
     expect(await late.reattach('p', 0)).toMatchObject({ found: true, running: false, firstSeq: 1, lastSeq: 2 });
     expect(late.stream('p').text()).toBe('hello\n');
     await waitUntil(async () => !(await client.reattach('p', 0)).found, 'the process to be forgotten');
@@ -224,7 +224,7 @@ describe('an ended process', () => {
 
   test('is forgotten at the next spawn too, without waiting for the regular look', async () => {
     await using daemon = await startDaemon({ timings: { retentionMs: 1, retentionCheckMs: 600_000 } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'true');
     await client.exitOf('p');
     expect((await client.reattach('p', 0)).found).toBe(true);
@@ -236,10 +236,10 @@ describe('an ended process', () => {
 describe.each(profiles)('profile %s: a process whose pipe a grandchild holds', (profile) => {
   test(`counts as ${profile === 'next' ? 'ended' : 'running'} until its exit frame, and the log says why that took so long`, async () => {
     await using daemon = await startDaemon({ profile, timings: { pipeDrainMs: 1500 } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', ...fixture('hold-pipe-open.sh'));
     await client.untilOutput('p', '\n');
-    await using other = await connect(daemon);
+    await using other = await connectRaw(daemon);
     const running = profile !== 'next';
     await waitUntil(async () => {
       const state = await other.reattach('p', 0);
@@ -261,7 +261,7 @@ describe.each(profiles)('profile %s: a process whose pipe a grandchild holds', (
 
 test('the log tells the life of each process', async () => {
   await using daemon = await startDaemon({ profile: 'current' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const { pid } = await client.spawn('p1', 'sh', ['-c', 'exit 3'], { wantPid: true });
   await client.exitOf('p1');
   await client.spawn('p2', 'cat');

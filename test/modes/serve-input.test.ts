@@ -3,10 +3,10 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync }
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { asUser, otherUsers } from '../support/as-user.ts';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { linux, privateMounts, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { runProgram } from './run-program.ts';
 
 test('a socket path where no folder can be made is refused at once', async () => {
@@ -88,7 +88,7 @@ testNeeding(otherUsers())('a umask that leaves the owner nothing keeps nobody ou
   const through = [...asUser(61_021), 'sh', '-c', 'umask 0777; exec "$@"', 'sh'];
   await using daemon = await startDaemon({ profile: 'next', through });
   // We are root, and the library sends nothing to another user's daemon.
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('p', 'sleep', ['600']);
   expect(statSync(daemon.runDir).mode & 0o777).toBe(0o700);
   expect(statSync(join(daemon.runDir, 'children')).mode & 0o777).toBe(0o700);

@@ -15,12 +15,12 @@ import {
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import type { RunResult } from '../support/holdfast.ts';
 import { requireKnownFailpoints } from '../support/known-failpoints.ts';
 import { isRunning, type ProcessFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { holdLock, node, ownScript } from './lock-holder.ts';
 
 const profiles = ['S', 'current', 'next'] as const;
@@ -71,13 +71,13 @@ describe.each(profiles)('profile %s: a daemon', (profile) => {
     await daemon.kill();
     expect([existsSync(daemon.socket), existsSync(tokenFile(daemon))]).toEqual([true, true]);
     await daemon.start();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.call('server.ping');
   });
 
   test('says in its log where it listens, who looked, and how many files its children may open', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('limit', 'sh', ['-c', 'ulimit -n']);
     await client.exitOf('limit');
     const { instanceId } = await client.call('server.capabilities');
@@ -107,7 +107,7 @@ describe.each(profiles)('profile %s: a daemon', (profile) => {
 describe('what is removed at the end', () => {
   test('is not a token file or a socket that somebody else has put there', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     for (const path of [tokenFile(daemon), daemon.socket]) {
       writeFileSync(`${path}.new`, 'mine', { mode: 0o600 });
       renameSync(`${path}.new`, path);
@@ -145,7 +145,7 @@ describe('a start', () => {
     const words = ['-serve', '-socket', 'run/rpc.sock', '-token-file', 'token-file'];
     const result = await daemon.runIn(daemon.dir, words);
     expect(result).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('where', 'pwd');
     await client.exitOf('where');
     expect(client.stream('where').text()).toBe(`${daemon.dir}\n`);
@@ -165,7 +165,7 @@ describe('a start', () => {
       const socket = ['-socket', `${way}/../run/rpc.sock`];
       const result = await daemon.runIn(daemon.dir, ['-serve', ...socket, '-token-file', 'token-file']);
       expect(result).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
-      await using client = await connect(daemon);
+      await using client = await connectRaw(daemon);
       expect(await client.call('server.ping')).toEqual({ pong: true });
       expect(existsSync(join(daemon.dir, 'missing'))).toBe(false);
       expect((await daemon.runIn(daemon.dir, ['-wire-profile', 'next', '-stop', ...socket])).stdout).toBe('stopped\n');
@@ -211,7 +211,7 @@ describe('the token', () => {
     expect((await serve(daemon, ['-token-file', file])).code).toBe(0);
     expect(existsSync(file)).toBe(false);
     expect(readFileSync(tokenFile(daemon), 'utf8')).toBe('first line');
-    await using client = await connect({ socket: daemon.socket, token: 'first line' });
+    await using client = await connectRaw({ socket: daemon.socket, token: 'first line' });
     expect(await client.call('server.ping')).toEqual({ pong: true });
   });
 
@@ -219,7 +219,7 @@ describe('the token', () => {
     await using daemon = await prepareDaemon();
     const file = '/proc/sys/kernel/hostname';
     expect((await serve(daemon, ['-token-file', file])).code).toBe(0);
-    await using client = await connect({ socket: daemon.socket, token: hostname() });
+    await using client = await connectRaw({ socket: daemon.socket, token: hostname() });
     expect(await client.call('server.ping')).toEqual({ pong: true });
     expect(daemon.log()).toMatch(
       /WARN {2}\[daemon\] failed to remove token file: unlink \/proc\/sys\/kernel\/hostname: (permission denied|operation not permitted)\n/,
@@ -234,7 +234,7 @@ describe('the token', () => {
     await daemon.kill();
     expect(existsSync(tokenFile(daemon))).toBe(true);
     expect((await serve(daemon, ['-token-fd', '0'], input)).code).toBe(0);
-    await using client = await connect({ socket: daemon.socket, token: 'by descriptor' });
+    await using client = await connectRaw({ socket: daemon.socket, token: 'by descriptor' });
     expect(await client.call('server.ping')).toEqual({ pong: true });
     expect(existsSync(tokenFile(daemon))).toBe(false);
     expect(daemon.log()).not.toContain('by descriptor');
@@ -245,14 +245,14 @@ describe('the token', () => {
     const file = join(daemon.dir, 'mine');
     writeFileSync(file, 'of the file');
     expect((await serve(daemon, ['-token-file', file, '-token-fd', '0'], 'of the descriptor')).code).toBe(0);
-    await using client = await connect({ socket: daemon.socket, token: 'of the descriptor' });
+    await using client = await connectRaw({ socket: daemon.socket, token: 'of the descriptor' });
     expect(await client.call('server.ping')).toEqual({ pong: true });
     expect(readFileSync(file, 'utf8')).toBe('of the file');
   });
 
   test('stands in no argument, no environment, no log and no child', async () => {
     await using daemon = await startDaemon({ profile: 'next', env: { CLAUDE_RPC_TOKEN: 'ambient-secret' } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('env', 'sh', ['-c', 'tr "\\0" "\\n" </proc/self/environ; cat /proc/$PPID/cmdline']);
     await client.exitOf('env');
     const seen = [
@@ -283,7 +283,7 @@ describe('the token', () => {
     writeFileSync(join(tokenFile(daemon), 'in the way'), '');
     chmodSync(daemon.runDir, 0o700);
     await daemon.start();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await client.call('server.ping')).toEqual({ pong: true });
     expect(daemon.log()).toMatch(/ \[daemon\] failed to persist token: \S/);
     expect(readdirSync(daemon.runDir).filter((name) => name.startsWith('daemon.token-'))).toEqual([]);
@@ -407,7 +407,7 @@ describe('a daemon that does not come up', () => {
     const target = daemon.process();
     await waitUntil(() => existsSync(pause), 'the daemon to reach the place');
     rmSync(pause);
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await client.call('server.ping')).toEqual({ pong: true });
     expect(isRunning(target)).toBe(true);
   });
@@ -417,7 +417,7 @@ describe('a daemon that cannot take over from a predecessor within the bound', (
   /** A predecessor accepts on the path, and a stubborn holder of the lock delays the new one. */
   async function kept(profile: DaemonOptions['profile']): Promise<{ daemon: TestDaemon; result: RunResult }> {
     const daemon = await startDaemon({ timings: {} });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'sleep', ['3600']);
     const script = ownScript(daemon, 'main-for-tests.ts');
     await holdLock(daemon, `{"pid":$PID,"role":"serve","node":"${node}"}`, {

@@ -3,10 +3,10 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, unlinkSync
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import type { RunResult } from '../support/holdfast.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../support/processes.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { holdLock, node, ownScript } from './lock-holder.ts';
 
 type Profile = 'S' | 'current' | 'next';
@@ -57,7 +57,7 @@ async function stranger(daemon: TestDaemon, serve: (socket: Socket) => void): Pr
 describe.each(profiles)('profile %s:', (profile) => {
   test('a daemon is ended with its children, without a token', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
     const [target, child] = [daemon.process(), processFacts(pid) as ProcessFacts];
     expect(await stop(daemon, profile)).toEqual({
@@ -148,7 +148,7 @@ describe('profile next: a daemon that cannot be reached', () => {
     who: string;
   }> {
     const daemon = await startDaemon({ profile: 'next' });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
     const { instanceId } = await client.call('server.capabilities');
     unlinkSync(daemon.socket);

@@ -1,5 +1,5 @@
 /**
- * Nobody is called who was not asked for: every connect(2), and every datagram, of whole sessions is looked at, of the
+ * Nobody is called who was not asked for: every connectRaw(2), and every datagram, of whole sessions is looked at, of the
  * program itself in each of its modes and verbs (issue: no telemetry, no update check, no upload, ever).
  */
 import { spawnSync } from 'node:child_process';
@@ -11,11 +11,11 @@ import { serveHttp } from '../install/servers.ts';
 import { goodCli, pack, sha256 } from '../install/support.ts';
 import { runProgram } from '../modes/run-program.ts';
 import { temporaryFolder } from '../platform/machine.ts';
-import { type Client, connect } from '../support/client.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { program } from '../support/holdfast.ts';
 import { installed, linux, testNeeding, tracing } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 
 const testTraced = testNeeding(linux, tracing(), installed('git', 'git'));
 
@@ -64,7 +64,7 @@ function callsIn(folder: string): Call[] {
 }
 
 /** Everything a client can ask for. */
-async function wholeSession(daemon: TestDaemon, client: Client): Promise<void> {
+async function wholeSession(daemon: TestDaemon, client: RawConnection): Promise<void> {
   const repository = join(daemon.dir, 'repository');
   mkdirSync(repository);
   for (const words of [
@@ -111,7 +111,7 @@ testTraced(
     const started = traced(daemon, [program, '-serve', ...flags], join(trace, 't'));
     expect(started).toEqual({ status: 0, stdout: '' });
     {
-      await using client = await connect(daemon);
+      await using client = await connectRaw(daemon);
       await wholeSession(daemon, client);
     }
     const port = Number(/metrics: listening on 127\.0\.0\.1:(\d+)/.exec(daemon.log())?.[1]);

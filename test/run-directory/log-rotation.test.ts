@@ -12,11 +12,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { mounts, testNeeding } from '../support/needs.ts';
 import { isRunning } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const limit = 4096;
 const flags = ['-log-max-bytes', String(limit)];
@@ -24,7 +24,7 @@ const logOf = (daemon: TestDaemon): string => join(daemon.runDir, 'remote-server
 
 /** Makes the daemon write lines that carry a number. */
 async function write(daemon: TestDaemon, from: number, count: number): Promise<void> {
-  await using client = await connect(daemon, { auth: null });
+  await using client = await connectRaw(daemon, { auth: null });
   for (let n = from; n < from + count; n++) {
     await client.request('server.ping', { n, pad: 'x' }).catch(() => {});
   }
@@ -61,7 +61,7 @@ test('what the runtime itself writes goes to the new file too, and nobody inheri
   for (const fd of [1, 2]) {
     expect(readlinkSync(`/proc/${pid}/fd/${fd}`)).toBe(logOf(daemon));
   }
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('p', 'ls', ['-l', '/proc/self/fd']);
   await client.exitOf('p');
   expect(client.stream('p').text()).not.toContain('remote-server');
@@ -77,7 +77,7 @@ test('a limit of 0 is no limit', async () => {
 test('a daemon whose log’s name was taken by a later start leaves that log alone and keeps its own within the limit', async () => {
   await using daemon = await startDaemon({ flags });
   const first = daemon.process();
-  await using client = await connect(daemon, { auth: null });
+  await using client = await connectRaw(daemon, { auth: null });
   await daemon.start();
   const second = readFileSync(logOf(daemon), 'utf8');
   for (let n = 0; n < 200; n++) {
@@ -123,7 +123,7 @@ testNeeding(mounts())(
     const filler = join(daemon.runDir, 'filler');
     try {
       await daemon.start();
-      await using client = await connect(daemon);
+      await using client = await connectRaw(daemon);
       await client.spawn('held', 'cat', []);
       fill(filler);
       // The last page of the log has room for a few more lines.
@@ -135,7 +135,7 @@ testNeeding(mounts())(
       await client.stdin('held', 'and here\n');
       await client.untilOutput('held', 'and here');
       rmSync(filler);
-      await using another = await connect(daemon);
+      await using another = await connectRaw(daemon);
       await another.call('server.ping');
       await daemon.untilLogged(/\d+ log line\(s\) were lost: ENOSPC$/);
       await daemon.untilLogged(/New connection from: @$/);

@@ -4,10 +4,10 @@ import { createServer, connect as dial } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 /** The daemon has seen what happened to its path and is still there. */
 async function staysThrough(daemon: TestDaemon, target: ProcessFacts, sign: () => boolean): Promise<void> {
@@ -44,7 +44,7 @@ describe('a daemon that nobody can reach and that has nothing to lose ends by it
 describe('a daemon that lost its path', () => {
   test('serves a client until it leaves, and ends then', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const target = daemon.process();
     unlinkSync(daemon.socket);
     for (let count = 0; count < 50; count++) {
@@ -59,7 +59,7 @@ describe('a daemon that lost its path', () => {
   test('keeps a session that runs, and ends with it', async () => {
     await using daemon = await startDaemon();
     const target = daemon.process();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
     unlinkSync(daemon.socket);
     await client.close();
@@ -72,18 +72,18 @@ describe('a daemon that lost its path', () => {
   test('to a second start of profile S serves its client on, and takes nothing of the second with it when it ends', async () => {
     await using daemon = await startDaemon();
     const first = daemon.process();
-    await using old = await connect(daemon);
+    await using old = await connectRaw(daemon);
     await old.spawn('cat', 'cat');
     await daemon.start();
     await old.stdin('cat', 'still here\n');
     await old.untilOutput('cat', 'still here');
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect((await client.reattach('cat', 0)).found).toBe(false);
     await old.kill('cat', 'KILL');
     await old.exitOf('cat');
     await old.close();
     await untilEnded(first);
-    await using again = await connect(daemon);
+    await using again = await connectRaw(daemon);
     await again.call('server.ping');
     expect(readFileSync(join(daemon.runDir, 'daemon.token'), 'utf8')).toBe(daemon.token);
     expect(daemon.daemons()).toHaveLength(1);
@@ -96,7 +96,7 @@ describe.each(['current', 'next'] as const)('profile %s: a daemon with a session
   test('waits out its grace, asks twice who answers on the path, and ends with its children', async () => {
     await using daemon = await startDaemon({ profile, timings: quick });
     const target = daemon.process();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
     const child = processFacts(pid) as ProcessFacts;
     await client.close();
@@ -127,7 +127,7 @@ describe('the grace of a daemon that nobody can reach', () => {
   test('begins anew after its path was there again', async () => {
     await using daemon = await startDaemon({ profile: 'current', timings: { ...quick, orphanGraceMs: 600_000 } });
     const target = daemon.process();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'sleep', ['3600']);
     await client.close();
     const away = `${daemon.socket}.away`;
@@ -136,7 +136,7 @@ describe('the grace of a daemon that nobody can reach', () => {
     // Each round gives the daemon a chance to look while the path is right.
     await waitUntil(async () => {
       renameSync(away, daemon.socket);
-      await using visitor = await connect(daemon);
+      await using visitor = await connectRaw(daemon);
       for (let count = 0; count < 100; count++) {
         await visitor.call('server.ping');
       }
@@ -151,7 +151,7 @@ describe('the grace of a daemon that nobody can reach', () => {
   test('does not begin while somebody is connected', async () => {
     await using daemon = await startDaemon({ profile: 'current', timings: { selfProbeMs: 5, orphanGraceMs: 1 } });
     const target = daemon.process();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'sleep', ['3600']);
     unlinkSync(daemon.socket);
     for (let count = 0; count < 300; count++) {
@@ -166,7 +166,7 @@ describe('the grace of a daemon that nobody can reach', () => {
   test('ends when whoever answers on the path leads to this very daemon', async () => {
     await using daemon = await startDaemon({ profile: 'current', timings: { selfProbeMs: 20, orphanGraceMs: 40 } });
     const target = daemon.process();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'sleep', ['3600']);
     renameSync(daemon.socket, `${daemon.socket}.real`);
     let probes = 0;
@@ -188,7 +188,7 @@ describe('the grace of a daemon that nobody can reach', () => {
   test('is not granted to somebody else’s daemon on the path', async () => {
     await using daemon = await startDaemon({ profile: 'current', timings: { selfProbeMs: 20, orphanGraceMs: 40 } });
     const target = daemon.process();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'sleep', ['3600']);
     unlinkSync(daemon.socket);
     const stranger = createServer((socket) => {
@@ -204,7 +204,7 @@ describe('the grace of a daemon that nobody can reach', () => {
   test('is not known to profile S: a daemon with a session lives on for it', async () => {
     await using daemon = await startDaemon({ profile: 'S', timings: { selfProbeMs: 5, orphanGraceMs: 1 } });
     const target = daemon.process();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
     unlinkSync(daemon.socket);
     await client.close();

@@ -16,10 +16,10 @@ import {
   untilSays,
 } from '../modes/lock-holder.ts';
 import { becoming, otherUsers } from '../support/as-user.ts';
-import { connect } from '../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { linux, root, testNeeding } from '../support/needs.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const notHolder = "serve: not the run dir's lock holder; leaving any predecessor's children alone and recording none";
 
@@ -43,7 +43,7 @@ function hold(daemon: TestDaemon, record: object | string, options: HolderOption
 describe.each(['current', 'next'] as const)('profile %s: a second start', (profile) => {
   test('ends the first daemon, says so with its pid and instance, and serves', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const { instanceId } = await client.call('server.capabilities');
     const first = daemon.process();
     await daemon.start();
@@ -53,7 +53,7 @@ describe.each(['current', 'next'] as const)('profile %s: a second start', (profi
       `INFO  [daemon] serve: run dir is held by a live daemon, ${who}; sending SIGTERM`,
       `INFO  [daemon] serve: previous daemon ${who} exited after SIGTERM`,
     ]);
-    await using next = await connect(daemon);
+    await using next = await connectRaw(daemon);
     expect((await next.call('server.capabilities')).instanceId).not.toBe(instanceId);
     expect(JSON.parse(readFileSync(lockOf(daemon), 'utf8')).pid).toBe(daemon.pid());
   });
@@ -214,7 +214,7 @@ describe('a lock whose record is wrong: nobody is signalled, and the start serve
       `WARN  [daemon] ${notHolder}`,
     ]);
     expect([isRunning(held.process), isRunning(bystander), held.signals()]).toEqual([true, true, []]);
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await client.call('server.ping')).toEqual({ pong: true });
   });
 
@@ -281,7 +281,7 @@ describe('the lock file', () => {
     'of profile %s names its daemon, keys in order, for the owner alone',
     async (profile) => {
       await using daemon = await startDaemon({ profile });
-      await using client = await connect(daemon);
+      await using client = await connectRaw(daemon);
       const { instanceId, startedAt } = await client.call('server.capabilities');
       expect(readFileSync(lockOf(daemon), 'utf8')).toBe(
         JSON.stringify({ pid: daemon.pid(), role: 'serve', node, instanceId, startedAt }),

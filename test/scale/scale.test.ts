@@ -1,9 +1,9 @@
 /** Many of everything at once: idle sessions, streams, connections. Numbers are bounded so that a small machine does it in a minute. */
 import { expect, test } from 'vitest';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { openDescriptors } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 
 const minute = 60_000;
 /** A child that writes this many bytes, whatever the machine. */
@@ -18,7 +18,7 @@ async function inBatches(count: number, size: number, work: (index: number) => P
 
 test('a thousand idle sessions leave the daemon usable, and each of them answers', { timeout: minute }, async () => {
   await using daemon = await startDaemon();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await inBatches(1_000, 50, (index) => client.spawn(`idle${index}`, '/bin/cat'));
   expect(await client.call('server.ping')).toEqual({ pong: true });
 
@@ -34,10 +34,10 @@ test('a thousand idle sessions leave the daemon usable, and each of them answers
 
 test('two hundred processes stream at once, and nobody loses or mixes a byte', { timeout: minute }, async () => {
   await using daemon = await startDaemon();
-  const clients = await Promise.all(Array.from({ length: 4 }, () => connect(daemon)));
+  const clients = await Promise.all(Array.from({ length: 4 }, () => connectRaw(daemon)));
   try {
     await inBatches(200, 200, async (index) => {
-      const client = clients[index % clients.length] as Client;
+      const client = clients[index % clients.length] as RawConnection;
       await client.spawn(`s${index}`, 'sh', ['-c', `yes ${index} | head -c ${streamBytes}`]);
       expect((await client.exitOf(`s${index}`, { timeoutMs: 45_000 })).exitCode).toBe(0);
       const line = `${index}\n`;
@@ -54,12 +54,12 @@ test('five hundred connections are served, and closed ones leave nothing open', 
   const pid = daemon.pid();
   // The first one waits for the login shell's PATH, and its client is gone again.
   {
-    await using first = await connect(daemon);
+    await using first = await connectRaw(daemon);
     await first.spawn('first', 'true');
     await first.exitOf('first');
   }
   const before = openDescriptors(pid).size;
-  const clients = await Promise.all(Array.from({ length: 500 }, () => connect(daemon)));
+  const clients = await Promise.all(Array.from({ length: 500 }, () => connectRaw(daemon)));
   try {
     const replies = await Promise.all(clients.map((client) => client.call('server.ping')));
     expect(replies.every(({ pong }) => pong === true)).toBe(true);

@@ -11,9 +11,9 @@ import { createServer, connect as dial, type Socket } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
-import { Client } from '../support/client.ts';
 import { program, type RunResult } from '../support/holdfast.ts';
 import { waitUntil } from '../support/wait.ts';
+import { RawConnection } from '../tools/raw-connection.ts';
 
 /** Where distributions put it; often not on the PATH of a user. */
 const serverPaths = ['/usr/sbin/sshd', '/usr/local/sbin/sshd', '/usr/bin/sshd', '/opt/homebrew/sbin/sshd'];
@@ -38,11 +38,11 @@ export interface SshHost extends AsyncDisposable {
 export interface SshConnectionOptions {
   readonly token: string;
   /** An earlier connection whose stream records go on here. */
-  readonly continues?: Client;
+  readonly continues?: RawConnection;
 }
 
 export interface SshConnection {
-  readonly client: Client;
+  readonly client: RawConnection;
   readonly ssh: ChildProcess;
   /** SIGKILL to the ssh client. Resolves when it has ended; what was on its way is lost. */
   cut(): Promise<void>;
@@ -176,7 +176,11 @@ class RunningHost implements SshHost {
       });
     });
     // The client uses the part of a socket that every two-way stream has.
-    const client = new Client(stream as unknown as Socket, { socket: command, token }, continues ? { continues } : {});
+    const client = new RawConnection(
+      stream as unknown as Socket,
+      { socket: command, token },
+      continues ? { continues } : {},
+    );
     const cut = async (): Promise<void> => {
       client.destroy();
       ssh.kill('SIGKILL');

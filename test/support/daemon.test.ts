@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connect } from './client.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { prepareDaemon, startDaemon } from './daemon.ts';
 import { fixture } from './fixtures.ts';
 import { requireKnownFailpoints } from './known-failpoints.ts';
@@ -12,7 +12,7 @@ test('a test gets a daemon that serves, and neither process nor file is left whe
   let target: ReturnType<typeof processFacts>;
   {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await client.call('server.ping')).toEqual({ pong: true });
     dir = daemon.dir;
     target = daemon.process();
@@ -27,7 +27,7 @@ test('a test gets a daemon that serves, and neither process nor file is left whe
 
 test('the profile that is asked for is served', async () => {
   await using daemon = await startDaemon({ profile: 'current' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   expect(await client.call('server.capabilities')).toHaveProperty('instanceId');
 });
 
@@ -35,7 +35,7 @@ test('what a session left in a process session of its own ends with the test, al
   const left = [];
   {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p1', ...fixture('leave-the-group.sh'));
     await client.exitOf('p1');
     const grandchild = processFacts(Number(client.stream('p1').text()));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { SystemCallError } from '../../platform/errors.ts';
 import { failpoint, failpointAsync } from '../../src/base/failpoints.ts';
-import { connect } from './client.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { startDaemon } from './daemon.ts';
 import { armFailpoints } from './failpoint-rules.ts';
 import { cleanEnvironment, runHoldfast } from './holdfast.ts';
@@ -148,7 +148,7 @@ test('pause holds code that cannot wait as well', async () => {
 describe('the product itself', () => {
   test('serves whatever the variable says, and to its children it is a variable like any other', async () => {
     await using daemon = await startDaemon({ env: { HOLDFAST_FAILPOINTS: 'daemon.listen.after=kill' } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('p', 'sh', ['-c', 'echo "$HOLDFAST_FAILPOINTS"']);
     await client.untilOutput('p', 'daemon.listen.after=kill\n');
   });

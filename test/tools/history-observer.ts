@@ -1,14 +1,14 @@
-/** Writes down what a test client sent and saw (test/support/client.ts), as records of a history. */
+/** Writes down what a test client sent and saw (test/tools/raw-connection.ts), as records of a history. */
 import { createHash } from 'node:crypto';
-import type { ClientObserver } from '../support/client.ts';
 import { type OutputFrame, readStreamFrame } from '../support/streams.ts';
 import type { Content, HistoryLog, ReplyFields } from './history-records.ts';
+import type { ConnectionObserver } from './raw-connection.ts';
 
 /**
  * @param keep `hashes` writes 64 digits for each output frame instead of its bytes, but for the first frame of a
  *   connection and after a jump, where the checker may have to look for the place
  */
-export function historyObserver(log: HistoryLog, keep: 'bytes' | 'hashes' = 'bytes'): ClientObserver {
+export function historyObserver(log: HistoryLog, keep: 'bytes' | 'hashes' = 'bytes'): ConnectionObserver {
   const lastSeq = new Map<string, number>();
   const spawns = new Map<string, string>();
 

@@ -1,13 +1,13 @@
 /** The whole chain: real children that keep a log, clients that are observed, the real daemon, and the checker over all of it. */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type Client, connect } from '../support/client.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { startFaultProxy } from './fault-proxy.ts';
 import { checkHistory, describeViolations } from './history.ts';
 import { historyObserver } from './history-observer.ts';
 import { HistoryLog, type HistoryRecord, type RecordOf, readHistory } from './history-records.ts';
+import { connectRaw, type RawConnection } from './raw-connection.ts';
 
 /** Output through connections that are cut in the middle of a frame, input that is repeated after each cut. */
 async function run(): Promise<HistoryRecord[]> {
@@ -20,7 +20,7 @@ async function run(): Promise<HistoryRecord[]> {
 
   const noise = ['--bytes', '2000000', '--write', '3000', '--seed', 's', '--log', file('noise'), '--session', 'noise'];
   proxy.setRules({ toClient: 'cut 150001' });
-  let client: Client = await connect(through, { name: 'c0', observer });
+  let client: RawConnection = await connectRaw(through, { name: 'c0', observer });
   await client.spawn('noise', ...fixture('write-noise.ts', ...noise));
   await client.spawn('echo', ...fixture('echo-lines.ts', '--log', file('echo'), '--session', 'echo'), {
     wantPid: true,
@@ -32,18 +32,18 @@ async function run(): Promise<HistoryRecord[]> {
     client.post('process.stdin', { id: 'echo', data: Buffer.from(line).toString('base64'), offset: sent });
     await client.waitFor(() => client.ended || client.stream('noise').exit, 'the cut').catch(() => {});
     client.destroy();
-    client = await connect(daemon, { name: `c${connection}`, observer, continues: client });
+    client = await connectRaw(daemon, { name: `c${connection}`, observer, continues: client });
     // The same line again with its offset: once, whether the first one arrived or not.
     await client.stdin('echo', line, sent);
     sent += line.length;
     await client.reattach('echo');
     await client.waitFor(() => client.stream('echo').bytes.stdout === sent, 'the echo');
     client.destroy();
-    client = await connect(through, { name: `d${connection}`, observer, continues: client });
+    client = await connectRaw(through, { name: `d${connection}`, observer, continues: client });
     client.post('process.reattach', { id: 'noise', fromSeq: client.stream('noise').lastSeq });
   }
   client.destroy();
-  client = await connect(daemon, { name: 'last', observer, continues: client });
+  client = await connectRaw(daemon, { name: 'last', observer, continues: client });
   await client.reattach('noise');
   await client.reattach('echo');
   await client.kill('echo');

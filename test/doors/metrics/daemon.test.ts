@@ -5,10 +5,10 @@ import { createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { connect } from '../../support/client.ts';
 import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { openDescriptors } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
+import { connectRaw } from '../../tools/raw-connection.ts';
 
 interface Answer {
   readonly status: number | undefined;
@@ -55,7 +55,7 @@ const socketOf = (daemon: TestDaemon): Place => ({ socketPath: join(daemon.dir, 
 test('sessions are counted by state; what they keep is summed, what each uses is shown by its pid', async () => {
   const { daemon, port } = await withMetrics();
   await using _ = daemon;
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const burn = 'while (process.cpuUsage().user < 150e3); console.log("burnt"); setInterval(() => {}, 1000)';
   const busy = await client.spawn('busy', process.execPath, ['-e', burn], { wantPid: true });
   await client.untilOutput('busy', 'burnt');
@@ -83,7 +83,7 @@ test('sessions are counted by state; what they keep is summed, what each uses is
 test('the latency of each method is a histogram whose counts are the requests', async () => {
   const { daemon, port } = await withMetrics();
   await using _ = daemon;
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   for (let n = 0; n < 5; n++) {
     await client.call('server.ping');
   }
@@ -119,7 +119,7 @@ test('the latency of each method is a histogram whose counts are the requests', 
 test('the contract’s counters have no labels, and no sample carries a word of a client, a path or a host name', async () => {
   const { daemon, port } = await withMetrics();
   await using _ = daemon;
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('id-of-a-client', 'sh', ['-c', 'echo argument-of-a-client'], {
     cwd: daemon.home,
     env: { NAME_OF_A_CLIENT: '1' },
@@ -140,7 +140,7 @@ test('the contract’s counters have no labels, and no sample carries a word of 
 test('refused input and lost lines are counted', async () => {
   const { daemon, port } = await withMetrics({ profile: 'current', flags: ['-log-max-bytes', '2000'] });
   await using _ = daemon;
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('deaf', 'sleep', ['1000']);
   const piece = Buffer.alloc(700_000, 'x');
   let refused = 0;
@@ -153,7 +153,7 @@ test('refused input and lost lines are counted', async () => {
   const { text } = await get({ port });
   expect(sample(text, 'holdfast_stdin_refused_bytes_total')).toBe(refused * piece.length);
   expect(sample(text, 'holdfast_stdin_queue_full_total')).toBe(1);
-  await using rude = await connect(daemon, { auth: null });
+  await using rude = await connectRaw(daemon, { auth: null });
   for (let n = 0; n < 60; n++) {
     await rude.request('server.ping');
   }
@@ -253,7 +253,7 @@ test('a socket left by a killed daemon is replaced, anything else at its path is
   await daemon.start();
   expect(daemon.log()).toMatch(`ERROR [Server] metrics: listen unix ${path}: it exists and is no socket`);
   expect(readFileSync(path, 'utf8')).toBe('precious');
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.call('server.ping');
   rmSync(path);
 });
@@ -268,7 +268,7 @@ test('a socket on which somebody else answers is not taken, be it the daemon’s
   for (const taken of [path, daemon.socket]) {
     await daemon.start(['-metrics-addr', `unix:${taken}`]);
     expect(daemon.log()).toContain(`ERROR [Server] metrics: listen unix ${taken}: bind: address already in use`);
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.call('server.ping');
     await daemon.stop();
   }
@@ -280,7 +280,7 @@ test('a socket on which somebody else answers is not taken, be it the daemon’s
   await using other = await startDaemon({ flags: ['-metrics-addr', `unix:${place}`], timings });
   expect(sample((await get({ socketPath: place })).text, 'claustrum_connections_total')).toBeGreaterThan(0);
   await daemon.stop();
-  await using client = await connect(other);
+  await using client = await connectRaw(other);
   await client.spawn('of-the-other', 'true', []);
   expect(sample((await get({ socketPath: place })).text, 'claustrum_process_spawns_total')).toBe(1);
 });
@@ -297,14 +297,14 @@ test.each([
 ])('an address that cannot be served (%s) is told and the daemon serves', async (address, reason) => {
   await using daemon = await startDaemon({ flags: ['-metrics-addr', address] });
   expect(daemon.log()).toMatch(reason);
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.call('server.ping');
 });
 
 test('many scrapes of many processes leave no descriptor open', async () => {
   const { daemon, port } = await withMetrics();
   await using _ = daemon;
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   for (let n = 0; n < 20; n++) {
     await client.spawn(`p${n}`, 'cat', []);
   }
@@ -323,7 +323,7 @@ test('many scrapes of many processes leave no descriptor open', async () => {
 test('the dashboard and the alert rules ask for nothing that is not there', async () => {
   const { daemon, port } = await withMetrics();
   await using _ = daemon;
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('held', 'cat', []);
   await waitUntil(
     async () => /delay_seconds_count [1-9]/.test((await get({ port })).text) || undefined,

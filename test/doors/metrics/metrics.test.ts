@@ -3,10 +3,10 @@ import { readFileSync, unlinkSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { type Client, connect } from '../../support/client.ts';
 import { startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { fixture } from '../../support/fixtures.ts';
 import { openDescriptors, untilEnded } from '../../support/processes.ts';
+import { connectRaw, type RawConnection } from '../../tools/raw-connection.ts';
 
 /** TCP ports the daemon listens on, from the system's own tables. */
 function listeningPorts(daemon: TestDaemon): number[] {
@@ -65,7 +65,7 @@ describe('the page', () => {
   test('names nothing of the host, no session and no path; its labels are words of ours', async () => {
     const { daemon, url } = await measured();
     await using _ = daemon;
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('secret-session', 'true');
     await client.exitOf('secret-session');
     const text = await (await fetch(`${url}/metrics`)).text();
@@ -92,7 +92,7 @@ describe('the counters', () => {
     const before = await counters(url);
     // The launcher's own look was a client too.
     expect(before.claustrum_connections_total).toBe(1);
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('cat', 'cat');
     await client.request('process.spawn', { id: 'bad', command: '/nonexistent' });
     await client.stdin('cat', 'hello\n');
@@ -116,7 +116,7 @@ describe('the counters', () => {
   test('have one for each cap that was met', async () => {
     const { daemon, url } = await measured({ profile: 'current' });
     await using _ = daemon;
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await overflowStdin(client);
     client.pauseReading();
     client.post('process.spawn', {
@@ -137,7 +137,7 @@ describe('the counters', () => {
 });
 
 /** Writes to a process that does not read until the queue is full. */
-async function overflowStdin(client: Client): Promise<void> {
+async function overflowStdin(client: RawConnection): Promise<void> {
   await client.spawn('deaf', 'sleep', ['3600']);
   const data = Buffer.alloc(750_000, 'x');
   const replies = await Promise.all(Array.from({ length: 30 }, () => client.stdin('deaf', data)));
@@ -161,7 +161,7 @@ describe('the listener', () => {
     'that cannot be had at %s is told in the log, and the daemon serves',
     async (address) => {
       await using daemon = await startDaemon({ flags: ['-metrics-addr', address] });
-      await using client = await connect(daemon);
+      await using client = await connectRaw(daemon);
       expect(await client.call('server.ping')).toEqual({ pong: true });
       expect(daemon.log()).toMatch(/ ERROR \[Server\] metrics: \S/);
     },
@@ -172,7 +172,7 @@ describe('the listener', () => {
     await new Promise((resolve) => other.once('listening', resolve));
     const { port } = other.address() as AddressInfo;
     await using daemon = await startDaemon({ flags: ['-metrics-addr', `127.0.0.1:${port}`] });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await client.call('server.ping')).toEqual({ pong: true });
     expect(daemon.log()).toMatch(new RegExp(`\\[Server\\] metrics: .*EADDRINUSE.*${port}`));
     other.close();

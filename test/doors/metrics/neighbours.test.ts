@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { ScrapeConnection } from '../../../src/doors/metrics/scrape-connection.ts';
-import { connectTo } from '../../client/support.ts';
 import { type DaemonOptions, startDaemon } from '../../support/daemon.ts';
+import { connectTo } from '../../support/host.ts';
 import { waitUntil } from '../../support/wait.ts';
 
 const scrape = 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n';

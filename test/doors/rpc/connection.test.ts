@@ -3,24 +3,24 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { type Client, connect, type Reply } from '../../support/client.ts';
 import { prepareDaemon, startDaemon } from '../../support/daemon.ts';
 import { fixture } from '../../support/fixtures.ts';
 import { type ProcessFacts, processFacts, residentBytes, untilEnded } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
+import { connectRaw, type RawConnection, type Reply } from '../../tools/raw-connection.ts';
 
 /** So long that a close that waits for it fails the test. */
 const never = 10 * 60_000;
 
 /** Lines of the client in order of arrival, shortened: `reply 3`, `p1 1`, `p1 exit`. */
-function arrivals(client: Client): string[] {
+function arrivals(client: RawConnection): string[] {
   return client.lines.map((line) => {
     const { id, processId, stream, seq } = JSON.parse(line);
     return processId === undefined ? `reply ${id}` : `${processId} ${stream === 'exit' ? 'exit' : seq}`;
   });
 }
 
-function untilReplies(client: Client, ids: readonly number[]): Promise<Reply[]> {
+function untilReplies(client: RawConnection, ids: readonly number[]): Promise<Reply[]> {
   return client.waitFor(
     () => {
       const found = ids.map((id) => client.replies.find((reply) => reply.id === id));
@@ -31,14 +31,14 @@ function untilReplies(client: Client, ids: readonly number[]): Promise<Reply[]> 
 }
 
 /** The connection has answered everything it was sent before this. */
-async function settled(client: Client): Promise<void> {
+async function settled(client: RawConnection): Promise<void> {
   await client.call('server.ping');
 }
 
 describe('requests of one connection', () => {
   test('that cannot be read or have no token are answered in the order of their lines', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const lines = Array.from({ length: 300 }, (_, index) =>
       index % 3 === 0 ? '{not json' : `{"jsonrpc":"2.0","id":${index},"method":"server.ping","auth":"wrong"}`,
     );
@@ -49,12 +49,12 @@ describe('requests of one connection', () => {
 
   test('are answered while an earlier one takes its time, and so are those of others', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('stubborn', ...fixture('ignore-term.sh'));
     await client.untilOutput('stubborn', 'ready');
     const slow = client.post('process.killAndWait', { id: 'stubborn', timeoutMs: 30_000 });
     await settled(client);
-    await using other = await connect(daemon);
+    await using other = await connectRaw(daemon);
     await settled(other);
     expect(client.replies.some(({ id }) => id === slow)).toBe(false);
     await client.kill('stubborn', 'KILL');
@@ -68,7 +68,7 @@ describe('requests of one connection', () => {
     writeFileSync(join(bin, 'git'), '#!/bin/sh\nexec sleep 3600\n', { mode: 0o755 });
     daemon.env.PATH = `${bin}:${daemon.env.PATH}`;
     await daemon.start();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('cat', 'cat');
     const hanging = Array.from({ length: 100 }, () => client.post('git.info', { path: daemon.dir }));
     await client.kill('cat');
@@ -78,7 +78,7 @@ describe('requests of one connection', () => {
 
   test('to one process’s stdin take effect in the order in which they came', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('cat', 'cat');
     const pieces = Array.from({ length: 500 }, (_, index) => `${index}\n`);
     for (const piece of pieces) {
@@ -90,7 +90,7 @@ describe('requests of one connection', () => {
 
   test('for one process written in one burst all find it, also while its start still waits for the login shell', async () => {
     await using daemon = await startDaemon({ env: { SHELL: slowShell() } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const spawn = client.post('process.spawn', { id: 'p1', command: 'cat' });
     const stdin = client.post('process.stdin', { id: 'p1', data: 'aGVsbG8K' });
     const again = client.post('process.stdin', { id: 'p1', data: 'aGVsbG8K', offset: 0 });
@@ -108,7 +108,7 @@ describe('requests of one connection', () => {
 
   test('for a process whose start fails are answered after it, in one burst too', async () => {
     await using daemon = await startDaemon({ env: { SHELL: slowShell() } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const ids = [
       client.post('process.spawn', { id: 'p1', command: '/nonexistent' }),
       client.post('process.stdin', { id: 'p1', data: 'eA==' }),
@@ -131,7 +131,7 @@ function slowShell(): string {
 describe('frames', () => {
   test('of a process come after the reply of its spawn, however fast it is', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const ids = Array.from({ length: 60 }, (_, index) =>
       client.post('process.spawn', { id: `p${index}`, command: 'sh', args: ['-c', 'echo out; echo err >&2'] }),
     );
@@ -145,10 +145,10 @@ describe('frames', () => {
 
   test('of a replay come before its reply, live ones after it, none twice and none missing', async () => {
     await using daemon = await startDaemon();
-    await using writer = await connect(daemon);
+    await using writer = await connectRaw(daemon);
     await writer.spawn('flood', ...fixture('count-forever.ts', '--every', '0'));
     await writer.waitFor(() => writer.stream('flood').lastSeq > 50, 'some frames');
-    await using reader = await connect(daemon);
+    await using reader = await connectRaw(daemon);
     const result = await reader.reattach('flood', 10);
     const atReply = reader.stream('flood').lastSeq;
     await reader.waitFor(() => reader.stream('flood').lastSeq > result.lastSeq + 50, 'live frames');
@@ -168,7 +168,7 @@ describe('frames', () => {
 
   test('of many processes at once stay whole and in order for each of them', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const names = Array.from({ length: 8 }, (_, index) => `p${index}`);
     const script = 'for i in $(seq 1 400); do echo "$0 $i"; echo "$0 $i" >&2; done';
     for (const name of names) {
@@ -187,7 +187,7 @@ describe('frames', () => {
 
   test('of an ended process come before the answer to the kill that ended it', async () => {
     await using daemon = await startDaemon();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     for (let round = 0; round < 20; round++) {
       await client.spawn('cat', 'cat');
       const reply = await client.request('process.killAndWait', { id: 'cat' });
@@ -201,7 +201,7 @@ describe('frames', () => {
 describe('a client that ends its half', () => {
   test('with nothing in flight is let go at once', async () => {
     await using daemon = await startDaemon({ timings: { halfCloseMs: never } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await settled(client);
     client.halfClose();
     await client.untilClosed();
@@ -210,7 +210,7 @@ describe('a client that ends its half', () => {
 
   test('gets the answers to everything it has sent, the line without an end among them', async () => {
     await using daemon = await startDaemon({ timings: { halfCloseMs: never } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     for (let count = 0; count < 200; count++) {
       client.post('server.ping');
     }
@@ -225,7 +225,7 @@ describe('a client that ends its half', () => {
 
   test('gets the answer of a handler that is still at work', async () => {
     await using daemon = await startDaemon({ timings: { halfCloseMs: never } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('stubborn', ...fixture('ignore-term.sh'));
     await client.untilOutput('stubborn', 'ready');
     client.post('process.killAndWait', { id: 'stubborn', timeoutMs: 200 });
@@ -236,7 +236,7 @@ describe('a client that ends its half', () => {
 
   test('gets no more frames, and what it started runs on', async () => {
     await using daemon = await startDaemon({ timings: { halfCloseMs: never } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('counter', ...fixture('count-forever.ts', '--every', '1'));
     await client.spawn('stubborn', ...fixture('ignore-term.sh'));
     await client.untilOutput('stubborn', 'ready');
@@ -245,7 +245,7 @@ describe('a client that ends its half', () => {
     await client.untilClosed();
     expect(client.replies.at(-1)?.result).toMatchObject({ died: true, escalated: true });
     expect(client.stream('stubborn').exit).toBeUndefined();
-    await using next = await connect(daemon, { continues: client });
+    await using next = await connectRaw(daemon, { continues: client });
     const result = await next.reattach('counter');
     expect(result.running).toBe(true);
     await next.waitFor(() => next.stream('counter').lastSeq > result.lastSeq + 20, 'more frames');
@@ -254,10 +254,10 @@ describe('a client that ends its half', () => {
 
   test('right after a reattach gets the whole replay and the reply first, also when it reads slowly', async () => {
     await using daemon = await startDaemon({ timings: { halfCloseMs: never } });
-    await using writer = await connect(daemon);
+    await using writer = await connectRaw(daemon);
     await writer.spawn('noise', ...fixture('write-noise.ts', '--bytes', '6000000'));
     await writer.exitOf('noise');
-    await using reader = await connect(daemon);
+    await using reader = await connectRaw(daemon);
     reader.pauseReading();
     reader.post('process.reattach', { id: 'noise', fromSeq: 0 });
     reader.halfClose();
@@ -273,21 +273,21 @@ describe('a client that ends its half', () => {
 
   test('is not waited for longer than the bound', async () => {
     await using daemon = await startDaemon({ timings: { halfCloseMs: 300 } });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.spawn('stubborn', ...fixture('ignore-term.sh'));
     await client.untilOutput('stubborn', 'ready');
     client.post('process.killAndWait', { id: 'stubborn', timeoutMs: 30_000 });
     client.halfClose();
     await client.untilClosed();
     expect(client.replies).toHaveLength(1);
-    await using other = await connect(daemon);
+    await using other = await connectRaw(daemon);
     expect(await other.reattach('stubborn', 0)).toMatchObject({ found: true, running: true });
   });
 });
 
 test('a client that goes away does not stop a kill that it has started', async () => {
   await using daemon = await startDaemon();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const { pid } = await client.spawn('stubborn', ...fixture('ignore-term.sh'), { wantPid: true });
   await client.untilOutput('stubborn', 'ready');
   const target = processFacts(pid) as ProcessFacts;
@@ -303,8 +303,8 @@ describe('a client that does not read', () => {
     const file = join(daemon.dir, 'large');
     const marker = join(daemon.dir, 'marker');
     writeFileSync(file, Buffer.alloc(2_000_000, 'x'));
-    await using client = await connect(daemon);
-    await using other = await connect(daemon);
+    await using client = await connectRaw(daemon);
+    await using other = await connectRaw(daemon);
     await settled(client);
     const before = residentBytes(daemon.pid());
     client.pauseReading();
@@ -331,11 +331,11 @@ describe('a client that does not read', () => {
 
   test('is still obeyed while a long replay is on its way to it', async () => {
     await using daemon = await startDaemon();
-    await using writer = await connect(daemon);
+    await using writer = await connectRaw(daemon);
     await writer.spawn('noise', ...fixture('write-noise.ts', '--bytes', '11000000'));
     await writer.exitOf('noise');
     await writer.spawn('cat', 'cat');
-    await using reader = await connect(daemon);
+    await using reader = await connectRaw(daemon);
     reader.pauseReading();
     reader.post('process.reattach', { id: 'noise', fromSeq: 0 });
     reader.post('process.kill', { id: 'cat', signal: 'KILL' });
@@ -347,8 +347,8 @@ describe('a client that does not read', () => {
 
   test('costs the other clients and the daemon’s memory nothing, its child little, and is told in the log what it missed', async () => {
     await using daemon = await startDaemon({ timings: { readerStallMs: 500 } });
-    await using slow = await connect(daemon);
-    await using other = await connect(daemon);
+    await using slow = await connectRaw(daemon);
+    await using other = await connectRaw(daemon);
     const done = join(daemon.dir, 'sha256');
     const before = residentBytes(daemon.pid());
     slow.pauseReading();
@@ -374,7 +374,7 @@ describe('a client that does not read', () => {
     expect(slow.stream('noise').gaps).toEqual([]);
     expect(daemon.log().match(/slow reader dropped/g)).toHaveLength(1);
 
-    await using again = await connect(daemon, { continues: slow });
+    await using again = await connectRaw(daemon, { continues: slow });
     const result = await again.reattach('noise', fromSeq);
     await again.exitOf('noise');
     expect(result.firstSeq).toBeGreaterThan(missed);
@@ -384,18 +384,18 @@ describe('a client that does not read', () => {
 
   test('completes its reattach however much the process writes meanwhile, and is then told what it missed', async () => {
     await using daemon = await startDaemon({ profile: 'next' });
-    await using writer = await connect(daemon, { keep: 'figures' });
+    await using writer = await connectRaw(daemon, { keep: 'figures' });
     const noise = fixture('write-noise.ts', '--bytes').flat();
     const done = join(daemon.dir, 'sha256');
     const script = '"$@" 11000000; read go; "$@" 60000000 --sha256 "$0"';
     await writer.spawn('noise', 'sh', ['-c', script, done, ...noise]);
     await writer.waitFor(() => writer.stream('noise').bytes.stdout === 11_000_000, 'the first part');
-    await using reader = await connect(daemon);
+    await using reader = await connectRaw(daemon);
     reader.pauseReading();
     reader.post('process.reattach', { id: 'noise', fromSeq: 0 });
     // The takeover closes the old connection, so the promise stands; now the window goes round under it.
     await writer.untilClosed();
-    await using other = await connect(daemon);
+    await using other = await connectRaw(daemon);
     await other.stdin('noise', 'go\n');
     await waitUntil(() => existsSync(done), 'the child to have written everything');
     reader.resumeReading();
@@ -417,11 +417,11 @@ describe.each(['S', 'current', 'next'] as const)(
 
     test(`leaves the old one ${closesOld ? 'closed' : 'open and usable'}, with no frame above the reported number`, async () => {
       await using daemon = await startDaemon({ profile });
-      await using old = await connect(daemon);
+      await using old = await connectRaw(daemon);
       await old.spawn('counter', ...fixture('count-forever.ts', '--every', '1'));
       await old.spawn('mine', 'cat');
       await old.waitFor(() => old.stream('counter').lastSeq > 20, 'some frames');
-      await using taker = await connect(daemon);
+      await using taker = await connectRaw(daemon);
       const { lastSeq } = await taker.reattach('counter', 0);
       await taker.waitFor(() => taker.stream('counter').lastSeq > lastSeq + 50, 'live frames');
       if (closesOld) {
@@ -441,7 +441,7 @@ describe.each(['S', 'current', 'next'] as const)(
 
     test('again by the same connection closes nothing and repeats the frames', async () => {
       await using daemon = await startDaemon({ profile });
-      await using client = await connect(daemon);
+      await using client = await connectRaw(daemon);
       await client.spawn('cat', 'cat');
       await client.stdin('cat', 'once\n');
       await client.untilOutput('cat', 'once');
@@ -457,15 +457,15 @@ describe.each(['S', 'current', 'next'] as const)(
 
     test('that had an unfinished replay still gets the rest of it and its reply, unless it is closed', async () => {
       await using daemon = await startDaemon({ profile });
-      await using writer = await connect(daemon);
+      await using writer = await connectRaw(daemon);
       await writer.spawn('noise', ...fixture('write-noise.ts', '--bytes', '8000000'));
       await writer.exitOf('noise');
-      await using slow = await connect(daemon);
+      await using slow = await connectRaw(daemon);
       slow.pauseReading();
       const id = slow.post('process.reattach', { id: 'noise', fromSeq: 0 });
       await waitUntil(() => daemon.log().match(/New connection/g)?.length === 3, 'the connection');
       await (closesOld ? writer.untilClosed() : settled(writer));
-      await using taker = await connect(daemon);
+      await using taker = await connectRaw(daemon);
       const { lastSeq } = await taker.reattach('noise', 0);
       slow.resumeReading();
       if (closesOld) {

@@ -4,11 +4,11 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFailed, test } from 'vitest';
 import { version } from '../../../src/base/version.ts';
-import { type Client, connect, type Reply } from '../../support/client.ts';
 import { startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { fixture } from '../../support/fixtures.ts';
 import { isRunning, type ProcessFacts, processFacts, residentBytes } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
+import { connectRaw, type RawConnection, type Reply } from '../../tools/raw-connection.ts';
 
 const names = ['closeStdin', 'describe', 'observe', 'release', 'sessions', 'unobserve', 'watch'];
 const mebibyte = 1024 * 1024;
@@ -22,21 +22,21 @@ interface EventFrame {
 }
 
 /** Frames that were pushed to the client because it asked for them. */
-function events(client: Client): EventFrame[] {
+function events(client: RawConnection): EventFrame[] {
   return client.strays.map((line) => JSON.parse(line));
 }
 
-function toldOf(client: Client, id: string): string[] {
+function toldOf(client: RawConnection, id: string): string[] {
   return events(client)
     .filter(({ processId }) => processId === id)
     .map(({ event }) => event);
 }
 
-function untilTold(client: Client, id: string, event: string): Promise<true> {
+function untilTold(client: RawConnection, id: string, event: string): Promise<true> {
   return client.waitFor(() => toldOf(client, id).includes(event), `${event} of ${id}`);
 }
 
-function rawFrames(client: Client, id: string): string[] {
+function rawFrames(client: RawConnection, id: string): string[] {
   return client.stream(id).frames.map(({ raw }) => raw);
 }
 
@@ -53,7 +53,7 @@ const invalidParams = refusal(-32602, 'Invalid params');
 
 describe.each(['S', 'current', 'next'] as const)('profile %s:', (profile) => {
   let daemon: TestDaemon;
-  const clients: Client[] = [];
+  const clients: RawConnection[] = [];
 
   beforeAll(async () => {
     daemon = await startDaemon({ profile });
@@ -61,9 +61,9 @@ describe.each(['S', 'current', 'next'] as const)('profile %s:', (profile) => {
   afterAll(() => daemon[Symbol.asyncDispose]());
 
   /** A connection that ends with the test. */
-  async function client(options: Parameters<typeof connect>[1] = {}): Promise<Client> {
+  async function client(options: Parameters<typeof connectRaw>[1] = {}): Promise<RawConnection> {
     onTestFailed(() => console.error(daemon.log()));
-    const connection = await connect(daemon, options);
+    const connection = await connectRaw(daemon, options);
     clients.push(connection);
     return connection;
   }
@@ -72,7 +72,7 @@ describe.each(['S', 'current', 'next'] as const)('profile %s:', (profile) => {
     for (const each of clients.splice(0)) {
       each.destroy();
     }
-    await using last = await connect(daemon);
+    await using last = await connectRaw(daemon);
     await last.call('holdfast.release', { all: true, timeoutMs: 1 });
     expect(await last.call('holdfast.sessions')).toEqual({ sessions: [] });
   });
@@ -684,8 +684,8 @@ describe('a client that watches', () => {
 
   test('and never reads is closed with a line in the log, and the daemon does not grow for it', async () => {
     await using daemon = await startDaemon();
-    await using watcher = await connect(daemon);
-    await using worker = await connect(daemon, { keep: 'figures' });
+    await using watcher = await connectRaw(daemon);
+    await using worker = await connectRaw(daemon, { keep: 'figures' });
     await watcher.call('holdfast.watch');
     await worker.spawn('warm-up', 'true');
     const before = residentBytes(daemon.pid());
@@ -706,8 +706,8 @@ describe('a client that watches', () => {
 
   test('is not closed because large answers are on their way to it', async () => {
     await using daemon = await startDaemon();
-    await using watcher = await connect(daemon, { keep: 'figures' });
-    await using worker = await connect(daemon);
+    await using watcher = await connectRaw(daemon, { keep: 'figures' });
+    await using worker = await connectRaw(daemon);
     const file = join(daemon.dir, 'large');
     writeFileSync(file, Buffer.alloc(mebibyte, 'x'));
     await watcher.call('holdfast.watch');
@@ -726,10 +726,10 @@ describe('a client that watches', () => {
 
 test('the end of a connection ends its watching and observing', async () => {
   await using daemon = await startDaemon();
-  await using worker = await connect(daemon);
+  await using worker = await connectRaw(daemon);
   await worker.spawn('p', 'cat');
   {
-    await using watcher = await connect(daemon);
+    await using watcher = await connectRaw(daemon);
     await watcher.call('holdfast.watch');
     await watcher.call('holdfast.observe', { id: 'p' });
     await watcher.close();

@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type Client, connect } from '../../support/client.ts';
 import { startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { fixture } from '../../support/fixtures.ts';
 import { residentBytes } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
+import { connectRaw, type RawConnection } from '../../tools/raw-connection.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -23,7 +23,7 @@ async function measured(budget: number, profile: 'S' | 'current' = 'S') {
   return { daemon, value, held: () => value('holdfast_held_bytes') };
 }
 
-async function settled(...clients: readonly Client[]): Promise<void> {
+async function settled(...clients: readonly RawConnection[]): Promise<void> {
   for (let round = 0; round < 5; round++) {
     await Promise.all(clients.map((client) => client.call('server.ping')));
   }
@@ -40,8 +40,8 @@ test('many long files that a client asks for and does not read make the daemon h
   await using _ = daemon;
   const bytes = 40 * mebibyte;
   const path = bigFile(daemon, bytes);
-  await using client = await connect(daemon);
-  await using other = await connect(daemon);
+  await using client = await connectRaw(daemon);
+  await using other = await connectRaw(daemon);
   await settled(client, other);
   const before = residentBytes(daemon.pid());
   client.pauseReading();
@@ -60,7 +60,7 @@ test('a long file arrives whole in one frame, and what is asked meanwhile is ans
   await using daemon = await startDaemon();
   const bytes = 30 * mebibyte + 7;
   const path = bigFile(daemon, bytes);
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const pings = [1, 2, 3].map(() => client.post('server.ping'));
   const { content, exists } = await client.call('files.read', { path, maxBytes: bytes });
   expect(exists).toBe(true);
@@ -74,7 +74,7 @@ test('a file that has no room in the budget is refused with the number and what 
   const { daemon, value } = await measured(16 * mebibyte);
   await using _ = daemon;
   const path = bigFile(daemon, 30 * mebibyte);
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const { error } = await client.request('files.read', { path, maxBytes: 30 * mebibyte });
   expect(error).toEqual({
     code: -32603,
@@ -92,8 +92,8 @@ test('a file that has no room in the budget is refused with the number and what 
 test('kills that wait count with their long ids, are refused beyond the budget, and are let go when answered', async () => {
   const { daemon, held } = await measured(32 * mebibyte, 'current');
   await using _ = daemon;
-  await using client = await connect(daemon);
-  await using other = await connect(daemon);
+  await using client = await connectRaw(daemon);
+  await using other = await connectRaw(daemon);
   await other.spawn('stubborn', ...fixture('ignore-term.sh'));
   await other.untilOutput('stubborn', 'ready');
   await settled(client, other);
@@ -128,9 +128,9 @@ test('kills that wait count with their long ids, are refused beyond the budget, 
 test('input that waits for a process that does not read is let go with its client (profile S)', async () => {
   const { daemon, held } = await measured(256 * mebibyte);
   await using _ = daemon;
-  await using other = await connect(daemon);
+  await using other = await connectRaw(daemon);
   await other.spawn('deaf', 'sleep', ['3600']);
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const data = Buffer.alloc(700_000).toString('base64');
   const count = 60;
   for (let request = 0; request < count; request++) {
@@ -147,7 +147,7 @@ test('input that waits for a process that does not read is let go with its clien
 test('a spawn is refused when nothing more can be given back, and goes when a process is released', async () => {
   const { daemon } = await measured(8 * mebibyte);
   await using _ = daemon;
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('large', 'sh', ['-c', `head -c ${6 * mebibyte} /dev/zero; exec cat`]);
   await waitUntil(() => client.stream('large').bytes.stdout === 6 * mebibyte || undefined, 'its output');
   const { error } = await client.request('process.spawn', { id: 'more', command: 'true' });

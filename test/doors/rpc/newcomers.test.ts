@@ -2,9 +2,9 @@
 import { connect as dial, type Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createPlatform } from '../../../platform/posix/index.ts';
-import { connect } from '../../support/client.ts';
 import { startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { waitUntil } from '../../support/wait.ts';
+import { connectRaw } from '../../tools/raw-connection.ts';
 
 const hogBytes = 1_000_000;
 const { unreadBytes } = createPlatform().transport;
@@ -58,7 +58,7 @@ async function fill(daemon: TestDaemon): Promise<Newcomer[]> {
 describe.each(['S', 'current', 'next'] as const)('profile %s', (profile) => {
   test('lines that never end are held up to 16 MiB in all, and whoever keeps to 64 KiB or shows the token is served', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.call('server.ping');
     expect(await fill(daemon)).toHaveLength(fitting);
     expect(daemon.log()).toMatch(
@@ -73,7 +73,7 @@ describe.each(['S', 'current', 'next'] as const)('profile %s', (profile) => {
     const pad = (bytes: number) => ({ path: daemon.dir, pad: 'x'.repeat(bytes) });
     expect(await client.call('files.stat', pad(1_000_000))).toMatchObject({ isDir: true });
     // A newcomer has 64 KiB, and with the first request it is none any more.
-    await using newcomer = await connect(daemon);
+    await using newcomer = await connectRaw(daemon);
     expect(await newcomer.call('files.stat', pad(60_000))).toMatchObject({ isDir: true });
     expect(await newcomer.call('files.stat', pad(1_000_000))).toMatchObject({ isDir: true });
   });
@@ -106,7 +106,7 @@ test('replies to wrong tokens that nobody reads count as well', async () => {
     socket.write(line.repeat(3));
   }
   await daemon.untilLogged(/connections that have not shown the token hold 16777216 bytes/);
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   expect(await client.call('server.ping')).toEqual({ pong: true });
 });
 

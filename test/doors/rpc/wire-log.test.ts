@@ -7,9 +7,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Secrets } from '../../../src/base/secrets.ts';
 import { showFrame } from '../../../src/doors/rpc/wire-log/wire-frame.ts';
-import { connect } from '../../support/client.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { waitUntil } from '../../support/wait.ts';
+import { connectRaw } from '../../tools/raw-connection.ts';
 
 const fileOf = (daemon: TestDaemon): string => join(daemon.dir, 'wire.jsonl');
 
@@ -30,8 +30,8 @@ const entries = (daemon: TestDaemon): Entry[] =>
 
 test('every frame of every connection is a line, with its direction, connection, method and true size', async () => {
   await using daemon = await logged();
-  await using first = await connect(daemon);
-  await using second = await connect(daemon);
+  await using first = await connectRaw(daemon);
+  await using second = await connectRaw(daemon);
   await first.call('server.ping', {});
   await second.spawn('p', 'sh', ['-c', 'echo out; exit 3']);
   await second.exitOf('p');
@@ -59,7 +59,7 @@ test('every frame of every connection is a line, with its direction, connection,
 
 test('long strings are cut and tell their size, short ones and numbers stay as they were spelled', async () => {
   await using daemon = await logged(['-wire-log-max-string', '10']);
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   client.sendLine(
     `{"jsonrpc":"2.0","id":1,"method":"process.reattach","auth":"${daemon.token}","params":{"id":"${'ü'.repeat(40)}","fromSeq":18446744073709551615}}`,
   );
@@ -70,7 +70,7 @@ test('long strings are cut and tell their size, short ones and numbers stay as t
 
 test('with max-string 0 frames are shown verbatim, without their secrets', async () => {
   await using daemon = await logged(['-wire-log-max-string', '0']);
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const pad = 'x'.repeat(2000);
   client.sendLine(
     `{ "jsonrpc":"2.0","id":1,  "method":"server.ping","auth" : "${daemon.token}","params":{"pad":"${pad}"}}`,
@@ -84,7 +84,7 @@ test('with max-string 0 frames are shown verbatim, without their secrets', async
 
 test('a line that is no JSON is shown as text with the reason', async () => {
   await using daemon = await logged();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   client.sendLine(`{"auth":"${daemon.token}", oops \u0001`);
   await waitUntil(() => entries(daemon).length === 2 || undefined, 'line and reply');
   const [line] = entries(daemon);
@@ -96,7 +96,7 @@ test('the token appears nowhere, however a client spells it', async () => {
   const flags: string[][] = [[], ['-wire-log-max-string', '0'], ['-wire-log-max-string', '7']];
   for (const each of flags) {
     await using daemon = await logged(each);
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const { token } = daemon;
     const escaped = [...token].map((c) => `\\u00${c.charCodeAt(0).toString(16)}`).join('');
     for (const line of [
@@ -145,7 +145,7 @@ test('in a line that is no JSON the token appears nowhere, spelled with escapes 
     const tokenFile = join(daemon.dir, 'own-token');
     writeFileSync(tokenFile, token);
     await daemon.start(['-wire-log', fileOf(daemon), ...flags, '-token-file', tokenFile]);
-    await using client = await connect(daemon, { auth: token });
+    await using client = await connectRaw(daemon, { auth: token });
     for (const spelled of spellings(token)) {
       for (const line of [spelled, `"${spelled}`, `{"a":"\\q${spelled}"}`, `auth=${spelled}, {`, `\\\\${spelled}\\`]) {
         client.sendLine(line);
@@ -175,7 +175,7 @@ test('a token of digits is no number of the wire log, and one in a long method i
   const tokenFile = join(daemon.dir, 'own-token');
   writeFileSync(tokenFile, token);
   await daemon.start(['-wire-log', fileOf(daemon), '-token-file', tokenFile]);
-  await using client = await connect(daemon, { auth: token });
+  await using client = await connectRaw(daemon, { auth: token });
   client.sendLine(`{"jsonrpc":"2.0","id":${token},"method":"${'m'.repeat(120)}${token}","auth":${token}}`);
   await client.request('server.ping', {});
   await waitUntil(() => entries(daemon).length === 4 || undefined, 'two requests and two replies');
@@ -292,7 +292,7 @@ describe('what counts as a secret', () => {
 describe('the file', () => {
   test('is owner-only at every open and is appended to', async () => {
     await using daemon = await logged();
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     await client.call('server.ping');
     await daemon.stop();
     const before = entries(daemon).length;
@@ -300,7 +300,7 @@ describe('the file', () => {
     chmodSync(fileOf(daemon), 0o644);
     await daemon.start(['-wire-log', fileOf(daemon)]);
     expect(statSync(fileOf(daemon)).mode & 0o777).toBe(0o600);
-    await using again = await connect(daemon);
+    await using again = await connectRaw(daemon);
     await again.call('server.ping');
     await daemon.stop();
     expect(entries(daemon).length).toBeGreaterThan(before);
@@ -351,7 +351,7 @@ describe('the file', () => {
 
   test('goes on in a new one at its limit, and the older frames are in .old', async () => {
     await using daemon = await logged(['-wire-log-max-bytes', '10000']);
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     for (let n = 0; n < 60; n++) {
       await client.call('server.ping', { n });
     }
@@ -369,7 +369,7 @@ describe('the file', () => {
   test('that cannot be written costs frames, which the end counts, and no session', async () => {
     await using daemon = await logged(['-wire-log-max-bytes', '2000']);
     mkdirSync(join(`${fileOf(daemon)}.old`, 'full'), { recursive: true });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     for (let n = 0; n < 40; n++) {
       await client.call('server.ping', { n });
     }

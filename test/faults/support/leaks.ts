@@ -1,10 +1,10 @@
 /** What a daemon must not be left with once its sessions have ended. */
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
-import type { Client } from '../../support/client.ts';
 import type { TestDaemon } from '../../support/daemon.ts';
 import { openDescriptors, processFacts } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
+import type { RawConnection } from '../../tools/raw-connection.ts';
 
 /** Direct children, zombies among them. */
 export function childrenOf(pid: number): number[] {
@@ -18,7 +18,7 @@ export interface Holdings {
 }
 
 /** What the daemon holds while nothing goes on but this connection; compare with {@link expectNothingLeft}. */
-export async function holdingsOf(daemon: TestDaemon, client: Client): Promise<Holdings> {
+export async function holdingsOf(daemon: TestDaemon, client: RawConnection): Promise<Holdings> {
   // A first session, so that the look for the login shell's PATH, which it waits for, is over too.
   await client.spawn('before everything', 'true');
   await client.exitOf('before everything');

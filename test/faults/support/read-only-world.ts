@@ -1,7 +1,7 @@
 /** A daemon that can harm nothing: requests made at random name files at random, and some methods delete what they are given. */
 import { fileURLToPath } from 'node:url';
-import { connectTo } from '../../client/support.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/daemon.ts';
+import { connectTo } from '../../support/host.ts';
 
 const script = fileURLToPath(new URL('../../fixtures/read-only-world.sh', import.meta.url));
 

@@ -2,14 +2,14 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import type { ClientObserver } from '../../support/client.ts';
 import { checkHistory, describeViolations } from '../../tools/history.ts';
 import { historyObserver } from '../../tools/history-observer.ts';
 import { HistoryLog, type HistoryRecord, readHistory } from '../../tools/history-records.ts';
+import type { ConnectionObserver } from '../../tools/raw-connection.ts';
 
 export class WatchedRun implements Disposable {
   /** For every client of the scenario. */
-  readonly observer: ClientObserver;
+  readonly observer: ConnectionObserver;
   readonly #folder: string;
   readonly #files: string[] = [];
   readonly #log: HistoryLog;

@@ -2,10 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { connect } from '../../support/client.ts';
 import { startDaemon } from '../../support/daemon.ts';
 import { linux, testNeeding } from '../../support/needs.ts';
 import { recordEnvironments } from '../../support/recorded-environments.ts';
+import { connectRaw } from '../../tools/raw-connection.ts';
 import { repository, scratchFolder, write } from '../support.ts';
 
 const testOnLinux = testNeeding(linux);
@@ -31,7 +31,7 @@ for (const profile of ['S', 'current', 'next'] as const) {
           GIT_AUTHOR_NAME: 'A',
         },
       });
-      await using client = await connect(daemon);
+      await using client = await connectRaw(daemon);
       const asks = [
         ['git.info', { path: repo }],
         ['git.list_branches', { path: repo }],

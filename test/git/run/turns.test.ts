@@ -3,10 +3,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Turns } from '../../../src/git/run/turns.ts';
-import { connect } from '../../support/client.ts';
 import { startDaemon } from '../../support/daemon.ts';
 import { findMarked, isRunning } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
+import { connectRaw } from '../../tools/raw-connection.ts';
 import { daemon, repository, scratchFolder, standInForGit, withVariables, write } from '../support.ts';
 
 test('a caller with one request does not wait for all of a caller with many', async () => {
@@ -78,7 +78,7 @@ test.each(['S', 'current', 'next'] as const)(
       profile,
       env: { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, TMPDIR: temporary, HFG_MARK: mark },
     });
-    await using client = await connect(started);
+    await using client = await connectRaw(started);
     const asked = client.request('git.list_branches', { path }).catch(() => {});
     await waitUntil(() => existsSync(join(folder, 'hangs')), 'git to hang');
     expect(readdirSync(temporary).filter((name) => name.startsWith('holdfast-git-'))).toHaveLength(1);

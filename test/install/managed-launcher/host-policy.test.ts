@@ -7,12 +7,12 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { runProgram } from '../../modes/run-program.ts';
-import { type Client, connect } from '../../support/client.ts';
 import { startDaemon } from '../../support/daemon.ts';
 import { program } from '../../support/holdfast.ts';
 import { linux, privateMounts, testNeeding } from '../../support/needs.ts';
 import { processFacts } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
+import { connectRaw, type RawConnection } from '../../tools/raw-connection.ts';
 import { fetchAgentCli } from '../agent-cli.ts';
 import { PolicyFolder } from './policy-folder.ts';
 
@@ -53,7 +53,7 @@ function put(content: string | object): void {
 }
 
 /** As a client does: it asks, and starts the CLI the way the answer says, or not at all. */
-async function startCli(client: Client, id: string, args: readonly string[]): Promise<number> {
+async function startCli(client: RawConnection, id: string, args: readonly string[]): Promise<number> {
   const found = await client.call('launcher.resolve', { cliPath: cli });
   if (found.status === 'unusable' || found.status === 'unreadable') {
     throw new Error(`${found.source ?? found.path}: ${found.reason}`);
@@ -73,7 +73,7 @@ testOnManagedHost(
   async () => {
     put({ processWrapper: launcher });
     await using daemon = await startDaemon({ profile: 'latest', through: onManagedHost() });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     expect(await client.call('launcher.resolve', { cliPath: cli })).toEqual({
       status: 'usable',
       argv: [launcher],
@@ -105,7 +105,7 @@ testOnManagedHost(
   async () => {
     put('{ "processWrapper": ');
     await using daemon = await startDaemon({ profile: 'latest', through: onManagedHost() });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const source = `${systemFolder}/managed-settings.json`;
     await expect(startCli(client, 'p', ['--version'])).rejects.toThrow(`${source}: not valid JSON`);
     await expect(startCli(client, 'p', ['--version'])).rejects.toThrow();
@@ -136,7 +136,7 @@ testOnManagedHost('the environment does not switch the policy of the host off', 
   const other = new PolicyFolder();
   const env = { CLAUDE_SSH_E2E_MANAGED_SETTINGS_DIR: other.path, CLAUDE_SSH_MANAGED_LAUNCHER: '1' };
   await using daemon = await startDaemon({ profile: 'latest', through: onManagedHost(), env });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   for (let asked = 0; asked < 2; asked++) {
     expect(await client.call('launcher.resolve', { cliPath: cli })).toMatchObject({
       status: 'usable',

@@ -24,12 +24,12 @@ import { runPass } from '../../../src/run-directory/cleaner/pass.ts';
 import { encodeRecord } from '../../../src/run-directory/records/record.ts';
 import { holdLock, untilSays } from '../../modes/lock-holder.ts';
 import { temporaryFolder } from '../../platform/machine.ts';
-import { connect } from '../../support/client.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { programForTests } from '../../support/holdfast.ts';
 import { root as asRoot, faketime, faketimeLibrary, linux, testNeeding } from '../../support/needs.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
+import { connectRaw } from '../../tools/raw-connection.ts';
 import { directoriesAtOnce, Host } from './support.ts';
 
 const listener = fileURLToPath(new URL('../../fixtures/listen-on.ts', import.meta.url));
@@ -141,9 +141,9 @@ describe('in one pass over unused run directories', () => {
 
     await daemonAt('locked by a daemon', { profile: 'current' }, /its lock is held/);
     const busy = await daemonAt('client', { profile: 'S' }, /its daemon, pid \d+, has 1 client\(s\)/);
-    clients.push(await connect(busy));
+    clients.push(await connectRaw(busy));
     const working = await daemonAt('child', { profile: 'S' }, /its daemon, pid \d+, has a running child, pid \d+/);
-    const client = await connect(working);
+    const client = await connectRaw(working);
     others.push(processFacts((await client.spawn('p', 'sleep', ['1000'], { wantPid: true })).pid) as ProcessFacts);
     await client.close();
 
@@ -297,7 +297,7 @@ test('a daemon that a client finds between the look and the signal gets none', a
     failpoints: `hostclean.retire.before=1*pause(${pause})`,
   });
   await waitUntil(() => existsSync(pause), 'the cleaner to stand before its signal');
-  await using _ = await connect(idle);
+  await using _ = await connectRaw(idle);
   rmSync(pause);
   await cleaner.untilLogged(/idle is left alone: its daemon, pid \d+, has a client/);
   expect(idle.daemons()).toHaveLength(1);

@@ -14,12 +14,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { Client } from '../../support/client.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { linux, type Need, ofThePlace } from '../../support/needs.ts';
 import { type ProcessFacts, processFacts, signalProcess } from '../../support/processes.ts';
 import { copyProgram } from '../../support/program-copy.ts';
 import { waitUntil } from '../../support/wait.ts';
+import type { RawConnection } from '../../tools/raw-connection.ts';
 
 const fixtures = join('test', 'fixtures');
 
@@ -102,7 +102,7 @@ export class Host implements Disposable {
    * Starts a shell as a child of the daemon; `$0 "$@"` in its script is the command line of the CLI, `mark $$` prints what
    * CLAUDE_SSH_CHILD must be for that shell, and 3 is its standard input. @returns the process that says `pid <n>`, else the shell itself
    */
-  async startThrough(client: Client, id: string, script: string, args = streamJson): Promise<ProcessFacts> {
+  async startThrough(client: RawConnection, id: string, script: string, args = streamJson): Promise<ProcessFacts> {
     const [cli, words] = this.words(waiting, args);
     const reply = await client.spawn(id, '/bin/sh', ['-c', `exec 3<&0; PATH=$TOOLS:$PATH; ${script}`, cli, ...words], {
       env: this.environment,
@@ -114,7 +114,7 @@ export class Host implements Disposable {
   }
 
   /** The CLI as a child that everything fits, once its daemon is dead. */
-  async start(client: Client, id: string, script?: string): Promise<ProcessFacts> {
+  async start(client: RawConnection, id: string, script?: string): Promise<ProcessFacts> {
     const { pid } = await client.spawn(id, ...this.words(script), { env: this.environment, wantPid: true });
     await client.untilOutput(id, 'ready');
     return factsOf(pid);

@@ -11,17 +11,17 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connect } from '../../support/client.ts';
 import { startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { isRunning, processFacts, untilEnded } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
+import { connectRaw } from '../../tools/raw-connection.ts';
 
 const children = (daemon: TestDaemon): string => join(daemon.runDir, 'children');
 const recordNames = (daemon: TestDaemon): string[] => readdirSync(children(daemon)).sort();
 const record = (daemon: TestDaemon, pid: number) =>
   JSON.parse(readFileSync(join(children(daemon), `${pid}.json`), 'utf8'));
 
-async function facts(client: Awaited<ReturnType<typeof connect>>, id: string, command: string, args: string[]) {
+async function facts(client: Awaited<ReturnType<typeof connectRaw>>, id: string, command: string, args: string[]) {
   const { pid } = await client.spawn(id, command, args, { wantPid: true });
   const found = processFacts(pid);
   if (found === undefined) {
@@ -32,7 +32,7 @@ async function facts(client: Awaited<ReturnType<typeof connect>>, id: string, co
 
 test('every child has a record while it runs, with keys in the contract’s order', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const capabilities = await client.call('server.capabilities');
   const child = await facts(client, 'p', 'cat', []);
   const name = `${child.pid}.json`;
@@ -57,7 +57,7 @@ test('every child has a record while it runs, with keys in the contract’s orde
 
 test('the record goes when the child ends, before whoever holds its pipes', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const child = await facts(client, 'p', 'sh', ['-c', 'sleep 1000 & read x']);
   expect(recordNames(daemon)).toEqual([`${child.pid}.json`]);
   await client.stdin('p', 'end\n');
@@ -68,7 +68,7 @@ test('the record goes when the child ends, before whoever holds its pipes', asyn
 test('a graceful end leaves no record, with and without -keep-children', async () => {
   for (const flags of [[], ['-keep-children']]) {
     await using daemon = await startDaemon({ profile: 'next', flags });
-    await using client = await connect(daemon);
+    await using client = await connectRaw(daemon);
     const child = await facts(client, 'p', 'sleep', ['1000']);
     await daemon.stop();
     expect(recordNames(daemon)).toEqual([]);
@@ -80,7 +80,7 @@ test('a graceful end leaves no record, with and without -keep-children', async (
 
 test('a process whose id was taken over outlives a graceful end and is ended by the next start', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const old = await facts(client, 'p', 'sleep', ['1000']);
   const young = await facts(client, 'p', 'sleep', ['1000']);
   await daemon.stop();
@@ -93,7 +93,7 @@ test('a process whose id was taken over outlives a graceful end and is ended by 
 
 test('the children of a killed daemon are ended by the next one before it serves', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const quiet = await facts(client, 'quiet', 'sleep', ['1000']);
   const stubborn = await facts(client, 'stubborn', 'sh', ['-c', 'trap "" TERM; echo ready; while :; do sleep 1; done']);
   await client.untilOutput('stubborn', 'ready');
@@ -111,7 +111,7 @@ test('the children of a killed daemon are ended by the next one before it serves
 
 test('the daemon’s own death in the middle of a record leaves nothing that the next start cannot clear', async () => {
   await using daemon = await startDaemon({ profile: 'next', failpoints: 'records.write=1*off->1*kill' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('p', 'sleep', ['1000']);
   client.post('process.spawn', { id: 'q', command: 'sleep', args: ['1000'] });
   await waitUntil(() => daemon.daemons().length === 0 || undefined, 'the daemon to die');
@@ -123,7 +123,7 @@ test('the daemon’s own death in the middle of a record leaves nothing that the
 
 test('a record that cannot be written costs one line and no session', async () => {
   await using daemon = await startDaemon({ profile: 'next', failpoints: 'records.write=2*error(ENOSPC)' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const pids = [];
   for (const id of ['a', 'b', 'c']) {
     pids.push((await client.spawn(id, 'cat', [], { wantPid: true })).pid);
@@ -144,7 +144,7 @@ test.each(['file', 'link'])('with a %s in place of the folder of records nothing
     symlinkSync(elsewhere, children(daemon));
   }
   await daemon.start();
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('p', 'cat', []);
   await client.spawn('q', 'cat', []);
   expect(daemon.log().match(/children is not a directory; \w+ nothing/g)).toEqual([
@@ -159,14 +159,14 @@ test.each(['file', 'link'])('with a %s in place of the folder of records nothing
 
 test('a daemon that does not hold the lock records nothing and ends nobody', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   const child = await facts(client, 'p', 'sleep', ['1000']);
   await daemon.kill();
   // The lock cannot be taken: its name is a folder.
   rmSync(join(daemon.runDir, 'daemon.lock'));
   mkdirSync(join(daemon.runDir, 'daemon.lock'));
   await daemon.start();
-  await using second = await connect(daemon);
+  await using second = await connectRaw(daemon);
   await second.spawn('q', 'cat', []);
   expect(isRunning(child)).toBe(true);
   expect(recordNames(daemon)).toEqual([`${child.pid}.json`]);
@@ -177,7 +177,7 @@ test('a daemon that does not hold the lock records nothing and ends nobody', asy
 
 test.each(['S', 'current'] as const)('profile %s marks, records and ends nobody', async (profile) => {
   await using daemon = await startDaemon({ profile });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   await client.spawn('p', 'env', []);
   await client.exitOf('p');
   expect(client.stream('p').text()).not.toMatch(/CLAUDE_SSH_(RUN_DIR|CHILD)=/);
@@ -190,7 +190,7 @@ test.each(['S', 'current'] as const)('profile %s marks, records and ends nobody'
 
 test('a child that cannot carry the mark runs, and the log says once what that costs', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connect(daemon);
+  await using client = await connectRaw(daemon);
   for (const id of ['a', 'b']) {
     await client.spawn(id, 'env', [], { env: { 'A-B': 'kept' } });
     await client.exitOf(id);

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { connect } from './client.ts';
-import { waitUntil } from './wait.ts';
+import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from './raw-connection.ts';
 
 const output = (seq: number, text: string, stream = 'stdout', id = 'p1') =>
   `{"type":"stream","processId":${JSON.stringify(id)},"stream":"${stream}","seq":${seq},"data":"${Buffer.from(text).toString('base64')}"}\n`;
@@ -16,9 +16,9 @@ let peer: Socket;
 const sent: string[] = [];
 
 /** A daemon's end of the connection, played by the test. */
-async function open(options: Parameters<typeof connect>[1] = {}) {
+async function open(options: Parameters<typeof connectRaw>[1] = {}) {
   const accepted = once(server, 'connection');
-  const client = await connect({ socket: join(directory, 's'), token: 'T' }, options);
+  const client = await connectRaw({ socket: join(directory, 's'), token: 'T' }, options);
   [peer] = (await accepted) as [Socket];
   peer.on('error', () => {});
   peer.on('data', (bytes: Buffer) => sent.push(bytes.toString()));

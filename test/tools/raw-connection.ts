@@ -1,13 +1,14 @@
 /**
- * A client for tests: one connection, every frame as it came.
+ * A connection to a daemon, line by line: what is sent is what the test wrote, and every frame is kept as it came. For tests of
+ * the wire, of half frames, of slow reading; a test that only needs a client uses the library (test/support/host.ts).
  *
- *     await using client = await connect(daemon);
- *     await client.spawn('p1', 'sh', ['-c', 'echo hello']);
- *     const exit = await client.exitOf('p1');
+ *     await using raw = await connectRaw(daemon);
+ *     raw.sendLine('{"jsonrpc":"2.0","id":1,"method":"server.ping"}');
+ *     await raw.waitFor(() => raw.lines[0], 'the reply');
  */
 import { connect as dial, type Socket } from 'node:net';
-import { type ExitFrame, readStreamFrame, StreamRecord } from './streams.ts';
-import { patienceMs } from './wait.ts';
+import { type ExitFrame, readStreamFrame, StreamRecord } from '../support/streams.ts';
+import { patienceMs } from '../support/wait.ts';
 
 export interface Reply {
   readonly id: unknown;
@@ -19,7 +20,7 @@ export interface Reply {
 }
 
 /** What a client tells the one who writes the history of a run (test/tools/history-log.ts). */
-export interface ClientObserver {
+export interface ConnectionObserver {
   connected(connection: string): void;
   sent(connection: string, line: string): void;
   /** `line` is valid during the call only. */
@@ -27,7 +28,7 @@ export interface ClientObserver {
   closed(connection: string, by: 'client' | 'daemon'): void;
 }
 
-export interface ClientOptions {
+export interface RawConnectionOptions {
   /** Name of the connection in a history and in messages. */
   readonly name?: string;
   /** Sent with every request; `undefined`: the daemon's token. `null`: no `auth` at all. */
@@ -35,8 +36,8 @@ export interface ClientOptions {
   /** `figures` keeps counts and hashes instead of frames, so that a stream of any size fits. Default `frames`. */
   readonly keep?: 'frames' | 'figures';
   /** An earlier connection whose stream records go on here, as a client does that reconnects and reattaches. */
-  readonly continues?: Client;
-  readonly observer?: ClientObserver;
+  readonly continues?: RawConnection;
+  readonly observer?: ConnectionObserver;
 }
 
 /** Where to connect: a `TestDaemon`, or any socket (the fault proxy's) with the token to send. */
@@ -48,18 +49,18 @@ export interface Endpoint {
 let connections = 0;
 
 /** Opens a connection. @throws the dial error */
-export function connect(endpoint: Endpoint, options: ClientOptions = {}): Promise<Client> {
+export function connectRaw(endpoint: Endpoint, options: RawConnectionOptions = {}): Promise<RawConnection> {
   return new Promise((resolve, reject) => {
     const socket = dial({ path: endpoint.socket, allowHalfOpen: true });
     socket.once('error', reject);
     socket.once('connect', () => {
       socket.off('error', reject);
-      resolve(new Client(socket, endpoint, options));
+      resolve(new RawConnection(socket, endpoint, options));
     });
   });
 }
 
-export class Client implements AsyncDisposable {
+export class RawConnection implements AsyncDisposable {
   readonly name: string;
   readonly socket: Socket;
   /** Every frame as it came, in order of arrival; empty when only figures are kept. */
@@ -75,7 +76,7 @@ export class Client implements AsyncDisposable {
   /** Why the connection broke (`ECONNRESET`, `EPIPE`), `undefined` after a clean end. */
   error: NodeJS.ErrnoException | undefined;
   readonly #auth: string | null;
-  readonly #options: ClientOptions;
+  readonly #options: RawConnectionOptions;
   readonly #keepFrames: boolean;
   readonly #streams: Map<string, StreamRecord>;
   readonly #repliesById = new Map<unknown, Reply>();
@@ -83,7 +84,7 @@ export class Client implements AsyncDisposable {
   #partialPieces: Buffer[] = [];
   #nextId = 1;
 
-  constructor(socket: Socket, endpoint: Endpoint, options: ClientOptions) {
+  constructor(socket: Socket, endpoint: Endpoint, options: RawConnectionOptions) {
     this.socket = socket;
     this.name = options.name ?? `connection-${++connections}`;
     this.#options = options;

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type ConnectOptions, connect, type Host } from '../../src/client/index.ts';
-import type { TestDaemon } from '../support/daemon.ts';
+import type { TestDaemon } from './daemon.ts';
 import { type FaultProxy, type ProxyOptions, startFaultProxy } from '../tools/fault-proxy.ts';
 
 /** Pauses short enough for a test that cuts often. */
