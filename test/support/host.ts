@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type ConnectOptions, connect, type Host } from '../../src/client/index.ts';
-import type { TestDaemon } from './daemon.ts';
 import { type FaultProxy, type ProxyOptions, startFaultProxy } from '../tools/fault-proxy.ts';
+import type { TestDaemon } from './daemon.ts';
 
 /** Pauses short enough for a test that cuts often. */
 export const quick = { retry: { firstMs: 5, maxMs: 50 } } as const satisfies ConnectOptions;
