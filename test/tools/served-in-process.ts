@@ -14,8 +14,11 @@ import { createLog } from '../../src/base/log.ts';
 import { timings } from '../../src/base/timings.ts';
 import { mergeSettings } from '../../src/config/settings.ts';
 import { buildRequestPath } from '../../src/daemon/request-path.ts';
+import type { WireLog } from '../../src/doors/rpc/wire-log/wire-log.ts';
+import type { WireTap } from '../../src/doors/rpc/wire-tap.ts';
 import type { Profile } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
+import { threadMs } from './thread-clock.ts';
 
 /** A turn with nothing in it: waiting is not work. */
 const emptyTurnMs = 0.05;
@@ -64,13 +67,14 @@ export class ServedInProcess implements AsyncDisposable {
   #worker: Worker | undefined;
   #end: () => Promise<void> = async () => {};
 
-  static async start(profileName: string): Promise<ServedInProcess> {
+  /** @param tap looks on at the connection, in the way of each request */
+  static async start(profileName: string, tap?: WireTap): Promise<ServedInProcess> {
     const served = new ServedInProcess();
-    await served.#start(profileNamed(profileName) as Profile);
+    await served.#start(profileNamed(profileName) as Profile, tap);
     return served;
   }
 
-  async #start(profile: Profile): Promise<void> {
+  async #start(profile: Profile, tap: WireTap | undefined): Promise<void> {
     const platform = await loadPlatform();
     // Lines are made as in a daemon, and go nowhere.
     const log = createLog({ level: 'info', write: (bytes) => bytes.length });
@@ -87,7 +91,8 @@ export class ServedInProcess implements AsyncDisposable {
       },
       token: Buffer.from(this.token),
       identity: { version: '0', instanceId: '0'.repeat(32), startedAt: 0, peerCheck: 'off' },
-      ...{ latency: undefined, wireLog: undefined, records: undefined, keepChildren: false },
+      ...{ latency: undefined, records: undefined, keepChildren: false },
+      wireLog: tap && ({ tap: () => tap } as unknown as WireLog),
       markedFor: profile.platform.childMarkers ? this.dir : undefined,
       shellPath: { known: true, value: undefined, wait: () => Promise.resolve() },
       lifetime: lifetime.signal,
@@ -142,9 +147,4 @@ export class ServedInProcess implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#end();
   }
-}
-
-function threadMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1000;
 }
