@@ -1,7 +1,7 @@
 /** `-bridge` with pipes on both sides, as shells and sshd give them: the way of platform/posix/relay.ts on Linux. */
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,7 @@ import { loadPlatform } from '../../platform/load.ts';
 import type { Child, ExitStatus } from '../../platform/processes.ts';
 import { cleanEnvironment, type Environment, program } from '../support/holdfast.ts';
 import { procFiles, testNeeding } from '../support/needs.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 import { waitUntil } from '../support/wait.ts';
 
 const { processes } = await loadPlatform();
@@ -35,7 +36,7 @@ afterEach(async () => {
     connection.destroy();
   }
   server.close();
-  rmSync(directory, { recursive: true, force: true });
+  await removeFolder(directory);
 });
 
 /** A daemon stand-in: what it does with a connection is the test's. */

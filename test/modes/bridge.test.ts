@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { Duplex, Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { relay } from '../../src/modes/bridge.ts';
 import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 import { waitUntil } from '../support/wait.ts';
 
 let directory: string;
@@ -21,14 +22,14 @@ beforeEach(() => {
   socketPath = join(directory, 's');
 });
 
-afterEach(() => {
+afterEach(async () => {
   for (const connection of connections) {
     connection.destroy();
   }
   connections.clear();
   server?.close();
   server = undefined;
-  rmSync(directory, { recursive: true, force: true });
+  await removeFolder(directory);
 });
 
 /** A daemon stand-in: what it does with a connection is the test's. */

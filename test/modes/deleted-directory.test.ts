@@ -2,7 +2,7 @@
  * A user whose working directory somebody has deleted. Before it reads the start script, dash and bash say on stderr that they
  * cannot name that directory, which no script can prevent; a right PWD keeps them quiet here, so that every other word shows.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -10,6 +10,7 @@ import { version } from '../../src/base/version.ts';
 import { prepareDaemon } from '../support/daemon.ts';
 import { cleanEnvironment, program, type RunResult } from '../support/holdfast.ts';
 import { connectTo, textOf } from '../support/host.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 import { runProgram } from './run-program.ts';
 
 let directory: string;
@@ -18,7 +19,7 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'hf'));
 });
 
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
+afterEach(() => removeFolder(directory));
 
 async function runThere(words: readonly string[], env = cleanEnvironment(directory)): Promise<RunResult> {
   const gone = join(directory, 'gone');

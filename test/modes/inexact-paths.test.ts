@@ -1,5 +1,5 @@
 /** A path that is not UTF-8 is refused with its bytes shown; nothing is ever made under a name that looks like it. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -11,6 +11,7 @@ import { decodeBytes } from '../../src/wire/utf8.ts';
 import { prepareDaemon } from '../support/daemon.ts';
 import { cleanEnvironment, program, type RunResult } from '../support/holdfast.ts';
 import { connectTo, textOf } from '../support/host.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 import { runProgram } from './run-program.ts';
 
 let directory: string;
@@ -24,7 +25,7 @@ beforeEach(() => {
   writeFileSync(Buffer.concat([odd, Buffer.from('/token')]), 'token\n');
 });
 
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
+afterEach(() => removeFolder(directory));
 
 /** Runs words of a shell, in which `$odd` is that folder, `$holdfast` the program and `$good` a folder in UTF-8. */
 function runShell(script: string): Promise<RunResult> {

@@ -6,7 +6,6 @@ import {
   mkdtempSync,
   readFileSync,
   rmdirSync,
-  rmSync,
   statSync,
   symlinkSync,
   unlinkSync,
@@ -19,6 +18,7 @@ import { heldVariables, ownCommand, restoreHeldVariables, takeProgramName } from
 import { version } from '../../src/base/version.ts';
 import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { testNeeding, tracing, root as userRoot } from '../support/needs.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 import { runProgram } from './run-program.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -30,7 +30,7 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'hf'));
 });
 
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
+afterEach(() => removeFolder(directory));
 
 function run(words: readonly string[], changes: Environment = {}): Promise<RunResult> {
   return runHoldfast(words, { env: cleanEnvironment(directory, changes) });

@@ -1,9 +1,10 @@
 /** What the contracts must know about the machine they run on, beside the adapter itself. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { Platform } from '../../platform/platform.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 
 export interface Machine {
   readonly platform: Platform;
@@ -31,6 +32,6 @@ export interface Machine {
 /** A private folder, gone when the test ends. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'hf-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
+  onTestFinished(() => removeFolder(folder));
   return folder;
 }

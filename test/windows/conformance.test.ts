@@ -2,11 +2,12 @@
  * The conformance cases, played through the daemon's pipe from inside Windows: every case that applies, in both
  * generations. Which do not, and why, stands in conformance/not-here.ts and docs/windows.md.
  */
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { mkdtempSync, realpathSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, test } from 'vitest';
+import { removeFolder } from '../support/remove-folder.ts';
 import { type Case, readCases } from './conformance/cases.ts';
 import { Connection } from './conformance/connection.ts';
 import { layOut } from './conformance/lay-out.ts';
@@ -29,7 +30,7 @@ const base = realpathSync(mkdtempSync(join(tmpdir(), 'hfc-')));
 const tools = join(base, 'tools');
 
 beforeAll(() => writeTools(tools));
-afterAll(() => rmSync(base, { recursive: true, force: true, maxRetries: 100, retryDelay: 20 }));
+afterAll(() => removeFolder(base));
 
 describe.each(['S', 'N'] as const)('generation %s', (generation) => {
   const shared = new Map<string, Promise<Running>>();

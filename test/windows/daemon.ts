@@ -1,11 +1,13 @@
 /** A daemon of the test's own under Windows: private folder, home and token; ended with the test. */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { ProcessIdentity } from '../../platform/processes.ts';
 import { createPlatform } from '../../platform/win32/index.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 import { waitUntil } from '../support/wait.ts';
 
 export const platform = createPlatform();
@@ -50,7 +52,7 @@ export async function runProgram(file: string, args: readonly string[], options:
   } finally {
     closeSync(out);
     closeSync(err);
-    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 20 });
+    await removeFolder(folder);
   }
 }
 
@@ -138,10 +140,27 @@ export class WindowsDaemon {
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
-  /** Ends the daemon, if it still runs, and removes everything. */
+  /** Ends the daemon, if it still runs, and removes everything once its process is gone. */
   async stop(): Promise<void> {
+    const daemon = await this.#process();
     await runHoldfast(['-stop', '-socket', this.socketPath], { env: this.env });
     await waitUntil(async () => !(await this.answers()) || undefined, 'the daemon to end');
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 100, retryDelay: 20 });
+    if (daemon !== undefined) {
+      const hasEnded = (): boolean => platform.processes.identify(daemon.pid)?.start !== daemon.start;
+      await waitUntil(hasEnded, `process ${daemon.pid} of the daemon to end`);
+    }
+    await removeFolder(this.folder);
+  }
+
+  /** Who serves the pipe that is published. */
+  async #process(): Promise<ProcessIdentity | undefined> {
+    try {
+      const socket = await platform.transport.dial(this.socketPath, { timeoutMs: 1_000 });
+      const pid = platform.transport.peerOf(socket)?.pid;
+      socket.destroy();
+      return pid === undefined ? undefined : platform.processes.identify(pid);
+    } catch {
+      return undefined;
+    }
   }
 }

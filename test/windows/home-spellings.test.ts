@@ -1,19 +1,20 @@
 /** Nothing that is unpacked replaces the home folder, whatever Windows takes as its path. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, parse } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
 import { extractTar } from '../../src/files/extract-tar.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 import { platform } from './daemon.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'hfh-'));
 const home = join(folder, 'users', 'Anna of the North');
 mkdirSync(home, { recursive: true });
 writeFileSync(join(home, 'keep'), 'kept');
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => removeFolder(folder));
 
 /** What cmd.exe says is the short (8.3) path; the path itself where the volume makes none. */
 const short = spawnSync('cmd.exe', ['/d', '/v:off', '/c', `for %I in ("${home}") do @echo %~sI`], {

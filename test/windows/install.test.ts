@@ -1,20 +1,12 @@
 /** `-install` and `-probe-cli` on Windows (spec install.md §1, §6): the CLI is Node itself, a real program of this system. */
 import { spawnSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { constants, zstdCompressSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
+import { removeFolder } from '../support/remove-folder.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const home = realpathSync(mkdtempSync(join(tmpdir(), 'hf-')));
@@ -23,7 +15,7 @@ const packed = zstdCompressSync(readFileSync(process.execPath), {
   params: { [constants.ZSTD_c_compressionLevel]: -5 },
 });
 
-afterAll(() => rmSync(home, { recursive: true, force: true, maxRetries: 100, retryDelay: 20 }));
+afterAll(() => removeFolder(home));
 
 function run(profile: string, words: readonly string[], environment: Record<string, string> = {}) {
   const env = { ...process.env, USERPROFILE: home, ...environment };

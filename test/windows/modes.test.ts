@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../platform/machine.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 import { waitUntil } from '../support/wait.ts';
 import { cleanEnvironment, type DaemonOptions, platform, runHoldfast, runProgram, WindowsDaemon } from './daemon.ts';
 
@@ -193,6 +194,7 @@ describe('bin\\holdfast.cmd', () => {
       const daemon = await prepareDaemon();
       const folder = join(dirname(daemon.folder), `two words ${process.pid}`);
       mkdirSync(folder, { recursive: true });
+      onTestFinished(() => removeFolder(folder));
       const socketPath = join(folder, 'run folder', 'rpc.sock');
       const tokenFile = join(folder, 'the token');
       writeFileSync(tokenFile, daemon.token);
