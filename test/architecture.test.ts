@@ -181,6 +181,18 @@ describe('the house', () => {
       );
     expect(asking).toEqual([]);
   });
+
+  test('no file declares by `using`, which the oldest supported Node.js (22.18) cannot read', () => {
+    const usings = sources
+      .filter(({ file }) => !file.startsWith('test/') && !file.startsWith('bench/'))
+      .flatMap(({ file, source }) =>
+        withoutComments(source)
+          .split('\n')
+          .filter((line) => /^\s*(?:await )?using \w+ =|\bfor (?:await )?\((?:await )?using /.test(line))
+          .map((line) => `${file}: ${line.trim()}`),
+      );
+    expect(usings).toEqual([]);
+  });
 });
 
 describe('the check itself sees', () => {

@@ -1,6 +1,6 @@
 /** `holdfast status`: one line about the daemon (spec operators.md). */
 import { printable } from '../base/printable.ts';
-import { connect, type DaemonDescription, HoldfastError } from '../client/index.ts';
+import { connect, type DaemonDescription, HoldfastError, type Host } from '../client/index.ts';
 import { defaultSocketPath } from '../run-directory/names.ts';
 import { type DaemonWords, targetOptions } from './daemon-options.ts';
 import type { VerbContext } from './verbs.ts';
@@ -16,8 +16,9 @@ export async function status(_: readonly string[], words: StatusWords, context: 
   const { user } = await context.clientPlatform();
   const address = words.socket ?? (words.host === undefined ? defaultSocketPath(user.home() ?? '') : 'rpc.sock');
   const shown = words.host === undefined ? address : `${words.host}:${address}`;
+  let host: Host | undefined;
   try {
-    await using host = await connect(targetOptions(words, context, undefined));
+    host = await connect(targetOptions(words, context, undefined));
     if (!host.daemon.hasExtensions) {
       const row = { socket: shown, version: host.daemon.version };
       context.print(
@@ -50,6 +51,8 @@ export async function status(_: readonly string[], words: StatusWords, context: 
     }
     context.complain(`holdfast status: ${printable(error.message)}\n`);
     return exitFailed;
+  } finally {
+    await host?.close();
   }
 }
 

@@ -96,7 +96,7 @@ class Holder {
   }
 
   async begin(command: string, args: readonly string[]): Promise<void> {
-    const client = await this.#connectRaw();
+    const client = await this.#connect();
     const { pid } = await client.spawn(this.id, command, args, { wantPid: true });
     this.pid = pid;
   }
@@ -105,7 +105,7 @@ class Holder {
   async hold(feeds: () => boolean): Promise<void> {
     for (;;) {
       try {
-        const client = this.client?.ended === false ? this.client : await this.#connectRaw();
+        const client = this.client?.ended === false ? this.client : await this.#connect();
         if (client.stream(this.id).exit !== undefined) {
           return;
         }
@@ -121,7 +121,7 @@ class Holder {
     }
   }
 
-  async #connectRaw(): Promise<RawConnection> {
+  async #connect(): Promise<RawConnection> {
     this.#connections++;
     const before = this.client;
     const target = { socket: this.#bridges?.address ?? this.#daemon.socket, token: this.#daemon.token };

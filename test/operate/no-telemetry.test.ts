@@ -1,5 +1,5 @@
 /**
- * Nobody is called who was not asked for: every connectRaw(2), and every datagram, of whole sessions is looked at, of the
+ * Nobody is called who was not asked for: every connect(2), and every datagram, of whole sessions is looked at, of the
  * program itself in each of its modes and verbs (issue: no telemetry, no update check, no upload, ever).
  */
 import { spawnSync } from 'node:child_process';
