@@ -11,6 +11,7 @@ import type { Home } from './home.ts';
 import type { Host } from './host.ts';
 import type { HostCleaning } from './host-cleaning.ts';
 import type { Paths } from './paths.ts';
+import type { ProcessList } from './process-list.ts';
 import type { Processes } from './processes.ts';
 import type { RunDirectories } from './run-directories.ts';
 import type { StartedWith } from './started-with.ts';
@@ -46,4 +47,6 @@ export interface ClientPlatform {
   readonly user: Home;
   readonly startedWith: StartedWith;
   readonly dialer: Dialer;
+  /** For verbs that show processes. On Linux without native code. */
+  processList(): Promise<ProcessList>;
 }

@@ -8,5 +8,11 @@ import { posixSystem } from './system.ts';
 
 export function createClientPlatform(): ClientPlatform {
   const paths = createPaths(posixSystem);
-  return { paths, user, startedWith, dialer: createDialer(posixSystem, paths) };
+  return {
+    paths,
+    user,
+    startedWith,
+    dialer: createDialer(posixSystem, paths),
+    processList: async () => (await import('./process-list.ts')).createProcessList(posixSystem),
+  };
 }

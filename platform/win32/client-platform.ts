@@ -7,5 +7,11 @@ import { startedWith } from './started-with.ts';
 
 export function createClientPlatform(): ClientPlatform {
   const paths = createPaths();
-  return { paths, user, startedWith, dialer: createDialer(paths) };
+  return {
+    paths,
+    user,
+    startedWith,
+    dialer: createDialer(paths),
+    processList: async () => (await import('./process-list.ts')).createProcessList(),
+  };
 }

@@ -98,7 +98,12 @@ const epochAsFileTime = 116_444_736_000_000_000n;
 /** Seconds since the epoch to the microsecond, which is as fine as a double holds; 0 when unknown (spec process.md §3.7). */
 export function startSeconds(process: Handle): number {
   const created = creationTime(process);
-  return created === undefined ? 0 : Number((created - epochAsFileTime) / 10n) / 1e6;
+  return created === undefined ? 0 : secondsOf(created);
+}
+
+/** A FILETIME in seconds since 1970. */
+export function secondsOf(fileTime: bigint): number {
+  return Number((fileTime - epochAsFileTime) / 10n) / 1e6;
 }
 
 function commandLineOf(process: Handle): string | undefined {

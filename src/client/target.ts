@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { codeOf, HoldfastError, messageOf } from './errors.ts';
+import { checkDestination, shellWord } from './remote-command.ts';
 import { commandDialer, type Dialer, socketDialer } from './transport.ts';
 
 export interface TargetOptions {
@@ -130,14 +131,16 @@ async function startHere(socket: string, options: TargetOptions): Promise<string
 }
 
 function sshTarget(destination: string, options: TargetOptions): Target {
-  if (destination === '' || destination.startsWith('-')) {
-    throw new HoldfastError('unsupported', `${JSON.stringify(destination)} is no ssh destination`);
-  }
+  checkDestination(destination);
   const { sshCommand = ['ssh'], socket, flags = [], env } = options;
   const program = programWords(options);
   const at = (spelling: string): string[] => (socket === undefined ? [] : [spelling, socket]);
   /** ssh joins its arguments with spaces and the shell there splits them again. */
-  const remote = (...words: readonly string[]): string[] => [...sshCommand, destination, words.map(quoted).join(' ')];
+  const remote = (...words: readonly string[]): string[] => [
+    ...sshCommand,
+    destination,
+    words.map(shellWord).join(' '),
+  ];
   return {
     dialer: commandDialer(remote(...program, '-bridge', ...at('-socket')), env),
     async readToken() {
@@ -171,11 +174,6 @@ function sshTarget(destination: string, options: TargetOptions): Target {
 /** The token comes through standard input and lies in a file of mode 0600 until the daemon has read it. */
 const serveWithTokenFile =
   'umask 077; file=$(mktemp) || exit; cat >"$file"; "$@" -token-file "$file"; status=$?; rm -f "$file"; exit $status';
-
-/** One word for a POSIX shell. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
-}
 
 /** A program that only starts or tells something is not waited for longer. */
 const runLimitMs = 120_000;

@@ -159,6 +159,13 @@ export const options = {
     withoutEffect: 'the bound of the libc probe is fixed',
   }),
 
+  'run-directories': option(
+    string,
+    '',
+    'all',
+    'more run directories whose daemons ps, reconcile and their like look at, separated as in PATH',
+    { flag: false, inFile: true },
+  ),
   'version-override': option(commit, '', 'version', 'commit that -version names', { flag: false, inFile: true }),
 } as const;
 

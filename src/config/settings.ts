@@ -85,6 +85,8 @@ const settingTable = {
 
   /** The program that `-probe-cli` is asked about. */
   probedCli: (chosen) => chosen['probe-cli'] ?? '',
+  /** More run directories that the verbs look at, beside the usual one, separated as in PATH; `undefined`: none. */
+  runDirectories: (chosen) => filled(chosen['run-directories']),
   /** Commit that `-version` names instead of our own version. */
   versionOverride: (chosen) => filled(chosen['version-override']),
 } satisfies Record<string, (chosen: Chosen, profile: Profile) => unknown>;

@@ -6,6 +6,7 @@ import type { Child } from '../../../platform/processes.ts';
 import { KeyedQueue } from '../../base/keyed-queue.ts';
 import type { MemoryBudget } from '../../base/memory-budget.ts';
 import { ownVariables } from '../../base/own-process.ts';
+import { marked } from '../../base/session-mark.ts';
 import type { Profile } from '../../wire/profile.ts';
 import { EngineFailure, TooManySessions } from '../failures.ts';
 import type {
@@ -29,7 +30,6 @@ import { leastWindowBytes, relieve } from './relief.ts';
 import { Retention } from './retention.ts';
 import { Session, type SessionContext } from './session.ts';
 import { sessionKey } from './session-key.ts';
-import { marked } from './session-mark.ts';
 import type { ShellAgent } from './shell-agent.ts';
 import type { ShellPath } from './shell-path.ts';
 import { endRivals, exitFramesTaken } from './supersede.ts';

@@ -9,8 +9,8 @@ import type { SignalName } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import type { Log } from '../../base/log.ts';
+import { sessionMark } from '../../base/session-mark.ts';
 import type { Timings } from '../../base/timings.ts';
-import { sessionMark } from './session-mark.ts';
 
 export interface TreeReaperOptions {
   readonly platform: Pick<Platform, 'childMarkers' | 'processes'>;

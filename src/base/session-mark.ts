@@ -3,8 +3,8 @@
  * that the child starts inherit (spec extensions.md §4 `mark-children`).
  */
 import { createHash } from 'node:crypto';
-import { sessionMarkVariable } from '../../../platform/child-markers.ts';
-import type { Variable } from '../../../platform/started-with.ts';
+import { sessionMarkVariable } from '../../platform/child-markers.ts';
+import type { Variable } from '../../platform/started-with.ts';
 
 /** Hexadecimal digits of each half. */
 const digits = 16;

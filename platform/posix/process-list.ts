@@ -1,0 +1,178 @@
+/** All processes: from /proc on Linux, one `ps` on macOS, whose task information cannot be tried here. */
+import { execFileSync } from 'node:child_process';
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import type { ListedProcess, ProcessList } from '../process-list.ts';
+import type { PosixSystem } from './system.ts';
+
+export async function createProcessList(os: PosixSystem): Promise<ProcessList> {
+  return os === 'linux' ? linuxList() : darwinList();
+}
+
+// ---- Linux. No native code: what sysconf would tell stands in the auxiliary vector.
+
+const auxiliaryPageSize = 6;
+const auxiliaryClockTicks = 17;
+
+function linuxList(): ProcessList {
+  const { pageBytes, ticksPerSecond } = systemUnits();
+  const bootSeconds = Number(/^btime (\d+)$/m.exec(readText('/proc/stat') ?? '')?.[1] ?? 0);
+  const node = nodeText();
+  const buffer = Buffer.alloc(4096);
+
+  function listed(pid: number): ListedProcess | undefined {
+    let fd: number;
+    try {
+      fd = openSync(`/proc/${pid}/stat`, 'r');
+    } catch {
+      return undefined;
+    }
+    let text: string;
+    let user: number;
+    try {
+      text = buffer.latin1Slice(0, readSync(fd, buffer));
+      user = fstatSync(fd).uid;
+    } catch {
+      return undefined;
+    } finally {
+      closeSync(fd);
+    }
+    // From field 3 on: the name in field 2 may hold anything.
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    const [state, parent, group] = fields;
+    const startTicks = fields[19];
+    if (state === undefined || startTicks === undefined || state === 'Z' || state === 'X') {
+      return undefined;
+    }
+    let environment: string | undefined;
+    return {
+      identity: { pid, start: startTicks, node },
+      parent: Number(parent),
+      group: Number(group),
+      user,
+      startSeconds: (bootSeconds * ticksPerSecond + Number(startTicks)) / ticksPerSecond,
+      cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
+      memoryBytes: Number(fields[21]) * pageBytes,
+      words() {
+        const line = readText(`/proc/${pid}/cmdline`, 'utf8') ?? '';
+        return line === '' ? [text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'))] : splitAtZeros(line);
+      },
+      variable(name) {
+        // As bytes: most environments do not have the variable, and those need not become text.
+        environment ??= `\0${readText(`/proc/${pid}/environ`) ?? ''}`;
+        const at = environment.indexOf(`\0${name}=`);
+        if (at < 0) {
+          return undefined;
+        }
+        const begin = at + name.length + 2;
+        const end = environment.indexOf('\0', begin);
+        return Buffer.from(environment.slice(begin, end < 0 ? undefined : end), 'latin1').toString();
+      },
+    };
+  }
+
+  return {
+    user: process.geteuid?.() ?? -1,
+    node,
+    all: () =>
+      readdirSync('/proc').flatMap((name) => {
+        const pid = Number(name);
+        const found = Number.isInteger(pid) ? listed(pid) : undefined;
+        return found === undefined ? [] : [found];
+      }),
+  };
+}
+
+function systemUnits(): { readonly pageBytes: number; readonly ticksPerSecond: number } {
+  const found = new Map<number, number>();
+  const vector = readFileSync('/proc/self/auxv');
+  for (let at = 0; at + 16 <= vector.length; at += 16) {
+    found.set(Number(vector.readBigUInt64LE(at)), Number(vector.readBigUInt64LE(at + 8)));
+  }
+  return {
+    pageBytes: found.get(auxiliaryPageSize) ?? 4096,
+    ticksPerSecond: found.get(auxiliaryClockTicks) ?? 100,
+  };
+}
+
+/** As identity.ts has it. */
+function nodeText(): string | undefined {
+  try {
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()}/${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return undefined;
+  }
+}
+
+function readText(path: string, encoding: 'latin1' | 'utf8' = 'latin1'): string | undefined {
+  try {
+    return readFileSync(path, encoding);
+  } catch {
+    return undefined;
+  }
+}
+
+function splitAtZeros(line: string): string[] {
+  return line.replace(/\0$/, '').split('\0');
+}
+
+// ---- macOS
+
+const psColumns = 'pid=,ppid=,pgid=,uid=,rss=,time=,comm=';
+
+async function darwinList(): Promise<ProcessList> {
+  const [{ argumentBlock, createIdentities }] = await Promise.all([import('./identity.ts')]);
+  const identities = createIdentities('darwin');
+  return {
+    user: process.geteuid?.() ?? -1,
+    node: identities.self().node,
+    all() {
+      const table = execFileSync('/bin/ps', ['-A', '-o', psColumns], { encoding: 'utf8', maxBuffer: 1 << 26 });
+      return psRows(table).flatMap(({ name, ...row }): ListedProcess[] => {
+        const identity = identities.identify(row.pid);
+        if (identity === undefined) {
+          return [];
+        }
+        let environment: readonly string[] | undefined;
+        return [
+          {
+            ...row,
+            identity,
+            startSeconds: identities.startSeconds(row.pid),
+            words: () => identities.commandLine(row.pid) ?? [name],
+            variable(wanted) {
+              environment ??= argumentBlock(row.pid).environment;
+              return environment.find((each) => each.startsWith(`${wanted}=`))?.slice(wanted.length + 1);
+            },
+          },
+        ];
+      });
+    },
+  };
+}
+
+interface PsRow extends Pick<ListedProcess, 'parent' | 'group' | 'user' | 'memoryBytes' | 'cpuSeconds'> {
+  readonly pid: number;
+  readonly name: string;
+}
+
+/** What macOS's `ps` prints; a time is `[[d-]h:]m:s.cc`. */
+export function psRows(table: string): PsRow[] {
+  return table.split('\n').flatMap((line): PsRow[] => {
+    const found = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(?:(\d+)-)?([\d:.]+)\s+(.*)$/.exec(line);
+    if (found === null) {
+      return [];
+    }
+    const [, pid, parent, group, user, kilobytes, days = '0', time = '', name = ''] = found;
+    return [
+      {
+        pid: Number(pid),
+        parent: Number(parent),
+        group: Number(group),
+        user: Number(user),
+        memoryBytes: Number(kilobytes) * 1024,
+        cpuSeconds: time.split(':').reduce((sum, part) => sum * 60 + Number(part), Number(days) * 24),
+        name,
+      },
+    ];
+  });
+}

@@ -1,0 +1,73 @@
+/** One command on another host, through the user's own ssh: it may ask for a passphrase at our terminal. */
+import { spawn } from 'node:child_process';
+import { codeOf, HoldfastError } from './errors.ts';
+
+export interface RemoteCommand {
+  /** As ssh takes it. */
+  readonly destination: string;
+  readonly sshCommand?: readonly string[] | undefined;
+  readonly words: readonly string[];
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  /** More output than that is none that was asked for. */
+  readonly mostBytes: number;
+}
+
+export interface RemoteResult {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Of the command there. */
+  readonly code: number;
+}
+
+/** The exit code for its own failures. */
+const sshFailed = 255;
+const keptComplaint = 4_000;
+
+/** @throws HoldfastError `refused` when the command was not run, or ended otherwise than by an exit code; `protocol`, `unsupported` */
+export function runRemote(command: RemoteCommand): Promise<RemoteResult> {
+  const { destination, sshCommand = ['ssh'], words, env, mostBytes } = command;
+  checkDestination(destination);
+  const [program = '', ...options] = sshCommand;
+  return new Promise((resolve, reject) => {
+    const args = [...options, destination, words.map(shellWord).join(' ')];
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env, windowsHide: true });
+    const output: Buffer[] = [];
+    let bytes = 0;
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > mostBytes) {
+        child.kill('SIGKILL');
+        reject(new HoldfastError('protocol', `${destination} sent more than ${mostBytes} bytes`));
+      } else {
+        output.push(chunk);
+      }
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr = (stderr + text).slice(-keptComplaint);
+    });
+    child.once('error', (cause) => {
+      reject(new HoldfastError('refused', `${program} cannot be run: ${codeOf(cause) ?? cause.message}`, { cause }));
+    });
+    child.once('close', (code, signal) => {
+      if (code === null || code === sshFailed) {
+        const how = signal === null ? '' : `ended by ${signal}: `;
+        reject(new HoldfastError('refused', `${destination} cannot be reached: ${how}${stderr.trim()}`));
+      } else {
+        resolve({ stdout: Buffer.concat(output).toString(), stderr, code });
+      }
+    });
+  });
+}
+
+/** @throws HoldfastError for a text that ssh would take for an option */
+export function checkDestination(destination: string): void {
+  if (destination === '' || destination.startsWith('-')) {
+    throw new HoldfastError('unsupported', `${JSON.stringify(destination)} is no ssh destination`);
+  }
+}
+
+/** One word for a POSIX shell: ssh joins its arguments with spaces, and the shell there splits them again. */
+export function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

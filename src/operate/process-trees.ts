@@ -1,0 +1,109 @@
+/** What belongs to a session, out of one look at all processes: its tree, and what has left it and carries its mark. */
+import { sessionMarkVariable } from '../../platform/child-markers.ts';
+import type { ListedProcess } from '../../platform/process-list.ts';
+import { runDirectoryMark, sessionMark } from '../base/session-mark.ts';
+
+/** A session as far as its processes are concerned. */
+export interface TreeOwner {
+  readonly id: string;
+  readonly pid: number;
+  /** In seconds since the epoch. */
+  readonly startTime: number;
+  /** Folder of the socket, as the daemon has it. */
+  readonly runDirectory: string;
+}
+
+export interface SessionProcesses {
+  /** The session's process itself, when it runs. */
+  readonly root: ListedProcess | undefined;
+  /** The process itself and everything below it or in its group, parents first. */
+  readonly tree: readonly ListedProcess[];
+  /** Marked as this session's and neither below it nor in its group. */
+  readonly strays: readonly ListedProcess[];
+}
+
+/** Both are made of the same clock ticks, so that nothing but the spelling of a number can differ. */
+const sameStartSeconds = 0.001;
+
+export class ProcessTrees {
+  readonly #byPid: ReadonlyMap<number, ListedProcess>;
+  readonly #below = new Map<number, ListedProcess[]>();
+  readonly #groups = new Map<number, ListedProcess[]>();
+  readonly #user: number;
+  #marked: ReadonlyMap<string, readonly ListedProcess[]> | undefined;
+
+  /** @param user only processes of this one are looked at for marks; -1: there are no users */
+  constructor(processes: readonly ListedProcess[], user: number) {
+    this.#byPid = new Map(processes.map((each) => [each.identity.pid, each]));
+    this.#user = user;
+    for (const each of processes) {
+      append(this.#below, each.parent, each);
+      if (each.group > 0) {
+        append(this.#groups, each.group, each);
+      }
+    }
+  }
+
+  /** The process with this pid, if it is the one that was created then. */
+  find(pid: number, startTime: number): ListedProcess | undefined {
+    const found = this.#byPid.get(pid);
+    return found !== undefined && Math.abs(found.startSeconds - startTime) < sameStartSeconds ? found : undefined;
+  }
+
+  /** A process and everything below it, parents first. */
+  treeOf(root: ListedProcess): readonly ListedProcess[] {
+    const tree = new Set([root]);
+    for (const each of tree) {
+      for (const child of this.#below.get(each.identity.pid) ?? []) {
+        // A parent that was created later is another process with the number of the one that has ended.
+        if (child.startSeconds >= each.startSeconds) {
+          tree.add(child);
+        }
+      }
+    }
+    return [...tree];
+  }
+
+  of(owner: TreeOwner, isTold: (process: ListedProcess) => boolean = () => true): SessionProcesses {
+    const root = this.find(owner.pid, owner.startTime);
+    const tree = new Set(root === undefined ? [] : this.treeOf(root));
+    if (root !== undefined) {
+      for (const member of this.#groups.get(owner.pid) ?? []) {
+        for (const each of this.treeOf(member)) {
+          tree.add(each);
+        }
+      }
+    }
+    const mark = sessionMark(runDirectoryMark(owner.runDirectory), owner.id);
+    const strays = this.#carrying(mark).filter((each) => !tree.has(each) && isTold(each));
+    return { root, tree: [...tree], strays };
+  }
+
+  /** Every process that carries a mark, by the mark. */
+  get marked(): ReadonlyMap<string, readonly ListedProcess[]> {
+    if (this.#marked === undefined) {
+      const found = new Map<string, ListedProcess[]>();
+      for (const each of this.#byPid.values()) {
+        const mark = each.user === this.#user ? each.variable(sessionMarkVariable) : undefined;
+        if (mark !== undefined) {
+          append(found, mark, each);
+        }
+      }
+      this.#marked = found;
+    }
+    return this.#marked;
+  }
+
+  #carrying(mark: string): readonly ListedProcess[] {
+    return this.marked.get(mark) ?? [];
+  }
+}
+
+function append<K>(map: Map<K, ListedProcess[]>, key: K, value: ListedProcess): void {
+  const list = map.get(key);
+  if (list === undefined) {
+    map.set(key, [value]);
+  } else {
+    list.push(value);
+  }
+}
