@@ -5,7 +5,7 @@ import type { TargetOptions } from '../client/index.ts';
 import type { VerbContext } from './verbs.ts';
 
 export interface DaemonWords {
-  readonly host?: string;
+  readonly host?: string | undefined;
   readonly sshCommand?: readonly string[];
   readonly socket?: string;
 }

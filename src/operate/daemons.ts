@@ -4,7 +4,14 @@ import { delimiter, join } from 'node:path';
 import type { Paths } from '../../platform/paths.ts';
 import type { ClientPlatform } from '../../platform/platform.ts';
 import type { ListedProcess } from '../../platform/process-list.ts';
-import { connect, type DaemonDescription, HoldfastError, type Host, type SessionInfo } from '../client/index.ts';
+import {
+  connect,
+  type DaemonDescription,
+  HoldfastError,
+  type HoldfastErrorKind,
+  type Host,
+  type SessionInfo,
+} from '../client/index.ts';
 import { readConfigurationFiles } from '../config/configuration-file.ts';
 import { mergeSettings } from '../config/settings.ts';
 import { defaultSocketPath, socketName } from '../run-directory/names.ts';
@@ -34,6 +41,8 @@ export interface ReachedDaemon extends DaemonPlace {
 }
 
 export interface UnreachedDaemon extends DaemonPlace {
+  /** `refused`: nobody answers. */
+  readonly kind: HoldfastErrorKind;
   readonly reason: string;
 }
 
@@ -166,6 +175,6 @@ async function reach(place: DaemonPlace, context: VerbContext): Promise<ReachedD
       throw error;
     }
     const isAbsent = error.kind === 'refused' && place.process === undefined && place.knownBy !== 'option';
-    return isAbsent ? undefined : { ...place, reason: error.message };
+    return isAbsent ? undefined : { ...place, kind: error.kind, reason: error.message };
   }
 }

@@ -2,6 +2,7 @@
 import { sessionMarkVariable } from '../../platform/child-markers.ts';
 import type { ListedProcess } from '../../platform/process-list.ts';
 import { runDirectoryMark, sessionMark } from '../base/session-mark.ts';
+import { readDaemonWords, readKeeperWords } from '../run-directory/run-lock.ts';
 
 /** A session as far as its processes are concerned. */
 export interface TreeOwner {
@@ -64,7 +65,8 @@ export class ProcessTrees {
     return [...tree];
   }
 
-  of(owner: TreeOwner, isTold: (process: ListedProcess) => boolean = () => true): SessionProcesses {
+  /** @returns what runs of it; what an earlier session of the same id has left is not its own */
+  of(owner: TreeOwner): SessionProcesses {
     const root = this.find(owner.pid, owner.startTime);
     const tree = new Set(root === undefined ? [] : this.treeOf(root));
     if (root !== undefined) {
@@ -74,9 +76,27 @@ export class ProcessTrees {
         }
       }
     }
-    const mark = sessionMark(runDirectoryMark(owner.runDirectory), owner.id);
-    const strays = this.#carrying(mark).filter((each) => !tree.has(each) && isTold(each));
+    const strays = this.carrying(sessionMark(runDirectoryMark(owner.runDirectory), owner.id)).filter(
+      (each) => !tree.has(each) && each.startSeconds >= owner.startTime && this.holderOf(each) === undefined,
+    );
     return { root, tree: [...tree], strays };
+  }
+
+  parentOf({ parent, startSeconds }: ListedProcess): ListedProcess | undefined {
+    const found = this.#byPid.get(parent);
+    return found !== undefined && found.startSeconds <= startSeconds ? found : undefined;
+  }
+
+  /** The daemon or keeper of ours that the process is, or is below of. */
+  holderOf(process: ListedProcess): ListedProcess | undefined {
+    const seen = new Set<ListedProcess>();
+    for (let at: ListedProcess | undefined = process; at !== undefined && !seen.has(at); at = this.parentOf(at)) {
+      seen.add(at);
+      if (isHolder(at)) {
+        return at;
+      }
+    }
+    return undefined;
   }
 
   /** Every process that carries a mark, by the mark. */
@@ -94,9 +114,14 @@ export class ProcessTrees {
     return this.#marked;
   }
 
-  #carrying(mark: string): readonly ListedProcess[] {
+  carrying(mark: string): readonly ListedProcess[] {
     return this.marked.get(mark) ?? [];
   }
+}
+
+function isHolder(process: ListedProcess): boolean {
+  const words = process.words();
+  return readDaemonWords(words) !== undefined || readKeeperWords(words) !== undefined;
 }
 
 function append<K>(map: Map<K, ListedProcess[]>, key: K, value: ListedProcess): void {

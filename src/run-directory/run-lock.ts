@@ -9,6 +9,7 @@ import type { Platform } from '../../platform/platform.ts';
 import type { ProcessIdentity } from '../../platform/processes.ts';
 import type { RunDirectory } from '../../platform/run-directories.ts';
 import type { Log } from '../base/log.ts';
+import { keeperWord } from '../base/start-markers.ts';
 import { parseFlags } from '../config/flags.ts';
 import { defaultSocketPath, lockFileName } from './names.ts';
 
@@ -236,6 +237,13 @@ export function readDaemonWords(
     return undefined;
   }
   return { program: own.program, socket: parsed.given.socket };
+}
+
+/** The same for a keeper of durable sessions. */
+export function readKeeperWords(words: readonly string[]): { readonly socket: string | undefined } | undefined {
+  const [first, ...flags] = ownCommandLine(words)?.flags ?? [];
+  const parsed = first === keeperWord ? parseFlags(flags) : undefined;
+  return parsed?.outcome === 'parsed' ? { socket: parsed.given.socket } : undefined;
 }
 
 /**
