@@ -66,6 +66,11 @@ export const write: KoffiFunc<(fd: number, bytes: Buffer, length: number) => num
   'long write(int fd, const void *bytes, size_t length)',
 );
 
+/** Returns only when it has failed. `argv` and `envp` are blocks of addresses with a null at their end. */
+export const execve: KoffiFunc<(path: CString, argv: Buffer, envp: Buffer) => number> = libc.func(
+  'int execve(const char *path, const void *argv, const void *envp)',
+);
+
 /** Ends the process at once: nothing that was registered for its end runs. */
 export const _exit: KoffiFunc<(code: number) => void> = libc.func('void _exit(int code)');
 

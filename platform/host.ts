@@ -3,6 +3,7 @@ import type { Detached, DetachRequest } from './detach.ts';
 import type { Home } from './home.ts';
 import type { SignalReach } from './processes.ts';
 import type { ServiceManager } from './service-manager.ts';
+import type { Variable } from './started-with.ts';
 
 /** Flags of `-serve` that not every OS can follow. */
 export interface ServeRequest {
@@ -10,6 +11,17 @@ export interface ServeRequest {
   readonly keepChildren: boolean;
   /** Profile row `platform.windowsKeepChildren`. */
   readonly keepChildrenAllowed: boolean;
+}
+
+/** A program to take the place of this one. */
+export interface Successor {
+  readonly file: string;
+  /** The name it is called by. */
+  readonly argv0: string;
+  readonly args: readonly string[];
+  readonly env: readonly Variable[];
+  /** Descriptors that it inherits beside the standard ones; a number that is not open is left alone. */
+  readonly descriptors: readonly number[];
 }
 
 export interface Host extends Home {
@@ -75,6 +87,12 @@ export interface Host extends Home {
    * by then.
    */
   leave(exitCode: number): never;
+  /**
+   * Puts another program in the place of this one: same process, same standard streams. Where the OS has no such call, it
+   * runs beside us, and its exit code is returned when it has ended.
+   * @throws SystemCallError
+   */
+  become(successor: Successor): number;
   /** Calls back once per kind of request to end; ignores hang-ups and broken pipes from now on. */
   onEndRequest(callback: (reason: 'terminated' | 'interrupt') => void): void;
 }

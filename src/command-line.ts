@@ -1,10 +1,11 @@
 /** Command line to mode, nothing else; each mode is loaded only when it is chosen. */
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute, normalize } from 'node:path';
 import type { Home } from '../platform/home.ts';
 import type { ClientPlatform, Platform } from '../platform/platform.ts';
 import { inexactPath, type PathSources } from './base/exact-paths.ts';
 import { createLog, levelNamed } from './base/log.ts';
 import { restoreHeldVariables, takeProgramName } from './base/own-process.ts';
+import { programFolder } from './base/own-program.ts';
 import { writeWhole } from './base/standard-output.ts';
 import { keeperVariable, keeperWord } from './base/start-markers.ts';
 import { readConfigurationFiles } from './config/configuration-file.ts';
@@ -88,7 +89,7 @@ function fail(line: string): number {
 export async function run(words: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
   restoreHeldVariables(environment);
   const programName = takeProgramName(environment);
-  const executableDirectory = join(import.meta.dirname, '..', 'bin');
+  const executableDirectory = normalize(programFolder());
   let loaded: Promise<Platform> | undefined;
   const platform = () => {
     loaded ??= import('../platform/load.ts').then(({ loadPlatform }) => loadPlatform());

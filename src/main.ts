@@ -2,6 +2,8 @@
  * Where the program starts. Importing this file runs it. A driver asks for the version before every connection, so that
  * is answered with next to nothing loaded; all the rest begins in command-line.ts.
  */
+import type { HostError } from '../platform/errors.ts';
+import { isExecutable, programFolder } from './base/own-program.ts';
 import { configurationFileNames } from './config/configuration-file-names.ts';
 import { printVersion } from './modes/version.ts';
 
@@ -15,12 +17,17 @@ function asksForPlainVersion([word, ...more]: readonly string[]): boolean {
   if ((word !== '-version' && word !== '--version') || more.length > 0) {
     return false;
   }
+  const folder = programFolder();
   return configurationFileNames.every(
-    (name) => lstatSync(`${import.meta.dirname}/../bin/${name}`, { throwIfNoEntry: false }) === undefined,
+    (name) => lstatSync(`${folder}/${name}`, { throwIfNoEntry: false }) === undefined,
   );
 }
 
 async function main(words: readonly string[]): Promise<number> {
+  // For every other start bin/holdfast has seen to it.
+  if (isExecutable && (await import('./base/steering-variables.ts')).steersRuntime(process.env)) {
+    return (await import('./modes/start-again.ts')).startAgain(words);
+  }
   if (asksForPlainVersion(words)) {
     return printVersion(undefined);
   }
@@ -35,10 +42,17 @@ async function unexpected(error: unknown): Promise<number> {
     import('./base/standard-output.ts'),
   ]);
   const text = error instanceof Error ? error.message : String(error);
+  if (error instanceof Error && error.name === 'HostError') {
+    const { remedy } = error as HostError;
+    writeWhole(2, `holdfast: ${printable(remedy === '' ? text : `${text}; ${remedy}`)}\n`);
+    return exitFailed;
+  }
   const place = error instanceof Error ? error.stack?.split('\n').find((line) => /^\s+at /.test(line)) : undefined;
   writeWhole(2, `holdfast: ${printable(text)}${place === undefined ? '' : ` (${printable(place.trim())})`}\n`);
   return exitFailed;
 }
 
 process.on('uncaughtException', async (error) => process.exit(await unexpected(error)));
-process.exit(await main(process.argv.slice(2)).catch(unexpected));
+main(process.argv.slice(2))
+  .catch(unexpected)
+  .then((exitCode) => process.exit(exitCode));

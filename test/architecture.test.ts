@@ -32,6 +32,7 @@ const house: Readonly<Record<string, Row>> = {
     holds: ['src/main.ts', 'src/command-line.ts'],
     mayImport: ['base', 'config', 'modes', 'operate', 'run-directory', 'platform'],
   },
+  executable: { holds: ['src/executable'], mayImport: ['platform'] },
   base: { holds: ['src/base'], mayImport: ['platform'] },
   wire: { holds: ['src/wire'], mayImport: [], packages: pure },
   config: { holds: ['src/config'], mayImport: ['base', 'wire'] },

@@ -5,6 +5,7 @@ import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
 import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
+import { become } from './become.ts';
 import { detach } from './detach.ts';
 import { user } from './home.ts';
 import { readDescriptor, reportStatus } from './inherited-descriptor.ts';
@@ -43,6 +44,7 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
     loginShellVariable: (options) => loginShellVariable(options, paths),
     loginShellsEnded,
     detach: (request) => detach(request, paths),
+    become: (successor) => become(successor, paths),
     async leaveLogin() {
       // launchd ends nothing that has left its session.
       return os === 'linux' ? (await import('./systemd.ts')).leaveLogin() : { through: [], warning: undefined };

@@ -125,7 +125,7 @@ function environmentBlock(env: readonly Variable[]): Buffer {
  * What `execve` takes: an address of each text, in their order, and a null. One piece of memory has all the texts, because
  * a request may have a quarter of a million of them.
  */
-function addressBlock(words: readonly string[]): Buffer {
+export function addressBlock(words: readonly string[]): Buffer {
   const texts = rawBytes(words.length === 0 ? '' : `${words.join('\0')}\0`);
   const block = Buffer.alloc((words.length + 1) * addressBytes);
   // User space has 48 bits, which a number holds exactly.

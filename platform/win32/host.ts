@@ -3,6 +3,7 @@ import { totalmem } from 'node:os';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import type { Host } from '../host.ts';
 import type { Paths } from '../paths.ts';
+import { become } from './become.ts';
 import { detach } from './detach.ts';
 import { variableKey } from './environment.ts';
 import { user } from './home.ts';
@@ -22,6 +23,7 @@ export function createHost(paths: Paths): Host {
     tellsUsage: false,
     variableKey,
     detach: (request) => detach(request, paths),
+    become: (successor) => become(successor, paths),
     // Leaving the job of the login is part of being detached.
     leaveLogin: async () => ({ through: [], warning: undefined }),
     // Windows has no such limit, and no login shell whose PATH would differ (spec platform.md §1).

@@ -4,30 +4,9 @@
  */
 import type { Host } from '../../platform/host.ts';
 import { noValue, type StartedWith, type Variable } from '../../platform/started-with.ts';
+import { calledName, ownStart } from './own-program.ts';
 import { ambientTokenVariable } from './start-markers.ts';
-
-/**
- * Variables of Node and its OpenSSL that load code or files, or write diagnostics (threat 8). `bin/holdfast` and
- * `bin/holdfast.cmd` have the same list. The runtime reads `NODE_EXTRA_CA_CERTS` at every start and complains of a bad one
- * on stderr; only a download wants it, and reads it itself (src/install/certificates.ts).
- */
-export const heldVariables = [
-  'NODE_OPTIONS',
-  'NODE_PATH',
-  'NODE_REPL_EXTERNAL_MODULE',
-  'NODE_COMPILE_CACHE',
-  'NODE_DEBUG',
-  'NODE_DEBUG_NATIVE',
-  'NODE_ICU_DATA',
-  'NODE_PRESERVE_SYMLINKS',
-  'NODE_PRESERVE_SYMLINKS_MAIN',
-  'NODE_REDIRECT_WARNINGS',
-  'NODE_V8_COVERAGE',
-  'NODE_EXTRA_CA_CERTS',
-  'OPENSSL_CONF',
-  'OPENSSL_MODULES',
-  'OPENSSL_ENGINES',
-] as const;
+import { channelVariables, heldVariables } from './steering-variables.ts';
 
 const heldPrefix = 'HOLDFAST_HELD_';
 const programNameVariable = 'HOLDFAST_PROGRAM';
@@ -37,9 +16,7 @@ const scriptVariable = 'HOLDFAST_SCRIPT';
 const keptFromPrograms: ReadonlySet<string> = new Set([
   programNameVariable,
   scriptVariable,
-  'NODE_CHANNEL_FD',
-  'NODE_CHANNEL_SERIALIZATION_MODE',
-  'NODE_UNIQUE_ID',
+  ...channelVariables,
   ambientTokenVariable,
 ]);
 
@@ -64,9 +41,9 @@ export function restoreHeldVariables(environment: NodeJS.ProcessEnv): void {
   }
 }
 
-/** Our name as the user typed it, taken out of `environment`, where `bin/holdfast` left it. */
+/** Our name as the user typed it; a start script has left it in `environment`, where it is taken out. */
 export function takeProgramName(environment: NodeJS.ProcessEnv): string {
-  const name = environment[programNameVariable];
+  const name = calledName() ?? environment[programNameVariable];
   delete environment[programNameVariable];
   return name === undefined || name === '' ? 'holdfast' : name;
 }
@@ -146,5 +123,6 @@ export function ownCommand(words: readonly string[], variables: readonly Variabl
   if (compileCache !== undefined) {
     env.push([compileCacheVariable, compileCache]);
   }
-  return { file: process.execPath, args: [...process.execArgv, process.argv[1] ?? '', ...words], env };
+  const { file, words: first } = ownStart();
+  return { file, args: [...first, ...words], env };
 }

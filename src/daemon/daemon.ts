@@ -29,8 +29,6 @@ export interface DaemonOptions {
   readonly settings: Settings;
   /** The environment of the process; the launcher's variables are taken out of it. */
   readonly environment: NodeJS.ProcessEnv;
-  /** Folder of `bin/holdfast`. */
-  readonly executableDirectory: string;
   readonly log: Log;
   readonly platform: Platform;
 }
@@ -98,7 +96,7 @@ interface StartedWith {
 
 /** Every step that succeeds adds to `undo` what undoes it. */
 async function build(
-  { settings, executableDirectory, log, platform }: DaemonOptions,
+  { settings, log, platform }: DaemonOptions,
   { tokenDescriptor, peerCheck }: StartedWith,
   end: EndRequest,
   undo: UndoStack,
@@ -207,7 +205,7 @@ async function build(
   if (profile.platform.hostCleaner) {
     const { startHostCleaner } = await import('../run-directory/cleaner/schedule.ts');
     const { signal } = lifetime;
-    startHostCleaner({ platform, socketPath, executableDirectory, log, counters, timings, signal });
+    startHostCleaner({ platform, socketPath, log, counters, timings, signal });
   }
   const reachability = undo.use(
     watchReachability({

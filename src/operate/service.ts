@@ -3,11 +3,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { ServiceManager } from '../../platform/service-manager.ts';
 import { ownCommand, ownVariables } from '../base/own-process.ts';
+import { programFile } from '../base/own-program.ts';
 import { printable } from '../base/printable.ts';
 import { type CommandResult, runCommand } from '../base/run-command.ts';
 import { readConfigurationFiles } from '../config/configuration-file.ts';
@@ -71,7 +72,7 @@ async function installService(words: readonly string[], dryRun: boolean, context
   const { manager, path, platform } = place;
   const { given, flags } = serveFlags(words, platform);
   const settings = mergeSettings(given, readConfigurationFiles(context.executableDirectory));
-  const command = [join(context.executableDirectory, 'holdfast'), 'service', 'start', '--', ...flags];
+  const command = [programFile(), 'service', 'start', '--', ...flags];
   const definition = manager.definition({ command, keepsChildren: settings.keepChildren || settings.durable });
   const commands = manager.installCommands(path);
   const before = existsSync(path) ? manager.replaceCommands(path) : [];

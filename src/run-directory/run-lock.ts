@@ -2,13 +2,13 @@
  * One daemon at a time in a run directory: the lock, its record, and how a predecessor is asked to go
  * (spec modes.md §7 "Lock and eviction", §10). No signal is ever sent on the word of the record alone.
  */
-import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LockAttempt, LockRecord, RunDirectoryLock } from '../../platform/lock.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { ProcessIdentity } from '../../platform/processes.ts';
 import type { RunDirectory } from '../../platform/run-directories.ts';
 import type { Log } from '../base/log.ts';
+import { ownCommandLine } from '../base/own-program.ts';
 import { keeperWord } from '../base/start-markers.ts';
 import { parseFlags } from '../config/flags.ts';
 import { defaultSocketPath, lockFileName } from './names.ts';
@@ -244,26 +244,6 @@ export function readKeeperWords(words: readonly string[]): { readonly socket: st
   const [first, ...flags] = ownCommandLine(words)?.flags ?? [];
   const parsed = first === keeperWord ? parseFlags(flags) : undefined;
   return parsed?.outcome === 'parsed' ? { socket: parsed.given.socket } : undefined;
-}
-
-/**
- * The command line of one of us, taken apart: our executable, or our runtime, its options and our script; then what
- * follows. `undefined` for any other program, whatever stands among its arguments.
- */
-function ownCommandLine(
-  words: readonly string[],
-): { readonly program: string; readonly flags: readonly string[] } | undefined {
-  const own = basename(process.argv[1] ?? process.execPath);
-  const [program = '', ...rest] = words;
-  if (basename(program) === own) {
-    return { program, flags: rest };
-  }
-  if (basename(program) !== basename(process.execPath)) {
-    return undefined;
-  }
-  const at = rest.findIndex((word) => !word.startsWith('-'));
-  const script = rest[at] ?? '';
-  return basename(script) === own ? { program: script, flags: rest.slice(at + 1) } : undefined;
 }
 
 function tell({ log }: EvictionOptions, text: string): void {

@@ -14,7 +14,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { heldVariables, ownCommand, restoreHeldVariables, takeProgramName } from '../../src/base/own-process.ts';
+import { ownCommand, restoreHeldVariables, takeProgramName } from '../../src/base/own-process.ts';
+import { heldVariables } from '../../src/base/steering-variables.ts';
 import { version } from '../../src/base/version.ts';
 import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { testNeeding, tracing, root as userRoot } from '../support/needs.ts';

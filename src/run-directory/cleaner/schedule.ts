@@ -2,20 +2,18 @@
  * When the host is cleaned: 15 s after the start, then daily (spec platform.md §2 "Host cleaner"). Where it is off, one line
  * says why, and nothing of the cleaner is loaded.
  */
-import { join } from 'node:path';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Counters } from '../../base/counters.ts';
 import { goDurationInSeconds } from '../../base/durations.ts';
 import { reportOf } from '../../base/error-texts.ts';
 import type { Log } from '../../base/log.ts';
+import { programFile } from '../../base/own-program.ts';
 import type { Timings } from '../../base/timings.ts';
 import { findPlace } from './place.ts';
 
 export interface HostCleanerOptions {
   readonly platform: Platform;
   readonly socketPath: string;
-  /** Folder of `bin/holdfast`. */
-  readonly executableDirectory: string;
   readonly log: Log;
   readonly counters: Counters;
   readonly timings: Timings;
@@ -26,8 +24,7 @@ export interface HostCleanerOptions {
 export function startHostCleaner(options: HostCleanerOptions): void {
   const { platform, socketPath, log, counters, timings, signal } = options;
   const { hostCleaning: load, childMarkers: markers, processes, paths, host } = platform;
-  const executable = join(options.executableDirectory, 'holdfast');
-  const place = load === undefined ? 'not built' : findPlace({ paths, socketPath, executable });
+  const place = load === undefined ? 'not built' : findPlace({ paths, socketPath, executable: programFile() });
   if (load === undefined || markers === undefined || typeof place === 'string') {
     log.info('daemon', `host cleaning off: ${place}`);
     return;

@@ -74,7 +74,6 @@ test('a system without what it needs is told apart', () => {
   startHostCleaner({
     platform: { ...platform, hostCleaning: undefined },
     socketPath: '/r/run/a/rpc.sock',
-    executableDirectory: '/r/srv/v1/bin',
     log,
     counters: createCounters(),
     timings,

@@ -1,0 +1,76 @@
+/** One file of the runtime's executable and everything the program is made of. */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import type { Target } from './targets.ts';
+
+/** What bin/holdfast gives to the runtime, and a configuration of OpenSSL that the environment cannot replace. */
+export function runtimeOptions({ os }: Target): readonly string[] {
+  return [
+    '--max-semi-space-size=2',
+    '--v8-pool-size=1',
+    '--disable-sigusr1',
+    '--disable-warning=ExperimentalWarning',
+    '--disable-warning=DeprecationWarning',
+    `--openssl-config=${os === 'win32' ? 'nul' : '/dev/null'}`,
+  ];
+}
+
+export interface Parts {
+  /** Executable of Node.js for the target. */
+  readonly runtime: string;
+  /** One of the same version that runs here, and the words before its own: it makes the form in which Node.js reads the parts. */
+  readonly maker: readonly string[];
+  readonly main: string;
+  /** Files by the names under which the program asks for them. */
+  readonly assets: Readonly<Record<string, string>>;
+}
+
+/** @param folder for files that are needed meanwhile */
+export async function makeExecutable(target: Target, parts: Parts, folder: string, result: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  const [main, blob, configuration, file] = ['main.js', 'parts', 'parts.json', 'executable'].map((name) =>
+    join(folder, name),
+  ) as [string, string, string, string];
+  writeFileSync(main, parts.main);
+  writeFileSync(
+    configuration,
+    JSON.stringify({
+      main,
+      output: blob,
+      disableExperimentalSEAWarning: true,
+      execArgv: runtimeOptions(target),
+      // Not `env`, the default: NODE_OPTIONS could load code into us.
+      execArgvExtension: 'none',
+      assets: parts.assets,
+    }),
+  );
+  const [maker = '', ...words] = parts.maker;
+  execFileSync(maker, [...words, '--experimental-sea-config', configuration], { cwd: folder, stdio: 'pipe' });
+
+  copyFileSync(parts.runtime, file);
+  chmodSync(file, 0o755);
+  const { inject } = createRequire(import.meta.url)('postject') as {
+    inject(file: string, resource: string, data: Buffer, options: object): Promise<void>;
+  };
+  await quietly(() =>
+    inject(file, 'NODE_SEA_BLOB', readFileSync(blob), {
+      sentinelFuse: 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2',
+      machoSegmentName: 'NODE_SEA',
+    }),
+  );
+  rmSync(result, { force: true });
+  renameSync(file, result);
+}
+
+/** The library complains of sections without a name, which the executables of Node.js have; its errors are thrown. */
+async function quietly(work: () => Promise<void>): Promise<void> {
+  const { log, error, warn } = console;
+  Object.assign(console, { log() {}, error() {}, warn() {} });
+  try {
+    await work();
+  } finally {
+    Object.assign(console, { log, error, warn });
+  }
+}

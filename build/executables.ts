@@ -1,0 +1,137 @@
+/**
+ * `npm run build -- --target linux-x64`: the program as one file that needs no Node.js on the host, in dist, with what it
+ * is made of and SHA256SUMS beside it. Without a target it is made for this machine; `all` makes every one. The same commit
+ * gives the same bytes.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { bundle } from './executable/bundle.ts';
+import { bill, type Component, notices, sha256 } from './executable/contents.ts';
+import { makeExecutable, runtimeOptions } from './executable/inject.ts';
+import { leastGlibc } from './executable/least-glibc.ts';
+import { packageFolder } from './executable/packages.ts';
+import { executableName, isThisMachine, type Target, targets } from './executable/targets.ts';
+
+const root = join(import.meta.dirname, '..');
+const cache = join(root, 'node_modules/.cache/holdfast-build');
+/** Any number will do, see executable/compile.ts. */
+const hashSeed = 1;
+
+/** Of the commit, so that the same source gives the same file. SOURCE_DATE_EPOCH (seconds) goes before it. */
+function timeOfSource(): string {
+  const epoch = process.env.SOURCE_DATE_EPOCH;
+  if (epoch !== undefined) {
+    return new Date(Number(epoch) * 1_000).toISOString();
+  }
+  try {
+    const seconds = execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: root, encoding: 'utf8', stdio: 'pipe' });
+    return new Date(Number(seconds) * 1_000).toISOString();
+  } catch {
+    return 'unknown';
+  }
+}
+
+function fail(message: string): never {
+  console.error(`build: ${message}`);
+  process.exit(2);
+}
+
+function chosen(names: readonly string[]): readonly Target[] {
+  if (names.includes('all')) {
+    return targets;
+  }
+  if (names.length === 0) {
+    const own = targets.find(isThisMachine);
+    return own === undefined ? fail(`no target is this machine; give one: ${known()}`) : [own];
+  }
+  return names.map(
+    (name) => targets.find((each) => each.name === name) ?? fail(`no target ${name}; known: ${known()}`),
+  );
+}
+
+function known(): string {
+  return [...targets.map(({ name }) => name), 'all'].join(', ');
+}
+
+async function build(target: Target, buildTime: string, other: { runtime?: string; maker?: string }): Promise<void> {
+  const folder = mkdtempSync(join(dist, '.building-'));
+  const piecesFolder = join(folder, 'pieces');
+  mkdirSync(piecesFolder, { recursive: true });
+
+  const runtimeFolder = await packageFolder(target.runtime.package, root, cache);
+  const addonFolder = await packageFolder(target.addon.package, root, cache);
+  const runtime = other.runtime ?? join(runtimeFolder, target.runtime.file);
+  const addon = join(addonFolder, target.addon.file);
+  const { main, pieces, packages } = await bundle({
+    root,
+    buildTime,
+    addon: { sha256: sha256(readFileSync(addon)), glibc: leastGlibc(runtime, addon) },
+  });
+
+  const assets: Record<string, string> = { addon };
+  for (const [name, code] of pieces) {
+    assets[name] = join(piecesFolder, name);
+    writeFileSync(assets[name], code);
+  }
+  // V8 takes compiled code from itself only: the same build of it on the same kind of processor.
+  if (isThisMachine(target) && other.runtime === undefined) {
+    const words = [`--hash-seed=${hashSeed}`, ...runtimeOptions(target), join(root, 'build/executable/compile.ts')];
+    execFileSync(runtime, [...words, piecesFolder], { stdio: 'inherit' });
+    for (const name of pieces.keys()) {
+      assets[`${name}.compiled`] = join(piecesFolder, `${name}.compiled`);
+    }
+  }
+
+  const koffi = join(root, 'node_modules/koffi');
+  const components: Component[] = [
+    { folder: runtimeFolder, file: runtime, type: 'framework' },
+    { folder: addonFolder, file: addon, licenseFolder: koffi, type: 'library' },
+    ...packages.map((each) => ({ folder: each, type: 'library' as const })),
+  ];
+  const texts = { notices: notices(root, components), sbom: bill(root, buildTime, components) };
+  for (const [name, text] of Object.entries(texts)) {
+    assets[name] = join(folder, name);
+    writeFileSync(assets[name], text);
+  }
+
+  const result = join(dist, executableName(target));
+  const maker = other.maker?.split(' ') ?? [process.execPath];
+  await makeExecutable(target, { runtime, maker, main, assets }, join(folder, 'work'), result);
+  writeFileSync(join(dist, `holdfast-${target.name}.notices.txt`), texts.notices);
+  writeFileSync(join(dist, `holdfast-${target.name}.cdx.json`), texts.sbom);
+  rmSync(folder, { recursive: true });
+  console.log(
+    `${join(relative(process.cwd(), dist), executableName(target))}  ${Math.round(statSync(result).size / 1e6)} MB`,
+  );
+  if (target.os === 'darwin') {
+    console.log('  macOS runs signed programs only: there, run codesign --sign - on it');
+  }
+}
+
+/** Of every executable in dist, in the form that `sha256sum -c` takes. */
+function writeSums(): void {
+  const names = targets.map(executableName).filter((name) => existsSync(join(dist, name)));
+  writeFileSync(
+    join(dist, 'SHA256SUMS'),
+    names.map((name) => `${sha256(readFileSync(join(dist, name)))}  ${name}\n`).join(''),
+  );
+}
+
+const { values } = parseArgs({
+  options: {
+    target: { type: 'string', multiple: true, default: [] },
+    // The Windows suite under Wine needs an older Node.js than the one that is shipped (test/windows/prepare-wine.sh).
+    runtime: { type: 'string' },
+    maker: { type: 'string' },
+    out: { type: 'string', default: join(root, 'dist') },
+  },
+});
+const dist = resolve(values.out);
+const buildTime = timeOfSource();
+mkdirSync(dist, { recursive: true });
+for (const target of chosen(values.target)) {
+  await build(target, buildTime, values);
+}
+writeSums();
