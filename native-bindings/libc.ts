@@ -189,6 +189,31 @@ export const MADV_DONTNEED = 4;
 export const madvise: KoffiFunc<(address: bigint, bytes: bigint, advice: number) => number> | undefined = darwin
   ? undefined
   : libc.func('int madvise(uintptr_t address, size_t bytes, int advice)');
+/** Gives the pages of a shared file back; they read as zeros afterwards. */
+export const MADV_REMOVE = 9;
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 1;
+/** Fails with all bits of the address set. */
+export const mmap:
+  | KoffiFunc<(address: null, bytes: number, protection: number, flags: number, fd: number, offset: number) => bigint>
+  | undefined = darwin
+  ? undefined
+  : libc.func('void *mmap(void *address, size_t bytes, int protection, int flags, int fd, int64_t offset)');
+export const munmap: KoffiFunc<(address: bigint, bytes: number) => number> | undefined = darwin
+  ? undefined
+  : libc.func('int munmap(uintptr_t address, size_t bytes)');
+export const MFD_CLOEXEC = 1;
+export const MFD_ALLOW_SEALING = 2;
+/** glibc 2.27 and musl 1.1.20 brought it. */
+export const memfd_create = darwin
+  ? undefined
+  : whereKnown<(name: string, flags: number) => number>('int memfd_create(const char *name, uint flags)');
+export const F_ADD_SEALS = 1033;
+export const F_GET_SEALS = 1034;
+export const F_SEAL_SHRINK = 2;
+/** Memory at an address as a buffer of ours. Nobody may touch it once the memory is unmapped. */
+export const viewOf = (address: bigint, bytes: number): ArrayBuffer => koffi.view(address, bytes);
 /** glibc only. */
 export const malloc_trim = darwin
   ? undefined

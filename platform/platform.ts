@@ -14,6 +14,7 @@ import type { Paths } from './paths.ts';
 import type { ProcessList } from './process-list.ts';
 import type { Processes } from './processes.ts';
 import type { RunDirectories } from './run-directories.ts';
+import type { SharedMemory } from './shared-memory.ts';
 import type { StartedWith } from './started-with.ts';
 import type { Transport } from './transport.ts';
 import type { Trust } from './trust.ts';
@@ -34,6 +35,8 @@ export interface Platform {
   readonly git: GitHost;
   /** `undefined` where children never outlive their daemon (Windows). */
   readonly childMarkers: ChildMarkers | undefined;
+  /** `undefined` where processes have none in common: macOS, Windows. */
+  readonly sharedMemory: SharedMemory | undefined;
   /** Loads what the host cleaner needs; `undefined` where hosts are not cleaned: macOS, Windows. */
   readonly hostCleaning: (() => Promise<HostCleaning>) | undefined;
 }

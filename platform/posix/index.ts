@@ -8,6 +8,7 @@ import { createIdentities } from './identity.ts';
 import { createPaths } from './paths.ts';
 import { createProcesses } from './processes.ts';
 import { createRunDirectories } from './run-directories.ts';
+import { createSharedMemory } from './shared-memory.ts';
 import { startedWith } from './started-with.ts';
 import { posixSystem } from './system.ts';
 import { createTransport } from './transport.ts';
@@ -32,6 +33,7 @@ export function createPlatform(): Platform {
     git: createGitHost(),
     files: createFiles(os, paths),
     childMarkers: createChildMarkers(os, identities),
+    sharedMemory: os === 'linux' ? createSharedMemory() : undefined,
     // macOS would need lsof for the connections of a process, whose answers cannot be tried here, and a guess is no ground
     // for a signal.
     hostCleaning:

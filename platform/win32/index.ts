@@ -28,6 +28,7 @@ export function createPlatform(): Platform {
     files: createFiles(paths),
     git: createGitHost(),
     childMarkers: undefined,
+    sharedMemory: undefined,
     hostCleaning: undefined,
   };
 }

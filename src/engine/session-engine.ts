@@ -244,6 +244,8 @@ export interface Frames {
   /** seq of the first and the last frame in it. */
   readonly firstSeq: number;
   readonly lastSeq: number;
+  /** Where the bytes lie in memory that another process reads too; `undefined`: they are this process's own. */
+  readonly sharedAt?: number | undefined;
   release(): void;
 }
 

@@ -68,7 +68,10 @@ async function open(record: KeeperRecord, { platform, own, answerMs }: AdoptOpti
   const { pid } = record;
   let channel: Channel;
   try {
-    channel = new Channel(await platform.transport.dial(record.socket, { timeoutMs: answerMs }));
+    channel = new Channel(
+      await platform.transport.dial(record.socket, { timeoutMs: answerMs }),
+      platform.transport.sendNow,
+    );
   } catch (error) {
     return refused(pid, `its socket cannot be reached: ${messageOf(error)}`);
   }

@@ -102,7 +102,7 @@ class KeeperProcess {
     this.#directory = directory;
     const socket = keeperSocketPath(path, socketPath);
     this.#listener = await platform.transport.listen(socket, {
-      onConnection: (connection) => void this.#greet(new Channel(connection), cookie),
+      onConnection: (connection) => void this.#greet(new Channel(connection, platform.transport.sendNow), cookie),
       onRefused: (reason) => log.warn('keeper', `connection refused: ${reason}`),
       onError: (error) => log.error('keeper', `accept: ${error.message}`),
     });
@@ -131,9 +131,9 @@ class KeeperProcess {
     const { log } = this.#keeper;
     this.#greeting++;
     try {
-      await greetDaemon(channel, cookie, ownRelease(version), timings.keeperAnswerMs);
+      const { channel: speak } = await greetDaemon(channel, cookie, ownRelease(version), timings.keeperAnswerMs);
       this.#isFirstAwaited = false;
-      this.#keeper.serve(channel);
+      this.#keeper.serve(channel, speak);
     } catch (error) {
       if (!(error instanceof HandshakeError)) {
         throw error;
@@ -153,6 +153,7 @@ class KeeperProcess {
     if (!this.#isFirstAwaited && this.#greeting === 0 && this.#keeper.isUnused) {
       failpoint('keeper.end.before');
       this.#removeFiles();
+      this.#keeper.farewell();
       this.#unused.resolve();
     }
   }

@@ -8,6 +8,7 @@ import { createCounters } from '../../src/base/counters.ts';
 import { createLog } from '../../src/base/log.ts';
 import { timings } from '../../src/base/timings.ts';
 import { Channel } from '../../src/keeper/channel/channel.ts';
+import { channelVersions } from '../../src/keeper/channel/messages.ts';
 import { Keeper } from '../../src/keeper/host/keeper.ts';
 import { RemoteEngine } from '../../src/keeper/remote/remote-engine.ts';
 import { sessionEngineContract } from '../engine/session-engine.contract.ts';
@@ -20,7 +21,7 @@ sessionEngineContract(async ({ profile, timings: changes, slowReader, shellPath,
   const keeper = new Keeper({ platform, timings: { ...timings, ...changes }, onUnused: () => {} });
   const server = createServer((socket) => {
     server.close();
-    keeper.serve(new Channel(socket));
+    keeper.serve(new Channel(socket, platform.transport.sendNow), channelVersions[1]);
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
   const engine = new RemoteEngine({
@@ -33,14 +34,15 @@ sessionEngineContract(async ({ profile, timings: changes, slowReader, shellPath,
     counters: createCounters(),
     shellPath: { value: undefined, wait: () => shellPath ?? Promise.resolve() },
     shellAgent: undefined,
+    sharedMemory: platform.sharedMemory,
     wantsChannel: () => {},
     channelEnded: () => {},
   });
-  const channel = new Channel(connect(path));
+  const channel = new Channel(connect(path), platform.transport.sendNow);
   onTestFinished(() => {
     channel.close('the test is over');
     rmSync(directory, { recursive: true });
   });
-  await engine.connected(channel);
+  await engine.connected(channel, process.pid);
   return engine;
 });

@@ -18,7 +18,8 @@ test('under load sessions go from one release to the next and back, and lose not
   timeout: 120_000,
 }, async () => {
   await using daemon = await startDaemon({ flags, profile: 'next' });
-  const newer = makeRelease(join(daemon.dir, 'newer'), { version: '9.9.9', channel: [1, 2] });
+  const older = makeRelease(join(daemon.dir, 'older'), { version: '0.0.9', channel: [1, 1] });
+  const newer = makeRelease(join(daemon.dir, 'newer'), { version: '9.9.9', channel: [2, 3] });
   using run = new WatchedRun(daemon.dir);
   let client: RawConnection = await connectRaw(daemon, { name: 'c0', observer: run.observer });
   const chatter = ['--ms', '15000', '--code', '3', '--seed', 'chat', ...run.child('chat')];
@@ -26,7 +27,7 @@ test('under load sessions go from one release to the next and back, and lose not
   await client.spawn('echo', ...fixture('echo-lines.ts', ...run.child('echo')));
   let sent = 0;
   const versions: string[] = [];
-  for (const [index, each] of [newer, program, newer].entries()) {
+  for (const [index, each] of [newer, older, program, newer].entries()) {
     const line = Buffer.from(`line ${index}\n`);
     client.post('process.stdin', { id: 'echo', data: line.toString('base64'), offset: sent });
     daemon.program = each;
@@ -42,7 +43,7 @@ test('under load sessions go from one release to the next and back, and lose not
     await client.waitFor(() => client.stream('echo').bytes.stdout === sent, 'the echo');
   }
   const own = readRecord(daemon).version;
-  expect(versions).toEqual([`9.9.9 ${own} 1`, `${own} ${own} 1`, `9.9.9 ${own} 1`]);
+  expect(versions).toEqual([`9.9.9 ${own} 2`, `0.0.9 ${own} 1`, `${own} ${own} 2`, `9.9.9 ${own} 2`]);
   expect(await client.exitOf('chat')).toMatchObject({ exitCode: 3 });
   await client.kill('echo');
   await client.exitOf('echo');
@@ -57,14 +58,14 @@ test('the keeper of an older release ends with its last session, and the next sp
   const first = await connectRaw(daemon);
   await first.spawn('p', 'cat');
   const old = await keeperOf(daemon);
-  daemon.program = makeRelease(join(daemon.dir, 'newer'), { version: '9.9.9', channel: [1, 2] });
+  daemon.program = makeRelease(join(daemon.dir, 'newer'), { version: '9.9.9', channel: [2, 3] });
   await daemon.start();
   await using client = await connectRaw(daemon);
   expect(await client.reattach('p', 0)).toMatchObject({ found: true, running: true });
   await client.call('holdfast.release', { id: 'p' });
   await untilEnded(old);
   await client.spawn('q', 'cat');
-  expect((await client.call('holdfast.describe')).keeper).toMatchObject({ version: '9.9.9', channel: 2 });
+  expect((await client.call('holdfast.describe')).keeper).toMatchObject({ version: '9.9.9', channel: 3 });
   expect((await keeperOf(daemon)).pid).not.toBe(old.pid);
 });
 

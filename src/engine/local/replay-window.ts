@@ -6,7 +6,7 @@
  */
 import { type ByteCount, noByteCount } from '../../base/memory-budget.ts';
 import { Cursor } from './cursor.ts';
-import { Slab } from './slab.ts';
+import { type BlockSource, Slab } from './slab.ts';
 
 /** Serialized frames kept per process (spec process.md §9). */
 export const windowBytes = 16_777_216;
@@ -15,7 +15,7 @@ export const windowBytes = 16_777_216;
  * Largest slab: four of the largest frames (32 KiB of output each), what one turn of the loop brings, with some room for long
  * process ids. Up to two of them are held beyond the window. A session that prints little gets by with small ones.
  */
-const maxSlabBytes = 172 * 1024;
+export const maxSlabBytes = 172 * 1024;
 const minSlabBytes = 1024;
 
 export interface WindowEvents {
@@ -23,10 +23,18 @@ export interface WindowEvents {
   onEvict(seq: number): void;
 }
 
+export interface WindowMemory {
+  /** Counts the memory of the frames, by slabs and not by frames. */
+  readonly held?: ByteCount | undefined;
+  /** Where the largest slabs lie; `undefined`: in ordinary memory. */
+  readonly blocks?: BlockSource | undefined;
+}
+
 export class ReplayWindow {
   readonly #maxBytes: number;
   readonly #events: WindowEvents;
   readonly #held: ByteCount;
+  readonly #blocks: BlockSource | undefined;
   #head: Slab | undefined;
   #tail: Slab | undefined;
   #spare: Slab | undefined;
@@ -37,13 +45,13 @@ export class ReplayWindow {
 
   /**
    * @param maxBytes serialized frames with their newlines; the newest frame is kept even alone above it
-   * @param held counts the memory of the frames, by slabs and not by frames
    * @param lastSeq of frames there have been before and are not here
    */
-  constructor(maxBytes: number, events: WindowEvents, held: ByteCount = noByteCount, lastSeq = 0) {
+  constructor(maxBytes: number, events: WindowEvents, memory: WindowMemory = {}, lastSeq = 0) {
     this.#maxBytes = maxBytes;
     this.#events = events;
-    this.#held = held;
+    this.#held = memory.held ?? noByteCount;
+    this.#blocks = memory.blocks;
     this.#lastSeq = lastSeq;
   }
 
@@ -203,6 +211,7 @@ export class ReplayWindow {
       spare.reuse(seq);
       return spare;
     }
-    return new Slab(Buffer.allocUnsafeSlow(wanted), seq, this.#held);
+    const block = wanted === maxSlabBytes ? this.#blocks?.take(wanted) : undefined;
+    return new Slab(block?.bytes ?? Buffer.allocUnsafeSlow(wanted), seq, this.#held, block);
   }
 }

@@ -11,6 +11,7 @@ import { type ExitStatus, FrameWriter, type KilledBy } from '../../wire/frames.t
 import type { FairShare } from './fair-share.ts';
 import { type PacedReceiver, Pacing, shortOfMemory } from './pacing.ts';
 import { ReplayWindow, windowBytes } from './replay-window.ts';
+import type { BlockSource } from './slab.ts';
 
 export interface OutputContext {
   readonly log: Pick<Log, 'info' | 'warn'>;
@@ -19,6 +20,8 @@ export interface OutputContext {
   readonly share: FairShare;
   /** Counts what is kept of the output. */
   readonly budget: Pick<MemoryBudget, 'take' | 'give' | 'isReached'>;
+  /** Where much output is kept; `undefined`: in ordinary memory. */
+  readonly blocks?: BlockSource | undefined;
   /** Key `slow-reader`. */
   readonly slowReader: 'pace' | 'drop';
 }
@@ -59,7 +62,11 @@ export class SessionOutput {
     this.#owner = owner;
     this.#context = context;
     this.#frames = new FrameWriter(owner.id);
-    this.window = new ReplayWindow(windowBytes, { onEvict: (seq) => this.#evicting(seq) }, context.budget);
+    this.window = new ReplayWindow(
+      windowBytes,
+      { onEvict: (seq) => this.#evicting(seq) },
+      { held: context.budget, blocks: context.blocks },
+    );
   }
 
   /** Raw bytes, ever. */

@@ -2,6 +2,20 @@
 import type { ByteCount } from '../../base/memory-budget.ts';
 import type { Frames } from '../session-engine.ts';
 
+/** Memory for one of the largest slabs, from somebody who wants it back. */
+export interface Block {
+  readonly bytes: Buffer;
+  /** Where it lies in memory that another process reads too. */
+  readonly sharedAt: number;
+  giveBack(): void;
+}
+
+/** Where the memory of the largest slabs comes from. */
+export interface BlockSource {
+  /** `undefined`: ordinary memory is to be used. @param bytes always the same number */
+  take(bytes: number): Block | undefined;
+}
+
 export class Slab {
   readonly bytes: Buffer;
   firstSeq: number;
@@ -11,14 +25,19 @@ export class Slab {
   /** The window holds it, for its frames or for later ones. */
   #inWindow = true;
   readonly #held: ByteCount;
+  readonly #block: Block | undefined;
   /** End offset of each frame. */
   readonly #ends: number[] = [];
 
-  /** @param held counts the bytes for as long as the window or anybody else needs them */
-  constructor(bytes: Buffer, firstSeq: number, held: ByteCount) {
+  /**
+   * @param held counts the bytes for as long as the window or anybody else needs them
+   * @param block what the bytes are of; it is given back after that
+   */
+  constructor(bytes: Buffer, firstSeq: number, held: ByteCount, block?: Block) {
     this.bytes = bytes;
     this.firstSeq = firstSeq;
     this.#held = held;
+    this.#block = block;
     held.take(bytes.length);
   }
 
@@ -46,6 +65,7 @@ export class Slab {
   #letGo(): void {
     if (this.#pins === 0 && !this.#inWindow) {
       this.#held.give(this.bytes.length);
+      this.#block?.giveBack();
     }
   }
 
@@ -114,6 +134,7 @@ export class Slab {
       bytes: this.bytes.subarray(start, this.end(to)),
       firstSeq: first,
       lastSeq: to,
+      sharedAt: this.#block === undefined ? undefined : this.#block.sharedAt + start,
       release: () => this.unpin(),
     };
   }

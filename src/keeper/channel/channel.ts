@@ -1,5 +1,6 @@
 /** One connection between a daemon and its keeper: messages out, messages in, and its end. */
 import type { Socket } from 'node:net';
+import type { Transport } from '../../../platform/transport.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import { failpoint } from '../../base/failpoints.ts';
 import { ChannelError, headerBytes, type Message, MessageReader } from './message-reader.ts';
@@ -15,18 +16,29 @@ export interface ChannelHandler {
 
 const nothing = Buffer.alloc(0);
 
+/** Fewer bytes are copied behind the head of their message. */
+const mostCopiedBytes = 16 * 1024;
+
 export class Channel {
   readonly socket: Socket;
   readonly #reader = new MessageReader();
   #handler: ChannelHandler | undefined;
   #endReason: string | undefined;
-  #corked = false;
+  readonly #sendNow: Transport['sendNow'];
+  /** What was sent in this turn. */
+  #queued: Buffer[] = [];
+  #queuedBytes = 0;
+  #whenSent: (() => void)[] = [];
   #delivering = false;
   #held = false;
 
-  /** @param socket owned from here on; paused, or with nothing read from it yet */
-  constructor(socket: Socket) {
+  /**
+   * @param socket owned from here on; paused, or with nothing read from it yet
+   * @param sendNow `undefined`: everything goes through the queue of the socket
+   */
+  constructor(socket: Socket, sendNow?: Transport['sendNow']) {
     this.socket = socket;
+    this.#sendNow = sendNow;
     socket.on('data', (bytes: Buffer) => {
       try {
         failpoint('channel.data.before');
@@ -59,43 +71,86 @@ export class Channel {
 
   /** Bytes that the kernel has not taken. */
   get unsentBytes(): number {
-    return this.socket.writableLength;
+    return this.#queuedBytes + this.socket.writableLength;
   }
 
   /**
-   * Everything that is sent in one turn leaves in one write.
-   * @param sent runs when the kernel has `data`, or never will
+   * Everything that is sent in one turn leaves together, in the order of the calls.
+   * @param sent runs when `data` may be changed: it has left, or was copied, or never will leave
    */
   send(name: MessageName, id: number, value?: unknown, data: Buffer = nothing, sent?: () => void): void {
     if (this.#endReason !== undefined) {
       sent?.();
       return;
     }
-    if (!this.#corked) {
-      this.#corked = true;
-      this.socket.cork();
-      process.nextTick(this.#uncork);
-    }
     const text = value === undefined ? '' : JSON.stringify(value);
     const textBytes = Buffer.byteLength(text);
-    const head = Buffer.allocUnsafe(headerBytes + textBytes);
+    const isCopied = data.length <= mostCopiedBytes;
+    const head = Buffer.allocUnsafe(headerBytes + textBytes + (isCopied ? data.length : 0));
     head.writeUInt32LE(messageTypes[name], 0);
     head.writeUInt32LE(id, 4);
     head.writeUInt32LE(textBytes, 8);
     head.writeUInt32LE(data.length, 12);
     head.write(text, headerBytes);
-    this.socket.write(head);
-    if (data.length > 0) {
-      this.socket.write(data, sent);
-    } else {
+    if (isCopied) {
+      data.copy(head, headerBytes + textBytes);
+      this.#queue(head);
       sent?.();
+    } else {
+      this.#queue(head);
+      this.#queue(data);
+      if (sent !== undefined) {
+        this.#whenSent.push(sent);
+      }
     }
   }
 
-  readonly #uncork = (): void => {
-    this.#corked = false;
+  #queue(bytes: Buffer): void {
+    if (this.#queued.length === 0) {
+      process.nextTick(this.#flush);
+    }
+    this.#queued.push(bytes);
+    this.#queuedBytes += bytes.length;
+  }
+
+  readonly #flush = (): void => {
+    const queued = this.#queued;
+    const whenSent = this.#whenSent;
+    if (queued.length === 0) {
+      return;
+    }
+    this.#queued = [];
+    this.#queuedBytes = 0;
+    this.#whenSent = [];
+    const left = this.socket.writableLength === 0 ? this.#sendAtOnce(queued) : queued;
+    const done = (): void => {
+      for (const sent of whenSent) {
+        sent();
+      }
+    };
+    const last = left.pop();
+    if (last === undefined) {
+      done();
+      return;
+    }
+    this.socket.cork();
+    for (const bytes of left) {
+      this.socket.write(bytes);
+    }
+    this.socket.write(last, done);
     this.socket.uncork();
   };
+
+  /** What the kernel takes at once does not go through the queue of the socket, which is several times dearer. @returns the rest */
+  #sendAtOnce(queued: readonly Buffer[]): Buffer[] {
+    const [first] = queued;
+    if (this.#sendNow === undefined || first === undefined || queued.some(({ length }) => length > mostCopiedBytes)) {
+      return [...queued];
+    }
+    const all = queued.length === 1 ? first : Buffer.concat(queued);
+    const taken = this.#sendNow(this.socket, all);
+    return taken === all.length ? [] : [all.subarray(taken)];
+  }
 
   /** No message is told until the turn after this one: whoever waits for the last one runs first. */
   holdUntilNextTurn(): void {
@@ -137,6 +192,7 @@ export class Channel {
     }
     this.#endReason = reason;
     this.socket.destroy();
+    this.#dropQueued();
     this.#handler?.onEnd(reason);
   }
 
@@ -145,8 +201,19 @@ export class Channel {
     if (this.#endReason !== undefined) {
       return;
     }
+    this.#flush();
     this.#endReason = reason;
     this.socket.end(() => this.socket.destroy());
     this.#handler?.onEnd(reason);
+  }
+
+  #dropQueued(): void {
+    const whenSent = this.#whenSent;
+    this.#queued = [];
+    this.#queuedBytes = 0;
+    this.#whenSent = [];
+    for (const sent of whenSent) {
+      sent();
+    }
   }
 }

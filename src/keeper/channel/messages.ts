@@ -4,7 +4,11 @@
  */
 
 /** Versions of the channel that this release speaks: its own, and the one before where there was one. */
-export const channelVersions: VersionRange = [1, 1];
+export const channelVersions: VersionRange = [1, 2];
+
+/** From this version on frames may lie in memory that the daemon reads, and a keeper that ends says so. */
+export const sharedMemoryVersion = 2;
+export const farewellVersion = 2;
 
 /** From the oldest to the newest. */
 export type VersionRange = readonly [oldest: number, newest: number];
@@ -35,6 +39,9 @@ export const messageTypes = {
   progress: 23, // the stream
   retire: 24, // 0
   abandon: 25, // the call
+  mapped: 26, // 0; from version 2 on
+  freed: 27, // 0; from version 2 on
+  settled: 28, // 0; from version 2 on
 
   // From the keeper.
   state: 32, // 0
@@ -54,6 +61,9 @@ export const messageTypes = {
   log: 46, // 0
   askProgress: 47, // the stream
   askAgent: 48, // the question
+  memory: 49, // 0; from version 2 on
+  shared: 50, // the stream; from version 2 on
+  farewell: 51, // 0; from version 2 on
 } as const;
 
 export type MessageName = keyof typeof messageTypes;

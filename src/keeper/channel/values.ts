@@ -47,6 +47,16 @@ export interface KeeperState {
   readonly startedAt: number;
 }
 
+/** Memory of the keeper in which frames lie (docs/keeper.md "Frames in shared memory"). */
+export interface SentMemory {
+  /** As `SharedMemory.open` wants it. */
+  readonly address: string;
+  readonly segmentBytes: number;
+}
+
+/** Frames that lie there. */
+export type SentShared = readonly [firstSeq: number, lastSeq: number, isPromised: 0 | 1, at: number, bytes: number];
+
 /** A number beyond 2^53 may come, so these travel as text. */
 type BigText = string;
 

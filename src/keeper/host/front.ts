@@ -3,29 +3,39 @@
  * it. When the channel ends every reader leaves, as if all clients had closed their connections.
  */
 
+import type { ProcessIdentity } from '../../../platform/processes.ts';
 import { failpoint } from '../../base/failpoints.ts';
 import type { Mark } from '../../engine/mark.ts';
 import type { EndResult, MaybePromise, Opened, SessionEngine } from '../../engine/session-engine.ts';
 import type { Channel } from '../channel/channel.ts';
 import type { Message } from '../channel/message-reader.ts';
+import { farewellVersion, sharedMemoryVersion } from '../channel/messages.ts';
 import {
   type Call,
   type FrontSettings,
   readEnd,
   readSpawn,
+  type SentMemory,
   type SentPlace,
   type SentResult,
   sentFailure,
 } from '../channel/values.ts';
 import { HostedReader, type HostedStream, type ReaderHost } from './hosted-reader.ts';
+import { LentFrames } from './lent-frames.ts';
 
 export interface FrontOwner {
   readonly engine: SessionEngine;
+  /** Memory in which frames lie; `undefined`: there is none (yet). */
+  readonly memory: SentMemory | undefined;
+  /** The daemon has let go of all frames that it was lent before it connected again. */
+  settled(front: Front): void;
   settings(settings: FrontSettings): void;
   shellPathKnown(path: string | undefined): void;
   agentKnown(question: number, socket: string | undefined): void;
   /** The numbers of the engine, for the daemon to show. */
   counters(): object;
+  /** The front is not busy any more. */
+  idle(): void;
   /** The daemon wants the keeper to end as soon as it has no session. */
   retire(): void;
   ended(front: Front, reason: string): void;
@@ -33,7 +43,13 @@ export interface FrontOwner {
 
 export class Front implements ReaderHost {
   readonly channel: Channel;
+  /** Who it is; `undefined`: the system does not tell. */
+  readonly daemon: ProcessIdentity | undefined;
   pieceBytes = 64 * 1024;
+  /** What the daemon was shown in shared memory. */
+  readonly lentFrames = new LentFrames();
+  readonly #speak: number;
+  #hasMapped = false;
   readonly #owner: FrontOwner;
   readonly #readers = new Map<number, HostedReader>();
   readonly #streams = new Map<number, HostedStream>();
@@ -41,15 +57,32 @@ export class Front implements ReaderHost {
   readonly #abandonable = new Map<number, AbortController>();
   /** Streams with something to take, in the order of their turn. */
   readonly #ready = new Set<HostedStream>();
+  /** Calls that are not answered. */
+  #unanswered = 0;
   #lastStream = 0;
   #lastMark = 0;
   #pumping = false;
   #pumpComes = false;
   #turnComes = false;
 
-  constructor(channel: Channel, owner: FrontOwner) {
+  /** @param speak version of the channel */
+  constructor(channel: Channel, speak: number, daemon: ProcessIdentity | undefined, owner: FrontOwner) {
     this.channel = channel;
+    this.daemon = daemon;
+    this.#speak = speak;
     this.#owner = owner;
+  }
+
+  get lent(): LentFrames | undefined {
+    return this.#hasMapped ? this.lentFrames : undefined;
+  }
+
+  /** The daemon may read frames where they lie. One that nobody can tell from another is not told: see lent-frames.ts. */
+  tellMemory(): void {
+    const { memory } = this.#owner;
+    if (memory !== undefined && this.#speak >= sharedMemoryVersion && this.daemon !== undefined) {
+      this.channel.send('memory', 0, memory);
+    }
   }
 
   begin(): void {
@@ -58,6 +91,19 @@ export class Front implements ReaderHost {
       onDrain: () => this.#pump(),
       onEnd: (reason) => this.#ended(reason),
     });
+  }
+
+  /** Whether a call waits for its answer, or frames are still to be sent. */
+  get isBusy(): boolean {
+    return this.#unanswered > 0 || this.#streams.size > 0;
+  }
+
+  /** The keeper ends: what the daemon has asked and is not answered never took effect, and is for the next keeper. */
+  farewell(): void {
+    if (this.#speak >= farewellVersion) {
+      this.channel.send('farewell', 0);
+    }
+    this.channel.finish('the keeper ends');
   }
 
   #ended(reason: string): void {
@@ -106,6 +152,17 @@ export class Front implements ReaderHost {
       case 'retire':
         this.#owner.retire();
         return;
+      case 'mapped':
+        this.#hasMapped = this.#owner.memory !== undefined;
+        return;
+      case 'freed':
+        for (const number of value as number[]) {
+          this.lentFrames.freed(number);
+        }
+        return;
+      case 'settled':
+        this.#owner.settled(this);
+        return;
       default:
         this.channel.close(`a daemon does not say "${name}"`);
     }
@@ -120,8 +177,11 @@ export class Front implements ReaderHost {
       reader.calls++;
     }
     const gone = new AbortController();
+    this.#unanswered++;
     const settled = (): void => {
       this.#abandonable.delete(id);
+      this.#unanswered--;
+      this.#lookIfIdle();
       if (reader !== undefined) {
         reader.calls--;
         this.#dropUnused(reader);
@@ -259,6 +319,13 @@ export class Front implements ReaderHost {
     this.#streams.delete(stream.id);
     this.#ready.delete(stream);
     this.#dropUnused(stream.reader);
+    this.#lookIfIdle();
+  }
+
+  #lookIfIdle(): void {
+    if (!this.isBusy) {
+      this.#owner.idle();
+    }
   }
 
   wake(stream: HostedStream, more: boolean): void {

@@ -2,16 +2,22 @@
 import { failpoint } from '../../base/failpoints.ts';
 import type { FrameStream, Frames, Reader, StreamItem } from '../../engine/session-engine.ts';
 import type { Channel } from '../channel/channel.ts';
+import type { SentShared } from '../channel/values.ts';
+import type { LentFrames } from './lent-frames.ts';
 
 /** Bytes of frames of one stream that may be on their way or wait in the daemon. */
 const aheadBytes = 512 * 1024;
 /** With more than this unsent on the channel, no frames are taken. */
 const highWaterBytes = 1024 * 1024;
+/** Fewer bytes cross the channel: that costs less than telling where they lie and that they are not needed any more. */
+const leastSharedBytes = 4 * 1024;
 
 export interface ReaderHost {
   readonly channel: Channel;
   /** Frames are taken in pieces of about so many bytes. */
   readonly pieceBytes: number;
+  /** Frames that the daemon reads where they lie; `undefined`: it does not. */
+  readonly lent: LentFrames | undefined;
   nextStreamId(): number;
   /** The stream has something to take. @param more whether more is about to come in this turn of the loop */
   wake(stream: HostedStream, more: boolean): void;
@@ -164,19 +170,20 @@ export class HostedStream {
     }
   }
 
-  #sendFrames({ bytes, firstSeq, lastSeq, release }: Frames, isPromised: boolean): void {
+  #sendFrames({ bytes, firstSeq, lastSeq, sharedAt, release }: Frames, isPromised: boolean): void {
     failpoint('keeper.frames.before');
     this.#ahead += bytes.length;
     if (isPromised) {
       this.#promised -= bytes.length;
     }
-    this.#host.channel.send(
-      'frames',
-      this.id,
-      isPromised ? [firstSeq, lastSeq, 1] : [firstSeq, lastSeq],
-      bytes,
-      release,
-    );
+    const { channel, lent } = this.#host;
+    if (lent !== undefined && sharedAt !== undefined && bytes.length >= leastSharedBytes) {
+      const place: SentShared = [firstSeq, lastSeq, isPromised ? 1 : 0, sharedAt, bytes.length];
+      lent.lend(release);
+      channel.send('shared', this.id, place);
+    } else {
+      channel.send('frames', this.id, isPromised ? [firstSeq, lastSeq, 1] : [firstSeq, lastSeq], bytes, release);
+    }
   }
 
   /** The client has taken so many bytes, up to this frame. */

@@ -4,6 +4,7 @@
  */
 
 import type { Platform } from '../../../platform/platform.ts';
+import type { ProcessIdentity } from '../../../platform/processes.ts';
 import { type Counters, createCounters } from '../../base/counters.ts';
 import { failpoint } from '../../base/failpoints.ts';
 import { type Component, createLog, type Level, type Log } from '../../base/log.ts';
@@ -15,8 +16,16 @@ import { LocalEngine } from '../../engine/local/local-engine.ts';
 import type { SessionEngine, SessionEvent } from '../../engine/session-engine.ts';
 import { defaultProfile, profileNamed } from '../../wire/profiles.ts';
 import type { Channel } from '../channel/channel.ts';
-import { engineCounters, type FrontSettings, type KeeperState, type SentLogLine } from '../channel/values.ts';
+import {
+  engineCounters,
+  type FrontSettings,
+  type KeeperState,
+  type SentLogLine,
+  type SentMemory,
+} from '../channel/values.ts';
 import { Front, type FrontOwner } from './front.ts';
+import { Debtors } from './lent-frames.ts';
+import { SharedBlocks } from './shared-blocks.ts';
 
 export interface KeeperOptions {
   readonly platform: Platform;
@@ -37,6 +46,8 @@ export class Keeper implements FrontOwner {
   readonly #options: KeeperOptions;
   readonly #counters: Counters = createCounters();
   readonly #budget: MemoryBudget;
+  readonly #blocks: SharedBlocks;
+  readonly #debtors: Debtors;
   #front: Front | undefined;
   #settings: FrontSettings | undefined;
   #environments: ChildEnvironments | undefined;
@@ -60,6 +71,12 @@ export class Keeper implements FrontOwner {
       limitBytes: defaultMemoryBudget(options.platform.host.memoryLimit()),
       ...{ log: this.log, counters: this.#counters },
     });
+    this.#blocks = new SharedBlocks({
+      memory: options.platform.sharedMemory,
+      log: this.log,
+      onMade: () => this.#front?.tellMemory(),
+    });
+    this.#debtors = new Debtors(options.platform.processes);
     this.engine = this.#createEngine();
     this.engine.watch((event) => {
       options.onEvent?.(event);
@@ -80,6 +97,7 @@ export class Keeper implements FrontOwner {
       counters: this.#counters,
       share: new FairShare(),
       budget: this.#budget,
+      blocks: this.#blocks,
       keepChildren: false,
       get profile() {
         return keeper.#settings ?? initial;
@@ -127,7 +145,7 @@ export class Keeper implements FrontOwner {
   // ---- the daemon in front
 
   /** A daemon that has proved who it is. The one before it is dropped: the newest that holds the run directory wins. */
-  serve(channel: Channel): void {
+  serve(channel: Channel, speak: number): void {
     const old = this.#front;
     this.#front = undefined;
     old?.channel.close('another daemon has taken its place');
@@ -136,9 +154,25 @@ export class Keeper implements FrontOwner {
     // What the login shell says is asked again by each daemon.
     this.#shellPathIsKnown = false;
     this.#shellPath = Promise.withResolvers<void>();
-    const front = new Front(channel, this);
+    const front = new Front(channel, speak, this.#daemonBehind(channel), this);
     this.#front = front;
     front.begin();
+  }
+
+  #daemonBehind(channel: Channel): ProcessIdentity | undefined {
+    const { transport, processes } = this.#options.platform;
+    const pid = transport.peerOf(channel.socket)?.pid;
+    return pid === undefined ? undefined : processes.identify(pid);
+  }
+
+  get memory(): SentMemory | undefined {
+    return this.#blocks.told;
+  }
+
+  settled({ daemon }: Front): void {
+    if (daemon !== undefined) {
+      this.#debtors.settled(daemon);
+    }
   }
 
   get hasDaemon(): boolean {
@@ -155,6 +189,7 @@ export class Keeper implements FrontOwner {
       startedAt: this.startedAt,
     };
     this.#front?.channel.send('state', 0, state);
+    this.#front?.tellMemory();
     this.#handLinesOver();
   }
 
@@ -206,12 +241,26 @@ export class Keeper implements FrontOwner {
     return Object.fromEntries(engineCounters.map((name) => [name, this.#counters[name]]));
   }
 
+  idle(): void {
+    this.#lookForUse();
+  }
+
+  /** Nothing that is asked from now on takes effect. */
+  farewell(): void {
+    const front = this.#front;
+    this.#front = undefined;
+    front?.farewell();
+  }
+
   retire(): void {
     this.#retiring = true;
     this.#lookForUse();
   }
 
   ended(front: Front): void {
+    if (front.daemon !== undefined) {
+      this.#debtors.add(front.daemon, front.lentFrames);
+    }
     if (this.#front !== front) {
       return;
     }
@@ -228,7 +277,7 @@ export class Keeper implements FrontOwner {
 
   /** Whether there is no session and nobody who could start one here. */
   get isUnused(): boolean {
-    const isWanted = this.#front !== undefined && !this.#retiring;
+    const isWanted = this.#front !== undefined && (!this.#retiring || this.#front.isBusy);
     return !isWanted && (this.engine.sessions() as readonly unknown[]).length === 0;
   }
 

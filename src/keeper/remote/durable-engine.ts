@@ -79,6 +79,7 @@ export class DurableEngine implements SessionEngine {
     const { settings, log, counters, shellPath, shellAgent } = options;
     this.#remote = new RemoteEngine({
       ...{ settings, log, counters, shellPath, shellAgent },
+      sharedMemory: options.platform.sharedMemory,
       wantsChannel: () => this.#wantsChannel(),
       channelEnded: (reason) => void this.#channelEnded(reason),
     });
@@ -185,7 +186,7 @@ export class DurableEngine implements SessionEngine {
       return;
     }
     await failpointAsync('durable.adopt.before');
-    const state = await this.#remote.connected(channel);
+    const state = await this.#remote.connected(channel, record.pid);
     this.#record = record;
     this.#agreed = agreed;
     this.#refusal = undefined;
@@ -389,8 +390,8 @@ export class DurableEngine implements SessionEngine {
     return this.#remote.spawn(request, reader);
   }
 
-  input(id: string, bytes: Buffer, offset: bigint | undefined): MaybePromise<InputResult> {
-    return this.#lost.get(id)?.input(bytes.length, offset) ?? this.#remote.input(id, bytes, offset);
+  input(id: string, bytes: Buffer, offset: bigint | undefined, gone?: AbortSignal): MaybePromise<InputResult> {
+    return this.#lost.get(id)?.input(bytes.length, offset) ?? this.#remote.input(id, bytes, offset, gone);
   }
 
   closeInput(id: string, offset: bigint): MaybePromise<InputResult> {

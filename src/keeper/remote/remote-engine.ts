@@ -3,7 +3,9 @@
  * order for the readers here. It has no state of a session that it could lose.
  */
 import { SystemCallError } from '../../../platform/errors.ts';
+import type { SharedMemory } from '../../../platform/shared-memory.ts';
 import type { Counters } from '../../base/counters.ts';
+import { messageOf } from '../../base/error-texts.ts';
 import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import { Mark } from '../../engine/mark.ts';
@@ -22,7 +24,7 @@ import type {
   SpawnRequest,
 } from '../../engine/session-engine.ts';
 import type { Channel } from '../channel/channel.ts';
-import type { Message } from '../channel/message-reader.ts';
+import { ChannelError, type Message } from '../channel/message-reader.ts';
 import {
   type Call,
   type FrontSettings,
@@ -34,13 +36,16 @@ import {
   type SentEndResult,
   type SentFailure,
   type SentLogLine,
+  type SentMemory,
   type SentOpened,
   type SentPlace,
+  type SentShared,
   sentEnd,
   sentSpawn,
 } from '../channel/values.ts';
 import { RemoteStream, type RemoteStreamOwner } from './remote-stream.ts';
 import { SessionBook } from './session-book.ts';
+import { SharedFrames } from './shared-frames.ts';
 
 export interface RemoteEngineOptions {
   readonly settings: FrontSettings;
@@ -49,6 +54,8 @@ export interface RemoteEngineOptions {
   /** PATH of the login shell, once it is known. */
   readonly shellPath: { wait(): Promise<void>; readonly value: string | undefined };
   readonly shellAgent: { socket(): Promise<string | undefined> } | undefined;
+  /** `undefined`: all frames cross the channel. */
+  readonly sharedMemory?: SharedMemory | undefined;
   /** A call needs a channel and there is none: somebody is to see to it. Not called again before `connected` or `failed`. */
   wantsChannel(): void;
   /** The channel has ended; `disconnected` sessions have been told. */
@@ -86,6 +93,14 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
   readonly #taken = new Map<RemoteStream, { bytes: number; lastSeq: number }>();
   #takenTimer: NodeJS.Timeout | undefined;
   readonly #listeners = new Set<SessionListener>();
+  /** Frames in memory of the keeper that we are connected to. */
+  #shared: SharedFrames | undefined;
+  /** The same of earlier channels, which clients may still be sent. */
+  #unsettled = 0;
+  #distrustsMemory = false;
+  /** The keeper ends by itself: it has done what it has answered and nothing else. */
+  #saidFarewell = false;
+  #isToldMemory = false;
   /** What would be told if the keeper died. */
   readonly book = new SessionBook();
   #running = 0;
@@ -100,8 +115,11 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     return this.#ready;
   }
 
-  /** A keeper that has proved who it is. Calls that waited are made. Resolves with what the keeper has told first. */
-  connected(channel: Channel): Promise<KeeperState> {
+  /**
+   * A keeper that has proved who it is. Calls that waited are made. Resolves with what the keeper has told first.
+   * @param keeper its pid
+   */
+  connected(channel: Channel, keeper: number): Promise<KeeperState> {
     this.#channel = channel;
     const told = Promise.withResolvers<KeeperState>();
     channel.handle({
@@ -109,6 +127,8 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
         if (message.name === 'state') {
           this.#begin(message.value as KeeperState);
           told.resolve(message.value as KeeperState);
+        } else if (message.name === 'memory') {
+          this.#map(channel, keeper, message.value as SentMemory);
         } else {
           this.#take(message);
         }
@@ -136,6 +156,58 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     }
   }
 
+  /** Frames may lie in memory of the keeper: it is told whether we can read them there. */
+  #map(channel: Channel, keeper: number, told: SentMemory): void {
+    const { sharedMemory, log } = this.#options;
+    this.#isToldMemory = true;
+    this.#tellSettled();
+    if (sharedMemory === undefined || this.#distrustsMemory || this.#shared !== undefined) {
+      return;
+    }
+    try {
+      this.#shared = new SharedFrames(channel, keeper, told, sharedMemory, () => {
+        this.#unsettled--;
+        this.#tellSettled();
+      });
+      channel.send('mapped', 0);
+    } catch (error) {
+      this.#distrustsMemory = true;
+      log.warn(
+        'keeper',
+        `the output of pid ${keeper} cannot be read in shared memory (${messageOf(error)}); it crosses the channel as bytes, which takes more CPU time`,
+      );
+    }
+  }
+
+  /** Nothing of earlier channels is needed any more: a keeper that has memory may write there again. */
+  #tellSettled(): void {
+    if (this.#unsettled === 0 && this.#isToldMemory) {
+      this.#channel?.send('settled', 0);
+    }
+  }
+
+  #sharedCame(id: number, [firstSeq, lastSeq, isPromised, at, bytes]: SentShared): void {
+    let frames: ReturnType<SharedFrames['came']>;
+    try {
+      if (this.#shared === undefined) {
+        throw new ChannelError('frames in shared memory that was not told');
+      }
+      frames = this.#shared.came(at, bytes);
+    } catch (error) {
+      this.#distrustsMemory = true;
+      this.#channel?.close(messageOf(error));
+      return;
+    }
+    let isHeld = false;
+    this.#streams.get(id)?.framesCame(frames.bytes, firstSeq, lastSeq, isPromised === 1, () => {
+      isHeld = true;
+      return frames.free;
+    });
+    if (!isHeld) {
+      frames.free();
+    }
+  }
+
   /** There will be no channel for now: calls that wait are refused with `error`. */
   failed(error: Error): void {
     this.#wanted = false;
@@ -152,14 +224,29 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     }
     this.#channel = undefined;
     this.#ready = false;
+    const shared = this.#shared;
+    this.#shared = undefined;
+    this.#isToldMemory = false;
+    if (shared !== undefined) {
+      this.#unsettled++;
+      shared.close();
+    }
     this.#taken.clear();
     const calls = [...this.#calls.values()];
     this.#calls.clear();
+    this.#options.channelEnded(reason);
+    if (this.#saidFarewell && !this.#closing) {
+      this.#saidFarewell = false;
+      this.#waiting.push(...calls);
+      if (calls.length > 0) {
+        this.#want();
+      }
+      return;
+    }
     const error = unreachable(reason);
     for (const call of calls) {
       this.#settle(call, () => call.reject(error));
     }
-    this.#options.channelEnded(reason);
   }
 
   /** Every stream there is, for whoever must tell the readers what has become of them. */
@@ -197,6 +284,10 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
         this.#streams.get(id)?.framesCame(message.data, firstSeq, lastSeq, isPromised === 1, message.hold);
         return;
       }
+      case 'shared':
+        failpoint('channel.frames.before');
+        this.#sharedCame(id, value as SentShared);
+        return;
       case 'result':
         this.#result(id, value);
         return;
@@ -219,6 +310,9 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
       }
       case 'askAgent':
         this.#answerAgent(id);
+        return;
+      case 'farewell':
+        this.#saidFarewell = true;
         return;
       default:
         this.#takeForStream(message);
@@ -467,17 +561,17 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     }
   }
 
-  #send(pending: PendingCall): void {
+  #send(asked: PendingCall): void {
     failpoint('channel.call.before');
     // The keeper is to know what was taken before the request, as an engine without a channel would.
     if (this.#taken.size > 0) {
       this.#tellTaken();
     }
     this.#lastCall = (this.#lastCall + 1) >>> 0;
-    this.#calls.set(this.#lastCall, pending);
     // The channel may keep the bytes longer than this call.
-    const data = pending.data === undefined ? undefined : Buffer.from(pending.data);
-    this.#channel?.send('call', this.#lastCall, pending.call, data);
+    const pending = asked.data === undefined ? asked : { ...asked, data: Buffer.from(asked.data) };
+    this.#calls.set(this.#lastCall, pending);
+    this.#channel?.send('call', this.#lastCall, pending.call, pending.data);
     failpoint('channel.call.after');
   }
 
