@@ -7,11 +7,12 @@ import { maxSlabBytes } from '../../src/engine/local/replay-window.ts';
 import type { Block } from '../../src/engine/local/slab.ts';
 import { Debtors, LentFrames } from '../../src/keeper/host/lent-frames.ts';
 import { SharedBlocks } from '../../src/keeper/host/shared-blocks.ts';
-import { connect } from '../support/client.ts';
+
 import { startDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
 import { linux, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 import { keeperOf } from './support/keeper.ts';
 
 const name = 'memfd:holdfast-frames';
@@ -19,7 +20,7 @@ const noLog = { warn: () => {} };
 
 testNeeding(linux)('much output reaches its client byte for byte from memory of the keeper', {}, async () => {
   await using daemon = await startDaemon({ flags: ['-durable'] });
-  await using client = await connect(daemon, { keep: 'figures' });
+  await using client = await connectRaw(daemon, { keep: 'figures' });
   const sum = join(daemon.dir, 'sum');
   await client.spawn('p', ...fixture('write-noise.ts', '--bytes', '40000000', '--sha256', sum));
   await client.exitOf('p');
@@ -31,7 +32,7 @@ testNeeding(linux)('much output reaches its client byte for byte from memory of 
   await client.close();
   await daemon.kill();
   await daemon.start();
-  await using later = await connect(daemon, { keep: 'figures' });
+  await using later = await connectRaw(daemon, { keep: 'figures' });
   await later.reattach('p', 0);
   await later.exitOf('p');
   expect(readFileSync(`/proc/${daemon.pid()}/maps`, 'utf8')).toContain(name);
@@ -39,7 +40,7 @@ testNeeding(linux)('much output reaches its client byte for byte from memory of 
 
 testNeeding(linux)('memory that no session needs any more is given back', {}, async () => {
   await using daemon = await startDaemon({ flags: ['-durable'] });
-  await using client = await connect(daemon, { keep: 'figures' });
+  await using client = await connectRaw(daemon, { keep: 'figures' });
   const held = async (): Promise<number> => {
     const { pid } = await keeperOf(daemon);
     const rows = readFileSync(`/proc/${pid}/smaps`, 'utf8').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
