@@ -30,6 +30,8 @@ export interface Look {
 export interface GuardedPlaces {
   readonly paths: Paths;
   readonly host: Pick<Home, 'home'>;
+  /** Default: at the disk. Tests put a file system in its place in which one folder has many names. */
+  readonly look?: Look;
 }
 
 /**
@@ -39,8 +41,7 @@ export interface GuardedPlaces {
  */
 export async function whyKept(
   path: string,
-  { paths, host }: GuardedPlaces,
-  look: Look = onDisk,
+  { paths, host, look = onDisk }: GuardedPlaces,
 ): Promise<RemovalRefusal | undefined> {
   if (!paths.hasPlainSpelling(path)) {
     return 'spelling';

@@ -13,6 +13,7 @@ import { FileIdentity } from './file-identity.ts';
 import { tryLock } from './lock.ts';
 import { openPlainFile } from './plain-file.ts';
 import { ownerOnly } from './security.ts';
+import { isOthersTurn } from './turns.ts';
 
 /** Exists exactly as long as a daemon of this folder starts or ends; the system removes it with its holder. */
 const exclusiveName = 'daemon.busy';
@@ -110,9 +111,6 @@ export class WindowsRunDirectory implements RunDirectory {
   }
 }
 
-/** What CreateFile says of a marker that somebody has open, and of one that is about to go. */
-const othersTurn: readonly number[] = [kernel32.ERROR_SHARING_VIOLATION, kernel32.ERROR_DELETE_PENDING];
-
 /**
  * Opens the marker shared with nobody.
  * @returns `others`: somebody else has it; `none`: there is no taking turns here, and waiting would not change that
@@ -130,10 +128,7 @@ function takeTurn(path: string): Handle | 'others' | 'none' {
   if (handle !== kernel32.INVALID_HANDLE_VALUE) {
     return handle;
   }
-  const failure = kernel32.GetLastError();
-  // Windows also says "access denied" (5) of a file that is being deleted, and then does not let anybody look at it.
-  const isGoing = failure === kernel32.ERROR_ACCESS_DENIED && !canBeLookedAt(path);
-  return othersTurn.includes(failure) || isGoing ? 'others' : 'none';
+  return isOthersTurn(kernel32.GetLastError(), () => canBeLookedAt(path)) ? 'others' : 'none';
 }
 
 function canBeLookedAt(path: string): boolean {

@@ -13,16 +13,16 @@ import type { Out } from '../../native-bindings/out.ts';
 import { toSocket } from './handles.ts';
 import { openPipe } from './pipes.ts';
 import { lastError } from './system-errors.ts';
-
-const lookMs = 100;
+import { afterWake, type Watched } from './wake.ts';
 
 /**
  * Calls back once, on the event loop, after `object` was signalled. The object must stay open until then; who wants to
  * end a wait signals the object.
+ * @param openWakePipe for tests, which let it fail
  * @throws WindowsError
  */
-export function whenSignalled(object: Handle, callback: () => void): void {
-  const pipe = openPipe('to us');
+export function whenSignalled(object: Handle, callback: () => void, openWakePipe = openPipe): void {
+  const pipe = openWakePipe('to us');
   let wake: Socket | undefined;
   let registration: Handle;
   try {
@@ -33,31 +33,12 @@ export function whenSignalled(object: Handle, callback: () => void): void {
     kernel32.CloseHandle(pipe.theirs);
     throw error;
   }
-  wake.on('error', () => wake.destroy());
-  wake.on('close', () => {
-    kernel32.UnregisterWaitEx(registration, kernel32.INVALID_HANDLE_VALUE);
-    if (isSignalled(object)) {
-      callback();
-    } else {
-      // The pipe failed, not the object: a process that still runs must not be told as ended.
-      lookNowAndThen(object, callback);
-    }
-  });
-  wake.resume();
-}
-
-function isSignalled(object: Handle): boolean {
-  return kernel32.WaitForSingleObject(object, 0) === kernel32.WAIT_OBJECT_0;
-}
-
-/** Where no pipe can be had to be woken by. */
-function lookNowAndThen(object: Handle, callback: () => void): void {
-  const timer = setInterval(() => {
-    if (isSignalled(object)) {
-      clearInterval(timer);
-      callback();
-    }
-  }, lookMs);
+  const watched: Watched = {
+    stopWaiting: () => void kernel32.UnregisterWaitEx(registration, kernel32.INVALID_HANDLE_VALUE),
+    isSignalled: () => kernel32.WaitForSingleObject(object, 0) === kernel32.WAIT_OBJECT_0,
+    closeFarEnd: () => void kernel32.CloseHandle(pipe.theirs),
+  };
+  afterWake(wake, watched, callback);
 }
 
 /** @returns the registration, to be undone after the end. @throws WindowsError */

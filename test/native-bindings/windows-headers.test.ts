@@ -61,6 +61,9 @@ const unnamed: readonly Equality[] = [
   ['pid of PROCESS_INFORMATION (launch.ts)', 16, 'offsetof(PROCESS_INFORMATION, dwProcessId)'],
   ['parametersInPeb (identity.ts)', 0x20, 'offsetof(PEB, ProcessParameters)'],
   ['commandLineInParameters (identity.ts)', 0x70, 'offsetof(RTL_USER_PROCESS_PARAMETERS, CommandLine)'],
+  ['sharing violation (turns.ts)', 32, 'ERROR_SHARING_VIOLATION'],
+  ['delete pending (turns.ts)', 303, 'ERROR_DELETE_PENDING'],
+  ['errorAccessDenied (turns.ts)', 5, 'ERROR_ACCESS_DENIED'],
   ['nameSurrogate (reparse-tags.ts)', 0x2000_0000, 'IO_REPARSE_TAG_SYMLINK & ~0x8000000CUL'],
   ['FILETIME', 8, 'sizeof(FILETIME)'],
 ].map(([what, ours, expression]) => ({ what: String(what), ours: String(ours), expression: String(expression) }));

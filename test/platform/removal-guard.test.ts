@@ -1,30 +1,9 @@
-/** The home folder, what contains it, and roots stay, whatever spelling they come in (register entry D2). */
-import { posix } from 'node:path';
+/** The home folder, what contains it, and roots stay, whatever spelling they come in (register entry D2): the rule, as Windows has it. */
 import { describe, expect, test } from 'vitest';
-import { type FileNumbers, type Look, whyKept } from '../../platform/common/removal-guard.ts';
+import { whyKept } from '../../platform/common/removal-guard.ts';
 import type { Paths } from '../../platform/paths.ts';
-import { createPlatform } from '../../platform/posix/index.ts';
 import * as windows from '../../platform/win32/path-spelling.ts';
-
-/** A file system in which many paths are one folder: `canonical` says which, `undefined`: there is nothing. */
-function lookThrough(canonical: (path: string) => string | undefined): Look {
-  const numbers = new Map<string, bigint>();
-  const numbersOf = (path: string): FileNumbers | undefined => {
-    const one = canonical(path);
-    if (one === undefined) {
-      return undefined;
-    }
-    if (!numbers.has(one)) {
-      numbers.set(one, BigInt(numbers.size + 1));
-    }
-    return { dev: 7n, ino: numbers.get(one) as bigint };
-  };
-  return {
-    entry: async (path) => numbersOf(path),
-    target: async (path) => numbersOf(path),
-    real: async (path) => canonical(path) ?? path,
-  };
-}
+import { lookThrough } from './folding-files.ts';
 
 describe('Windows', () => {
   const paths = windows as unknown as Paths;
@@ -91,7 +70,7 @@ describe('Windows', () => {
     const passed: string[] = [];
     for (const path of spellings) {
       // A share that is not this host's has a root of its own; without a folder there is nothing to remove.
-      if ((await whyKept(path, { paths, host: { home: () => home } }, look)) === undefined) {
+      if ((await whyKept(path, { paths, host: { home: () => home }, look })) === undefined) {
         passed.push(path);
       }
     }
@@ -106,46 +85,14 @@ describe('Windows', () => {
     String.raw`C:\Users\Anna of the North 2`,
     String.raw`C:\Users\Anna`,
   ])('%s may be removed', async (path) => {
-    expect(await whyKept(path, { paths, host: { home: () => home } }, lookThrough(canonical))).toBeUndefined();
+    expect(await whyKept(path, { paths, host: { home: () => home }, look: lookThrough(canonical) })).toBeUndefined();
   });
 
   test('the reason is told: a spelling, a root, the home folder', async () => {
-    const places = { paths, host: { home: () => home } };
-    const look = lookThrough(canonical);
-    expect(await whyKept(String.raw`\\?\C:\temp`, places, look)).toBe('spelling');
-    expect(await whyKept('D:\\', places, look)).toBe('root');
-    expect(await whyKept(String.raw`\\localhost\c$\Users`, places, look)).toBe('home');
-    expect(await whyKept('C:\\', { paths, host: { home: () => undefined } }, look)).toBe('root');
-  });
-});
-
-describe('a file system that folds case, as macOS has it', () => {
-  const paths: Paths = {
-    ...createPlatform().paths,
-    isAbsolute: posix.isAbsolute,
-    isRoot: (path) => path === '/',
-    hasPlainSpelling: () => true,
-    isWithin: (path, folder) => path === folder || path.startsWith(folder === '/' ? folder : `${folder}/`),
-    directoryOf: posix.dirname,
-    clean: (path) => posix.join(path, '.').replace(/(?<=.)\/$/, ''),
-  };
-  const known = ['/', '/users', '/users/me', '/users/me/work', '/system/volumes/data'];
-  const canonical = (path: string) => {
-    const folded = path.toLowerCase().normalize('NFD');
-    // The firmlink of macOS: one folder by two names.
-    const at = folded.replace(/^\/system\/volumes\/data\/users(?=\/|$)/, '/users');
-    return known.includes(at) ? at : undefined;
-  };
-
-  test.each(['/Users/me', '/users/me', '/USERS/ME', '/USERS', '/Users/ME/x/..', '/System/Volumes/Data/Users/Me', '/'])(
-    'with the home folder /Users/me, %s stays',
-    async (path) => {
-      expect(await whyKept(path, { paths, host: { home: () => '/Users/me' } }, lookThrough(canonical))).toBeDefined();
-    },
-  );
-
-  test('a folder in the home folder may be removed', async () => {
-    const places = { paths, host: { home: () => '/Users/me' } };
-    expect(await whyKept('/USERS/me/work', places, lookThrough(canonical))).toBeUndefined();
+    const places = { paths, host: { home: () => home }, look: lookThrough(canonical) };
+    expect(await whyKept(String.raw`\\?\C:\temp`, places)).toBe('spelling');
+    expect(await whyKept('D:\\', places)).toBe('root');
+    expect(await whyKept(String.raw`\\localhost\c$\Users`, places)).toBe('home');
+    expect(await whyKept('C:\\', { ...places, host: { home: () => undefined } })).toBe('root');
   });
 });

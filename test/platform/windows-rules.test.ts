@@ -1,5 +1,10 @@
 /** Rules of the Windows adapter that need no Windows, so every machine tests them. */
-import { describe, expect, test } from 'vitest';
+import { fstatSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { LockFile } from '../../platform/common/lock-file.ts';
 import { batchCommandLine, isBatchFile, joinWords, splitWords } from '../../platform/win32/command-line.ts';
 import { environmentBlock } from '../../platform/win32/environment.ts';
 import {
@@ -12,6 +17,9 @@ import {
 } from '../../platform/win32/path-spelling.ts';
 import { findProgram, isFile } from '../../platform/win32/program-search.ts';
 import { leadsElsewhere } from '../../platform/win32/reparse-tags.ts';
+import { isOthersTurn } from '../../platform/win32/turns.ts';
+import { afterWake } from '../../platform/win32/wake.ts';
+import { waitUntil } from '../support/wait.ts';
 
 // The values are those of ntifs.h.
 test.each([
@@ -132,4 +140,69 @@ test('a batch file gets no word that cmd.exe could take for a command', () => {
     'C:\\Windows\\System32\\cmd.exe /e:ON /v:OFF /d /s /c ""C:\\a b\\npm.cmd" "x&calc" "%%cd:~,%PATH%%cd:~,%" plain"',
   );
   expect(batchCommandLine('cmd.exe', 'C:\\a.cmd', ['two\nlines'])).toBeUndefined();
+});
+
+describe("a marker of somebody else's turn", () => {
+  const [accessDenied, sharingViolation, deletePending, notSupported] = [5, 32, 303, 50];
+
+  test.each([
+    ['that another daemon has open is waited for', sharingViolation, true, true],
+    ['that is about to go is waited for', deletePending, true, true],
+    ['that is being deleted, so that nobody may look at it, is waited for', accessDenied, false, true],
+    ['that may never be opened is not waited for', accessDenied, true, false],
+    ['on a file system that knows no such open is not waited for', notSupported, true, false],
+  ])('%s', (_, failure, canBeLookedAt, waits) => {
+    expect(isOthersTurn(failure, () => canBeLookedAt)).toBe(waits);
+  });
+});
+
+describe('a wait for the end of a program', () => {
+  function watch() {
+    const wake = new PassThrough();
+    const steps: string[] = [];
+    const state = { ended: false, looks: 0 };
+    const watched = {
+      stopWaiting: () => void steps.push('stop waiting'),
+      isSignalled: () => {
+        state.looks++;
+        return state.ended;
+      },
+      closeFarEnd: () => void steps.push('close the far end'),
+    };
+    afterWake(wake, watched, () => steps.push('told'));
+    return { wake, steps, state };
+  }
+
+  test('is told once, when the program has ended and the system has closed the pipe', async () => {
+    const { wake, steps, state } = watch();
+    state.ended = true;
+    wake.end();
+    await waitUntil(() => steps.includes('told'), 'the end to be told');
+    expect(steps).toEqual(['stop waiting', 'told']);
+  });
+
+  test('whose pipe fails tells nothing while the program still runs, and its end afterwards', async () => {
+    const { wake, steps, state } = watch();
+    wake.destroy(new Error('the pipe has failed'));
+    await waitUntil(() => state.looks >= 3, 'the program to be looked at again');
+    expect(steps).toEqual(['stop waiting', 'close the far end']);
+    state.ended = true;
+    await waitUntil(() => steps.includes('told'), 'the end to be told');
+    const { looks } = state;
+    expect(steps).toEqual(['stop waiting', 'close the far end', 'told']);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    expect([state.looks, steps.length]).toEqual([looks, 3]);
+  });
+});
+
+test('a lock is given back before its file is closed, because Windows may drop the lock of a closed file later', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'hf-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const fd = openSync(join(folder, 'daemon.lock'), 'w+');
+  const steps: string[] = [];
+  const lock = new LockFile(fd, () => steps.push(`unlocked while ${fstatSync(fd).isFile() ? 'open' : 'closed'}`));
+  lock.releaseUnchanged();
+  lock.clearAndRelease();
+  expect(steps).toEqual(['unlocked while open']);
+  expect(() => fstatSync(fd)).toThrow('EBADF');
 });

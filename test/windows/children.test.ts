@@ -8,9 +8,10 @@ import * as kernel32 from '../../native-bindings/kernel32.ts';
 import type { Out } from '../../native-bindings/out.ts';
 import { joinWords } from '../../platform/win32/command-line.ts';
 import { environmentBlock } from '../../platform/win32/environment.ts';
-import { opened } from '../../platform/win32/handles.ts';
+import { openNullDevice } from '../../platform/win32/handles.ts';
 import { createPlatform } from '../../platform/win32/index.ts';
 import { launchInJob } from '../../platform/win32/launch-in-job.ts';
+import { openPipe, type Pipe } from '../../platform/win32/pipes.ts';
 import { WindowsError } from '../../platform/win32/system-errors.ts';
 import { whenSignalled } from '../../platform/win32/wait.ts';
 import { fixture } from '../platform/fixture.ts';
@@ -315,24 +316,14 @@ describe('Ctrl+C', () => {
   });
 });
 
-describe('a child for which no job can be had', () => {
-  test('runs all the same, alone, and the reason is told', async () => {
-    const nothing = opened(
-      kernel32.CreateFileW(
-        'NUL',
-        kernel32.GENERIC_READ | kernel32.GENERIC_WRITE,
-        3,
-        null,
-        kernel32.OPEN_EXISTING,
-        0,
-        null,
-      ),
-      'CreateFile',
-    );
-    const started = launchInJob(
+/** A Node that runs a script, started as the adapter does but with none of its streams. */
+function launchAlone(script: string, makeJob?: () => never) {
+  const nothing = openNullDevice();
+  try {
+    return launchInJob(
       {
         file: process.execPath,
-        commandLine: joinWords([process.execPath, '-e', 'process.exit(5)']),
+        commandLine: joinWords([process.execPath, '-e', script]),
         env: currentEnvironment(),
         cwd: undefined,
         input: nothing,
@@ -342,19 +333,59 @@ describe('a child for which no job can be had', () => {
         flags: kernel32.CREATE_NO_WINDOW,
       },
       { outlivesUs: false },
-      () => {
-        throw new WindowsError('CreateJobObject', kernel32.ERROR_ACCESS_DENIED);
-      },
+      makeJob,
     );
+  } finally {
     kernel32.CloseHandle(nothing);
+  }
+}
+
+function exitCodeOf(handle: kernel32.Handle): number {
+  const code: Out<number> = [0];
+  kernel32.GetExitCodeProcess(handle, code);
+  return code[0];
+}
+
+test('a child whose wake-up fails is not told as ended, with code 259, while it runs; its end is told, and no handle is left', async () => {
+  const before = countHandles();
+  const started = launchAlone('setInterval(() => {}, 60_000)');
+  onTestFinished(() => kill(started.pid));
+  let wakePipe: Pipe | undefined;
+  let isTold = false;
+  const told = (): void => {
+    isTold = true;
+  };
+  whenSignalled(started.process, told, (direction) => {
+    wakePipe = openPipe(direction);
+    return wakePipe;
+  });
+  // The read that the end would have answered fails instead.
+  await waitUntil(() => {
+    const failed = wakePipe !== undefined && kernel32.CancelIoEx(wakePipe.ours, 0n) !== 0;
+    return failed || undefined;
+  }, 'the read of the pipe to fail');
+  expect([isTold, exitCodeOf(started.process)]).toEqual([false, 259]);
+  kernel32.TerminateProcess(started.process, 7);
+  await waitUntil(() => isTold || undefined, 'the end to be told');
+  expect(exitCodeOf(started.process)).toBe(7);
+  kernel32.CloseHandle(started.process);
+  if (started.job !== undefined) {
+    kernel32.CloseHandle(started.job);
+  }
+  await waitUntil(() => countHandles() <= before + 3 || undefined, 'every handle to be closed');
+});
+
+describe('a child for which no job can be had', () => {
+  test('runs all the same, alone, and the reason is told', async () => {
+    const started = launchAlone('process.exit(5)', () => {
+      throw new WindowsError('CreateJobObject', kernel32.ERROR_ACCESS_DENIED);
+    });
     expect(started.job).toBeUndefined();
     expect(started.warning).toBe(
       'no job object for it (CreateJobObject: Access is denied.): a kill reaches the process itself only',
     );
     await new Promise<void>((resolve) => whenSignalled(started.process, resolve));
-    const code: Out<number> = [0];
-    kernel32.GetExitCodeProcess(started.process, code);
+    expect(exitCodeOf(started.process)).toBe(5);
     kernel32.CloseHandle(started.process);
-    expect(code[0]).toBe(5);
   });
 });

@@ -1,9 +1,12 @@
 /** What only Windows has about the run directory (spec platform.md §3 "Files, paths, environment", register D21). */
-import { closeSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
+import * as node from '../../native-bindings/node.ts';
+import type { Out } from '../../native-bindings/out.ts';
+import type { RunDirectory } from '../../platform/run-directories.ts';
 import { opened } from '../../platform/win32/handles.ts';
 import { createPaths } from '../../platform/win32/paths.ts';
 import { createRunDirectories } from '../../platform/win32/run-directories.ts';
@@ -77,4 +80,71 @@ test('a folder or a file of the same name that came later is never removed', () 
   mkdirSync(owned.path);
   owned.remove();
   rmSync(owned.path, { recursive: true });
+});
+
+function openRunDirectory(): RunDirectory {
+  const folder = join(temporaryFolder(), 'run');
+  runDirectories.create(folder);
+  const directory = runDirectories.open(folder);
+  onTestFinished(() => directory.close());
+  return directory;
+}
+
+test('a start waits for its turn while another one has it', async () => {
+  const directory = openRunDirectory();
+  const steps: string[] = [];
+  let end = () => {};
+  const first = directory.exclusively(async () => {
+    await new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    steps.push('first');
+  });
+  const second = directory.exclusively(() => void steps.push('second'));
+  expect(steps).toEqual([]);
+  end();
+  await Promise.all([first, second]);
+  expect(steps).toEqual(['first', 'second']);
+});
+
+test('a marker that may never be opened is not waited for', async () => {
+  const directory = openRunDirectory();
+  mkdirSync(join(directory.path, 'daemon.busy'));
+  let started = false;
+  const start = directory.exclusively(() => {
+    started = true;
+  });
+  // Not after a turn of the event loop, let alone after the five seconds that another start may take.
+  expect(started).toBe(true);
+  await start;
+});
+
+test('a lock is given back although another handle of its file is still open', () => {
+  const directory = openRunDirectory();
+  // The descriptor of the lock will be the lowest one that is free, which is this one once it is closed.
+  const fd = openSync(join(directory.path, 'other'), 'w');
+  closeSync(fd);
+  const first = directory.tryLock('daemon.lock', { create: true });
+  if (first.state !== 'taken') {
+    throw new Error(`the lock is ${first.state}`);
+  }
+  const us = kernel32.GetCurrentProcess();
+  const second: Out<Handle | null> = [null];
+  const duplicated = kernel32.DuplicateHandle(
+    us,
+    node.uv_get_osfhandle(fd),
+    us,
+    second,
+    0,
+    0,
+    kernel32.DUPLICATE_SAME_ACCESS,
+  );
+  expect([duplicated, second[0]]).not.toContain(null);
+  onTestFinished(() => void (second[0] !== null && kernel32.CloseHandle(second[0])));
+  first.lock.releaseUnchanged();
+  const next = directory.tryLock('daemon.lock', { create: true });
+  expect(next.state).toBe('taken');
+  if (next.state === 'taken') {
+    next.lock.releaseUnchanged();
+  }
 });
