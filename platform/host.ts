@@ -1,6 +1,7 @@
 /** The machine and the user around us, and what this process asks of them for itself. Part of `Platform`. */
 import type { Detached, DetachRequest } from './detach.ts';
 import type { Home } from './home.ts';
+import type { HostFacts } from './host-facts.ts';
 import type { SignalReach } from './processes.ts';
 import type { ServiceManager } from './service-manager.ts';
 import type { Variable } from './started-with.ts';
@@ -38,6 +39,8 @@ export interface Host extends Home {
   readonly noPeerCheck: string;
   /** Whether the CPU time and memory of a process can be read without starting another one for it. */
   readonly tellsUsage: boolean;
+  /** What somebody who looks for faults of this host must know. */
+  facts(): Promise<HostFacts>;
   /** What starts programs for a user who has not logged in; `undefined` where there is nothing of that kind. */
   serviceManager(): Promise<ServiceManager | undefined>;
   /** Starts the daemon in a session of its own, out of reach of our terminal. @throws SystemCallError */

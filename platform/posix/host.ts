@@ -51,6 +51,9 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
     },
     variableKey: (name) => name,
     keepsChildren: () => true,
+    async facts() {
+      return (await import('./host-facts.ts')).createHostFacts(os);
+    },
     async serviceManager() {
       return os === 'linux' ? (await import('./systemd.ts')).systemd : (await import('./launchd.ts')).launchd;
     },

@@ -28,6 +28,9 @@ export function createHost(paths: Paths): Host {
     leaveLogin: async () => ({ through: [], warning: undefined }),
     // Windows has no such limit, and no login shell whose PATH would differ (spec platform.md §1).
     serviceManager: async () => undefined,
+    async facts() {
+      return (await import('./host-facts.ts')).createHostFacts();
+    },
     // Handles of the standard streams are the C library's business; the log's own lines are what grows.
     redirectOutput: () => false,
 

@@ -1,5 +1,16 @@
 /** The operators' verbs by name: a first word that is one of them is no flag and no mode (spec modes.md §1). */
-export const verbNames = ['run', 'attach', 'logs', 'ps', 'status', 'token', 'config', 'service', 'help'] as const;
+export const verbNames = [
+  'run',
+  'attach',
+  'logs',
+  'ps',
+  'status',
+  'token',
+  'doctor',
+  'config',
+  'service',
+  'help',
+] as const;
 export type VerbName = (typeof verbNames)[number];
 
 export function isVerb(word: string | undefined): word is VerbName {

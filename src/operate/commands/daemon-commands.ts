@@ -1,6 +1,6 @@
 /** Rows of the verbs about daemons, settings and this program itself. */
 import type { CommandRow } from './row.ts';
-import { daemonExits, daemonOptions, flagsArgument, jsonOption, plainExits } from './shared-rows.ts';
+import { daemonExits, daemonOptions, flagsArgument, jsonOption, plainExits, usageExit } from './shared-rows.ts';
 
 const dryRun = (help: string) => ({ flags: '--dry-run', help });
 
@@ -28,6 +28,30 @@ export const daemonCommands = {
     examples: [{ line: 'ssh box holdfast token', what: 'how a client behind ssh gets it' }],
     exits: { ...plainExits, 3: 'no daemon has left its token there' },
     load: async () => (await import('../token.ts')).token,
+  },
+  doctor: {
+    summary: 'look for what is wrong with this host: run directory, limits, login, disk, programs, launcher, daemon',
+    arguments: [],
+    options: [
+      ...daemonOptions,
+      jsonOption,
+      { flags: '--fix', help: 'do what the lines offer: remove stale files, take rights from others; asks each time' },
+      { flags: '--yes', help: 'with --fix: do not ask' },
+    ],
+    notes:
+      'One line a check: state, what was seen, and below it what to do. Nothing is changed without --fix, no program of the user is started, and nothing is waited for.',
+    examples: [
+      { line: 'holdfast doctor', what: 'what is wrong here?' },
+      { line: 'holdfast doctor --host box --json', what: 'over there, for a program' },
+    ],
+    exits: {
+      0: 'nothing is wrong',
+      1: 'something is',
+      ...usageExit,
+      3: 'the host cannot be reached',
+      5: 'with --fix: something is left',
+    },
+    load: async () => (await import('../doctor/doctor.ts')).doctor,
   },
   config: {
     summary: 'show the settings in force, where each comes from, and every timer',

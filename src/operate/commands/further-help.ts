@@ -1,4 +1,5 @@
 /** The end of `holdfast <verb> --help`: notes, examples, and what the exit codes mean. */
+import { wrapped } from '../wrapped.ts';
 import type { CommandRow } from './row.ts';
 
 const width = 80;
@@ -19,18 +20,4 @@ export function furtherHelp({ notes, examples, exits }: CommandRow): string {
       wrapped(meaning, width - 7).map((part, at) => `  ${(at === 0 ? code : '').padEnd(3)}  ${part}`),
     ),
   ].join('\n');
-}
-
-/** Lines of at most `most` characters, but for longer words. */
-function wrapped(text: string, most: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= most) {
-      lines[lines.length - 1] = `${last} ${word}`;
-    } else {
-      lines.push(word);
-    }
-  }
-  return lines;
 }
