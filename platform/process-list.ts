@@ -15,7 +15,7 @@ export interface ListedProcess {
   readonly cpuSeconds: number;
   /** Resident memory. */
   readonly memoryBytes: number;
-  /** argv, or the name of the program where that is all that can be read. Read when it is asked for. */
+  /** argv, or the name of the program where that is all that can be read. Read when it is asked for first. */
   words(): readonly string[];
   /** A variable of its environment; `undefined` when there is none, or it cannot be read. Read when it is asked for. */
   variable(name: string): string | undefined;

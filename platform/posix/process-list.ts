@@ -44,6 +44,7 @@ function linuxList(): ProcessList {
       return undefined;
     }
     let environment: string | undefined;
+    let words: readonly string[] | undefined;
     return {
       identity: { pid, start: startTicks, node },
       parent: Number(parent),
@@ -53,8 +54,8 @@ function linuxList(): ProcessList {
       cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
       memoryBytes: Number(fields[21]) * pageBytes,
       words() {
-        const line = readText(`/proc/${pid}/cmdline`, 'utf8') ?? '';
-        return line === '' ? [text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'))] : splitAtZeros(line);
+        words ??= wordsOf(pid) ?? [text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'))];
+        return words;
       },
       variable(name) {
         // As bytes: most environments do not have the variable, and those need not become text.
@@ -111,8 +112,10 @@ function readText(path: string, encoding: 'latin1' | 'utf8' = 'latin1'): string 
   }
 }
 
-function splitAtZeros(line: string): string[] {
-  return line.replace(/\0$/, '').split('\0');
+/** `undefined` when it cannot be read, or has none: a thread of the kernel, a process that is ending. */
+function wordsOf(pid: number): readonly string[] | undefined {
+  const line = readText(`/proc/${pid}/cmdline`, 'utf8') ?? '';
+  return line === '' ? undefined : line.replace(/\0$/, '').split('\0');
 }
 
 // ---- macOS

@@ -1,7 +1,7 @@
 /** One look at all sessions of all daemons, and at what their processes take (spec operators.md "ps"). */
 import { dirname } from 'node:path';
 import type { DaemonWords } from './daemon-options.ts';
-import { type Daemons, type ReachedDaemon, reachDaemons, type UnreachedDaemon } from './daemons.ts';
+import { type ReachedDaemon, reachDaemons, type UnreachedDaemon } from './daemons.ts';
 import { exitFailed, exitNone, exitOk, exitPartly } from './exit-codes.ts';
 import { ProcessTrees } from './process-trees.ts';
 import { processKey, type RowWithProcesses, rowOf } from './session-rows.ts';
@@ -27,7 +27,8 @@ export async function lookAtSessions(
   const list = await processList();
   const processes = list.all();
   const at = Date.now();
-  await using daemons: Daemons = await reachDaemons(words, context, processes);
+  const daemons = await reachDaemons(words, context, processes);
+  await daemons[Symbol.asyncDispose]();
   const trees = new ProcessTrees(processes, list.user);
   const rows = daemons.reached.flatMap((daemon) =>
     daemon.sessions.map((session) => rowOf(session, daemon, dirname(daemon.servedAs), { trees, at, before })),

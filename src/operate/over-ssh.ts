@@ -15,20 +15,22 @@ export interface AnswerFromThere {
 const mostBytes = 256 * 1024 * 1024;
 
 /**
- * @param words verb and options for there, without `--host`; `--json` is added
+ * @param verb its name and options for there, without `--host`; `--json` is added
+ * @param more options and words that come last
  * @throws HoldfastError `refused` when the host cannot be reached, or has no such verb
  */
 export async function runThere(
   host: string,
   { sshCommand, socket }: Pick<DaemonWords, 'sshCommand' | 'socket'>,
-  words: readonly string[],
+  verb: readonly string[],
+  more: readonly string[],
   environment: NodeJS.ProcessEnv,
 ): Promise<AnswerFromThere> {
   const at = socket === undefined ? [] : ['--socket', socket];
   const { stdout, stderr, code } = await runRemote({
     destination: host,
     sshCommand,
-    words: ['holdfast', ...words, ...at, '--json'],
+    words: ['holdfast', ...verb, ...at, '--json', ...more],
     env: environment,
     mostBytes,
   });
@@ -38,7 +40,7 @@ export async function runThere(
     const why = stderr.trim() || `exit code ${code}`;
     throw new HoldfastError(
       'refused',
-      `holdfast ${words[0]} on ${host} gave no answer (${why}); is holdfast there on the PATH, and as new as here?`,
+      `holdfast ${verb[0]} on ${host} gave no answer (${why}); is holdfast there on the PATH, and as new as here?`,
       { cause },
     );
   }

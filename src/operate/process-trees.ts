@@ -82,6 +82,11 @@ export class ProcessTrees {
     return { root, tree: [...tree], strays };
   }
 
+  /** Everything in the process group of this one. */
+  groupOf({ group }: ListedProcess): readonly ListedProcess[] {
+    return this.#groups.get(group) ?? [];
+  }
+
   parentOf({ parent, startSeconds }: ListedProcess): ListedProcess | undefined {
     const found = this.#byPid.get(parent);
     return found !== undefined && found.startSeconds <= startSeconds ? found : undefined;

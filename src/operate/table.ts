@@ -120,3 +120,11 @@ export function sizeText(bytes: number): string {
   }
   return String(bytes);
 }
+
+/** `2026-11-28 09:12:33`, local time. @param seconds since the epoch */
+export function startText(seconds: number): string {
+  const at = new Date(1000 * seconds);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}

@@ -4,6 +4,8 @@ export const verbNames = [
   'attach',
   'logs',
   'ps',
+  'reconcile',
+  'release',
   'status',
   'token',
   'doctor',

@@ -28,4 +28,63 @@ export const operatorsCommands = {
     exits: allDaemonsExits,
     load: async () => (await import('../ps.ts')).ps,
   },
+  reconcile: {
+    summary: 'compare what should run with what runs, and end what nobody holds',
+    arguments: [],
+    options: [
+      ...daemonOptions,
+      {
+        flags: '--expect <file>',
+        help: 'JSON lines or a list of {"pid","startTime"[,"id"][,"host"]}, as a control plane has stored them; - for standard input',
+        completion: 'file',
+      },
+      { flags: '--kill', help: 'end the orphans: TERM, a grace, KILL, with all that is below them' },
+      { flags: '--grace <duration>', help: 'from TERM to KILL, 5s unless told', value: 'milliseconds' },
+      { flags: '--adopt', help: 'print how to reach what lives' },
+      { flags: '-y, --yes', help: 'with --kill: do not ask' },
+      jsonOption,
+    ],
+    notes:
+      'Verdicts: live (a daemon or keeper holds it), orphan (ours, nobody holds it), exited, recycled (the pid is another process now), foreign (not ours), unknown (cannot be told; the row says why). Only orphans are ever ended, each after its pid and start were read again. Without marks (-mark-children, -durable, profile next) an orphan leaves no trace but in --expect.',
+    examples: [
+      { line: 'holdfast reconcile', what: 'look, and change nothing' },
+      { line: 'holdfast reconcile --expect stored.jsonl --kill --yes', what: 'after a crash, with what was stored' },
+    ],
+    exits: {
+      ...plainExits,
+      0: 'nothing is orphaned, and everything could be told',
+      4: 'refused: without --yes nobody could be asked, or the answer was no',
+      5: 'an orphan or something unknown is left',
+    },
+    load: async () => (await import('../reconcile/reconcile.ts')).reconcile,
+  },
+  release: {
+    summary: 'end sessions and forget them, with what they have left behind',
+    usage: '[options] <id...> | --all | --ended | --keeper',
+    arguments: [{ name: '[ids...]', help: 'of the sessions', completion: 'session' }],
+    options: [
+      ...daemonOptions,
+      { flags: '--all', help: 'every session' },
+      { flags: '--ended', help: 'every session that has ended' },
+      { flags: '--keeper', help: 'the keeper of durable sessions, with all of them' },
+      { flags: '--tree', help: 'also what they have left outside their groups (see ps)' },
+      { flags: '--timeout <duration>', help: 'from TERM to KILL of a session, 5s unless told', value: 'milliseconds' },
+      { flags: '--dry-run', help: 'show what would be done' },
+      { flags: '-y, --yes', help: 'do not ask' },
+      jsonOption,
+    ],
+    notes:
+      'A running session gets TERM, and after a grace its whole group KILL; then it is forgotten with its output. What it has left in groups of its own is ended with --tree, each process only after its identity was read again.',
+    examples: [
+      { line: 'holdfast release --tree --yes build', what: 'end the session build and all it has left' },
+      { line: 'holdfast release --ended', what: 'forget what has ended; asks first' },
+    ],
+    exits: {
+      ...plainExits,
+      3: 'nothing of that kind is here',
+      4: 'refused: without --yes nobody could be asked, the answer was no, the id is not unique, or an identity did not match',
+      5: 'done in part; each row says what came of it',
+    },
+    load: async () => (await import('../release.ts')).release,
+  },
 } satisfies Readonly<Record<string, CommandRow>>;

@@ -1,0 +1,76 @@
+/** The end of a keeper for `release --keeper` (spec durable.md §6): it ignores TERM, so it is killed, and its children ended. */
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ListedProcess, ProcessList } from '../../platform/process-list.ts';
+import type { Processes } from '../../platform/processes.ts';
+import { keeperRecordName } from '../run-directory/names.ts';
+import { readKeeperWords } from '../run-directory/run-lock.ts';
+import { type EndedProcess, endProcesses } from './end-processes.ts';
+import { ProcessTrees } from './process-trees.ts';
+
+export interface FoundKeeper {
+  readonly process: ListedProcess;
+  /** Of the daemon in front of it. */
+  readonly socket: string;
+}
+
+export interface KeeperEnd {
+  readonly result: 'killed' | 'gone' | 'refused' | 'survived';
+  readonly reason?: string;
+  /** Its children, which have lost their pipes. */
+  readonly children: readonly EndedProcess[];
+}
+
+const goneMs = 5_000;
+const pollMs = 20;
+
+/** Keepers of this user among all processes. */
+export function keepersAmong(processes: readonly ListedProcess[], user: number): readonly FoundKeeper[] {
+  return processes.flatMap((process): FoundKeeper[] => {
+    const socket = process.user === user ? readKeeperWords(process.words())?.socket : undefined;
+    return socket === undefined ? [] : [{ process, socket }];
+  });
+}
+
+/**
+ * Ends one whose record says the same of it as the system does.
+ * @param runDirectory folder of its socket
+ */
+export async function endKeeper(
+  { process }: FoundKeeper,
+  runDirectory: string,
+  options: { readonly processes: Processes; readonly list: ProcessList; readonly graceMs: number },
+): Promise<KeeperEnd> {
+  const { processes, list } = options;
+  const { identity } = process;
+  const refusal = whyNotTheRecorded(process, `${runDirectory}/${keeperRecordName}`);
+  if (refusal !== undefined) {
+    return { result: 'refused', reason: refusal, children: [] };
+  }
+  const below = new ProcessTrees(list.all(), list.user).treeOf(process).slice(1);
+  const sent = processes.signalIfSame(identity, 'KILL');
+  if (sent !== 'sent') {
+    return { result: sent, children: [] };
+  }
+  const limit = performance.now() + goneMs;
+  while (processes.identify(identity.pid)?.start === identity.start) {
+    if (performance.now() > limit) {
+      return { result: 'survived', children: [] };
+    }
+    await delay(pollMs);
+  }
+  const children = await endProcesses({ known: below, more: () => [] }, options);
+  return { result: 'killed', children };
+}
+
+function whyNotTheRecorded({ identity }: ListedProcess, file: string): string | undefined {
+  let record: { readonly pid?: unknown; readonly startTime?: unknown };
+  try {
+    record = JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return `its record ${file} cannot be read`;
+  }
+  return record.pid === identity.pid && record.startTime === identity.start
+    ? undefined
+    : `its record ${file} names another process`;
+}
