@@ -23,8 +23,8 @@ export async function runThere(
   host: string,
   { sshCommand, socket }: Pick<DaemonWords, 'sshCommand' | 'socket'>,
   verb: readonly string[],
-  more: readonly string[],
   environment: NodeJS.ProcessEnv,
+  more: readonly string[] = [],
 ): Promise<AnswerFromThere> {
   const at = socket === undefined ? [] : ['--socket', socket];
   const { stdout, stderr, code } = await runRemote({

@@ -81,7 +81,7 @@ function answerOf(look: SessionsLook, { all, tree }: PsWords): PsAnswer {
 
 async function psThere(host: string, words: PsWords, { environment }: VerbContext): Promise<PsAnswer> {
   const options = [...(words.all === true ? ['--all'] : []), ...(words.tree === true ? ['--tree'] : [])];
-  const { document, exitCode, notes } = await runThere(host, words, ['ps'], options, environment);
+  const { document, exitCode, notes } = await runThere(host, words, ['ps', ...options], environment);
   const rows = (document as readonly PsRow[]).map((row) => ({ ...row, host }));
   return { rows, exitCode, notes: notes.split('\n').filter((line) => line !== '') };
 }

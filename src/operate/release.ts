@@ -281,7 +281,7 @@ async function releaseThere(
     ...(words.timeout === undefined ? [] : ['--timeout', `${words.timeout}ms`]),
     ...(ids.length > 0 ? ['--', ...ids] : []),
   ];
-  const ask = (...more: readonly string[]) => runThere(host, words, ['release', ...more], options, context.environment);
+  const ask = (...more: readonly string[]) => runThere(host, words, ['release', ...more], context.environment, options);
   const planned = await ask('--dry-run');
   const rows = planned.document as readonly ReleaseRow[];
   const isToBeDone = words.dryRun !== true && rows.length > 0;

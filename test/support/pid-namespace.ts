@@ -21,8 +21,13 @@ export const withoutPidfd = [
  * Runs a script with our Node.js. The shell is the init of the namespace: it collects what nobody else does.
  * @param through words before the runtime
  */
-export function runInPidNamespace(script: string, args: readonly string[], through: readonly string[] = []) {
+export function runInPidNamespace(
+  script: string,
+  args: readonly string[],
+  through: readonly string[] = [],
+  { timeoutMs = 280_000 }: { readonly timeoutMs?: number } = {},
+) {
   const inside = ['sh', '-c', '"$@"; exit $?', 'sh', ...through, process.execPath, script, ...args];
-  const result = spawnSync('unshare', [...words, ...inside], { encoding: 'utf8', timeout: 280_000 });
+  const result = spawnSync('unshare', [...words, ...inside], { encoding: 'utf8', timeout: timeoutMs });
   return { status: result.status, output: result.stdout, errors: result.stderr.slice(-2000) };
 }

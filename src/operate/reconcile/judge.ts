@@ -234,7 +234,8 @@ function judgeExpected(expected: ExpectedProcess, known: Judged | undefined, evi
   if (holder !== undefined) {
     return told('live', `pid ${holder.identity.pid} holds it`, { process });
   }
-  if (process.group !== pid && process.group !== 0) {
+  // Where users have no numbers there are no process groups either.
+  if (process.group !== pid && user !== -1) {
     return told('foreign', 'it does not lead a process group of its own, as every session does', { process });
   }
   const parent = trees.parentOf(process);

@@ -1,21 +1,21 @@
 /** `holdfast reconcile`: compares what should be with what is, and ends what nobody holds (spec operators.md). */
 import { hostname } from 'node:os';
-import { sessionMarkVariable } from '../../../platform/child-markers.ts';
 import type { Platform } from '../../../platform/platform.ts';
-import type { ListedProcess, ProcessList } from '../../../platform/process-list.ts';
+import type { ProcessList } from '../../../platform/process-list.ts';
 import { printable } from '../../base/printable.ts';
 import { shellWord } from '../../client/remote-command.ts';
 import { answering, complainOf, printJson } from '../answer.ts';
 import { confirm } from '../confirm.ts';
 import type { DaemonWords } from '../daemon-options.ts';
 import { daemonPlaces, reachDaemons } from '../daemons.ts';
-import { type EndResult, endProcesses } from '../end-processes.ts';
+import type { EndedProcess, EndResult } from '../end-processes.ts';
 import { exitFailed, exitOk, exitPartly, exitRefused, exitUsage } from '../exit-codes.ts';
 import { runThere } from '../over-ssh.ts';
 import { ProcessTrees } from '../process-trees.ts';
 import { processKey } from '../session-rows.ts';
 import { type Column, screenWidth, startText, tableText } from '../table.ts';
 import type { VerbContext } from '../verbs.ts';
+import { endOrphans } from './end-orphans.ts';
 import { ExpectationError, type ExpectedProcess, readExpected } from './expected.ts';
 import { type Evidence, type Judged, judgeAll } from './judge.ts';
 import { recordsIn } from './recorded.ts';
@@ -127,25 +127,10 @@ async function evidenceOf(
   };
 }
 
-/** All at once, so that one that ignores TERM holds up nobody. */
-function endOrphans(
-  orphans: readonly Judged[],
-  lookedAt: number,
-  options: Parameters<typeof endProcesses>[1],
-): ReturnType<typeof endProcesses> {
-  const known = orphans.flatMap(({ process }) => (process === undefined ? [] : [process]));
-  const marks = new Set(known.flatMap((each) => each.variable(sessionMarkVariable) ?? []));
-  // A session that is started anew with the same id has the same mark: what came after the look is left to the next one,
-  // unless it is below what is being ended.
-  const more = (trees: ProcessTrees): ListedProcess[] =>
-    [...marks].flatMap((mark) => trees.carrying(mark).filter(({ startSeconds }) => startSeconds <= lookedAt));
-  return endProcesses({ known, more }, options);
-}
-
 function withResults(
   rows: readonly ReconcileRow[],
   judged: readonly Judged[],
-  ended: Awaited<ReturnType<typeof endProcesses>>,
+  ended: readonly EndedProcess[],
 ): readonly ReconcileRow[] {
   const results = new Map(ended.map((each) => [processKey(each.process), each]));
   const filled = rows.map((row, index): ReconcileRow => {
@@ -200,7 +185,7 @@ async function reconcileThere(host: string, words: ReconcileWords, context: Verb
     ...(words.grace === undefined ? [] : ['--grace', `${words.grace}ms`]),
   ];
   const ask = (...more: readonly string[]) =>
-    runThere(host, words, ['reconcile', ...options, ...more], [], context.environment);
+    runThere(host, words, ['reconcile', ...options, ...more], context.environment);
   let answer = await ask();
   const orphans = (answer.document as readonly ReconcileRow[]).filter(({ verdict }) => verdict === 'orphan').length;
   if (words.kill === true && orphans > 0) {
