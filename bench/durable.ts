@@ -4,7 +4,7 @@
  */
 
 import { startDaemon, type TestDaemon } from '../test/support/daemon.ts';
-import { connectRaw } from '../test/tools/raw-connection.ts';
+import { connectTo, start } from '../test/support/host.ts';
 import { cpuSeconds, type Figures, interleave, memoryOf, roundsOr, run } from './support/processes.ts';
 import { absolute, against, report } from './support/report.ts';
 import { needed } from './support/yardsticks.ts';
@@ -32,11 +32,15 @@ const keeperPid = await untilKeeper(durable);
 let count = 0;
 
 async function untilKeeper(daemon: TestDaemon): Promise<number> {
-  await using client = await connectRaw(daemon);
+  await using client = await connectTo(daemon);
   // The keeper has started when the first session has.
-  await client.spawn('first', 'true');
-  await client.exitOf('first');
-  return (await client.call('holdfast.describe')).keeper.pid;
+  const first = await start(client, 'first', 'true');
+  await first.ended();
+  const { keeper } = await client.describe();
+  if (keeper === undefined) {
+    throw new Error('a durable daemon tells no keeper');
+  }
+  return keeper.pid;
 }
 
 const cpuOf = (daemon: TestDaemon): number =>
@@ -94,13 +98,13 @@ async function memory() {
   // Both give memory back when they have become idle.
   await new Promise((resolve) => setTimeout(resolve, 8_000));
   const idle = { keeper: memoryOf(keeper).private, daemon: memoryOf(daemon.pid()).private };
-  await using client = await connectRaw(daemon);
+  await using client = await connectTo(daemon);
   for (let index = 0; index < idleSessions; index++) {
-    await client.spawn(`idle${index}`, 'sleep', ['600']);
+    await start(client, `idle${index}`, 'sleep', ['600']);
   }
   await new Promise((resolve) => setTimeout(resolve, 8_000));
   const each = ((memoryOf(keeper).private - idle.keeper) * 1000) / idleSessions;
-  await client.call('holdfast.release', { all: true, timeoutMs: 1000 });
+  await client.request('holdfast.release', { all: true, timeoutMs: 1000 });
   return [
     absolute({ area, what: 'durable: keeper idle, private', unit: 'MB', target: { atMost: 14 }, ours: [idle.keeper] }),
     absolute({
@@ -123,19 +127,20 @@ async function memory() {
 /** From the start of a daemon to the first replayed byte, with a hundred full windows in the keeper. */
 async function adoption() {
   await using daemon = await startDaemon({ flags: ['-durable', '-memory-budget', '0'] });
-  await using filler = await connectRaw(daemon, { keep: 'figures' });
+  await using filler = await connectTo(daemon);
   for (let index = 0; index < fullSessions; index++) {
-    await filler.spawn(`full${index}`, noise, [String(windowBytes), '65536']);
-    await filler.exitOf(`full${index}`, { timeoutMs: 60_000 });
+    const job = await filler.spawn({ id: `full${index}`, command: noise, args: [String(windowBytes), '65536'] });
+    await Promise.all([job.stdout.pipeTo(new WritableStream()), job.stderr.cancel()]);
+    await job.exit;
   }
   const seconds: number[] = [];
   for (let round = 0; round < roundsOr(5); round++) {
     await daemon.kill();
     const begin = performance.now();
     await daemon.start();
-    await using client = await connectRaw(daemon, { keep: 'figures' });
-    client.post('process.reattach', { id: 'full0', fromSeq: 0 });
-    await client.waitFor(() => client.stream('full0').count > 0, 'the first replayed frame');
+    await using client = await connectTo(daemon);
+    const job = await client.session('full0', { fromSeq: 0 });
+    await job.stdout.getReader().read();
     seconds.push((performance.now() - begin) / 1000);
   }
   return [

@@ -1,10 +1,11 @@
 /** The end of a daemon in which one step fails: the others are taken all the same (spec modes.md §8). */
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startDaemon } from '../support/daemon.ts';
+import { connectTo, start } from '../support/host.ts';
 import { isRunning, processFacts } from '../support/processes.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 
 /** Which step fails, and what is left undone by that. */
 const steps = {
@@ -20,11 +21,12 @@ test.each(Object.entries(steps))('a failure at %s leaves nothing else behind tha
     flags: ['-metrics-addr', '127.0.0.1:0'],
     failpoints: `${point}=panic`,
   });
-  await using client = await connectRaw(daemon);
-  const { pid } = await client.spawn('p', 'sleep', ['1000'], { wantPid: true });
-  const child = processFacts(pid as number);
+  await using client = await connectTo(daemon);
+  const { pid } = await start(client, 'p', 'sleep', ['1000']);
+  const child = processFacts(pid);
+  const disconnected = once(client, 'disconnected');
   await daemon.stop();
-  await client.untilClosed();
+  await disconnected;
   const log = daemon.log();
   expect(log).toContain(`[Server] shutdown: Error: failpoint ${point}: panic\n`);
   expect(log).toMatch(/\[Server\] cleanup: closed 2 connection\(s\), killed \d child process group\(s\)\n$/);
@@ -41,9 +43,9 @@ test.each(Object.entries(steps))('a failure at %s leaves nothing else behind tha
 
 test('an end without failures leaves nothing, and is told from the request to the clean-up', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connectRaw(daemon);
-  const { pid } = await client.spawn('p', 'sleep', ['1000'], { wantPid: true });
-  const child = processFacts(pid as number);
+  await using client = await connectTo(daemon);
+  const { pid } = await start(client, 'p', 'sleep', ['1000']);
+  const child = processFacts(pid);
   await daemon.stop();
   expect(child !== undefined && isRunning(child)).toBe(false);
   const lines = daemon.log().split('\n');

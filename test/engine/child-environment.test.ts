@@ -1,14 +1,13 @@
 /** What a child of a real daemon finds in its environment (spec process.md §3.3, modes.md §4, platform.md §2). */
 import { describe, expect, test } from 'vitest';
+import type { Host } from '../../src/client/index.ts';
 import { prepareDaemon, startDaemon } from '../support/daemon.ts';
-import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
+import { connectTo, textOf } from '../support/host.ts';
 
 /** Variables of a child, as its kernel has them. */
-async function environmentOf(client: RawConnection, more: object = {}): Promise<string[]> {
-  const id = `env${client.replies.length}`;
-  await client.spawn(id, 'cat', ['/proc/self/environ'], more);
-  await client.exitOf(id);
-  return client.stream(id).text().split('\0').slice(0, -1);
+async function environmentOf(client: Host, more: object = {}): Promise<string[]> {
+  const job = await client.spawn({ command: 'cat', args: ['/proc/self/environ'], ...more });
+  return (await textOf(job.stdout)).split('\0').slice(0, -1);
 }
 
 const profiles = ['S', 'current', 'next'] as const;
@@ -22,7 +21,7 @@ describe.each(profiles)('profile %s: a child', (profile) => {
     // A shell that starts us from another folder than the variable says would put it right.
     daemon.env.PWD = daemon.dir;
     await daemon.start();
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const seen = await environmentOf(client);
     const expected = Object.entries({ ...daemon.env, CLAUDE_SSH_DAEMON_CHILD: '1' });
     const own = seen.filter((line) => !markers(seen).includes(line) && !line.startsWith('PATH='));
@@ -49,7 +48,7 @@ describe.each(profiles)('profile %s: a child', (profile) => {
       NODE_ENV: 'production',
     };
     await using daemon = await startDaemon({ profile, env });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const seen = await environmentOf(client);
     for (const [name, value] of Object.entries(env)) {
       expect(seen).toContain(`${name}=${value}`);
@@ -61,7 +60,7 @@ describe.each(profiles)('profile %s: a child', (profile) => {
 
   test('never has a token, whoever names one', async () => {
     await using daemon = await startDaemon({ profile, env: { CLAUDE_RPC_TOKEN: 'ambient' } });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const seen = await environmentOf(client, { env: { CLAUDE_RPC_TOKEN: 'named', OTHER: 'kept' } });
     expect(seen.filter((line) => line.startsWith('CLAUDE_RPC_TOKEN'))).toEqual([]);
     expect(seen).toContain('OTHER=kept');
@@ -69,7 +68,7 @@ describe.each(profiles)('profile %s: a child', (profile) => {
 
   test('has what its request names, also what is empty', async () => {
     await using daemon = await startDaemon({ profile, env: { MINE: 'of the daemon' } });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const before = await environmentOf(client);
     const seen = await environmentOf(client, { env: { NEW: '1', MINE: 'of the request', EMPTY: '' } });
     const own = (lines: readonly string[]): string[] => lines.filter((line) => !markers(lines).includes(line));
@@ -88,7 +87,7 @@ test('internal marks that a caller happens to have do not reach a child', async 
     env: { CLAUSTRUM_TOKEN_PIPE: '4', HOLDFAST_STATUS_PIPE: '3', CLAUDE_SSH_DAEMON_CHILD: '1' },
   });
   await daemon.start();
-  await using client = await connectRaw(daemon);
+  await using client = await connectTo(daemon);
   const seen = await environmentOf(client);
   expect(seen.filter((line) => /^(CLAUSTRUM_TOKEN_PIPE|HOLDFAST_STATUS_PIPE)=/.test(line))).toEqual([]);
   expect(seen.filter((line) => line.startsWith('CLAUDE_SSH_DAEMON_CHILD='))).toEqual(['CLAUDE_SSH_DAEMON_CHILD=1']);
@@ -98,7 +97,7 @@ test('in profile next the variables of the managed launcher stop at the daemon',
   const env = { CLAUDE_SSH_MANAGED_LAUNCHER: '1', CLAUDE_SSH_E2E_MANAGED_SETTINGS_DIR: '/x' };
   for (const profile of profiles) {
     await using daemon = await startDaemon({ profile, env });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const seen = (await environmentOf(client)).filter((line) => line.includes('MANAGED'));
     expect(seen).toHaveLength(profile === 'next' ? 0 : 2);
   }

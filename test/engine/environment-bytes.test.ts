@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { temporaryFolder } from '../platform/machine.ts';
 import { type DaemonOptions, prepareDaemon, type TestDaemon } from '../support/daemon.ts';
+import { bytesOf, connectTo, start } from '../support/host.ts';
 import { installed, testNeeding } from '../support/needs.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 
 /** Entries as text of one character a byte, so that a difference can be read. */
 type Entries = readonly string[];
@@ -31,10 +31,9 @@ async function prepareWith(
 const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
 
 async function entriesOfChild(daemon: TestDaemon, more: object = {}): Promise<Entries> {
-  await using client = await connectRaw(daemon);
-  await client.spawn('e', 'cat', ['/proc/self/environ'], more);
-  await client.exitOf('e');
-  return entriesOf(client.stream('e').output());
+  await using client = await connectTo(daemon);
+  const job = await client.spawn({ command: 'cat', args: ['/proc/self/environ'], ...more });
+  return entriesOf(await bytesOf(job.stdout));
 }
 
 function entriesOf(block: Buffer): Entries {
@@ -134,8 +133,8 @@ testWithBytes('a command is found in a folder of PATH whose name is not UTF-8', 
   const { daemon } = await prepareWith([`PATH=/usr/bin:/bin:${folder}/s\xe9`]);
   await using _ = daemon;
   await daemon.start();
-  await using client = await connectRaw(daemon);
-  await client.spawn('t', 'tool-of-mine', []);
-  await client.exitOf('t');
-  expect(client.stream('t').text()).toBe('it runs\n');
+  await using client = await connectTo(daemon);
+  const t = await start(client, 't', 'tool-of-mine', []);
+  await t.ended();
+  expect(t.stdout).toBe('it runs\n');
 });

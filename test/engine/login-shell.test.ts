@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import * as libc from '../../native-bindings/libc.ts';
+import type { Host } from '../../src/client/index.ts';
 import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectTo, start } from '../support/host.ts';
 import { processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 
 const shell = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 
@@ -20,29 +21,29 @@ async function withProfile(profile: string, options: DaemonOptions = {}): Promis
 }
 
 /** The PATH a child sees. */
-async function pathOf(client: RawConnection, id = 'path', env?: object): Promise<string> {
-  await client.spawn(id, 'printenv', ['PATH'], env === undefined ? {} : { env });
-  await client.exitOf(id);
-  return client.stream(id).text().trimEnd();
+async function pathOf(client: Host, id = 'path', env?: Record<string, string>): Promise<string> {
+  const shown = await start(client, id, 'printenv', ['PATH'], { env });
+  await shown.ended();
+  return shown.stdout.trimEnd();
 }
 
 describe('a child has the PATH of the login shell', () => {
   test.each(['S', 'current', 'next'] as const)('in profile %s', async (profile) => {
     await using daemon = await withProfile('PATH=/from/the/profile:$PATH', { profile });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     expect(await pathOf(client)).toMatch(/^\/from\/the\/profile:\/./);
   });
 
   test('also when its profile talks, complains and reads its input', async () => {
     const profile = 'echo "Welcome!"; echo oops >&2; read -r line; printf "no line end"; export PATH=/talks:$PATH';
     await using daemon = await withProfile(profile);
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     expect(await pathOf(client)).toMatch(/^\/talks:\/./);
   });
 
   test('unless the request names one', async () => {
     await using daemon = await withProfile('PATH=/from/the/profile:$PATH');
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     expect(await pathOf(client, 'mine', { PATH: `/mine:${daemon.env.PATH}` })).toBe(`/mine:${daemon.env.PATH}`);
   });
 
@@ -53,18 +54,19 @@ describe('a child has the PATH of the login shell', () => {
     writeFileSync(join(bin, 'only-there'), '#!/bin/sh\necho found\n', { mode: 0o755 });
     writeFileSync(join(daemon.home, '.bash_profile'), `PATH=${bin}:$PATH`);
     await daemon.start();
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     expect(await pathOf(client)).toContain(bin);
-    const { error } = await client.request('process.spawn', { id: 'p', command: 'only-there' });
-    expect(error?.message).toBe('exec: "only-there": executable file not found in $PATH');
-    await client.spawn('q', 'sh', ['-c', 'only-there']);
-    await client.exitOf('q');
-    expect(client.stream('q').text()).toBe('found\n');
+    await expect(start(client, 'p', 'only-there')).rejects.toThrow(
+      'exec: "only-there": executable file not found in $PATH',
+    );
+    const q = await start(client, 'q', 'sh', ['-c', 'only-there']);
+    await q.ended();
+    expect(q.stdout).toBe('found\n');
   });
 
   test('which is looked up once: a later change of the profile changes nothing', async () => {
     await using daemon = await withProfile('PATH=/first:$PATH');
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const before = await pathOf(client, 'before');
     writeFileSync(join(daemon.home, '.bash_profile'), 'PATH=/second:$PATH');
     expect(await pathOf(client, 'after')).toBe(before);
@@ -82,7 +84,7 @@ describe('the shell', () => {
         NODE_OPTIONS: '',
       },
     });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     await pathOf(client);
     const saw = readFileSync(join(daemon.home, 'shell-saw'), 'utf8').trimEnd().split('\n');
     expect(saw.at(-1)).toBe('arguments: -l -i -c');
@@ -114,7 +116,7 @@ describe('the shell', () => {
     await using daemon = await prepareDaemon({ env: { SHELL } });
     writeFileSync(join(daemon.home, file), 'PATH=/fallback:$PATH');
     await daemon.start();
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     expect(await pathOf(client)).toMatch(/^\/fallback:\/./);
   });
 
@@ -125,7 +127,7 @@ describe('the shell', () => {
     chmodSync(broken, 0o755);
     daemon.env.SHELL = broken;
     await daemon.start();
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     expect(await pathOf(client)).toBe(daemon.env.PATH);
     expect(daemon.log()).toMatch(/ WARN {2}\[shellenv\] Failed to extract PATH from login shell: \S/);
   });
@@ -154,7 +156,7 @@ describe('a shell that does not come to an end', () => {
   test('costs its limit and is killed; even a PATH that it printed is not used, and one line says so', async () => {
     await using daemon = await startDaemon({ ...hanging, timings: { shellPathMs: 4000 } });
     const started = await shellProcess(daemon);
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     expect(await pathOf(client)).toBe(daemon.env.PATH);
     await untilEnded(started);
     const lines = daemon.log().split('\n');
@@ -167,11 +169,15 @@ describe('a shell that does not come to an end', () => {
 
   test('delays neither the start nor any request but a spawn', async () => {
     await using daemon = await startDaemon({ ...hanging, timings: { shellPathMs: 600_000 } });
-    await using client = await connectRaw(daemon);
-    const spawn = client.post('process.spawn', { id: 'p', command: 'true' });
-    expect(await client.call('server.ping')).toEqual({ pong: true });
-    expect((await client.stdin('q', '')).error?.message).toBe('Process not found');
-    expect(client.replies.some(({ id }) => id === spawn)).toBe(false);
+    await using client = await connectTo(daemon);
+    let isStarted = false;
+    const settled = (): void => {
+      isStarted = true;
+    };
+    client.request('process.spawn', { id: 'p', command: 'true' }).then(settled, settled);
+    expect(await client.request('server.ping')).toEqual({ pong: true });
+    await expect(client.request('process.stdin', { id: 'q', data: '' })).rejects.toThrow('Process not found');
+    expect(isStarted).toBe(false);
   });
 
   test.each([
@@ -187,7 +193,7 @@ describe('a shell that does not come to an end', () => {
   test('and ignores SIGTERM is killed half a second after its limit, while children start already', async () => {
     await using daemon = await startDaemon({ ...stubborn, timings: { shellPathMs: 4000 } });
     const started = await shellProcess(daemon);
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     expect(await pathOf(client)).toBe(daemon.env.PATH);
     await untilEnded(started);
     await waitUntil(() => processFacts(started.pid)?.start !== started.start, 'the daemon to collect the shell');
@@ -234,8 +240,8 @@ describe('a shell that does not come to an end', () => {
     writeFileSync(SHELL, `#!/bin/sh\n${second}\nshift 2\nexec /bin/sh "$@"\n`, { mode: 0o755 });
     daemon.env.SHELL = SHELL;
     await daemon.start();
-    await using client = await connectRaw(daemon);
-    client.post('process.spawn', { id: 'p', command: 'true' });
+    await using client = await connectTo(daemon);
+    client.request('process.spawn', { id: 'p', command: 'true' }).catch(() => {});
     const started = await shellProcess(daemon);
     const lock = await lockOf(daemon);
     await daemon.stop();

@@ -3,10 +3,10 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSy
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectTo, start } from '../support/host.ts';
 import { linux, testNeeding } from '../support/needs.ts';
 import { processFacts } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 
 const profile = 'latest';
 
@@ -19,25 +19,28 @@ function executable(daemon: TestDaemon, name: string, content: string | Buffer):
 
 const through = '#!/bin/sh\nexec "$@"\n';
 
+/** What a refused spawn rejects with. */
+const refusal = (code: number, message: string) => ({ code, message: `process.spawn: ${message}` });
+
 describe('a launcher', () => {
   test('is the process: its pid, its signals, its exit status; and it is handed the command and its words', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const launcher = executable(
       daemon,
       'run',
       '#!/bin/sh\ntrap "echo ended; exit 7" TERM\nprintf "%s|" "$@"\necho\nshift 2\n"$@" &\nwait\nwait\n',
     );
-    const { pid } = await client.spawn('p', '/bin/sh', ['-c', 'sleep 600', ''], {
+    const p = await start(client, 'p', '/bin/sh', ['-c', 'sleep 600', ''], {
       launcher: [launcher, '--profile', 'a b'],
-      wantPid: true,
     });
-    await client.untilOutput('p', '\n');
-    expect(client.stream('p').text()).toBe('--profile|a b|/bin/sh|-c|sleep 600||\n');
+    const { pid } = p;
+    await p.until('\n');
+    expect(p.stdout).toBe('--profile|a b|/bin/sh|-c|sleep 600||\n');
     expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')).toContain(launcher);
-    await client.kill('p', 'SIGTERM');
-    expect(await client.exitOf('p')).toMatchObject({ exitCode: 7 });
-    expect(client.stream('p').text()).toMatch(/ended\n$/);
+    await p.kill('SIGTERM');
+    expect(await p.ended()).toMatchObject({ code: 7 });
+    expect(p.stdout).toMatch(/ended\n$/);
     expect(daemon.log()).toContain(
       `[process.Manager] Process p started, PID=${pid}, command=/bin/sh via launcher ${launcher}`,
     );
@@ -46,20 +49,20 @@ describe('a launcher', () => {
 
   test('that becomes the command leaves one process, with the input and output of the client', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const launcher = executable(daemon, 'run', through);
-    await client.spawn('p', '/bin/cat', [], { launcher: [launcher] });
-    await client.stdin('p', 'through\n', 0);
-    await client.untilOutput('p', 'through\n');
-    await client.kill('p', 'SIGKILL');
-    expect(await client.exitOf('p')).toMatchObject({ exitCode: -1, signal: 'SIGKILL', killedBy: 'client' });
+    const p = await start(client, 'p', '/bin/cat', [], { launcher: [launcher] });
+    await p.write('through\n');
+    await p.until('through\n');
+    await p.kill('SIGKILL');
+    expect(await p.ended()).toMatchObject({ code: -1, signal: 'SIGKILL', killedBy: 'client' });
   });
 
   test('is named in the record of the child, and so is what it was handed', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const launcher = executable(daemon, 'run', through);
-    const { pid } = await client.spawn('p', '/bin/sleep', ['600'], { launcher: [launcher], wantPid: true });
+    const { pid } = await start(client, 'p', '/bin/sleep', ['600'], { launcher: [launcher] });
     const text = await waitUntil(() => {
       const path = join(daemon.runDir, 'children', `${pid}.json`);
       return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
@@ -69,12 +72,12 @@ describe('a launcher', () => {
 
   test('of a daemon that died is ended by the next one, also when it has become the command', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const launcher = executable(daemon, 'run', through);
     const waiting = executable(daemon, 'wait', '#!/bin/sh\n"$@" & wait\n');
     const pids: number[] = [];
     for (const each of [launcher, waiting]) {
-      const { pid } = await client.spawn(each, '/bin/sleep', ['600'], { launcher: [each], wantPid: true });
+      const { pid } = await start(client, each, '/bin/sleep', ['600'], { launcher: [each] });
       pids.push(pid);
       await waitUntil(() => existsSync(join(daemon.runDir, 'children', `${pid}.json`)), 'the record');
     }
@@ -112,11 +115,11 @@ describe('children lose', () => {
     ],
   ])('the variables of the launcher %s', async (_, more, left) => {
     await using daemon = await startDaemon({ profile, env });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const launcher = executable(daemon, 'run', through);
-    await client.spawn('p', '/usr/bin/env', [], more(launcher));
-    await client.exitOf('p');
-    const seen = client.stream('p').text().split('\n');
+    const p = await start(client, 'p', '/usr/bin/env', [], more(launcher));
+    await p.ended();
+    const seen = p.stdout.split('\n');
     expect(seen.filter((line) => names.some((name) => line.startsWith(`${name}=`))).sort()).toEqual(left);
   });
 });
@@ -150,12 +153,12 @@ describe('a launcher that does not start is told with its reason, and no shell r
     ],
   ])('one %s', async (_, content, reason) => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const mark = join(daemon.dir, 'mark');
     const launcher = executable(daemon, 'run', content(mark));
     const params = { id: 'p', command: '/bin/true', args: [], launcher: [launcher] };
     const message = `the managed launcher ${launcher} could not be started: ${reason}`;
-    expect((await client.request('process.spawn', params)).error).toEqual({ code: -32005, message });
+    await expect(client.request('process.spawn', params)).rejects.toMatchObject(refusal(-32005, message));
     expect(daemon.log()).toContain(`[process.Manager] Failed to start process p: ${message}`);
     expect(existsSync(mark)).toBe(false);
     expect(readdirSync(daemon.runDir)).not.toContain('children');
@@ -163,20 +166,18 @@ describe('a launcher that does not start is told with its reason, and no shell r
 
   test('one with a NUL byte among its words', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const launcher = executable(daemon, 'run', through);
     const params = { id: 'p', command: '/bin/true', launcher: [launcher, 'a\0b'] };
-    expect((await client.request('process.spawn', params)).error).toEqual({
-      code: -32005,
-      message: `the managed launcher ${launcher} could not be started: invalid argument`,
-    });
+    const message = `the managed launcher ${launcher} could not be started: invalid argument`;
+    await expect(client.request('process.spawn', params)).rejects.toMatchObject(refusal(-32005, message));
   });
 });
 
 describe('before the launcher starts', () => {
   test('the tests come in the order of the contract, each with its text and its line in the log', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const launcher = executable(daemon, 'run', `#!/bin/sh\necho run >"${daemon.dir}/mark"\n`);
     const folder = join(daemon.dir, 'folder');
     mkdirSync(folder);
@@ -228,8 +229,9 @@ describe('before the launcher starts', () => {
       ],
     ];
     for (const [more, code, message] of rows) {
-      const { error } = await client.request('process.spawn', { id: 'p', command: '/bin/true', ...more });
-      expect(error, JSON.stringify(more)).toEqual({ code, message });
+      const params: object = { id: 'p', command: '/bin/true', ...more };
+      const refused = await client.request('process.spawn' as string, params).catch((error: unknown) => error);
+      expect(refused, JSON.stringify(more)).toMatchObject(refusal(code, message));
       const isLogged = daemon.log().includes(`[process.Manager] Failed to start process p: ${message}`);
       expect(isLogged, message).toBe(!/^(Invalid params|Process ID|Command is)/.test(message));
     }
@@ -238,24 +240,23 @@ describe('before the launcher starts', () => {
 
   test('a session with a command that cannot be run supersedes nothing', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const launcher = executable(daemon, 'run', through);
     const args = ['600', '--input-format=stream-json', '--session-id=s'];
-    const old = executable(daemon, 'old', '#!/bin/sh\nexec sleep 600\n');
-    const { pid } = await client.spawn('old', old, args, { wantPid: true });
+    const program = executable(daemon, 'old', '#!/bin/sh\nexec sleep 600\n');
+    const old = await start(client, 'old', program, args);
     for (const more of [
       { command: '/nowhere' },
       { command: '/etc/passwd' },
-      { command: old, launcher: ['/nowhere'] },
+      { command: program, launcher: ['/nowhere'] },
     ]) {
       const params = { id: 'new', args, launcher: [launcher], ...more };
-      expect((await client.request('process.spawn', params)).error).toBeDefined();
+      await expect(client.request('process.spawn', params)).rejects.toMatchObject({ kind: 'rpc' });
     }
-    expect(processFacts(pid)).toBeDefined();
-    expect(
-      (await client.request('process.spawn', { id: 'new', command: old, args, launcher: [launcher] })).result,
-    ).toEqual({ success: true });
-    expect(await client.exitOf('old')).toMatchObject({ killedBy: 'client' });
+    expect(processFacts(old.pid)).toBeDefined();
+    const replacement = { id: 'new', command: program, args, launcher: [launcher] };
+    expect(await client.request('process.spawn', replacement)).toEqual({ success: true });
+    expect(await old.ended()).toMatchObject({ killedBy: 'client' });
   });
 });
 
@@ -263,21 +264,22 @@ test.each(['S', 'current', 'next'] as const)(
   'profile %s knows no launcher and ignores the parameter',
   async (profile) => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
-    await client.spawn('p', 'echo', ['direct'], { launcher: 1 });
-    await client.exitOf('p');
-    expect(client.stream('p').text()).toBe('direct\n');
-    expect((await client.request('launcher.resolve', { cliPath: '/a' })).error).toEqual({
+    await using client = await connectTo(daemon);
+    const ignored: object = { launcher: 1 };
+    const p = await start(client, 'p', 'echo', ['direct'], ignored);
+    await p.ended();
+    expect(p.stdout).toBe('direct\n');
+    await expect(client.request('launcher.resolve', { cliPath: '/a' })).rejects.toMatchObject({
       code: -32601,
-      message: 'Unknown namespace: launcher',
+      message: 'launcher.resolve: Unknown namespace: launcher',
     });
   },
 );
 
 testNeeding(linux)('who asks for a check of callers hears that there is none', {}, async () => {
   await using daemon = await startDaemon({ profile, env: { CLAUDE_SSH_PEER_CHECK: '1' } });
-  await using client = await connectRaw(daemon);
-  expect(await client.call('server.capabilities')).toMatchObject({ peerCheck: 'unavailable' });
+  await using client = await connectTo(daemon);
+  expect(await client.request('server.capabilities')).toMatchObject({ peerCheck: 'unavailable' });
   const lines = daemon.log().split('\n');
   const told = lines.findIndex((line) =>
     line.includes('[Server] CLAUDE_SSH_PEER_CHECK is set: this build has no peer check on Linux, serving all callers'),

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
+import { connectTo, start } from '../support/host.ts';
 import * as needs from '../support/needs.ts';
 import { connectRaw, type Endpoint } from '../tools/raw-connection.ts';
 import { limitMs } from './support/length.ts';
@@ -43,10 +44,8 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
     let offset = 0;
     for (let round = 0; round < 100; round++) {
       // Each of these writes lines to the log.
-      await using visitor = await connectRaw(endpoint(daemon));
-      await visitor.call('server.ping');
-      await visitor.spawn(`visitor-${round}`, 'true');
-      await visitor.exitOf(`visitor-${round}`);
+      await using visitor = await connectTo(endpoint(daemon));
+      await (await start(visitor, `visitor-${round}`, 'true')).ended();
       await client.stdin('echo', `line ${round}\n`, offset);
       offset += `line ${round}\n`.length;
     }
@@ -77,10 +76,8 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
     await using daemon = await prepareDaemon({ profile, through: onSmallDisk(fillUp) });
     await daemon.start();
     expect(readFileSync(inside(daemon, 'remote-server.log')).length).toBe(0);
-    await using client = await connectRaw(endpoint(daemon));
-    expect(await client.call('server.ping')).toEqual({ pong: true });
-    await client.spawn('p', 'echo', ['served']);
-    await client.untilOutput('p', 'served');
+    await using host = await connectTo(endpoint(daemon));
+    await (await start(host, 'p', 'echo', ['served'])).until('served');
     // Neither half a token nor a temporary file.
     const files = readdirSync(inside(daemon, '.'));
     expect(files.filter((name) => name.startsWith('daemon.token'))).toEqual([]);
@@ -90,30 +87,29 @@ describe.each(['S', 'current'] as const)('profile %s', (profile) => {
 
   test('a limit on the size of files costs lines of the log and nothing else', { timeout: limitMs(60) }, async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
-    await client.spawn('cat', 'cat');
+    await using host = await connectTo(daemon);
+    const cat = await start(host, 'cat', 'cat');
     const size = readFileSync(join(daemon.runDir, 'remote-server.log')).length + 10;
     execFileSync('prlimit', ['--pid', String(daemon.pid()), `--fsize=${size}:`]);
     const pid = daemon.pid();
     for (let round = 0; round < 20; round++) {
-      await using visitor = await connectRaw(daemon);
-      await visitor.call('server.ping');
+      await using visitor = await connectTo(daemon);
+      await visitor.server.ping();
     }
     expect(readFileSync(join(daemon.runDir, 'remote-server.log')).length).toBe(size);
-    await client.stdin('cat', 'still here\n');
-    await client.untilOutput('cat', 'still here\n');
+    await cat.write('still here\n');
+    await cat.until('still here\n');
     expect(daemon.pid()).toBe(pid);
     // Children are under the limit too, and it treats them as it treats any program.
-    await client.spawn('large', 'sh', ['-c', `head -c 1000000 /dev/zero >${join(daemon.dir, 'large')}`]);
-    expect((await client.exitOf('large')).exitCode).not.toBe(0);
-    expect(client.stream('large').text('stderr')).toMatch(/File size limit exceeded|File too large/);
+    const large = await start(host, 'large', 'sh', ['-c', `head -c 1000000 /dev/zero >${join(daemon.dir, 'large')}`]);
+    expect((await large.ended()).code).not.toBe(0);
+    expect(large.stderr).toMatch(/File size limit exceeded|File too large/);
   });
 });
 
 /** `server.shutdown` through the daemon's own view of its folder. */
 async function stop(daemon: TestDaemon): Promise<void> {
-  await using client = await connectRaw(endpoint(daemon));
-  client.post('server.shutdown');
-  await client.untilClosed();
+  await using host = await connectTo(endpoint(daemon));
+  host.server.shutdown().catch(() => {});
   await expect.poll(() => daemon.daemons()).toEqual([]);
 }

@@ -4,6 +4,7 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import {
   existsSync,
   lstatSync,
@@ -18,9 +19,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
+import { connectTo, start } from '../support/host.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess } from '../support/processes.ts';
 import { patienceMs } from '../support/wait.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 
 /** Everything a start creates, removes or opens in the run directory. */
 const names = ['rpc.sock', 'daemon.token', 'daemon.lock', 'remote-server.log', 'rpc.pipe'] as const;
@@ -29,20 +30,22 @@ type Name = (typeof names)[number];
 describe.each(['S', 'current', 'next'] as const)('profile %s', (profile) => {
   test('a daemon that was killed leaves its files, the next start serves, and its sessions are unknown', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
-    const { pid } = await client.spawn('p', ...fixture('ignore-term.sh'), { wantPid: true });
-    await client.untilOutput('p', 'ready');
-    const child = processFacts(pid) as ProcessFacts;
+    await using client = await connectTo(daemon);
+    const p = await start(client, 'p', ...fixture('ignore-term.sh'));
+    await p.until('ready');
+    const child = processFacts(p.pid) as ProcessFacts;
     const before = daemon.process();
+    const disconnected = once(client, 'disconnected');
     await daemon.kill();
-    await client.untilClosed();
+    await disconnected;
+    await client.close();
     expect(existsSync(daemon.socket)).toBe(true);
     expect(existsSync(join(daemon.runDir, 'daemon.token'))).toBe(true);
 
     await daemon.start();
     expect(daemon.pid()).not.toBe(before.pid);
-    await using again = await connectRaw(daemon);
-    expect(await again.reattach('p', 0)).toEqual({
+    await using again = await connectTo(daemon);
+    expect(await again.request('process.reattach', { id: 'p', fromSeq: 0 })).toEqual({
       found: false,
       running: false,
       firstSeq: 0,
@@ -50,8 +53,8 @@ describe.each(['S', 'current', 'next'] as const)('profile %s', (profile) => {
       stdinApplied: 0,
     });
     expect(readFileSync(join(daemon.runDir, 'daemon.token'), 'utf8')).toBe(daemon.token);
-    await again.spawn('q', 'echo', ['served']);
-    await again.untilOutput('q', 'served');
+    const q = await start(again, 'q', 'echo', ['served']);
+    await q.until('served');
     // Its input has ended with the daemon, so this child ends by itself; nobody had to signal it.
     if (isRunning(child)) {
       signalProcess(child, 'SIGKILL');
@@ -62,8 +65,8 @@ describe.each(['S', 'current', 'next'] as const)('profile %s', (profile) => {
     await using daemon = await startDaemon({ profile });
     execFileSync('rm', ['-f', ...names.map((name) => join(daemon.runDir, name))]);
     await daemon.start();
-    await using client = await connectRaw(daemon);
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo(daemon);
+    expect(await client.request('server.ping')).toEqual({ pong: true });
     // The first one has nobody and can be reached by nobody.
     await expect.poll(() => daemon.daemons().length, { timeout: patienceMs }).toBe(1);
   });
@@ -165,11 +168,11 @@ function folderToLeaveAlone(daemon: TestDaemon): string {
 }
 
 async function expectServing(daemon: TestDaemon): Promise<void> {
-  await using client = await connectRaw(daemon);
-  expect(await client.call('server.ping')).toEqual({ pong: true });
-  await client.spawn('p', 'echo', ['served']);
-  await client.untilOutput('p', 'served');
-  await client.exitOf('p');
+  await using client = await connectTo(daemon);
+  expect(await client.request('server.ping')).toEqual({ pong: true });
+  const p = await start(client, 'p', 'echo', ['served']);
+  await p.until('served');
+  await p.ended();
 }
 
 /** A socket that nobody listens on any more. */

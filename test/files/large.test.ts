@@ -7,9 +7,9 @@ import { createGzip } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { byLength, limitMs } from '../faults/support/length.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectTo } from '../support/host.ts';
 import { procFiles, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 import { endOfArchive, entry, targz } from './archive.ts';
 import { scratchFolder, treeOf } from './support.ts';
 
@@ -48,30 +48,30 @@ testNeeding(procFiles)(
   { timeout: limitMs(180) },
   async () => {
     await using daemon = await startDaemon();
-    await using client = await connectRaw(daemon);
-    await using other = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
+    await using other = await connectTo(daemon);
     const size = byLength(256 * mebibyte, 2048 * mebibyte);
     const archivePath = join(daemon.dir, 'large.tgz');
     const destDir = join(daemon.dir, 'out');
     await writeLargeArchive(archivePath, size);
     // The code of every method involved is loaded before it counts.
     writeFileSync(join(daemon.dir, 'small.tgz'), targz(entry('f', { content: 'x'.repeat(mebibyte) })));
-    await client.call('files.extract_tar', {
+    await client.request('files.extract_tar', {
       archivePath: join(daemon.dir, 'small.tgz'),
       destDir: join(daemon.dir, 's'),
     });
-    await other.call('files.list', { path: daemon.dir });
+    await other.request('files.list', { path: daemon.dir });
     const before = memoryOf(daemon).now;
 
     let finished = false;
-    const extraction = client.call('files.extract_tar', { archivePath, destDir }).finally(() => {
+    const extraction = client.request('files.extract_tar', { archivePath, destDir }).finally(() => {
       finished = true;
     });
     await waitUntil(() => existsSync(join(destDir, 'large')), 'the file that is being unpacked');
     let answered = 0;
     while (!finished) {
-      await client.call('server.ping');
-      await other.call('files.list', { path: daemon.dir });
+      await client.request('server.ping');
+      await other.request('files.list', { path: daemon.dir });
       if (!finished) {
         answered++;
       }
@@ -91,14 +91,16 @@ test.each([
   ['after the last file and before the marker', 'files.extract.marker.before=kill', ['a=1', 'b=2']],
 ] as const)('a daemon that dies %s leaves no marker', async (_, failpoints, tree) => {
   await using daemon = await startDaemon({ failpoints });
-  await using client = await connectRaw(daemon);
+  await using client = await connectTo(daemon);
   const archivePath = join(daemon.dir, 'arc.tgz');
   const destDir = join(daemon.dir, 'out');
   mkdirSync(destDir);
   writeFileSync(join(destDir, '.synced'), '');
   writeFileSync(archivePath, targz(entry('a', { content: '1' }), entry('b', { content: '2' })));
-  client.post('files.extract_tar', { archivePath, destDir });
-  await waitUntil(() => client.ended, 'the end of the daemon');
+  await expect(client.request('files.extract_tar', { archivePath, destDir })).rejects.toMatchObject({
+    kind: 'closed',
+    maybeDone: true,
+  });
   expect(existsSync(destDir) ? treeOf(destDir) : undefined).toEqual(tree);
 });
 
@@ -109,11 +111,11 @@ test.each(['ENOSPC', 'EIO', 'EDQUOT'])(
       profile: 'next',
       failpoints: `files.extract.write=1*off->error(${code})`,
     });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const archivePath = join(daemon.dir, 'arc.tgz');
     const destDir = join(daemon.dir, 'out');
     writeFileSync(archivePath, targz(entry('a', { content: '1' }), entry('b', { content: '2' })));
-    const outcome = await client.call('files.extract_tar', { archivePath, destDir });
+    const outcome = await client.request('files.extract_tar', { archivePath, destDir });
     expect(outcome).toMatchObject({ success: false, fileCount: 0, error: expect.stringMatching(/^write b: /) });
     expect(treeOf(destDir)).toEqual(['a=1']);
     expect(existsSync(archivePath)).toBe(false);
@@ -123,7 +125,7 @@ test.each(['ENOSPC', 'EIO', 'EDQUOT'])(
 test('a reply waits for no other extraction, not even for one that stands still', async () => {
   const pause = join(scratchFolder(), 'pause');
   await using daemon = await startDaemon({ failpoints: `files.extract.write=1*pause(${pause})` });
-  await using client = await connectRaw(daemon);
+  await using client = await connectTo(daemon);
   const destination = (name: string) => ({
     archivePath: join(daemon.dir, `${name}.tgz`),
     destDir: join(daemon.dir, name),
@@ -133,11 +135,11 @@ test('a reply waits for no other extraction, not even for one that stands still'
   }
   const slow = client.request('files.extract_tar', destination('slow'));
   await waitUntil(() => existsSync(pause), 'the extraction that stands still');
-  expect(await client.call('files.extract_tar', destination('fast'))).toEqual({ success: true, fileCount: 1 });
-  expect(await client.call('files.read', { path: join(daemon.dir, 'fast', 'f') })).toEqual({
+  expect(await client.request('files.extract_tar', destination('fast'))).toEqual({ success: true, fileCount: 1 });
+  expect(await client.request('files.read', { path: join(daemon.dir, 'fast', 'f') })).toEqual({
     content: '',
     exists: true,
   });
   unlinkSync(pause);
-  expect((await slow).result).toEqual({ success: true, fileCount: 1 });
+  expect(await slow).toEqual({ success: true, fileCount: 1 });
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { pluginsMethods } from '../../src/doors/rpc/methods/plugins.ts';
 import { startDaemon } from '../support/daemon.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
+import { connectTo, start } from '../support/host.ts';
 import { asOrdinaryUser, callMethod, platform, scratchFolder, treeOf } from './support.ts';
 
 const dayMs = 86_400_000;
@@ -287,26 +287,26 @@ test('the folder of an install is no shared plug-in, even if its id looks like o
 
 test('a daemon of the next generation keeps what its children use, the others do not know the namespace', async () => {
   await using daemon = await startDaemon({ profile: 'next', socketName: 'me/rpc.sock' });
-  await using client = await connectRaw(daemon);
+  await using client = await connectTo(daemon);
   const root = join(daemon.dir, 'plugins', 'me');
   for (const name of [a, b]) {
     plugin(root, name);
   }
-  await client.spawn('p1', 'sh', ['-c', 'read line', 'sh', `--plugin=${root}/${a}`]);
-  expect(await client.call('plugins.prune', {})).toMatchObject({ root, pruned: [b], live: 1, legacy: 'swept' });
-  await client.stdin('p1', '\n');
-  await client.exitOf('p1');
-  expect(await client.call('plugins.prune')).toMatchObject({ pruned: [a], live: 0 });
-  expect((await client.request('plugins.bogus', {})).error).toEqual({
+  const p1 = await start(client, 'p1', 'sh', ['-c', 'read line', 'sh', `--plugin=${root}/${a}`]);
+  expect(await client.request('plugins.prune', {})).toMatchObject({ root, pruned: [b], live: 1, legacy: 'swept' });
+  await p1.write('\n');
+  await p1.ended();
+  expect(await client.request('plugins.prune')).toMatchObject({ pruned: [a], live: 0 });
+  await expect(client.request('plugins.bogus', {})).rejects.toMatchObject({
     code: -32601,
-    message: 'Unknown method: plugins.bogus',
+    message: 'plugins.bogus: Unknown method: plugins.bogus',
   });
   for (const profile of ['S', 'current'] as const) {
     await using other = await startDaemon({ profile });
-    await using stranger = await connectRaw(other);
-    expect((await stranger.request('plugins.prune', {})).error).toEqual({
+    await using stranger = await connectTo(other);
+    await expect(stranger.request('plugins.prune', {})).rejects.toMatchObject({
       code: -32601,
-      message: 'Unknown namespace: plugins',
+      message: 'plugins.prune: Unknown namespace: plugins',
     });
   }
 });

@@ -7,7 +7,8 @@ import { constants, createZstdCompress } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startDaemon } from '../support/daemon.ts';
 import { cleanEnvironment, runHoldfast } from '../support/holdfast.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
+import { connectTo, start } from '../support/host.ts';
+import { waitUntil } from '../support/wait.ts';
 import { fetchAgentCli } from './agent-cli.ts';
 import { startModel } from './model-stand-in.ts';
 import { serveHttp } from './servers.ts';
@@ -71,7 +72,7 @@ test('a daemon holds a session of it through a whole turn, with a tool', async (
   const installed = await shop.install(['-cli-version', '2.1.197', '-cli-zst', await copyOfBlob(shop)]);
   const cli = String(installed.facts.cliPath);
 
-  await using client = await connectRaw(daemon);
+  await using client = await connectTo(daemon);
   const args = ['--print', '--input-format', 'stream-json', '--output-format', 'stream-json', '--verbose'];
   const temporary = join(shop.home, 'tmp');
   mkdirSync(temporary);
@@ -83,20 +84,17 @@ test('a daemon holds a session of it through a whole turn, with a tool', async (
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
     NO_PROXY: '*',
   };
-  await client.spawn('turn', cli, args, { cwd: shop.home, env });
+  const turn = await start(client, 'turn', cli, args, { cwd: shop.home, env });
   const message = { role: 'user', content: 'Let the tool say hi.' };
   const line = { type: 'user', message, session_id: 'default', parent_tool_use_id: null };
-  const reply = await client.stdin('turn', `${JSON.stringify(line)}\n`, 0);
-  expect(reply.error).toBeUndefined();
+  await turn.write(`${JSON.stringify(line)}\n`);
 
   const lines = () =>
-    client
-      .stream('turn')
-      .text()
+    turn.stdout
       .split('\n')
       .slice(0, -1)
       .map((each) => JSON.parse(each));
-  const result = await client.waitFor(() => lines().find(({ type }) => type === 'result'), 'the result of the turn', {
+  const result = await waitUntil(() => lines().find(({ type }) => type === 'result'), 'the result of the turn', {
     timeoutMs: 40_000,
   });
   expect(result).toMatchObject({ subtype: 'success', is_error: false, result: 'The tool has spoken.' });
@@ -113,10 +111,8 @@ test('a daemon holds a session of it through a whole turn, with a tool', async (
   expect(order).toEqual([...order].sort((a, b) => a - b));
   expect(model.requests).toHaveLength(2);
 
-  await client.kill('turn', 'SIGINT');
-  expect(await client.exitOf('turn')).toMatchObject({ exitCode: 0 });
-  const record = client.stream('turn');
-  expect(record).toMatchObject({ duplicates: 0, gaps: [] });
+  await turn.kill('SIGINT');
+  expect(await turn.ended()).toMatchObject({ code: 0 });
 }, 60_000);
 
 /** The install consumes it. */

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { leaveLogin } from '../../platform/posix/systemd.ts';
 import { prepareDaemon, startDaemon } from '../support/daemon.ts';
+import { connectTo, start } from '../support/host.ts';
 import { isRunning, signalProcess, untilEnded } from '../support/processes.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 import { keeperOf } from './support/keeper.ts';
 
 function folder(): string {
@@ -54,8 +54,8 @@ test.each([
     const env = { PATH: `${tools}:${process.env.PATH}`, XDG_RUNTIME_DIR: tools };
     await using daemon = await prepareDaemon({ flags: ['-durable'], env });
     await daemon.start();
-    await using client = await connectRaw(daemon);
-    await client.spawn('p', 'cat');
+    await using client = await connectTo(daemon);
+    await start(client, 'p', 'cat');
     expect(readFileSync(called, 'utf8')).toMatch(/^--user --scope --quiet --collect -- \S+ .*keeper -socket /);
     expect(daemon.log().includes('could not be started outside of the login')).toBe(how === 'does not');
   },
@@ -63,8 +63,8 @@ test.each([
 
 test('the end of the whole process group of the login does not reach the keeper or its sessions', async () => {
   await using daemon = await startDaemon({ flags: ['-durable'] });
-  await using client = await connectRaw(daemon);
-  await client.spawn('p', 'cat');
+  await using client = await connectTo(daemon);
+  await start(client, 'p', 'cat');
   const keeper = await keeperOf(daemon);
   const [, , , , group, session] = readFileSync(`/proc/${keeper.pid}/stat`, 'latin1').split(' ').map(Number);
   expect([group, session]).toEqual([keeper.pid, keeper.pid]);
@@ -74,6 +74,9 @@ test('the end of the whole process group of the login does not reach the keeper 
   await untilEnded(served);
   expect(isRunning(keeper)).toBe(true);
   await daemon.start();
-  await using again = await connectRaw(daemon);
-  expect(await again.reattach('p', 0)).toMatchObject({ found: true, running: true });
+  await using again = await connectTo(daemon);
+  expect(await again.request('process.reattach', { id: 'p', fromSeq: 0 })).toMatchObject({
+    found: true,
+    running: true,
+  });
 });

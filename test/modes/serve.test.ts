@@ -1,4 +1,6 @@
 /** `-serve`: the launcher's answers, the files of the run directory, the token, the log (spec modes.md §5–§7, wire.md §8). */
+
+import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
@@ -15,17 +17,25 @@ import {
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { Host } from '../../src/client/index.ts';
 import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import type { RunResult } from '../support/holdfast.ts';
+import { connectTo, start } from '../support/host.ts';
 import { requireKnownFailpoints } from '../support/known-failpoints.ts';
 import { isRunning, type ProcessFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 import { holdLock, node, ownScript } from './lock-holder.ts';
 
 const profiles = ['S', 'current', 'next'] as const;
 /** So long that a launcher that waits for its bound fails the test. */
 const never = 10 * 60_000;
+
+/** The daemon may close the connection before its reply is out. */
+async function shutDown(client: Host): Promise<void> {
+  const disconnected = once(client, 'disconnected');
+  client.server.shutdown().catch(() => {});
+  await disconnected;
+}
 
 const mode = (path: string): number => lstatSync(path).mode & 0o777;
 const timeout = (daemon: TestDaemon): string => `claustrum: timeout waiting for daemon to accept on ${daemon.socket}`;
@@ -71,18 +81,18 @@ describe.each(profiles)('profile %s: a daemon', (profile) => {
     await daemon.kill();
     expect([existsSync(daemon.socket), existsSync(tokenFile(daemon))]).toEqual([true, true]);
     await daemon.start();
-    await using client = await connectRaw(daemon);
-    await client.call('server.ping');
+    await using client = await connectTo(daemon);
+    await client.request('server.ping');
   });
 
   test('says in its log where it listens, who looked, and how many files its children may open', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
-    await client.spawn('limit', 'sh', ['-c', 'ulimit -n']);
-    await client.exitOf('limit');
-    const { instanceId } = await client.call('server.capabilities');
+    await using client = await connectTo(daemon);
+    const limit = await start(client, 'limit', 'sh', ['-c', 'ulimit -n']);
+    await limit.ended();
+    const { instanceId } = await client.request('server.capabilities');
     const lines = readFileSync(inRunDir(daemon, 'remote-server.log'), 'utf8').split('\n');
-    const open = client.stream('limit').text().trim();
+    const open = limit.stdout.trim();
     expect(lines[0]).toMatch(
       new RegExp(
         `^[\\d/]{10} [\\d:]{8} INFO  \\[daemon\\] child processes will start with an open-files limit of ${open}$`,
@@ -107,13 +117,13 @@ describe.each(profiles)('profile %s: a daemon', (profile) => {
 describe('what is removed at the end', () => {
   test('is not a token file or a socket that somebody else has put there', async () => {
     await using daemon = await startDaemon();
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     for (const path of [tokenFile(daemon), daemon.socket]) {
       writeFileSync(`${path}.new`, 'mine', { mode: 0o600 });
       renameSync(`${path}.new`, path);
     }
     const target = daemon.process();
-    client.post('server.shutdown');
+    await shutDown(client);
     await untilEnded(target);
     expect(readFileSync(tokenFile(daemon), 'utf8')).toBe('mine');
     expect(readFileSync(daemon.socket, 'utf8')).toBe('mine');
@@ -145,13 +155,12 @@ describe('a start', () => {
     const words = ['-serve', '-socket', 'run/rpc.sock', '-token-file', 'token-file'];
     const result = await daemon.runIn(daemon.dir, words);
     expect(result).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
-    await using client = await connectRaw(daemon);
-    await client.spawn('where', 'pwd');
-    await client.exitOf('where');
-    expect(client.stream('where').text()).toBe(`${daemon.dir}\n`);
+    await using client = await connectTo(daemon);
+    const where = await start(client, 'where', 'pwd');
+    await where.ended();
+    expect(where.stdout).toBe(`${daemon.dir}\n`);
     expect(daemon.log()).toContain('\nClaustrum remote server listening on run/rpc.sock\n');
-    client.post('server.shutdown');
-    await client.untilClosed();
+    await shutDown(client);
     await waitUntil(() => !existsSync(daemon.socket) && !existsSync(tokenFile(daemon)), 'the files to be removed');
   });
 
@@ -165,11 +174,12 @@ describe('a start', () => {
       const socket = ['-socket', `${way}/../run/rpc.sock`];
       const result = await daemon.runIn(daemon.dir, ['-serve', ...socket, '-token-file', 'token-file']);
       expect(result).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
-      await using client = await connectRaw(daemon);
-      expect(await client.call('server.ping')).toEqual({ pong: true });
+      await using client = await connectTo(daemon);
+      expect(await client.request('server.ping')).toEqual({ pong: true });
+      const disconnected = once(client, 'disconnected');
       expect(existsSync(join(daemon.dir, 'missing'))).toBe(false);
       expect((await daemon.runIn(daemon.dir, ['-wire-profile', 'next', '-stop', ...socket])).stdout).toBe('stopped\n');
-      await client.untilClosed();
+      await disconnected;
     },
   );
 
@@ -211,16 +221,16 @@ describe('the token', () => {
     expect((await serve(daemon, ['-token-file', file])).code).toBe(0);
     expect(existsSync(file)).toBe(false);
     expect(readFileSync(tokenFile(daemon), 'utf8')).toBe('first line');
-    await using client = await connectRaw({ socket: daemon.socket, token: 'first line' });
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo({ socket: daemon.socket, token: 'first line' });
+    expect(await client.request('server.ping')).toEqual({ pong: true });
   });
 
   test('of a file that cannot be removed is used all the same, and that is said', async () => {
     await using daemon = await prepareDaemon();
     const file = '/proc/sys/kernel/hostname';
     expect((await serve(daemon, ['-token-file', file])).code).toBe(0);
-    await using client = await connectRaw({ socket: daemon.socket, token: hostname() });
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo({ socket: daemon.socket, token: hostname() });
+    expect(await client.request('server.ping')).toEqual({ pong: true });
     expect(daemon.log()).toMatch(
       /WARN {2}\[daemon\] failed to remove token file: unlink \/proc\/sys\/kernel\/hostname: (permission denied|operation not permitted)\n/,
     );
@@ -234,8 +244,8 @@ describe('the token', () => {
     await daemon.kill();
     expect(existsSync(tokenFile(daemon))).toBe(true);
     expect((await serve(daemon, ['-token-fd', '0'], input)).code).toBe(0);
-    await using client = await connectRaw({ socket: daemon.socket, token: 'by descriptor' });
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo({ socket: daemon.socket, token: 'by descriptor' });
+    expect(await client.request('server.ping')).toEqual({ pong: true });
     expect(existsSync(tokenFile(daemon))).toBe(false);
     expect(daemon.log()).not.toContain('by descriptor');
   });
@@ -245,24 +255,24 @@ describe('the token', () => {
     const file = join(daemon.dir, 'mine');
     writeFileSync(file, 'of the file');
     expect((await serve(daemon, ['-token-file', file, '-token-fd', '0'], 'of the descriptor')).code).toBe(0);
-    await using client = await connectRaw({ socket: daemon.socket, token: 'of the descriptor' });
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo({ socket: daemon.socket, token: 'of the descriptor' });
+    expect(await client.request('server.ping')).toEqual({ pong: true });
     expect(readFileSync(file, 'utf8')).toBe('of the file');
   });
 
   test('stands in no argument, no environment, no log and no child', async () => {
     await using daemon = await startDaemon({ profile: 'next', env: { CLAUDE_RPC_TOKEN: 'ambient-secret' } });
-    await using client = await connectRaw(daemon);
-    await client.spawn('env', 'sh', ['-c', 'tr "\\0" "\\n" </proc/self/environ; cat /proc/$PPID/cmdline']);
-    await client.exitOf('env');
+    await using client = await connectTo(daemon);
+    const env = await start(client, 'env', 'sh', ['-c', 'tr "\\0" "\\n" </proc/self/environ; cat /proc/$PPID/cmdline']);
+    await env.ended();
     const seen = [
       readFileSync(`/proc/${daemon.pid()}/environ`, 'latin1'),
       readFileSync(`/proc/${daemon.pid()}/cmdline`, 'latin1'),
-      client.stream('env').text(),
+      env.stdout,
       daemon.log(),
     ].join('\n');
     expect(seen).not.toContain(daemon.token);
-    expect(client.stream('env').text()).not.toMatch(/ambient-secret|CLAUDE_RPC_TOKEN/);
+    expect(env.stdout).not.toMatch(/ambient-secret|CLAUDE_RPC_TOKEN/);
   });
 
   test('in the environment is no token', async () => {
@@ -283,8 +293,8 @@ describe('the token', () => {
     writeFileSync(join(tokenFile(daemon), 'in the way'), '');
     chmodSync(daemon.runDir, 0o700);
     await daemon.start();
-    await using client = await connectRaw(daemon);
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo(daemon);
+    expect(await client.request('server.ping')).toEqual({ pong: true });
     expect(daemon.log()).toMatch(/ \[daemon\] failed to persist token: \S/);
     expect(readdirSync(daemon.runDir).filter((name) => name.startsWith('daemon.token-'))).toEqual([]);
     await daemon.stop();
@@ -407,8 +417,8 @@ describe('a daemon that does not come up', () => {
     const target = daemon.process();
     await waitUntil(() => existsSync(pause), 'the daemon to reach the place');
     rmSync(pause);
-    await using client = await connectRaw(daemon);
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo(daemon);
+    expect(await client.request('server.ping')).toEqual({ pong: true });
     expect(isRunning(target)).toBe(true);
   });
 });
@@ -417,8 +427,8 @@ describe('a daemon that cannot take over from a predecessor within the bound', (
   /** A predecessor accepts on the path, and a stubborn holder of the lock delays the new one. */
   async function kept(profile: DaemonOptions['profile']): Promise<{ daemon: TestDaemon; result: RunResult }> {
     const daemon = await startDaemon({ timings: {} });
-    await using client = await connectRaw(daemon);
-    await client.spawn('p', 'sleep', ['3600']);
+    await using client = await connectTo(daemon);
+    await start(client, 'p', 'sleep', ['3600']);
     const script = ownScript(daemon, 'main-for-tests.ts');
     await holdLock(daemon, `{"pid":$PID,"role":"serve","node":"${node}"}`, {
       words: [script, '-serve', '-socket', daemon.socket],

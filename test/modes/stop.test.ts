@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import type { RunResult } from '../support/holdfast.ts';
+import { connectTo, start } from '../support/host.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../support/processes.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 import { holdLock, node, ownScript } from './lock-holder.ts';
 
 type Profile = 'S' | 'current' | 'next';
@@ -57,8 +57,8 @@ async function stranger(daemon: TestDaemon, serve: (socket: Socket) => void): Pr
 describe.each(profiles)('profile %s:', (profile) => {
   test('a daemon is ended with its children, without a token', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
-    const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
+    await using client = await connectTo(daemon);
+    const { pid } = await start(client, 'p', 'sleep', ['3600']);
     const [target, child] = [daemon.process(), processFacts(pid) as ProcessFacts];
     expect(await stop(daemon, profile)).toEqual({
       code: 0,
@@ -148,9 +148,9 @@ describe('profile next: a daemon that cannot be reached', () => {
     who: string;
   }> {
     const daemon = await startDaemon({ profile: 'next' });
-    await using client = await connectRaw(daemon);
-    const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
-    const { instanceId } = await client.call('server.capabilities');
+    await using client = await connectTo(daemon);
+    const { pid } = await start(client, 'p', 'sleep', ['3600']);
+    const { instanceId } = await client.request('server.capabilities');
     unlinkSync(daemon.socket);
     const target = daemon.process();
     return {

@@ -7,15 +7,16 @@ import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSyn
 import { get } from 'node:http';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import type { Host } from '../../src/client/index.ts';
 import { serveHttp } from '../install/servers.ts';
 import { goodCli, pack, sha256 } from '../install/support.ts';
 import { runProgram } from '../modes/run-program.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { program } from '../support/holdfast.ts';
+import { connectTo, start } from '../support/host.ts';
 import { installed, linux, testNeeding, tracing } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 
 const testTraced = testNeeding(linux, tracing(), installed('git', 'git'));
 
@@ -64,7 +65,7 @@ function callsIn(folder: string): Call[] {
 }
 
 /** Everything a client can ask for. */
-async function wholeSession(daemon: TestDaemon, client: RawConnection): Promise<void> {
+async function wholeSession(daemon: TestDaemon, client: Host): Promise<void> {
   const repository = join(daemon.dir, 'repository');
   mkdirSync(repository);
   for (const words of [
@@ -73,19 +74,19 @@ async function wholeSession(daemon: TestDaemon, client: RawConnection): Promise<
   ]) {
     spawnSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b', ...words], { cwd: repository, env: daemon.env });
   }
-  await client.call('server.ping');
-  await client.call('server.capabilities');
-  await client.call('files.list', { path: daemon.dir });
-  await client.call('files.stat', { path: daemon.dir });
-  await client.call('files.read', { path: join(repository, '.git', 'HEAD') });
-  await client.call('git.info', { path: repository });
-  await client.call('git.status', { path: repository, baseRepo: repository });
-  await client.call('git.list_branches', { path: repository });
-  await client.spawn('p', 'cat', []);
-  await client.stdin('p', 'hello\n');
-  await client.untilOutput('p', 'hello');
-  await client.call('process.killAndWait', { id: 'p' });
-  await client.request('no.such.method');
+  await client.request('server.ping');
+  await client.request('server.capabilities');
+  await client.request('files.list', { path: daemon.dir });
+  await client.request('files.stat', { path: daemon.dir });
+  await client.request('files.read', { path: join(repository, '.git', 'HEAD') });
+  await client.request('git.info', { path: repository });
+  await client.request('git.status', { path: repository, baseRepo: repository });
+  await client.request('git.list_branches', { path: repository });
+  const p = await start(client, 'p', 'cat', []);
+  await p.write('hello\n');
+  await p.until('hello');
+  await client.request('process.killAndWait', { id: 'p' });
+  await expect(client.request('no.such.method')).rejects.toMatchObject({ kind: 'rpc' });
 }
 
 testTraced(
@@ -111,7 +112,7 @@ testTraced(
     const started = traced(daemon, [program, '-serve', ...flags], join(trace, 't'));
     expect(started).toEqual({ status: 0, stdout: '' });
     {
-      await using client = await connectRaw(daemon);
+      await using client = await connectTo(daemon);
       await wholeSession(daemon, client);
     }
     const port = Number(/metrics: listening on 127\.0\.0\.1:(\d+)/.exec(daemon.log())?.[1]);

@@ -20,10 +20,10 @@ import { systemd } from '../../platform/posix/systemd.ts';
 import { runVerb } from '../../src/operate/verbs.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
+import { connectTo } from '../support/host.ts';
 import { installed, linux, sayWhySkipped, testNeeding } from '../support/needs.ts';
 import { findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 
 /** A user's account in which `systemctl` writes down how it was called and ends as told. */
 function account(answers = ':') {
@@ -273,8 +273,8 @@ onLinux('start runs a daemon with a token that only this user can read, and leav
     expect(statSync(join(home, 'run', 'daemon.token')).mode & 0o777).toBe(0o600);
     const token = readFileSync(join(home, 'run', 'daemon.token'), 'utf8');
     expect(token).toMatch(/^[0-9a-f]{64}$/);
-    await using client = await connectRaw({ socket, token });
-    await client.call('server.ping');
+    await using client = await connectTo({ socket, token });
+    await client.request('server.ping');
     const again = await run('start', '--', '-socket', socket);
     expect(again.code).toBe(0);
     expect(readFileSync(join(home, 'run', 'daemon.token'), 'utf8')).not.toBe(token);

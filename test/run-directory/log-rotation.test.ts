@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectTo, start } from '../support/host.ts';
 import { mounts, testNeeding } from '../support/needs.ts';
 import { isRunning } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -61,10 +62,10 @@ test('what the runtime itself writes goes to the new file too, and nobody inheri
   for (const fd of [1, 2]) {
     expect(readlinkSync(`/proc/${pid}/fd/${fd}`)).toBe(logOf(daemon));
   }
-  await using client = await connectRaw(daemon);
-  await client.spawn('p', 'ls', ['-l', '/proc/self/fd']);
-  await client.exitOf('p');
-  expect(client.stream('p').text()).not.toContain('remote-server');
+  await using client = await connectTo(daemon);
+  const p = await start(client, 'p', 'ls', ['-l', '/proc/self/fd']);
+  await p.ended();
+  expect(p.stdout).not.toContain('remote-server');
 });
 
 test('a limit of 0 is no limit', async () => {
@@ -123,23 +124,22 @@ testNeeding(mounts())(
     const filler = join(daemon.runDir, 'filler');
     try {
       await daemon.start();
-      await using client = await connectRaw(daemon);
-      await client.spawn('held', 'cat', []);
+      await using client = await connectTo(daemon);
+      const held = await start(client, 'held', 'cat', []);
       fill(filler);
       // The last page of the log has room for a few more lines.
       await write(daemon, 0, 100);
-      const spawned = await client.spawn('p', 'sh', ['-c', 'echo still here; exit 3'], { wantPid: true });
-      expect(spawned.success).toBe(true);
-      expect((await client.exitOf('p')).exitCode).toBe(3);
-      expect(client.stream('p').text()).toBe('still here\n');
-      await client.stdin('held', 'and here\n');
-      await client.untilOutput('held', 'and here');
+      const p = await start(client, 'p', 'sh', ['-c', 'echo still here; exit 3']);
+      expect((await p.ended()).code).toBe(3);
+      expect(p.stdout).toBe('still here\n');
+      await held.write('and here\n');
+      await held.until('and here');
       rmSync(filler);
-      await using another = await connectRaw(daemon);
-      await another.call('server.ping');
+      await using another = await connectTo(daemon);
+      await another.request('server.ping');
       await daemon.untilLogged(/\d+ log line\(s\) were lost: ENOSPC$/);
       await daemon.untilLogged(/New connection from: @$/);
-      await client.spawn('q', 'cat', []);
+      await start(client, 'q', 'cat', []);
       await waitUntil(() => /Process q started/.test(daemon.log()) || undefined, 'a line of the new process');
       await daemon.stop();
     } finally {

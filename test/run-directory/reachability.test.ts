@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectTo, start } from '../support/host.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 
 /** The daemon has seen what happened to its path and is still there. */
 async function staysThrough(daemon: TestDaemon, target: ProcessFacts, sign: () => boolean): Promise<void> {
@@ -44,11 +44,11 @@ describe('a daemon that nobody can reach and that has nothing to lose ends by it
 describe('a daemon that lost its path', () => {
   test('serves a client until it leaves, and ends then', async () => {
     await using daemon = await startDaemon();
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const target = daemon.process();
     unlinkSync(daemon.socket);
     for (let count = 0; count < 50; count++) {
-      await client.call('server.ping');
+      await client.request('server.ping');
     }
     expect(isRunning(target)).toBe(true);
     await client.close();
@@ -59,8 +59,8 @@ describe('a daemon that lost its path', () => {
   test('keeps a session that runs, and ends with it', async () => {
     await using daemon = await startDaemon();
     const target = daemon.process();
-    await using client = await connectRaw(daemon);
-    const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
+    await using client = await connectTo(daemon);
+    const { pid } = await start(client, 'p', 'sleep', ['3600']);
     unlinkSync(daemon.socket);
     await client.close();
     await waitUntil(() => daemon.log().match(/Connection closed/g)?.length === 2, 'the daemon to see the client leave');
@@ -72,19 +72,19 @@ describe('a daemon that lost its path', () => {
   test('to a second start of profile S serves its client on, and takes nothing of the second with it when it ends', async () => {
     await using daemon = await startDaemon();
     const first = daemon.process();
-    await using old = await connectRaw(daemon);
-    await old.spawn('cat', 'cat');
+    await using old = await connectTo(daemon);
+    const cat = await start(old, 'cat', 'cat');
     await daemon.start();
-    await old.stdin('cat', 'still here\n');
-    await old.untilOutput('cat', 'still here');
-    await using client = await connectRaw(daemon);
-    expect((await client.reattach('cat', 0)).found).toBe(false);
-    await old.kill('cat', 'KILL');
-    await old.exitOf('cat');
+    await cat.write('still here\n');
+    await cat.until('still here');
+    await using client = await connectTo(daemon);
+    await expect(client.session('cat')).rejects.toMatchObject({ kind: 'closed' });
+    await cat.kill('KILL');
+    await cat.ended();
     await old.close();
     await untilEnded(first);
-    await using again = await connectRaw(daemon);
-    await again.call('server.ping');
+    await using again = await connectTo(daemon);
+    await again.request('server.ping');
     expect(readFileSync(join(daemon.runDir, 'daemon.token'), 'utf8')).toBe(daemon.token);
     expect(daemon.daemons()).toHaveLength(1);
   });
@@ -96,8 +96,8 @@ describe.each(['current', 'next'] as const)('profile %s: a daemon with a session
   test('waits out its grace, asks twice who answers on the path, and ends with its children', async () => {
     await using daemon = await startDaemon({ profile, timings: quick });
     const target = daemon.process();
-    await using client = await connectRaw(daemon);
-    const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
+    await using client = await connectTo(daemon);
+    const { pid } = await start(client, 'p', 'sleep', ['3600']);
     const child = processFacts(pid) as ProcessFacts;
     await client.close();
     unlinkSync(daemon.socket);
@@ -127,8 +127,8 @@ describe('the grace of a daemon that nobody can reach', () => {
   test('begins anew after its path was there again', async () => {
     await using daemon = await startDaemon({ profile: 'current', timings: { ...quick, orphanGraceMs: 600_000 } });
     const target = daemon.process();
-    await using client = await connectRaw(daemon);
-    await client.spawn('p', 'sleep', ['3600']);
+    await using client = await connectTo(daemon);
+    await start(client, 'p', 'sleep', ['3600']);
     await client.close();
     const away = `${daemon.socket}.away`;
     renameSync(daemon.socket, away);
@@ -136,9 +136,9 @@ describe('the grace of a daemon that nobody can reach', () => {
     // Each round gives the daemon a chance to look while the path is right.
     await waitUntil(async () => {
       renameSync(away, daemon.socket);
-      await using visitor = await connectRaw(daemon);
+      await using visitor = await connectTo(daemon);
       for (let count = 0; count < 100; count++) {
-        await visitor.call('server.ping');
+        await visitor.request('server.ping');
       }
       await visitor.close();
       renameSync(daemon.socket, away);
@@ -151,11 +151,11 @@ describe('the grace of a daemon that nobody can reach', () => {
   test('does not begin while somebody is connected', async () => {
     await using daemon = await startDaemon({ profile: 'current', timings: { selfProbeMs: 5, orphanGraceMs: 1 } });
     const target = daemon.process();
-    await using client = await connectRaw(daemon);
-    await client.spawn('p', 'sleep', ['3600']);
+    await using client = await connectTo(daemon);
+    await start(client, 'p', 'sleep', ['3600']);
     unlinkSync(daemon.socket);
     for (let count = 0; count < 300; count++) {
-      await client.call('server.ping');
+      await client.request('server.ping');
     }
     expect([times(daemon), isRunning(target)]).toEqual([0, true]);
     await client.close();
@@ -166,8 +166,8 @@ describe('the grace of a daemon that nobody can reach', () => {
   test('ends when whoever answers on the path leads to this very daemon', async () => {
     await using daemon = await startDaemon({ profile: 'current', timings: { selfProbeMs: 20, orphanGraceMs: 40 } });
     const target = daemon.process();
-    await using client = await connectRaw(daemon);
-    await client.spawn('p', 'sleep', ['3600']);
+    await using client = await connectTo(daemon);
+    await start(client, 'p', 'sleep', ['3600']);
     renameSync(daemon.socket, `${daemon.socket}.real`);
     let probes = 0;
     const relay = createServer((near) => {
@@ -188,8 +188,8 @@ describe('the grace of a daemon that nobody can reach', () => {
   test('is not granted to somebody else’s daemon on the path', async () => {
     await using daemon = await startDaemon({ profile: 'current', timings: { selfProbeMs: 20, orphanGraceMs: 40 } });
     const target = daemon.process();
-    await using client = await connectRaw(daemon);
-    await client.spawn('p', 'sleep', ['3600']);
+    await using client = await connectTo(daemon);
+    await start(client, 'p', 'sleep', ['3600']);
     unlinkSync(daemon.socket);
     const stranger = createServer((socket) => {
       socket.on('error', () => {});
@@ -204,8 +204,8 @@ describe('the grace of a daemon that nobody can reach', () => {
   test('is not known to profile S: a daemon with a session lives on for it', async () => {
     await using daemon = await startDaemon({ profile: 'S', timings: { selfProbeMs: 5, orphanGraceMs: 1 } });
     const target = daemon.process();
-    await using client = await connectRaw(daemon);
-    const { pid } = await client.spawn('p', 'sleep', ['3600'], { wantPid: true });
+    await using client = await connectTo(daemon);
+    const { pid } = await start(client, 'p', 'sleep', ['3600']);
     unlinkSync(daemon.socket);
     await client.close();
     // The session outlives many of the looks that profile S does not take.

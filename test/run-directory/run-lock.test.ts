@@ -17,9 +17,9 @@ import {
 } from '../modes/lock-holder.ts';
 import { becoming, otherUsers } from '../support/as-user.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectTo } from '../support/host.ts';
 import { linux, root, testNeeding } from '../support/needs.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 
 const notHolder = "serve: not the run dir's lock holder; leaving any predecessor's children alone and recording none";
 
@@ -43,8 +43,8 @@ function hold(daemon: TestDaemon, record: object | string, options: HolderOption
 describe.each(['current', 'next'] as const)('profile %s: a second start', (profile) => {
   test('ends the first daemon, says so with its pid and instance, and serves', async () => {
     await using daemon = await startDaemon({ profile });
-    await using client = await connectRaw(daemon);
-    const { instanceId } = await client.call('server.capabilities');
+    await using client = await connectTo(daemon);
+    const { instanceId } = await client.request('server.capabilities');
     const first = daemon.process();
     await daemon.start();
     await untilEnded(first);
@@ -53,8 +53,8 @@ describe.each(['current', 'next'] as const)('profile %s: a second start', (profi
       `INFO  [daemon] serve: run dir is held by a live daemon, ${who}; sending SIGTERM`,
       `INFO  [daemon] serve: previous daemon ${who} exited after SIGTERM`,
     ]);
-    await using next = await connectRaw(daemon);
-    expect((await next.call('server.capabilities')).instanceId).not.toBe(instanceId);
+    await using next = await connectTo(daemon);
+    expect((await next.request('server.capabilities')).instanceId).not.toBe(instanceId);
     expect(JSON.parse(readFileSync(lockOf(daemon), 'utf8')).pid).toBe(daemon.pid());
   });
 });
@@ -214,8 +214,8 @@ describe('a lock whose record is wrong: nobody is signalled, and the start serve
       `WARN  [daemon] ${notHolder}`,
     ]);
     expect([isRunning(held.process), isRunning(bystander), held.signals()]).toEqual([true, true, []]);
-    await using client = await connectRaw(daemon);
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo(daemon);
+    expect(await client.request('server.ping')).toEqual({ pong: true });
   });
 
   test('a child that nobody has collected', async () => {
@@ -281,8 +281,8 @@ describe('the lock file', () => {
     'of profile %s names its daemon, keys in order, for the owner alone',
     async (profile) => {
       await using daemon = await startDaemon({ profile });
-      await using client = await connectRaw(daemon);
-      const { instanceId, startedAt } = await client.call('server.capabilities');
+      await using client = await connectTo(daemon);
+      const { instanceId, startedAt } = await client.request('server.capabilities');
       expect(readFileSync(lockOf(daemon), 'utf8')).toBe(
         JSON.stringify({ pid: daemon.pid(), role: 'serve', node, instanceId, startedAt }),
       );

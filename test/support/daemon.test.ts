@@ -1,9 +1,9 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connectRaw } from '../tools/raw-connection.ts';
 import { prepareDaemon, startDaemon } from './daemon.ts';
 import { fixture } from './fixtures.ts';
+import { connectTo, start } from './host.ts';
 import { requireKnownFailpoints } from './known-failpoints.ts';
 import { isRunning, openDescriptors, processFacts, residentBytes } from './processes.ts';
 
@@ -12,8 +12,8 @@ test('a test gets a daemon that serves, and neither process nor file is left whe
   let target: ReturnType<typeof processFacts>;
   {
     await using daemon = await startDaemon();
-    await using client = await connectRaw(daemon);
-    expect(await client.call('server.ping')).toEqual({ pong: true });
+    await using client = await connectTo(daemon);
+    expect(await client.request('server.ping')).toEqual({ pong: true });
     dir = daemon.dir;
     target = daemon.process();
     expect(isRunning(target)).toBe(true);
@@ -27,19 +27,19 @@ test('a test gets a daemon that serves, and neither process nor file is left whe
 
 test('the profile that is asked for is served', async () => {
   await using daemon = await startDaemon({ profile: 'current' });
-  await using client = await connectRaw(daemon);
-  expect(await client.call('server.capabilities')).toHaveProperty('instanceId');
+  await using client = await connectTo(daemon);
+  expect(await client.request('server.capabilities')).toHaveProperty('instanceId');
 });
 
 test('what a session left in a process session of its own ends with the test, also after the daemon', async () => {
   const left = [];
   {
     await using daemon = await startDaemon();
-    await using client = await connectRaw(daemon);
-    await client.spawn('p1', ...fixture('leave-the-group.sh'));
-    await client.exitOf('p1');
-    const grandchild = processFacts(Number(client.stream('p1').text()));
-    await client.spawn('p2', '/usr/bin/env', ['-i', '/bin/sleep', '3600'], { wantPid: true });
+    await using client = await connectTo(daemon);
+    const p1 = await start(client, 'p1', ...fixture('leave-the-group.sh'));
+    await p1.ended();
+    const grandchild = processFacts(Number(p1.stdout));
+    await start(client, 'p2', '/usr/bin/env', ['-i', '/bin/sleep', '3600']);
     left.push(...daemon.processes());
     expect(left.map(({ pid }) => pid)).toContain(grandchild?.pid);
     expect(left.length).toBeGreaterThanOrEqual(3);

@@ -164,7 +164,9 @@ export class TestDaemon implements AsyncDisposable {
 
   /** The one running daemon of this socket. @throws when there is none, or more than one */
   process(): ProcessFacts {
-    const found = this.daemons();
+    const all = this.daemons();
+    // A child looks like its daemon until it has become its own program.
+    const found = all.filter(({ parent }) => !all.some(({ pid }) => pid === parent));
     const [only] = found;
     if (only === undefined || found.length > 1) {
       throw new Error(

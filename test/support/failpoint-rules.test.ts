@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { SystemCallError } from '../../platform/errors.ts';
 import { failpoint, failpointAsync } from '../../src/base/failpoints.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 import { startDaemon } from './daemon.ts';
 import { armFailpoints } from './failpoint-rules.ts';
 import { cleanEnvironment, runHoldfast } from './holdfast.ts';
+import { connectTo, start } from './host.ts';
 import { waitUntil } from './wait.ts';
 
 const product = new URL('../../src/base/failpoints.ts', import.meta.url).href;
@@ -148,9 +148,9 @@ test('pause holds code that cannot wait as well', async () => {
 describe('the product itself', () => {
   test('serves whatever the variable says, and to its children it is a variable like any other', async () => {
     await using daemon = await startDaemon({ env: { HOLDFAST_FAILPOINTS: 'daemon.listen.after=kill' } });
-    await using client = await connectRaw(daemon);
-    await client.spawn('p', 'sh', ['-c', 'echo "$HOLDFAST_FAILPOINTS"']);
-    await client.untilOutput('p', 'daemon.listen.after=kill\n');
+    await using client = await connectTo(daemon);
+    const p = await start(client, 'p', 'sh', ['-c', 'echo "$HOLDFAST_FAILPOINTS"']);
+    await p.until('daemon.listen.after=kill\n');
   });
 
   test('installs whatever the variable says, even what no rule could say', async () => {

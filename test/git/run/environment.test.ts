@@ -3,9 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { startDaemon } from '../../support/daemon.ts';
+import { connectTo } from '../../support/host.ts';
 import { linux, testNeeding } from '../../support/needs.ts';
 import { recordEnvironments } from '../../support/recorded-environments.ts';
-import { connectRaw } from '../../tools/raw-connection.ts';
 import { repository, scratchFolder, write } from '../support.ts';
 
 const testOnLinux = testNeeding(linux);
@@ -31,7 +31,7 @@ for (const profile of ['S', 'current', 'next'] as const) {
           GIT_AUTHOR_NAME: 'A',
         },
       });
-      await using client = await connectRaw(daemon);
+      await using client = await connectTo(daemon);
       const asks = [
         ['git.info', { path: repo }],
         ['git.list_branches', { path: repo }],
@@ -40,7 +40,7 @@ for (const profile of ['S', 'current', 'next'] as const) {
         ['git.worktree_remove', { baseRepo: repo, worktreePath: worktree, branchName: 'topic' }],
       ] as const;
       for (const [method, params] of asks) {
-        const { result } = await client.request(method, params);
+        const result = await client.request(method as string, params);
         expect(result, method).toMatchObject(method.startsWith('git.worktree') ? { success: true } : { isRepo: true });
       }
 

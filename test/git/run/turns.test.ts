@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Turns } from '../../../src/git/run/turns.ts';
 import { startDaemon } from '../../support/daemon.ts';
+import { connectTo } from '../../support/host.ts';
 import { findMarked, isRunning } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
-import { connectRaw } from '../../tools/raw-connection.ts';
 import { daemon, repository, scratchFolder, standInForGit, withVariables, write } from '../support.ts';
 
 test('a caller with one request does not wait for all of a caller with many', async () => {
@@ -78,11 +78,13 @@ test.each(['S', 'current', 'next'] as const)(
       profile,
       env: { PATH: `${join(folder, 'bin')}:${process.env.PATH}`, TMPDIR: temporary, HFG_MARK: mark },
     });
-    await using client = await connectRaw(started);
+    await using client = await connectTo(started);
     const asked = client.request('git.list_branches', { path }).catch(() => {});
     await waitUntil(() => existsSync(join(folder, 'hangs')), 'git to hang');
     expect(readdirSync(temporary).filter((name) => name.startsWith('holdfast-git-'))).toHaveLength(1);
     await started.stop();
+    // The question would be asked again when a daemon is there again.
+    await client.close();
     await asked;
     await waitUntil(() => !findMarked(`HFG_MARK=${mark}`).some(isRunning), 'every git to be gone');
     expect(readdirSync(temporary).filter((name) => name.startsWith('holdfast-git-'))).toEqual([]);

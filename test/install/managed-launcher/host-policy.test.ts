@@ -6,13 +6,14 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
+import type { Host } from '../../../src/client/index.ts';
 import { runProgram } from '../../modes/run-program.ts';
 import { startDaemon } from '../../support/daemon.ts';
 import { program } from '../../support/holdfast.ts';
+import { connectTo, type Followed, start } from '../../support/host.ts';
 import { linux, privateMounts, testNeeding } from '../../support/needs.ts';
 import { processFacts } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
-import { connectRaw, type RawConnection } from '../../tools/raw-connection.ts';
 import { fetchAgentCli } from '../agent-cli.ts';
 import { PolicyFolder } from './policy-folder.ts';
 
@@ -53,14 +54,13 @@ function put(content: string | object): void {
 }
 
 /** As a client does: it asks, and starts the CLI the way the answer says, or not at all. */
-async function startCli(client: RawConnection, id: string, args: readonly string[]): Promise<number> {
-  const found = await client.call('launcher.resolve', { cliPath: cli });
+async function startCli(client: Host, id: string, args: readonly string[]): Promise<Followed> {
+  const found = await client.request('launcher.resolve', { cliPath: cli });
   if (found.status === 'unusable' || found.status === 'unreadable') {
-    throw new Error(`${found.source ?? found.path}: ${found.reason}`);
+    throw new Error(`${found.status === 'unusable' ? found.source : found.path}: ${found.reason}`);
   }
   const more = found.status === 'usable' ? { launcher: found.argv } : {};
-  const { pid } = await client.spawn(id, cli, args, { ...more, wantPid: true });
-  return pid;
+  return start(client, id, cli, args, more);
 }
 
 const words = (pid: number): string[] => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
@@ -73,28 +73,29 @@ testOnManagedHost(
   async () => {
     put({ processWrapper: launcher });
     await using daemon = await startDaemon({ profile: 'latest', through: onManagedHost() });
-    await using client = await connectRaw(daemon);
-    expect(await client.call('launcher.resolve', { cliPath: cli })).toEqual({
+    await using client = await connectTo(daemon);
+    expect(await client.request('launcher.resolve', { cliPath: cli })).toEqual({
       status: 'usable',
       argv: [launcher],
       source: `${systemFolder}/managed-settings.json`,
     });
 
-    await startCli(client, 'version', ['--version']);
-    expect(await client.exitOf('version', { timeoutMs: 30_000 })).toMatchObject({ exitCode: 0 });
-    expect(client.stream('version').text()).toMatch(/^\d+\.\d+\.\d+ \(Claude Code\)\n$/);
+    const version = await startCli(client, 'version', ['--version']);
+    expect(await version.ended()).toMatchObject({ code: 0 });
+    expect(version.stdout).toMatch(/^\d+\.\d+\.\d+ \(Claude Code\)\n$/);
 
     // The CLI waits for a message, so it is there to be looked at.
     const args = ['--print', '--input-format', 'stream-json', '--output-format', 'stream-json', '--verbose'];
-    const pid = await startCli(client, 'session', args);
+    const session = await startCli(client, 'session', args);
+    const { pid } = session;
     await waitUntil(() => words(pid).includes(launcher) && childrenOf(pid).length > 0, 'the launcher with its child');
     const [child = 0] = childrenOf(pid);
     await waitUntil(() => words(child)[0] === cli, 'the CLI below it');
     expect(words(child)).toEqual([cli, ...args]);
 
-    await client.kill('session', 'SIGTERM');
-    await client.exitOf('session', { timeoutMs: 30_000 });
-    expect(client.stream('session').text('stderr')).toContain('launcher ends');
+    await session.kill('SIGTERM');
+    await session.ended();
+    expect(session.stderr).toContain('launcher ends');
     await waitUntil(() => (processFacts(child)?.state ?? 'Z') === 'Z', 'the CLI to end');
   },
 );
@@ -105,7 +106,7 @@ testOnManagedHost(
   async () => {
     put('{ "processWrapper": ');
     await using daemon = await startDaemon({ profile: 'latest', through: onManagedHost() });
-    await using client = await connectRaw(daemon);
+    await using client = await connectTo(daemon);
     const source = `${systemFolder}/managed-settings.json`;
     await expect(startCli(client, 'p', ['--version'])).rejects.toThrow(`${source}: not valid JSON`);
     await expect(startCli(client, 'p', ['--version'])).rejects.toThrow();
@@ -136,9 +137,9 @@ testOnManagedHost('the environment does not switch the policy of the host off', 
   const other = new PolicyFolder();
   const env = { CLAUDE_SSH_E2E_MANAGED_SETTINGS_DIR: other.path, CLAUDE_SSH_MANAGED_LAUNCHER: '1' };
   await using daemon = await startDaemon({ profile: 'latest', through: onManagedHost(), env });
-  await using client = await connectRaw(daemon);
+  await using client = await connectTo(daemon);
   for (let asked = 0; asked < 2; asked++) {
-    expect(await client.call('launcher.resolve', { cliPath: cli })).toMatchObject({
+    expect(await client.request('launcher.resolve', { cliPath: cli })).toMatchObject({
       status: 'usable',
       argv: [launcher],
     });

@@ -2,14 +2,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { connectTo } from '../../support/host.ts';
 import { testNeeding } from '../../support/needs.ts';
-import { connectRaw } from '../../tools/raw-connection.ts';
 import { directoriesAtOnce, Host, initTakesOrphans, orphan, orphansAtOnce } from './support.ts';
 
 testNeeding(initTakesOrphans)('everything a pass has ended, removed or left alone is counted', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
-  await using client = await connectRaw(dead);
+  await using client = await connectTo(dead);
   await orphan(dead, [await host.start(client, 'p')]);
   await using _ = await host.daemon('idle', { profile: 'S' });
   mkdirSync(host.runDir('notes'));

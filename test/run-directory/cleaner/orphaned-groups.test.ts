@@ -2,12 +2,13 @@
 import { copyFileSync, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
+import type { Host as Client } from '../../../src/client/index.ts';
 import { programsOfOthers } from '../../support/as-user.ts';
 import type { TestDaemon } from '../../support/daemon.ts';
+import { connectTo } from '../../support/host.ts';
 import { testNeeding } from '../../support/needs.ts';
-import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../../support/processes.ts';
+import { isRunning, type ProcessFacts, untilEnded } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
-import { connectRaw, type RawConnection } from '../../tools/raw-connection.ts';
 import { Host, initTakesOrphans, orphan, orphansAtOnce, programOf, waiting } from './support.ts';
 
 /** Each of these leaves processes behind on purpose. */
@@ -16,7 +17,7 @@ const orphanTest = testNeeding(initTakesOrphans);
 orphanTest('an orphan that everything fits is asked to end, and that is said', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
-  await using client = await connectRaw(dead);
+  await using client = await connectTo(dead);
   const cli = await host.start(client, 'p');
   await orphan(dead, [cli]);
   await using cleaner = await host.cleaner();
@@ -33,10 +34,9 @@ orphanTest('an orphan that everything fits is asked to end, and that is said', {
 orphanTest('an orphan that ignores SIGTERM is killed after the grace, with its whole group', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
-  await using client = await connectRaw(dead);
+  await using client = await connectTo(dead);
   const script = `trap '' TERM; sleep 1000 & echo "pid $!"; echo ready; wait`;
-  const cli = await host.start(client, 'p', script);
-  const member = processFacts(Number(/^pid (\d+)$/m.exec(client.stream('p').text())?.[1])) as ProcessFacts;
+  const [cli, member] = await host.startWithMember(client, 'p', script);
   await orphan(dead, [cli]);
   await using cleaner = await host.cleaner({ timings: { ...orphansAtOnce, hostCleanTermMs: 200 } });
   await untilEnded(cli);
@@ -48,7 +48,7 @@ orphanTest('an orphan that ignores SIGTERM is killed after the grace, with its w
 orphanTest('the CLI is ended although its version has been removed meanwhile', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
-  await using client = await connectRaw(dead);
+  await using client = await connectTo(dead);
   const cli = await host.start(client, 'p');
   await orphan(dead, [cli]);
   rmSync(host.cli);
@@ -59,7 +59,7 @@ orphanTest('the CLI is ended although its version has been removed meanwhile', {
 orphanTest('the CLI is ended although its run directory has been removed meanwhile', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
-  await using client = await connectRaw(dead);
+  await using client = await connectTo(dead);
   const cli = await host.start(client, 'p');
   await orphan(dead, [cli]);
   rmSync(host.runDir('dead'), { recursive: true });
@@ -73,7 +73,7 @@ const markedShell = `sh -c 'echo "pid $$"; CLAUDE_SSH_CHILD=$(mark $$) exec "$0"
 describe('left alone is', () => {
   let host: Host;
   let dead: TestDaemon;
-  let client: RawConnection;
+  let client: Client;
   let cleaner: TestDaemon;
   let control: ProcessFacts;
   const innocents = new Map<string, ProcessFacts>();
@@ -140,7 +140,7 @@ describe('left alone is', () => {
       host.installCli(path);
     }
     dead = await host.daemon('dead', { profile: 'next', env: { OTHER: other, DEEPER: deeper } });
-    client = await connectRaw(dead);
+    client = await connectTo(dead);
     control = await host.startThrough(client, 'control', 'exec "$0" "$@"');
     for (const [what, script, , args] of rows) {
       innocents.set(what, await host.startThrough(client, what, script, args));
@@ -150,7 +150,7 @@ describe('left alone is', () => {
   }, 60_000);
 
   afterAll(async () => {
-    client?.destroy();
+    await client?.close();
     await cleaner?.[Symbol.asyncDispose]();
     await dead?.[Symbol.asyncDispose]();
     host?.[Symbol.dispose]();
@@ -183,7 +183,7 @@ describe('left alone is', () => {
 orphanTest('a CLI younger than five minutes is left alone', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
-  await using client = await connectRaw(dead);
+  await using client = await connectTo(dead);
   const cli = await host.start(client, 'p');
   await orphan(dead, [cli]);
   await using cleaner = await host.cleaner({ timings: { hostCleanFirstMs: 1 } });
@@ -196,7 +196,7 @@ orphanTest('a CLI younger than five minutes is left alone', {}, async () => {
 testNeeding(programsOfOthers(), initTakesOrphans)('a CLI of another user is left alone, also by root', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
-  await using client = await connectRaw(dead);
+  await using client = await connectTo(dead);
   const change = 'setpriv --reuid=23456 --regid=23456 --clear-groups --inh-caps=-all';
   const cli = await host.startThrough(client, 'p', `exec ${change} "$0" "$@"`);
   await orphan(dead, [cli]);
@@ -210,13 +210,13 @@ testNeeding(programsOfOthers(), initTakesOrphans)('a CLI of another user is left
 orphanTest('the children of living daemons are left alone, those of the cleaner among them', {}, async () => {
   using host = new Host();
   await using other = await host.daemon('other', { profile: 'next' });
-  await using client = await connectRaw(other);
+  await using client = await connectTo(other);
   const cli = await host.start(client, 'p');
   await using cleaner = await host.daemon('live', {
     profile: 'next',
     timings: { ...orphansAtOnce, hostCleanFirstMs: 1, hostCleanEveryMs: 1 },
   });
-  await using own = await connectRaw(cleaner);
+  await using own = await connectTo(cleaner);
   const ownCli = await host.start(own, 'q');
   const passes = () => cleaner.log().match(/\[hostclean\] pass over/g)?.length ?? 0;
   const before = passes();
@@ -228,7 +228,7 @@ orphanTest('the children of living daemons are left alone, those of the cleaner 
 orphanTest('an orphan that becomes another program while it is being ended gets nothing more', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
-  await using client = await connectRaw(dead);
+  await using client = await connectTo(dead);
   const sleep = join(host.root, 'sleep');
   copyFileSync('/bin/sleep', sleep);
   const script = `trap 'exec ${sleep} 1000' TERM; ${waiting}`;
@@ -248,7 +248,7 @@ orphanTest('an orphan that becomes another program while it is being ended gets 
 orphanTest('an orphan that stops being one between the look and the signal gets none', {}, async () => {
   using host = new Host();
   await using dead = await host.daemon('dead', { profile: 'next' });
-  await using client = await connectRaw(dead);
+  await using client = await connectTo(dead);
   const cli = await host.start(client, 'p', `trap 'exec /bin/sleep 1000' USR1; ${waiting}`);
   await orphan(dead, [cli]);
   const pause = join(host.root, 'pause');
@@ -271,7 +271,7 @@ orphanTest(
   async () => {
     using host = new Host();
     await using dead = await host.daemon('dead', { profile: 'next' });
-    await using client = await connectRaw(dead);
+    await using client = await connectTo(dead);
     const all = await Promise.all(Array.from({ length: 66 }, (_, index) => host.start(client, `p${index}`)));
     await orphan(dead, all);
     await using cleaner = await host.cleaner();

@@ -20,16 +20,17 @@ import { createPlatform } from '../../../platform/posix/index.ts';
 import { type Counters, createCounters } from '../../../src/base/counters.ts';
 import { createLog } from '../../../src/base/log.ts';
 import { timings } from '../../../src/base/timings.ts';
+import type { Host as Client } from '../../../src/client/index.ts';
 import { runPass } from '../../../src/run-directory/cleaner/pass.ts';
 import { encodeRecord } from '../../../src/run-directory/records/record.ts';
 import { holdLock, untilSays } from '../../modes/lock-holder.ts';
 import { temporaryFolder } from '../../platform/machine.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { programForTests } from '../../support/holdfast.ts';
+import { connectTo, start } from '../../support/host.ts';
 import { root as asRoot, faketime, faketimeLibrary, linux, testNeeding } from '../../support/needs.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
-import { connectRaw } from '../../tools/raw-connection.ts';
 import { directoriesAtOnce, Host } from './support.ts';
 
 const listener = fileURLToPath(new URL('../../fixtures/listen-on.ts', import.meta.url));
@@ -104,7 +105,7 @@ describe('in one pass over unused run directories', () => {
   let outside: ReturnType<typeof precious>;
   const daemons: TestDaemon[] = [];
   const others: ProcessFacts[] = [];
-  const clients: { destroy(): void }[] = [];
+  const clients: Client[] = [];
   const reasons = new Map<string, RegExp>();
 
   async function daemonAt(name: string, options: DaemonOptions, reason: RegExp): Promise<TestDaemon> {
@@ -141,10 +142,10 @@ describe('in one pass over unused run directories', () => {
 
     await daemonAt('locked by a daemon', { profile: 'current' }, /its lock is held/);
     const busy = await daemonAt('client', { profile: 'S' }, /its daemon, pid \d+, has 1 client\(s\)/);
-    clients.push(await connectRaw(busy));
+    clients.push(await connectTo(busy));
     const working = await daemonAt('child', { profile: 'S' }, /its daemon, pid \d+, has a running child, pid \d+/);
-    const client = await connectRaw(working);
-    others.push(processFacts((await client.spawn('p', 'sleep', ['1000'], { wantPid: true })).pid) as ProcessFacts);
+    const client = await connectTo(working);
+    others.push(processFacts((await start(client, 'p', 'sleep', ['1000'])).pid) as ProcessFacts);
     await client.close();
 
     const stranded = await daemonAt(
@@ -192,7 +193,7 @@ describe('in one pass over unused run directories', () => {
 
   afterAll(async () => {
     for (const client of clients) {
-      client.destroy();
+      await client.close();
     }
     for (const daemon of [...daemons, cleaner]) {
       await daemon?.[Symbol.asyncDispose]();
@@ -297,7 +298,7 @@ test('a daemon that a client finds between the look and the signal gets none', a
     failpoints: `hostclean.retire.before=1*pause(${pause})`,
   });
   await waitUntil(() => existsSync(pause), 'the cleaner to stand before its signal');
-  await using _ = await connectRaw(idle);
+  await using _ = await connectTo(idle);
   rmSync(pause);
   await cleaner.untilLogged(/idle is left alone: its daemon, pid \d+, has a client/);
   expect(idle.daemons()).toHaveLength(1);

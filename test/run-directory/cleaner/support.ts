@@ -14,12 +14,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Host as Client } from '../../../src/client/index.ts';
 import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/daemon.ts';
+import { type Followed, start } from '../../support/host.ts';
 import { linux, type Need, ofThePlace } from '../../support/needs.ts';
 import { type ProcessFacts, processFacts, signalProcess } from '../../support/processes.ts';
 import { copyProgram } from '../../support/program-copy.ts';
 import { waitUntil } from '../../support/wait.ts';
-import type { RawConnection } from '../../tools/raw-connection.ts';
 
 const fixtures = join('test', 'fixtures');
 
@@ -102,22 +103,34 @@ export class Host implements Disposable {
    * Starts a shell as a child of the daemon; `$0 "$@"` in its script is the command line of the CLI, `mark $$` prints what
    * CLAUDE_SSH_CHILD must be for that shell, and 3 is its standard input. @returns the process that says `pid <n>`, else the shell itself
    */
-  async startThrough(client: RawConnection, id: string, script: string, args = streamJson): Promise<ProcessFacts> {
+  async startThrough(client: Client, id: string, script: string, args = streamJson): Promise<ProcessFacts> {
     const [cli, words] = this.words(waiting, args);
-    const reply = await client.spawn(id, '/bin/sh', ['-c', `exec 3<&0; PATH=$TOOLS:$PATH; ${script}`, cli, ...words], {
+    const shell = await start(client, id, '/bin/sh', ['-c', `exec 3<&0; PATH=$TOOLS:$PATH; ${script}`, cli, ...words], {
       env: this.environment,
-      wantPid: true,
     });
-    await client.untilOutput(id, 'ready');
-    const said = /^pid (\d+)$/m.exec(client.stream(id).text())?.[1];
-    return factsOf(said === undefined ? reply.pid : Number(said));
+    await shell.until('ready');
+    return factsOf(saidPid(shell) ?? shell.pid);
   }
 
   /** The CLI as a child that everything fits, once its daemon is dead. */
-  async start(client: RawConnection, id: string, script?: string): Promise<ProcessFacts> {
-    const { pid } = await client.spawn(id, ...this.words(script), { env: this.environment, wantPid: true });
-    await client.untilOutput(id, 'ready');
-    return factsOf(pid);
+  async start(client: Client, id: string, script?: string): Promise<ProcessFacts> {
+    return factsOf((await this.#startCli(client, id, script)).pid);
+  }
+
+  /** The same, and the member of its group that its script names by `pid <n>`. */
+  async startWithMember(
+    client: Client,
+    id: string,
+    script: string,
+  ): Promise<[cli: ProcessFacts, member: ProcessFacts]> {
+    const cli = await this.#startCli(client, id, script);
+    return [factsOf(cli.pid), factsOf(saidPid(cli) ?? 0)];
+  }
+
+  async #startCli(client: Client, id: string, script?: string): Promise<Followed> {
+    const cli = await start(client, id, ...this.words(script), { env: this.environment });
+    await cli.until('ready');
+    return cli;
   }
 
   [Symbol.dispose](): void {
@@ -127,6 +140,11 @@ export class Host implements Disposable {
 
 export function programOf({ pid }: ProcessFacts): string {
   return readlinkSync(`/proc/${pid}/exe`);
+}
+
+function saidPid({ stdout }: Followed): number | undefined {
+  const said = /^pid (\d+)$/m.exec(stdout)?.[1];
+  return said === undefined ? undefined : Number(said);
 }
 
 function factsOf(pid: number): ProcessFacts {

@@ -12,18 +12,17 @@ import {
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startDaemon, type TestDaemon } from '../../support/daemon.ts';
-import { isRunning, processFacts, untilEnded } from '../../support/processes.ts';
+import { connectTo, start } from '../../support/host.ts';
+import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
-import { connectRaw } from '../../tools/raw-connection.ts';
 
 const children = (daemon: TestDaemon): string => join(daemon.runDir, 'children');
 const recordNames = (daemon: TestDaemon): string[] => readdirSync(children(daemon)).sort();
 const record = (daemon: TestDaemon, pid: number) =>
   JSON.parse(readFileSync(join(children(daemon), `${pid}.json`), 'utf8'));
 
-async function facts(client: Awaited<ReturnType<typeof connectRaw>>, id: string, command: string, args: string[]) {
-  const { pid } = await client.spawn(id, command, args, { wantPid: true });
-  const found = processFacts(pid);
+function factsOf({ pid }: { readonly pid?: number | undefined }): ProcessFacts {
+  const found = pid === undefined ? undefined : processFacts(pid);
   if (found === undefined) {
     throw new Error(`no process ${pid}`);
   }
@@ -32,9 +31,9 @@ async function facts(client: Awaited<ReturnType<typeof connectRaw>>, id: string,
 
 test('every child has a record while it runs, with keys in the contract’s order', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connectRaw(daemon);
-  const capabilities = await client.call('server.capabilities');
-  const child = await facts(client, 'p', 'cat', []);
+  await using client = await connectTo(daemon);
+  const capabilities = await client.request('server.capabilities');
+  const child = factsOf(await start(client, 'p', 'cat', []));
   const name = `${child.pid}.json`;
   expect(recordNames(daemon)).toEqual([name]);
   expect(statSync(children(daemon)).mode & 0o777).toBe(0o700);
@@ -57,19 +56,21 @@ test('every child has a record while it runs, with keys in the contract’s orde
 
 test('the record goes when the child ends, before whoever holds its pipes', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connectRaw(daemon);
-  const child = await facts(client, 'p', 'sh', ['-c', 'sleep 1000 & read x']);
+  await using client = await connectTo(daemon);
+  const holder = await start(client, 'p', 'sh', ['-c', 'sleep 1000 & read x']);
+  const child = factsOf(holder);
   expect(recordNames(daemon)).toEqual([`${child.pid}.json`]);
-  await client.stdin('p', 'end\n');
+  await holder.write('end\n');
   await waitUntil(() => recordNames(daemon).length === 0 || undefined, 'the record to go');
-  expect(client.stream('p').exit).toBeUndefined();
+  // Its pipes are still held, so there is no exit frame yet.
+  expect((await client.sessions()).map(({ state }) => state)).not.toContain('exited');
 });
 
 test('a graceful end leaves no record, with and without -keep-children', async () => {
   for (const flags of [[], ['-keep-children']]) {
     await using daemon = await startDaemon({ profile: 'next', flags });
-    await using client = await connectRaw(daemon);
-    const child = await facts(client, 'p', 'sleep', ['1000']);
+    await using client = await connectTo(daemon);
+    const child = factsOf(await start(client, 'p', 'sleep', ['1000']));
     await daemon.stop();
     expect(recordNames(daemon)).toEqual([]);
     await daemon.start();
@@ -80,9 +81,11 @@ test('a graceful end leaves no record, with and without -keep-children', async (
 
 test('a process whose id was taken over outlives a graceful end and is ended by the next start', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connectRaw(daemon);
-  const old = await facts(client, 'p', 'sleep', ['1000']);
-  const young = await facts(client, 'p', 'sleep', ['1000']);
+  await using client = await connectTo(daemon);
+  // Not by spawn of the library, which would take the first one over.
+  const again = () => client.request('process.spawn', { id: 'p', command: 'sleep', args: ['1000'], wantPid: true });
+  const old = factsOf(await again());
+  const young = factsOf(await again());
   await daemon.stop();
   expect([isRunning(old), isRunning(young)]).toEqual([true, false]);
   expect(recordNames(daemon)).toEqual([`${old.pid}.json`]);
@@ -93,10 +96,14 @@ test('a process whose id was taken over outlives a graceful end and is ended by 
 
 test('the children of a killed daemon are ended by the next one before it serves', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connectRaw(daemon);
-  const quiet = await facts(client, 'quiet', 'sleep', ['1000']);
-  const stubborn = await facts(client, 'stubborn', 'sh', ['-c', 'trap "" TERM; echo ready; while :; do sleep 1; done']);
-  await client.untilOutput('stubborn', 'ready');
+  await using client = await connectTo(daemon);
+  const quiet = factsOf(await start(client, 'quiet', 'sleep', ['1000']));
+  const stubbornly = await start(client, 'stubborn', 'sh', [
+    '-c',
+    'trap "" TERM; echo ready; while :; do sleep 1; done',
+  ]);
+  await stubbornly.until('ready');
+  const stubborn = factsOf(stubbornly);
   await daemon.kill();
   await daemon.start();
   expect([isRunning(quiet), isRunning(stubborn)]).toEqual([false, false]);
@@ -111,9 +118,9 @@ test('the children of a killed daemon are ended by the next one before it serves
 
 test('the daemon’s own death in the middle of a record leaves nothing that the next start cannot clear', async () => {
   await using daemon = await startDaemon({ profile: 'next', failpoints: 'records.write=1*off->1*kill' });
-  await using client = await connectRaw(daemon);
-  await client.spawn('p', 'sleep', ['1000']);
-  client.post('process.spawn', { id: 'q', command: 'sleep', args: ['1000'] });
+  await using client = await connectTo(daemon);
+  await start(client, 'p', 'sleep', ['1000']);
+  client.request('process.spawn', { id: 'q', command: 'sleep', args: ['1000'] }).catch(() => {});
   await waitUntil(() => daemon.daemons().length === 0 || undefined, 'the daemon to die');
   daemon.env.HOLDFAST_FAILPOINTS = '';
   await daemon.start();
@@ -123,10 +130,10 @@ test('the daemon’s own death in the middle of a record leaves nothing that the
 
 test('a record that cannot be written costs one line and no session', async () => {
   await using daemon = await startDaemon({ profile: 'next', failpoints: 'records.write=2*error(ENOSPC)' });
-  await using client = await connectRaw(daemon);
+  await using client = await connectTo(daemon);
   const pids = [];
   for (const id of ['a', 'b', 'c']) {
-    pids.push((await client.spawn(id, 'cat', [], { wantPid: true })).pid);
+    pids.push((await start(client, id, 'cat')).pid);
   }
   expect(recordNames(daemon)).toEqual([`${pids[2]}.json`]);
   const lines = daemon.log().match(/cannot record child.*/g);
@@ -144,9 +151,9 @@ test.each(['file', 'link'])('with a %s in place of the folder of records nothing
     symlinkSync(elsewhere, children(daemon));
   }
   await daemon.start();
-  await using client = await connectRaw(daemon);
-  await client.spawn('p', 'cat', []);
-  await client.spawn('q', 'cat', []);
+  await using client = await connectTo(daemon);
+  await start(client, 'p', 'cat', []);
+  await start(client, 'q', 'cat', []);
   expect(daemon.log().match(/children is not a directory; \w+ nothing/g)).toEqual([
     'children is not a directory; reaping nothing',
     'children is not a directory; recording nothing',
@@ -159,15 +166,15 @@ test.each(['file', 'link'])('with a %s in place of the folder of records nothing
 
 test('a daemon that does not hold the lock records nothing and ends nobody', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connectRaw(daemon);
-  const child = await facts(client, 'p', 'sleep', ['1000']);
+  await using client = await connectTo(daemon);
+  const child = factsOf(await start(client, 'p', 'sleep', ['1000']));
   await daemon.kill();
   // The lock cannot be taken: its name is a folder.
   rmSync(join(daemon.runDir, 'daemon.lock'));
   mkdirSync(join(daemon.runDir, 'daemon.lock'));
   await daemon.start();
-  await using second = await connectRaw(daemon);
-  await second.spawn('q', 'cat', []);
+  await using second = await connectTo(daemon);
+  await start(second, 'q', 'cat', []);
   expect(isRunning(child)).toBe(true);
   expect(recordNames(daemon)).toEqual([`${child.pid}.json`]);
   expect(daemon.log()).toContain(
@@ -177,11 +184,11 @@ test('a daemon that does not hold the lock records nothing and ends nobody', asy
 
 test.each(['S', 'current'] as const)('profile %s marks, records and ends nobody', async (profile) => {
   await using daemon = await startDaemon({ profile });
-  await using client = await connectRaw(daemon);
-  await client.spawn('p', 'env', []);
-  await client.exitOf('p');
-  expect(client.stream('p').text()).not.toMatch(/CLAUDE_SSH_(RUN_DIR|CHILD)=/);
-  const child = await facts(client, 'q', 'sleep', ['1000']);
+  await using client = await connectTo(daemon);
+  const p = await start(client, 'p', 'env', []);
+  await p.ended();
+  expect(p.stdout).not.toMatch(/CLAUDE_SSH_(RUN_DIR|CHILD)=/);
+  const child = factsOf(await start(client, 'q', 'sleep', ['1000']));
   await daemon.kill();
   await daemon.start();
   expect(isRunning(child)).toBe(true);
@@ -190,12 +197,12 @@ test.each(['S', 'current'] as const)('profile %s marks, records and ends nobody'
 
 test('a child that cannot carry the mark runs, and the log says once what that costs', async () => {
   await using daemon = await startDaemon({ profile: 'next' });
-  await using client = await connectRaw(daemon);
+  await using client = await connectTo(daemon);
   for (const id of ['a', 'b']) {
-    await client.spawn(id, 'env', [], { env: { 'A-B': 'kept' } });
-    await client.exitOf(id);
-    expect(client.stream(id).text()).toMatch(/^A-B=kept$/m);
-    expect(client.stream(id).text()).toMatch(new RegExp(`^CLAUDE_SSH_RUN_DIR=${daemon.runDir}$`, 'm'));
+    const shown = await start(client, id, 'env', [], { env: { 'A-B': 'kept' } });
+    await shown.ended();
+    expect(shown.stdout).toMatch(/^A-B=kept$/m);
+    expect(shown.stdout).toMatch(new RegExp(`^CLAUDE_SSH_RUN_DIR=${daemon.runDir}$`, 'm'));
   }
   expect(daemon.log().match(/the variable A-B does not pass through \/bin\/sh/g)).toHaveLength(1);
 });
