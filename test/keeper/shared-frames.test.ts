@@ -10,9 +10,9 @@ import { SharedBlocks } from '../../src/keeper/host/shared-blocks.ts';
 
 import { startDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
+import { collect, connectTo } from '../support/host.ts';
 import { linux, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectRaw } from '../tools/raw-connection.ts';
 import { keeperOf } from './support/keeper.ts';
 
 const name = 'memfd:holdfast-frames';
@@ -20,11 +20,11 @@ const noLog = { warn: () => {} };
 
 testNeeding(linux)('much output reaches its client byte for byte from memory of the keeper', {}, async () => {
   await using daemon = await startDaemon({ flags: ['-durable'] });
-  await using client = await connectRaw(daemon, { keep: 'figures' });
+  await using client = await connectTo(daemon);
   const sum = join(daemon.dir, 'sum');
-  await client.spawn('p', ...fixture('write-noise.ts', '--bytes', '40000000', '--sha256', sum));
-  await client.exitOf('p');
-  expect(client.stream('p').sha256('stdout')).toBe(readFileSync(sum, 'utf8'));
+  const [command, args] = fixture('write-noise.ts', '--bytes', '40000000', '--sha256', sum);
+  const job = await client.spawn({ id: 'p', command, args });
+  expect(await collect(job.stdout)).toEqual({ bytes: 40_000_000, sha256: readFileSync(sum, 'utf8') });
   for (const pid of [daemon.pid(), (await keeperOf(daemon)).pid]) {
     expect(readFileSync(`/proc/${pid}/maps`, 'utf8')).toContain(name);
   }
@@ -32,25 +32,26 @@ testNeeding(linux)('much output reaches its client byte for byte from memory of 
   await client.close();
   await daemon.kill();
   await daemon.start();
-  await using later = await connectRaw(daemon, { keep: 'figures' });
-  await later.reattach('p', 0);
-  await later.exitOf('p');
+  await using later = await connectTo(daemon);
+  await collect((await later.session('p')).stdout);
   expect(readFileSync(`/proc/${daemon.pid()}/maps`, 'utf8')).toContain(name);
 });
 
 testNeeding(linux)('memory that no session needs any more is given back', {}, async () => {
   await using daemon = await startDaemon({ flags: ['-durable'] });
-  await using client = await connectRaw(daemon, { keep: 'figures' });
+  await using client = await connectTo(daemon);
   const held = async (): Promise<number> => {
     const { pid } = await keeperOf(daemon);
     const rows = readFileSync(`/proc/${pid}/smaps`, 'utf8').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
     const shared = rows.filter((row) => row.includes(name)).map((row) => Number(/^Rss:\s+(\d+)/m.exec(row)?.[1]));
     return shared.reduce((sum, kilobytes) => sum + kilobytes, 0) / 1024;
   };
-  await client.spawn('p', ...fixture('write-noise.ts', '--bytes', '30000000'));
-  await client.exitOf('p');
+  const [command, args] = fixture('write-noise.ts', '--bytes', '30000000');
+  const job = await client.spawn({ id: 'p', command, args });
+  await collect(job.stdout);
+  await job.exit;
   expect(await held()).toBeGreaterThan(15);
-  await client.call('holdfast.release', { id: 'p' });
+  await job.release();
   await waitUntil(async () => (await held()) < 4, 'the keeper to give the window back');
 });
 
