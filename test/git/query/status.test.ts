@@ -11,7 +11,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { newGit, newGitFolder, testNeeding } from '../../support/needs.ts';
 import { commit, daemon, git, repository, scratchFolder, standInForGit, withVariables, write } from '../support.ts';
 
 const noRepository = '{"isRepo":false,"clean":false}';
@@ -149,6 +150,45 @@ describe.each(['current', 'next'] as const)('git.status of a session worktree (%
     rmSync(join(entry, name), { force: true });
     damage(join(entry, name));
     expect(await daemon(profile).call('git.status', { path, baseRepo: base })).toBe(noRepository);
+  });
+
+  test.each([
+    ['no list of tables', () => {}],
+    ['a list of tables that is a FIFO', (folder: string) => makeFifo(join(folder, 'tables.list'))],
+    ['an empty list', (folder: string) => write(join(folder, 'tables.list'), '')],
+    ['a list that names none that is there', (folder: string) => write(join(folder, 'tables.list'), 'x.ref\n')],
+    [
+      'a table that is a link',
+      (folder: string) => {
+        write(join(folder, 'tables.list'), 'x.ref\n');
+        symlinkSync('tables.list', join(folder, 'x.ref'));
+      },
+    ],
+    ['a table that lies elsewhere', (folder: string) => write(join(folder, 'tables.list'), '../HEAD\n')],
+  ])('an entry whose refs are in tables, with %s, is no worktree', async (_what, damage) => {
+    const { base, path, entry } = withWorktree();
+    mkdirSync(join(entry, 'reftable'));
+    damage(join(entry, 'reftable'));
+    expect(await daemon(profile).call('git.status', { path, baseRepo: base })).toBe(noRepository);
+  });
+
+  testNeeding(newGit)('a worktree of a repository whose refs are in tables is answered for', {}, async () => {
+    const path = process.env.PATH;
+    process.env.PATH = `${newGitFolder}:${path}`;
+    onTestFinished(() => {
+      process.env.PATH = path;
+    });
+    const base = join(scratchFolder(), 'w');
+    git(join(base, '..'), 'init', '-q', '--ref-format=reftable', base);
+    write(join(base, 'a.txt'));
+    commit(base, 'first');
+    git(base, 'worktree', 'add', '-q', '-b', 's', join(base, 's'));
+    const tables = join(base, '.git', 'worktrees', 's', 'reftable');
+    const ask = () => daemon(profile).call('git.status', { path: join(base, 's'), baseRepo: base });
+    expect(await ask()).toBe('{"isRepo":true,"clean":true}');
+    const [list = ''] = readFileSync(join(tables, 'tables.list'), 'utf8').split('\n');
+    rmSync(join(tables, list));
+    expect(await ask()).toBe(noRepository);
   });
 
   test('a sparse checkout is answered for', async () => {
