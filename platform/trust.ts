@@ -9,4 +9,6 @@ export interface Trust {
    * @throws HostError naming the entry at fault
    */
   assertOnlyOurs(path: string, remedy: string): void;
+  /** Whether other users may read a file; `false` where its mode does not tell (Windows), or when it cannot be looked at. */
+  mayOthersRead(path: string): boolean;
 }

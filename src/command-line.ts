@@ -77,6 +77,9 @@ const keeperEntry: ModeEntry = {
   warnings: [],
 };
 
+/** The polling door; its own contract has its options (spec agent.md §2), so it is no verb of the operators' table. */
+const agentWord = 'agent';
+
 function fail(line: string): number {
   writeWhole(2, `${line}\n`);
   return exitFailed;
@@ -115,6 +118,15 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
     const { runVerb, standardOutput } = await import('./operate/verbs.ts');
     const context = { environment, programName, executableDirectory, platform, clientPlatform, ...standardOutput };
     return leave(await runVerb(verb, verbWords, context));
+  }
+
+  if (verb === agentWord) {
+    const [{ runAgentMode }, { standardOutput }] = await Promise.all([
+      import('./modes/agent.ts'),
+      import('./operate/verbs.ts'),
+    ]);
+    const context = { environment, programName, executableDirectory, platform, ...standardOutput };
+    return leave(await runAgentMode(verbWords, context));
   }
 
   const isKeeper = verb === keeperWord && environment[keeperVariable] !== undefined;

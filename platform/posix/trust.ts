@@ -2,7 +2,7 @@
  * Who can decide what lies at a path (threat 2 of docs/security.md). Whoever can rename or write a folder on the way can
  * put a link or a file of his own there between any two looks at it, so every step of the way is judged.
  */
-import { lstatSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
+import { lstatSync, readFileSync, readlinkSync, type Stats, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { HostError } from '../errors.ts';
 import { rawBytes, rawText } from '../raw-text.ts';
@@ -27,6 +27,13 @@ export function createTrust(): Trust {
           throw error;
         }
         // The way ends here: what is missing cannot be judged, and the next call that uses the path reports it.
+      }
+    },
+    mayOthersRead(path) {
+      try {
+        return (statSync(path).mode & 0o077) !== 0;
+      } catch {
+        return false;
       }
     },
   };

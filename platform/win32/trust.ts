@@ -36,6 +36,7 @@ export function createTrust(): Trust {
         }
       }
     },
+    mayOthersRead: () => false,
   };
 }
 

@@ -1,0 +1,67 @@
+/** `holdfast agent`, also started as `claudios-agent`: sessions that a server orders (spec agent.md). */
+import { join } from 'node:path';
+import type { Platform } from '../../platform/platform.ts';
+import { version } from '../base/version.ts';
+
+export interface AgentModeContext {
+  readonly environment: NodeJS.ProcessEnv;
+  /** Our name as the user typed it. */
+  readonly programName: string;
+  readonly executableDirectory: string;
+  platform(): Promise<Platform>;
+  print(text: string): void;
+  complain(text: string): void;
+}
+
+/** @param words the command line after `agent` @returns the exit code */
+export async function runAgentMode(words: readonly string[], context: AgentModeContext): Promise<number> {
+  const { agentUsage, parseAgentWords } = await import('../doors/agent/words.ts');
+  const { print, complain, environment } = context;
+  const parsed = parseAgentWords(words);
+  switch (parsed.outcome) {
+    case 'help':
+      print(agentUsage(`${context.programName} agent`));
+      return 0;
+    case 'version':
+      print(`${version}\n`);
+      return 0;
+    case 'failed':
+      complain(`${parsed.message}\n`);
+      return 2;
+  }
+  const [{ readSettings }, { AgentLog }] = await Promise.all([
+    import('../doors/agent/settings.ts'),
+    import('../doors/agent/log.ts'),
+  ]);
+  const platform = await context.platform();
+  const workingFolder = process.cwd();
+  const { file } = parsed;
+  const read = readSettings({
+    ...{ file, environment, workingFolder },
+    home: platform.host.home(),
+    mayOthersRead: (path) => platform.trust.mayOthersRead(path),
+  });
+  const log = new AgentLog({ print, complain });
+  const { settings, faults, warnings, source } = read;
+  for (const warning of warnings) {
+    log.warn(warning);
+  }
+  for (const fault of faults) {
+    log.error(fault);
+  }
+  if (settings === undefined) {
+    return 1;
+  }
+  log.level = settings.logLevel;
+  const { runAgent } = await import('../doors/agent/agent.ts');
+  return runAgent({
+    ...{ settings, source, platform, environment, workingFolder, log },
+    version,
+    program: join(context.executableDirectory, 'holdfast'),
+    onEndRequest: (callback) => {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+        process.on(signal, callback);
+      }
+    },
+  });
+}
