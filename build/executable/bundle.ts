@@ -24,11 +24,11 @@ export async function bundle({ root, buildTime, addon }: BundleOptions): Promise
     HOLDFAST_BUILD_TIME: JSON.stringify(buildTime),
     HOLDFAST_ADDON: JSON.stringify(addon),
   };
-  const program = await chunksOf(join(root, 'src/main.ts'), {
+  const program = await chunksOf(root, join(root, 'src/main.ts'), {
     define,
     alias: { koffi: join(root, 'src/executable/addon.ts') },
   });
-  const [loader] = await chunksOf(join(root, 'src/executable/chunks.ts'), { define, alias: {} });
+  const [loader] = await chunksOf(root, join(root, 'src/executable/chunks.ts'), { define, alias: {} });
   const entry = program.find(({ isEntry }) => isEntry);
   if (entry === undefined || loader === undefined) {
     throw new Error('the bundler has made no entry');
@@ -53,11 +53,14 @@ function packagesOf(files: readonly string[]): string[] {
 }
 
 async function chunksOf(
+  root: string,
   input: string,
   { define, alias }: { readonly define: Record<string, string>; readonly alias: Record<string, string> },
 ): Promise<readonly OutputChunk[]> {
   const build = await rolldown({
     input,
+    // Names of modules are told from here, and their order follows their names.
+    cwd: root,
     platform: 'node',
     resolve: { alias },
     transform: { define },

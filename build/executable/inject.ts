@@ -1,8 +1,8 @@
 /** One file of the runtime's executable and everything the program is made of. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Target } from './targets.ts';
 
 /** What bin/holdfast gives to the runtime, and a configuration of OpenSSL that the environment cannot replace. */
@@ -37,7 +37,8 @@ export async function makeExecutable(target: Target, parts: Parts, folder: strin
   writeFileSync(
     configuration,
     JSON.stringify({
-      main,
+      // Node.js keeps this path inside, so it must not tell where the executable was made.
+      main: basename(main),
       output: blob,
       disableExperimentalSEAWarning: true,
       execArgv: runtimeOptions(target),
@@ -49,8 +50,7 @@ export async function makeExecutable(target: Target, parts: Parts, folder: strin
   const [maker = '', ...words] = parts.maker;
   execFileSync(maker, [...words, '--experimental-sea-config', configuration], { cwd: folder, stdio: 'pipe' });
 
-  copyFileSync(parts.runtime, file);
-  chmodSync(file, 0o755);
+  writeFileSync(file, withoutEarlyVariables(readFileSync(parts.runtime)), { mode: 0o755 });
   const { inject } = createRequire(import.meta.url)('postject') as {
     inject(file: string, resource: string, data: Buffer, options: object): Promise<void>;
   };
@@ -62,6 +62,27 @@ export async function makeExecutable(target: Target, parts: Parts, folder: strin
   );
   rmSync(result, { force: true });
   renameSync(file, result);
+}
+
+/**
+ * Variables that the runtime obeys before it runs a line of ours: one makes it refuse to start, the other makes it print.
+ * All other ones are seen to by src/modes/start-again.ts.
+ */
+const earlyVariables = ['NODE_REPL_EXTERNAL_MODULE', 'NODE_DEBUG_NATIVE'] as const;
+
+/** The runtime with another first letter in the names of those variables, so that nobody sets them. */
+function withoutEarlyVariables(runtime: Buffer): Buffer {
+  for (const name of earlyVariables) {
+    const text = Buffer.from(`\0${name}\0`);
+    let at = runtime.indexOf(text);
+    if (at < 0) {
+      throw new Error(`the runtime has no variable ${name} any more: take it out of this list`);
+    }
+    for (; at >= 0; at = runtime.indexOf(text, at)) {
+      runtime.write('H', at + 1, 'latin1');
+    }
+  }
+  return runtime;
 }
 
 /** The library complains of sections without a name, which the executables of Node.js have; its errors are thrown. */

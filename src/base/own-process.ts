@@ -4,7 +4,7 @@
  */
 import type { Host } from '../../platform/host.ts';
 import { noValue, type StartedWith, type Variable } from '../../platform/started-with.ts';
-import { calledName, ownStart } from './own-program.ts';
+import { calledName, isExecutable, ownStart } from './own-program.ts';
 import { ambientTokenVariable } from './start-markers.ts';
 import { channelVariables, heldVariables } from './steering-variables.ts';
 
@@ -29,7 +29,7 @@ let script: string | undefined;
 export function restoreHeldVariables(environment: NodeJS.ProcessEnv): void {
   compileCache = environment[compileCacheVariable];
   delete environment[compileCacheVariable];
-  script = environment[scriptVariable];
+  script = isExecutable ? undefined : environment[scriptVariable];
   delete environment[scriptVariable];
   for (const name of heldVariables) {
     const held = environment[heldPrefix + name];

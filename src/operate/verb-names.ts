@@ -10,6 +10,7 @@ export const verbNames = [
   'token',
   'doctor',
   'config',
+  'licenses',
   'service',
   'help',
 ] as const;

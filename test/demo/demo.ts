@@ -13,12 +13,12 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect, type Host, type Session } from '../../src/client/index.ts';
+import { program } from '../support/holdfast.ts';
 import { type StreamFrame, StreamRecord } from '../support/streams.ts';
 import { waitUntil } from '../support/wait.ts';
 import { endTranscript, line, progress, say, styled, table } from './screen.ts';
 import { type Check, compare, grouped, type ProgramCount } from './verdict.ts';
 
-const program = fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
 const jobFile = fileURLToPath(new URL('./job.ts', import.meta.url));
 const sessionId = 'demo';
 /** The second act. */

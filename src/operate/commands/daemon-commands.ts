@@ -65,6 +65,14 @@ export const daemonCommands = {
     exits: plainExits,
     load: async () => (await import('../config.ts')).config,
   },
+  licenses: {
+    summary: 'the licences of everything inside the single executable',
+    arguments: [],
+    options: [{ flags: '--sbom', help: 'the list of its parts instead, as CycloneDX JSON' }],
+    examples: [{ line: 'holdfast licenses --sbom', what: 'which packages, in which versions?' }],
+    exits: plainExits,
+    load: async () => (await import('../licenses.ts')).licenses,
+  },
   service: {
     summary: 'start the daemon with the session of this user: install, remove, status',
     arguments: [],
