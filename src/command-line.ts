@@ -125,7 +125,7 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
       import('./modes/agent.ts'),
       import('./operate/verbs.ts'),
     ]);
-    const context = { environment, programName, executableDirectory, platform, ...standardOutput };
+    const context = { environment, programName, platform, ...standardOutput };
     return leave(await runAgentMode(verbWords, context));
   }
 

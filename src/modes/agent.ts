@@ -1,13 +1,12 @@
 /** `holdfast agent`, also started as `claudios-agent`: sessions that a server orders (spec agent.md). */
-import { join } from 'node:path';
 import type { Platform } from '../../platform/platform.ts';
+import { programFile } from '../base/own-program.ts';
 import { version } from '../base/version.ts';
 
 export interface AgentModeContext {
   readonly environment: NodeJS.ProcessEnv;
   /** Our name as the user typed it. */
   readonly programName: string;
-  readonly executableDirectory: string;
   platform(): Promise<Platform>;
   print(text: string): void;
   complain(text: string): void;
@@ -57,7 +56,7 @@ export async function runAgentMode(words: readonly string[], context: AgentModeC
   return runAgent({
     ...{ settings, source, platform, environment, workingFolder, log },
     version,
-    program: join(context.executableDirectory, 'holdfast'),
+    program: programFile(),
     onEndRequest: (callback) => {
       for (const signal of ['SIGINT', 'SIGTERM'] as const) {
         process.on(signal, callback);

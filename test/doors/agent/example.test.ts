@@ -1,0 +1,66 @@
+/** The page docs/agent.md as a newcomer follows it: the example server, an agent that runs cat, orders from the keyboard. */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { settingTexts } from '../../../src/doors/agent/settings.ts';
+import { waitUntil } from '../../support/wait.ts';
+import { StandInServer } from './stand-in-server.ts';
+import { TestAgent } from './test-agent.ts';
+
+const page = readFileSync(new URL('../../../docs/agent.md', import.meta.url), 'utf8');
+const example = fileURLToPath(new URL('../../../docs/examples/agent-server.mjs', import.meta.url));
+
+test('the example server shows the whole loop', async () => {
+  expect(page).toContain('node docs/examples/agent-server.mjs 3000 my-agent-token');
+  expect(page).toMatch(/AGENT_TOKEN=my-agent-token CLAUDE_COMMAND=cat INPUT_FORMAT=text bin\/holdfast agent/);
+  const port = await freePort();
+  const server = spawn(process.execPath, [example, String(port), 'my-agent-token'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  let printed = '';
+  server.stdout.setEncoding('utf8').on('data', (text: string) => {
+    printed += text;
+  });
+  const shows = (text: string): Promise<unknown> => waitUntil(() => printed.includes(text), `${text} in\n${printed}`);
+  try {
+    await shows('listening');
+    // Only its url and token are used.
+    await using unused = await StandInServer.start({ token: 'my-agent-token' });
+    await using agent = new TestAgent(unused, {
+      settings: { serverUrl: `http://127.0.0.1:${port}`, claudeCommand: 'cat' },
+    });
+    agent.launch();
+    server.stdin.write('start one hello\n');
+    await shows('# ins_1 done');
+    await shows('hello\n');
+    await agent.killed();
+    server.stdin.write('say one again\n');
+    agent.launch();
+    await shows('again\n');
+    server.stdin.write('end one\n');
+    await shows('# one has ended: 0');
+    expect(printed.match(/^hello$/gm)).toHaveLength(1);
+    expect(printed.match(/^again$/gm)).toHaveLength(1);
+  } finally {
+    server.kill('SIGKILL');
+  }
+});
+
+test('the page has a row for every setting, with its variable', () => {
+  for (const [name, variable] of settingTexts) {
+    const row = page.split('\n').find((line) => line.startsWith(`| \`${name}\``));
+    expect(row, name).toBeDefined();
+    expect(row).toContain(variable === '' ? 'none' : `\`${variable}\``);
+  }
+});
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => probe.once('listening', resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
