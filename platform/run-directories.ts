@@ -39,6 +39,11 @@ export interface RunDirectories {
   /** @throws HostError when it is missing, no folder, or of another user */
   open(path: string): RunDirectory;
   /**
+   * A new file in this folder, for its owner only, that has no name: it is gone with its last descriptor, however the process ends.
+   * @returns its descriptor. @throws whatever the system says
+   */
+  openNameless(folder: string): number;
+  /**
    * Exclusive-creates a log file, 0600, following no link; an older file is unlinked or renamed to `<path>.old` first.
    * Returns a descriptor, or the reason why the log is declined (spec modes.md §6 step 3).
    */

@@ -6,6 +6,7 @@ import type { RunDirectories } from '../run-directories.ts';
 import { createFolders } from './create-folders.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { openLog } from './log-file.ts';
+import { openNameless } from './nameless-file.ts';
 import { PosixRunDirectory } from './run-directory.ts';
 
 export function createRunDirectories(paths: Paths): RunDirectories {
@@ -13,6 +14,7 @@ export function createRunDirectories(paths: Paths): RunDirectories {
     haveOneDaemon: true,
     create: (path) => orHostError(`mkdir ${path}`, paths, () => createFolders(resolve(path))),
     open: (path) => orHostError(`open ${path}`, paths, () => new PosixRunDirectory(DirectoryHandle.openTrusted(path))),
+    openNameless,
     openLog: (path, rotate) => openLog(path, rotate, paths),
   };
 }

@@ -6,6 +6,7 @@ import type { RunDirectories } from '../run-directories.ts';
 import { createFolders } from './create-folders.ts';
 import { DirectoryHandle } from './directory-handle.ts';
 import { openLog } from './log-file.ts';
+import { openNameless } from './nameless-file.ts';
 import { WindowsRunDirectory } from './run-directory.ts';
 
 export function createRunDirectories(paths: Paths): RunDirectories {
@@ -14,6 +15,7 @@ export function createRunDirectories(paths: Paths): RunDirectories {
     create: (path) => orHostError(`mkdir ${path}`, paths, () => createFolders(win32.resolve(path))),
     open: (path) =>
       orHostError(`open ${path}`, paths, () => new WindowsRunDirectory(DirectoryHandle.openTrusted(path))),
+    openNameless,
     openLog: (path, rotate) => openLog(path, rotate, paths),
   };
 }

@@ -15,6 +15,9 @@ export interface Counters {
   stdinQueueFull: number;
   stdinRefusedBytes: number;
   replayEvictedFrames: number;
+  /** Bytes of frames written to spools, and times a spool failed. */
+  spooledBytes: number;
+  spoolFailures: number;
   overlongLines: number;
   peersRefused: number;
   newcomersRefused: number;
@@ -68,6 +71,8 @@ export function createCounters(): Counters {
     stdinQueueFull: 0,
     stdinRefusedBytes: 0,
     replayEvictedFrames: 0,
+    spooledBytes: 0,
+    spoolFailures: 0,
     overlongLines: 0,
     peersRefused: 0,
     newcomersRefused: 0,

@@ -110,6 +110,13 @@ export const options = {
     'bytes held for all clients together, 0 = no limit (default: a quarter of the memory, at most 1 GiB)',
     boundKey,
   ),
+  'spool-bytes': option(
+    int,
+    0,
+    'serve',
+    'output of a process beyond 16 MiB is kept on disk, up to so many bytes, 0 = not',
+    boundKey,
+  ),
   'max-sessions': option(int, 0, 'serve', 'processes that may run at once, 0 = no limit', boundKey),
   'detached-ttl': option(
     duration,

@@ -56,6 +56,8 @@ const settingTable = {
   slowReader: (chosen) => chosen['slow-reader'] ?? 'pace',
   /** Bytes held for all clients together; 0: no limit, `undefined`: what the host makes of it. */
   memoryBudget: (chosen) => chosen['memory-budget'],
+  /** Output of one process kept on disk behind what is kept in memory; 0: none. */
+  spoolBytes: (chosen) => chosen['spool-bytes'] ?? 0,
   /** Processes that may run at once; 0: no limit. */
   maxSessions: (chosen) => chosen['max-sessions'] ?? 0,
   /** How long a process may run without receiver and output; 0: for good. */

@@ -39,6 +39,7 @@ export function openDurableSessions(options: DurableSessionsOptions): Promise<Du
     settings: {
       ...{ process: profile.process, platform: profile.platform, slowReader, unseenRetentionMs },
       maxSessions: settings.maxSessions,
+      spoolBytes: settings.spoolBytes,
       reapTree: settings.reapTree,
       environment: ownVariables(platform.startedWith),
       workingDirectory: platform.startedWith.workingDirectory(),

@@ -17,6 +17,7 @@ import { endDetached } from '../engine/detached-ttl.ts';
 import { FairShare } from '../engine/local/fair-share.ts';
 import { LocalEngine, type LocalEngineOptions } from '../engine/local/local-engine.ts';
 import { ShellAgent } from '../engine/local/shell-agent.ts';
+import { spoolPlace } from '../engine/local/spool-place.ts';
 import type { KeeperFacts, SessionEngine } from '../engine/session-engine.ts';
 import { LauncherHandler } from '../install/managed-launcher/launcher-handler.ts';
 import type { ChildRecords } from '../run-directory/records/child-records.ts';
@@ -72,6 +73,7 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
       slowReader: settings.slowReader,
       unseenRetentionMs: settings.unseenRetentionMs,
       maxSessions: settings.maxSessions,
+      spool: spoolPlace(platform, settings.socketPath, settings.spoolBytes),
       reapTree: settings.reapTree,
       sessionMarks: sessionMarksFor(options),
       shellPath: options.shellPath,

@@ -147,8 +147,10 @@ export interface SessionInfo {
   readonly inBytes: number;
   readonly stdinQueued: number;
   readonly stdinClosed: boolean;
-  /** Bytes of frames kept for replays. */
+  /** Bytes of frames kept for replays in memory. */
   readonly windowBytes: number;
+  /** The same on disk; missing where an older keeper tells it: none. */
+  readonly spoolBytes?: number;
   readonly paced: boolean;
   readonly door: string | undefined;
   /** Its id belongs to a later process by now; requests do not reach this one. */

@@ -72,6 +72,7 @@ class KeeperProcess {
     this.#keeper = new Keeper({
       platform: options.platform,
       timings,
+      socketPath: options.socketPath,
       onEvent: (event) => this.#record(event),
       onUnused: () => this.#endIfUnused(),
     });

@@ -1,7 +1,8 @@
 /**
  * Chaos: sessions with random output and input, and every few seconds something happens to a client, a bridge, the daemon, its
  * release, or the channel to the keeper (faults 2, 3, 5, 6). The judge knows only what clients sent and saw and what the
- * children wrote down. `HOLDFAST_CHAOS_SEED` repeats a run, `HOLDFAST_FULL_FAULTS=1` makes it an hour with 50 sessions.
+ * children wrote down. `HOLDFAST_CHAOS_SEED` repeats a run, `HOLDFAST_FULL_FAULTS=1` makes it an hour with
+ * 50 sessions, `HOLDFAST_CHAOS_SECONDS` any other length.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
@@ -19,7 +20,7 @@ import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { keeperOf } from './support/keeper.ts';
 import { makeRelease } from './support/release.ts';
 
-const seconds = byLength(120, 3600);
+const seconds = Number(process.env.HOLDFAST_CHAOS_SECONDS ?? byLength(120, 3600));
 const sessions = byLength(20, 50);
 const seed = Number(process.env.HOLDFAST_CHAOS_SEED ?? 20261128);
 
@@ -153,13 +154,14 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
   const random = randomFrom(seed);
   await using daemon = await startDaemon({ flags: ['-durable'], failpoints: '' });
   const own = daemon.program;
-  const other = makeRelease(join(daemon.dir, 'other'), { version: '9.9.9', channel: [1, 2], forTests: true });
+  const other = makeRelease(join(daemon.dir, 'other'), { version: '0.0.9', channel: [1, 1], forTests: true });
   using run = new WatchedRun(daemon.dir);
   await using bridges = new Bridges(daemon);
   const keeper = await keeperOf(daemon);
-  // What the first session makes a keeper open for good, the folder of records among it, is there before we count.
+  // What the first session makes a keeper open for good, the folder of records and the memory for much output among it, is
+  // there before we count.
   await using before = await connectRaw(daemon);
-  await before.spawn('before', 'sleep', ['0.3']);
+  await before.spawn('before', 'sh', ['-c', 'head -c 2000000 /dev/zero; sleep 0.3']);
   await before.exitOf('before');
   await before.call('holdfast.release', { all: true });
   await before.close();

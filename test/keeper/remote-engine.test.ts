@@ -18,7 +18,10 @@ const platform = await loadPlatform();
 sessionEngineContract(async ({ profile, timings: changes, slowReader, shellPath, memoryBudget }) => {
   const directory = mkdtempSync('/tmp/hf-');
   const path = join(directory, 's');
-  const keeper = new Keeper({ platform, timings: { ...timings, ...changes }, onUnused: () => {} });
+  const keeper = new Keeper({
+    ...{ platform, timings: { ...timings, ...changes }, socketPath: path },
+    onUnused: () => {},
+  });
   const server = createServer((socket) => {
     server.close();
     keeper.serve(new Channel(socket, platform.transport.sendNow), channelVersions[1]);

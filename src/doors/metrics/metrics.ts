@@ -44,6 +44,8 @@ const rows: readonly Row[] = [
     help: 'Frames dropped from full replay windows.',
     key: 'replayEvictedFrames',
   },
+  { name: 'holdfast_spooled_bytes_total', help: 'Bytes of frames written to spools.', key: 'spooledBytes' },
+  { name: 'holdfast_spool_failures_total', help: 'Times a spool could not be written or read.', key: 'spoolFailures' },
   { name: 'holdfast_overlong_lines_total', help: 'Connections closed for a line over the cap.', key: 'overlongLines' },
   { name: 'holdfast_peers_refused_total', help: 'Connections of other users, refused.', key: 'peersRefused' },
   { name: 'holdfast_sessions_refused_total', help: 'Spawns refused for max-sessions.', key: 'sessionsRefused' },

@@ -1,11 +1,11 @@
 /** A reader's place in the live frames of a replay window. It moves view by view and holds nothing. */
 import type { Frames } from '../session-engine.ts';
+import type { KeptFrames } from './kept-frames.ts';
 import type { ReplayWindow } from './replay-window.ts';
-import type { Slab } from './slab.ts';
 
 export class Cursor {
   readonly #window: ReplayWindow;
-  #slab: Slab | undefined;
+  #slab: KeptFrames | undefined;
   #next: number;
   /** Bytes of all frames before `#next`, those that went included. */
   #position: number;
@@ -29,6 +29,7 @@ export class Cursor {
 
   /**
    * Whole frames from here on, about `maxBytes` of them and at least one; `undefined` when there are none (yet).
+   * @throws SpoolReadError
    * @param lastSeq no frame beyond this one is taken
    */
   take(maxBytes: number, lastSeq = Number.POSITIVE_INFINITY): Frames | undefined {
@@ -47,13 +48,13 @@ export class Cursor {
   }
 
   /** The remembered slab may have been left behind, or be in use again for later frames. */
-  #slabOfNext(): Slab | undefined {
+  #slabOfNext(): KeptFrames | undefined {
     let slab = this.#slab;
     if (slab?.holds(this.#next) !== true) {
       slab = slab?.next;
     }
     if (slab?.holds(this.#next) !== true) {
-      slab = this.#window.slabOf(this.#next);
+      slab = this.#window.keptWith(this.#next);
     }
     this.#slab = slab;
     return slab;
@@ -68,6 +69,6 @@ export class Cursor {
   /** Goes on at the oldest frame that is kept. */
   moveToStart(): void {
     this.#next = this.#window.firstSeq;
-    this.#position = this.#window.bytesEver - this.#window.bytes;
+    this.#position = this.#window.bytesGone;
   }
 }

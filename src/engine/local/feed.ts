@@ -5,6 +5,7 @@
 import { Mark, type MarkedStream } from '../mark.ts';
 import type { FrameStream, Frames, Reader, ReaderRole, StreamItem } from '../session-engine.ts';
 import type { Cursor } from './cursor.ts';
+import { SpoolReadError } from './kept-frames.ts';
 import { PinnedReplay } from './pinned-replay.ts';
 import type { ReplayWindow } from './replay-window.ts';
 
@@ -206,6 +207,21 @@ export class Feed implements FrameStream, MarkedStream {
   // ---- taking
 
   take(maxBytes: number): StreamItem | undefined {
+    try {
+      return this.#takeNext(maxBytes);
+    } catch (error) {
+      if (!(error instanceof SpoolReadError)) {
+        throw error;
+      }
+      // What was promised cannot be kept; the client comes again, and gets what there is.
+      this.#owner.window.spoolFailed(error);
+      this.leave();
+      this.reader.lost(this);
+      return undefined;
+    }
+  }
+
+  #takeNext(maxBytes: number): StreamItem | undefined {
     while (!this.#ended) {
       const stage = this.#stages[0];
       if (stage === undefined) {

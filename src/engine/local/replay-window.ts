@@ -3,10 +3,14 @@
  *
  * Frames lie next to each other in slabs, so that many of them leave in one write of one view. The bytes of a slab are never
  * rewritten while somebody may still send them: a view pins its slab, and only a slab without pins is used again.
+ *
+ * With a spool (spool.ts) frames that fall out of memory go on being kept there, a slab at a time, and are read like any other.
  */
 import { type ByteCount, noByteCount } from '../../base/memory-budget.ts';
 import { Cursor } from './cursor.ts';
+import type { KeptFrames } from './kept-frames.ts';
 import { type BlockSource, Slab } from './slab.ts';
+import { type LostFrames, Spool, type SpoolPlace } from './spool.ts';
 
 /** Serialized frames kept per process (spec process.md §9). */
 export const windowBytes = 16_777_216;
@@ -19,8 +23,12 @@ export const maxSlabBytes = 172 * 1024;
 const minSlabBytes = 1024;
 
 export interface WindowEvents {
-  /** The frame with this seq is about to go. */
-  onEvict(seq: number): void;
+  /** So many frames up to this seq are about to go: one, or with a spool many. */
+  onEvict(seq: number, count: number): void;
+  /** The first frames were given to the spool, and so many bytes were. */
+  onSpooled?(bytes: number): void;
+  /** The spool could not be written or read; what was in it has gone. */
+  onSpoolFailure?(error: unknown): void;
 }
 
 export interface WindowMemory {
@@ -28,6 +36,8 @@ export interface WindowMemory {
   readonly held?: ByteCount | undefined;
   /** Where the largest slabs lie; `undefined`: in ordinary memory. */
   readonly blocks?: BlockSource | undefined;
+  /** Where frames go that fall out of memory; `undefined`: nowhere. */
+  readonly spool?: SpoolPlace | undefined;
 }
 
 export class ReplayWindow {
@@ -40,8 +50,13 @@ export class ReplayWindow {
   #spare: Slab | undefined;
   #bytes = 0;
   #bytesEver = 0;
+  #bytesGone = 0;
+  readonly #spool: Spool | undefined;
+  /** Oldest frame in memory; 0 before the first. */
   #firstSeq = 0;
   #lastSeq = 0;
+  /** The spool has been given every frame up to this one. */
+  #spooledTo = 0;
 
   /**
    * @param maxBytes serialized frames with their newlines; the newest frame is kept even alone above it
@@ -53,11 +68,20 @@ export class ReplayWindow {
     this.#held = memory.held ?? noByteCount;
     this.#blocks = memory.blocks;
     this.#lastSeq = lastSeq;
+    this.#spool = memory.spool === undefined ? undefined : this.#createSpool(memory.spool);
+  }
+
+  #createSpool(place: SpoolPlace): Spool {
+    return new Spool(place, {
+      onDrop: (seq, count, bytes) => this.#gone(seq, count, bytes),
+      onWritten: (bytes) => this.#events.onSpooled?.(bytes),
+      onFailure: (error, lost) => this.#spoolFailed(error, lost),
+    });
   }
 
   /** Oldest frame still here; 0 before the first. */
   get firstSeq(): number {
-    return this.#firstSeq;
+    return this.#spool?.firstSeq ?? this.#firstSeq;
   }
 
   /** Newest frame; 0 before the first. */
@@ -65,8 +89,19 @@ export class ReplayWindow {
     return this.#lastSeq;
   }
 
+  /** Of frames in memory. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Of frames that only the spool has. */
+  get spoolBytes(): number {
+    return this.#bytesEver - this.#bytesGone - this.#bytes;
+  }
+
+  /** Bytes of all frames that are not here any more. */
+  get bytesGone(): number {
+    return this.#bytesGone;
   }
 
   /** Bytes of all frames there have ever been, those that went included. */
@@ -94,6 +129,11 @@ export class ReplayWindow {
     return new Cursor(this);
   }
 
+  /** Where frame `seq` is kept; `undefined` when it is not here (yet). */
+  keptWith(seq: number): KeptFrames | undefined {
+    return seq < this.#firstSeq ? this.#spool?.pieceOf(seq) : this.slabOf(seq);
+  }
+
   /** The slab that holds frame `seq`; `undefined` when the frame is not here (yet). */
   slabOf(seq: number): Slab | undefined {
     if (seq < this.#firstSeq || seq > this.#lastSeq) {
@@ -116,14 +156,53 @@ export class ReplayWindow {
     }
   }
 
-  #evictOldest(head: Slab): void {
+  /** @param now the memory is needed: nothing is to be written in the background */
+  #evictOldest(head: Slab, now = false): void {
     const seq = this.#firstSeq;
-    this.#events.onEvict(seq);
-    this.#bytes -= head.size(seq, seq);
+    const bytes = head.size(seq, seq);
+    if (!this.#isSpooled(head, seq, now)) {
+      this.#gone(seq, 1, bytes);
+    }
+    this.#bytes -= bytes;
     this.#firstSeq++;
     if (seq === head.lastSeq) {
       this.#dropHead(head);
     }
+  }
+
+  /** Whether the spool has the frame. It is given all of a slab with the first frame. */
+  #isSpooled(head: Slab, seq: number, now: boolean): boolean {
+    const spool = this.#spool;
+    if (spool === undefined) {
+      return false;
+    }
+    if (seq > this.#spooledTo && spool.put(head, seq, head.lastSeq, now)) {
+      this.#spooledTo = head.lastSeq;
+    }
+    return seq <= this.#spooledTo;
+  }
+
+  /** Nobody can read the frames up to this one any more. */
+  #gone(seq: number, count: number, bytes: number): void {
+    this.#events.onEvict(seq, count);
+    this.#bytesGone += bytes;
+  }
+
+  /** What is in the spool cannot be read. */
+  spoolFailed(error: unknown): void {
+    this.#spool?.fail(error);
+  }
+
+  /** Some of what was lost may be in memory. */
+  #spoolFailed(error: unknown, { firstSeq, lastSeq, bytes }: LostFrames): void {
+    const first = this.#firstSeq;
+    this.#spooledTo = Math.min(this.#spooledTo, first - 1);
+    const inMemory = lastSeq >= first ? (this.slabOf(first)?.size(first, lastSeq) ?? 0) : 0;
+    if (bytes > inMemory) {
+      const end = Math.min(lastSeq, first - 1);
+      this.#gone(end, end - firstSeq + 1, bytes - inMemory);
+    }
+    this.#events.onSpoolFailure?.(error);
   }
 
   /**
@@ -135,7 +214,7 @@ export class ReplayWindow {
     const was = this.#bytes;
     const end = Math.min(before, this.#lastSeq);
     while (this.#head !== undefined && this.#bytes > toBytes && this.#firstSeq < end) {
-      this.#evictOldest(this.#head);
+      this.#evictOldest(this.#head, true);
     }
     this.#spare?.leaveWindow();
     this.#spare = undefined;
@@ -150,7 +229,7 @@ export class ReplayWindow {
     if (slab === undefined || slab !== this.#tail || this.#bytes > slab.bytes.length / 2) {
       return;
     }
-    const { firstSeq, lastSeq } = this;
+    const [firstSeq, lastSeq] = [this.#firstSeq, this.#lastSeq];
     const only = new Slab(Buffer.allocUnsafeSlow(this.#bytes), firstSeq, this.#held);
     slab.bytes.copy(only.bytes, 0, slab.start(firstSeq), slab.end(lastSeq));
     for (let seq = firstSeq; seq <= lastSeq; seq++) {
@@ -163,6 +242,8 @@ export class ReplayWindow {
 
   /** The process is forgotten. What readers were promised they have pinned. */
   letGo(): void {
+    this.#spool?.clear();
+    this.#bytesGone = this.#bytesEver;
     for (let slab = this.#head; slab !== undefined; slab = slab.next) {
       slab.leaveWindow();
     }

@@ -4,6 +4,7 @@
  */
 import type { OutputName } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
+import { messageOf } from '../../base/error-texts.ts';
 import type { Log } from '../../base/log.ts';
 import type { MemoryBudget } from '../../base/memory-budget.ts';
 import type { Timings } from '../../base/timings.ts';
@@ -12,16 +13,22 @@ import type { FairShare } from './fair-share.ts';
 import { type PacedReceiver, Pacing, shortOfMemory } from './pacing.ts';
 import { ReplayWindow, windowBytes } from './replay-window.ts';
 import type { BlockSource } from './slab.ts';
+import type { SpoolPlace } from './spool.ts';
 
 export interface OutputContext {
   readonly log: Pick<Log, 'info' | 'warn'>;
-  readonly counters: Pick<Counters, 'streamBytes' | 'replayEvictedFrames' | 'paced' | 'pacedMs'>;
+  readonly counters: Pick<
+    Counters,
+    'streamBytes' | 'replayEvictedFrames' | 'spooledBytes' | 'spoolFailures' | 'paced' | 'pacedMs'
+  >;
   readonly timings: Pick<Timings, 'readerStallMs'>;
   readonly share: FairShare;
   /** Counts what is kept of the output. */
   readonly budget: Pick<MemoryBudget, 'take' | 'give' | 'isReached'>;
   /** Where much output is kept; `undefined`: in ordinary memory. */
   readonly blocks?: BlockSource | undefined;
+  /** Where output goes that falls out of memory (key `spool-bytes`); `undefined`: nowhere. */
+  readonly spool?: SpoolPlace | undefined;
   /** Key `slow-reader`. */
   readonly slowReader: 'pace' | 'drop';
 }
@@ -55,6 +62,9 @@ export class SessionOutput {
   #waiting: OutputName[] = [];
   #turnComes = false;
   #toldEviction = false;
+  /** `undefined`: there is no spool. */
+  readonly #spoolBytes: number | undefined;
+  #toldSpoolFailure = false;
   #givesBack = false;
   #toldPacing = false;
 
@@ -62,10 +72,18 @@ export class SessionOutput {
     this.#owner = owner;
     this.#context = context;
     this.#frames = new FrameWriter(owner.id);
+    const { budget: held, blocks, spool } = context;
+    this.#spoolBytes = spool?.maxBytes;
     this.window = new ReplayWindow(
       windowBytes,
-      { onEvict: (seq) => this.#evicting(seq) },
-      { held: context.budget, blocks: context.blocks },
+      {
+        onEvict: (seq, count) => this.#evicting(seq, count),
+        onSpooled: (bytes) => {
+          context.counters.spooledBytes += bytes;
+        },
+        onSpoolFailure: (error) => this.#spoolFailed(error),
+      },
+      { held, blocks, spool },
     );
   }
 
@@ -223,15 +241,29 @@ export class SessionOutput {
     }
   };
 
-  #evicting(seq: number): void {
-    this.#context.counters.replayEvictedFrames++;
+  #evicting(seq: number, count: number): void {
+    const { counters, log } = this.#context;
+    counters.replayEvictedFrames += count;
     if (!this.#toldEviction && !this.#givesBack) {
       this.#toldEviction = true;
-      this.#context.log.warn(
-        'process.Manager',
-        `Process ${this.#owner.id}: replay window full (${windowBytes} bytes); dropping oldest frames`,
-      );
+      const full =
+        this.#spoolBytes === undefined
+          ? `replay window full (${windowBytes} bytes)`
+          : `replay window and spool full (${windowBytes} + ${this.#spoolBytes} bytes, spool-bytes)`;
+      log.warn('process.Manager', `Process ${this.#owner.id}: ${full}; dropping oldest frames`);
     }
     this.#owner.evicting(seq);
+  }
+
+  #spoolFailed(error: unknown): void {
+    const { counters, log } = this.#context;
+    counters.spoolFailures++;
+    if (!this.#toldSpoolFailure) {
+      this.#toldSpoolFailure = true;
+      log.warn(
+        'process.Manager',
+        `Process ${this.#owner.id}: its spool failed (${messageOf(error)}); what was in it is lost, and the newest ${windowBytes} bytes are kept; free space where the run directory is`,
+      );
+    }
   }
 }

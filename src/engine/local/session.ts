@@ -176,7 +176,7 @@ export class Session implements OutputOwner, ReadersOwner {
   info(): SessionInfo {
     const { id, command, args, cwd, door } = this.description;
     const { stdout: outBytes, stderr: errBytes } = this.#output.bytes;
-    const { firstSeq, lastSeq, bytes: windowBytes } = this.window;
+    const { firstSeq, lastSeq, bytes: windowBytes, spoolBytes } = this.window;
     return {
       id,
       pid: this.pid,
@@ -199,6 +199,7 @@ export class Session implements OutputOwner, ReadersOwner {
       stdinQueued: this.#stdin?.queued ?? 0,
       stdinClosed: this.#stdin?.closed ?? false,
       windowBytes,
+      spoolBytes,
       paced: this.#output.paced,
       door,
       replaced: this.#replaced,

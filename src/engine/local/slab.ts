@@ -1,6 +1,7 @@
 /** A piece of memory that holds whole frames one after the other, and views of it that are handed to sockets. */
 import type { ByteCount } from '../../base/memory-budget.ts';
 import type { Frames } from '../session-engine.ts';
+import type { KeptFrames } from './kept-frames.ts';
 
 /** Memory for one of the largest slabs, from somebody who wants it back. */
 export interface Block {
@@ -16,7 +17,7 @@ export interface BlockSource {
   take(bytes: number): Block | undefined;
 }
 
-export class Slab {
+export class Slab implements KeptFrames {
   readonly bytes: Buffer;
   firstSeq: number;
   next: Slab | undefined;

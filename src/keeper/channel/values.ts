@@ -33,6 +33,8 @@ export interface FrontSettings {
   readonly unseenRetentionMs: number | undefined;
   /** Processes that may run at once; 0, or missing in an older daemon's: any number. */
   readonly maxSessions?: number;
+  /** Largest spool of one session; 0, or missing in an older daemon's: none. Holds for sessions that begin. */
+  readonly spoolBytes?: number;
   /** What ended sessions have left is ended too; missing in an older daemon's: it is not. */
   readonly reapTree?: boolean;
   /** Bytes the keeper holds for all clients together; 0: no limit. */
@@ -205,6 +207,8 @@ export const engineCounters = [
   'stdinQueueFull',
   'stdinRefusedBytes',
   'replayEvictedFrames',
+  'spooledBytes',
+  'spoolFailures',
   'memoryBudgetReached',
   'memoryBudgetFrameBytes',
   'memoryBudgetRefused',

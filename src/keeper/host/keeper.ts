@@ -13,6 +13,7 @@ import type { Timings } from '../../base/timings.ts';
 import { ChildEnvironments } from '../../engine/local/environment.ts';
 import { FairShare } from '../../engine/local/fair-share.ts';
 import { LocalEngine } from '../../engine/local/local-engine.ts';
+import { spoolPlace } from '../../engine/local/spool-place.ts';
 import type { SessionEngine, SessionEvent } from '../../engine/session-engine.ts';
 import { defaultProfile, profileNamed } from '../../wire/profiles.ts';
 import type { Channel } from '../channel/channel.ts';
@@ -30,6 +31,8 @@ import { SharedBlocks } from './shared-blocks.ts';
 export interface KeeperOptions {
   readonly platform: Platform;
   readonly timings: Timings;
+  /** Of the daemon: spools lie in its folder. */
+  readonly socketPath: string;
   /** Told of every event, daemon or not. */
   onEvent?(event: SessionEvent): void;
   /** There is no session, and nobody who could start one. */
@@ -88,7 +91,7 @@ export class Keeper implements FrontOwner {
   /** The newest daemon's rows and settings hold, also for sessions that were started under another one. */
   #createEngine(): SessionEngine {
     const keeper = this;
-    const { platform, timings } = this.#options;
+    const { platform, timings, socketPath } = this.#options;
     const initial = (profileNamed('S') ?? defaultProfile) as typeof defaultProfile;
     return new LocalEngine({
       platform,
@@ -116,6 +119,9 @@ export class Keeper implements FrontOwner {
       },
       get maxSessions() {
         return keeper.#settings?.maxSessions;
+      },
+      get spool() {
+        return spoolPlace(platform, socketPath, keeper.#settings?.spoolBytes ?? 0);
       },
       get unseenRetentionMs() {
         return keeper.#settings?.unseenRetentionMs;

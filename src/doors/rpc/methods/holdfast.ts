@@ -20,7 +20,7 @@ export interface HoldfastServices {
   readonly daemon: DaemonIdentity;
   readonly engine: SessionEngine;
   readonly durable: boolean;
-  readonly settings: Pick<Settings, 'maxSessions'>;
+  readonly settings: Pick<Settings, 'maxSessions' | 'spoolBytes'>;
   /** `undefined`: there is none at this moment. */
   keeper(): KeeperFacts | undefined;
 }
@@ -165,7 +165,12 @@ function describe({
     durable,
     keeper: keeper(),
     extensions: holdfastMethods.map(({ name }) => name.slice(prefix.length)).sort(),
-    limits: { lineBytes: maxLineBytes, windowBytes, spoolBytes: 0, maxSessions: settings.maxSessions },
+    limits: {
+      lineBytes: maxLineBytes,
+      windowBytes,
+      spoolBytes: settings.spoolBytes,
+      maxSessions: settings.maxSessions,
+    },
   };
 }
 
@@ -201,7 +206,7 @@ function sessionObject(session: SessionInfo): Encodable<ToldSession> {
     stdinQueued: session.stdinQueued,
     stdinClosed: session.stdinClosed,
     windowBytes: session.windowBytes,
-    spoolBytes: 0,
+    spoolBytes: session.spoolBytes ?? 0,
     paced: session.paced,
     door: session.door ?? 'rpc',
   };
