@@ -149,8 +149,8 @@ export interface SessionInfo {
   readonly stdinClosed: boolean;
   /** Bytes of frames kept for replays in memory. */
   readonly windowBytes: number;
-  /** The same on disk; missing where an older keeper tells it: none. */
-  readonly spoolBytes?: number;
+  /** The same on disk. */
+  readonly spoolBytes: number;
   readonly paced: boolean;
   readonly door: string | undefined;
   /** Its id belongs to a later process by now; requests do not reach this one. */

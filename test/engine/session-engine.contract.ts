@@ -1203,7 +1203,7 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
         ...{ id: 'p', pid, startTime, command: 'sh', args, cwd: dir, state: 'running', spawnedAt, exit: undefined },
         ...{ attached: true, observers: 0, sinceAttachChange, unseenExit: false, firstSeq: 0, lastSeq: 0 },
         ...{ outBytes: 0, errBytes: 0, inBytes: 0, stdinQueued: 0, stdinClosed: false, windowBytes: 0 },
-        ...{ paced: false, door: 'agent', replaced: false },
+        ...{ spoolBytes: 0, paced: false, door: 'agent', replaced: false },
       };
       expect(first).toEqual(atFirst);
 

@@ -181,8 +181,15 @@ function readExit({ at, code, signal, killedBy }: SessionExit): SessionExit {
   return { at, code, signal, killedBy };
 }
 
-export function readSessions(sent: readonly SessionInfo[]): readonly SessionInfo[] {
-  return sent.map((info) => (info.exit === undefined ? info : { ...info, exit: readExit(info.exit) }));
+/** A keeper of channel 1 tells no `spoolBytes`. */
+type SentSession = Omit<SessionInfo, 'spoolBytes'> & Partial<Pick<SessionInfo, 'spoolBytes'>>;
+
+export function readSessions(sent: readonly SentSession[]): readonly SessionInfo[] {
+  return sent.map((info) => ({
+    ...info,
+    spoolBytes: info.spoolBytes ?? 0,
+    exit: info.exit === undefined ? undefined : readExit(info.exit),
+  }));
 }
 
 export function readEvent(sent: SessionEvent): SessionEvent {

@@ -124,7 +124,7 @@ export class LostSession implements ReadersOwner {
       ...{ attached: this.readers.receiver !== undefined, observers: this.readers.observerCount },
       ...{ sinceAttachChange: this.exit.at, unseenExit: !this.readers.exitSeen, firstSeq, lastSeq },
       ...{ outBytes: 0, errBytes: 0, inBytes, stdinQueued: 0, stdinClosed: false, windowBytes: bytes },
-      ...{ paced: false, door, replaced: false },
+      ...{ spoolBytes: 0, paced: false, door, replaced: false },
     };
   }
 }

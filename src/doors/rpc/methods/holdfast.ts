@@ -206,7 +206,7 @@ function sessionObject(session: SessionInfo): Encodable<ToldSession> {
     stdinQueued: session.stdinQueued,
     stdinClosed: session.stdinClosed,
     windowBytes: session.windowBytes,
-    spoolBytes: session.spoolBytes ?? 0,
+    spoolBytes: session.spoolBytes,
     paced: session.paced,
     door: session.door ?? 'rpc',
   };
