@@ -33,5 +33,7 @@ echo holdfast: Node.js 22.18 or newer is needed, found on PATH: %found%; run 'np
 exit /b 1
 
 :run
-"%node%" --max-semi-space-size=2 --v8-pool-size=1 --disable-sigusr1 --disable-warning=ExperimentalWarning --disable-warning=DeprecationWarning "%root%\src\main.ts" %*
+set "main=%root%\src\main.ts"
+if not exist "%main%" set "main=%root%\src\main.js"
+"%node%" --max-semi-space-size=2 --v8-pool-size=1 --disable-sigusr1 --disable-warning=ExperimentalWarning --disable-warning=DeprecationWarning "%main%" %*
 exit /b %errorlevel%

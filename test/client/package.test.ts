@@ -1,10 +1,11 @@
 /** The package as a user installs it, and the examples of docs/client.md as programs of such a user. */
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { delimiter, join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { delimiter, dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type SshHost, startSshHost } from '../ssh/sshd.ts';
+import { cleanEnvironment, runHoldfast } from '../support/holdfast.ts';
 
 const root = join(import.meta.dirname, '../..');
 /** The Node.js and npm of the machine, which may be older than ours: folders of this project are left out of the PATH. */
@@ -28,6 +29,7 @@ beforeAll(async () => {
   mkdirSync(project);
   // As `npm run package`, with the build on our own Node.js.
   execFileSync(process.execPath, [join(root, 'build/client.ts')]);
+  execFileSync(process.execPath, [join(root, 'build/program.ts')]);
   execFileSync('npm', ['pack', '--pack-destination', folder], { cwd: root, env: environment, stdio: 'pipe' });
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   // Without optional packages, which are the native ones, and without running anything of a package.
@@ -113,4 +115,50 @@ test.each(['mts', 'cts'])('the types of the package are there for a program in %
     { cwd: project },
   );
   expect(String(found)).toBe('');
+});
+
+test('the package runs nothing when it is installed', () => {
+  const { scripts } = JSON.parse(readFileSync(join(project, 'node_modules/holdfast/package.json'), 'utf8')) as {
+    scripts: Record<string, string>;
+  };
+  expect(Object.keys(scripts).filter((name) => /install|^prepare$|^dependencies$/.test(name))).toEqual([]);
+});
+
+describe('the command of the package, in a project that has nothing else', () => {
+  let home: string;
+  const command = (words: readonly string[], node = dirname(process.execPath)) =>
+    runHoldfast(words, {
+      program: join(folder, 'other/node_modules/.bin/holdfast'),
+      env: cleanEnvironment(home, { PATH: `${node}${delimiter}${path}` }),
+    });
+
+  beforeAll(() => {
+    const other = join(folder, 'other');
+    home = join(folder, 'home');
+    mkdirSync(other);
+    mkdirSync(home);
+    const archive = globSync('holdfast-*.tgz', { cwd: folder })[0] ?? '';
+    execFileSync(
+      'npm',
+      ['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', join(folder, archive)],
+      { cwd: other, env: environment, stdio: 'pipe' },
+    );
+  }, 300_000);
+
+  test('runs a program under a daemon that it starts', async () => {
+    const socket = join(home, 'run', 's');
+    const ran = await command(['run', '--socket', socket, '--', 'sh', '-c', 'echo out; exit 7']);
+    expect(ran).toEqual({ code: 7, signal: null, stdout: 'out\n', stderr: '' });
+    expect(await command(['-stop', '-socket', socket])).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('wants a new enough Node.js, and says which it has found', async () => {
+    const old = join(folder, 'old-node');
+    mkdirSync(old);
+    writeFileSync(join(old, 'node'), '#!/bin/sh\necho v22.17.1\n', { mode: 0o755 });
+    expect(await command(['-version'], old)).toEqual({
+      ...{ code: 1, signal: null, stdout: '' },
+      stderr: 'holdfast: Node.js 22.18 or newer is needed, found on PATH: v22.17.1; put a newer node on PATH\n',
+    });
+  });
 });
