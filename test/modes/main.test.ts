@@ -55,7 +55,7 @@ function runIn(installation: string, words: readonly string[], changes: Environm
 describe('a command line', () => {
   test('without mode says which there are, without the usage text, exit code 2', async () => {
     const short = 'claustrum: one of --version/--install/--serve/--bridge/--stop is required\n';
-    for (const words of [[], ['ps'], ['x', '-version'], ['--', '-version'], ['-serve=false']]) {
+    for (const words of [[], ['nothing'], ['x', '-version'], ['--', '-version'], ['-serve=false']]) {
       expect(await run(words)).toMatchObject({ code: 2, stdout: '', stderr: short });
     }
     expect(await run(['-wire-profile', 'next'])).toMatchObject({
