@@ -27,12 +27,12 @@ const profile = values.profile as 'S' | 'current' | 'next';
 const folder = mkdtempSync('/tmp/hfbench-');
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
-const repository = makeRepository(Number(values.files), Number(values.branches));
-const worktree = join(folder, 'worktree');
-execFileSync('git', ['worktree', 'add', '-q', '-b', 'session', worktree], { cwd: repository });
+/** In a small one what we do beside running git counts for more. */
+const sizes = [
+  { name: 'large', files: Number(values.files), branches: Number(values.branches), atMost: 1.15 },
+  { name: 'small', files: 20, branches: 5, atMost: 1.6 },
+];
 
-/** What git.status answers for: any repository, or in the later profiles a session's worktree. */
-const place = profile === 'S' ? repository : worktree;
 /** The commands of the specification, as a user would type them. */
 const plainCommands = {
   'git.info':
@@ -69,34 +69,39 @@ const plainCommands = {
     "for-each-ref '--format=%(refname:lstrip=2)' refs/heads/",
   ],
 };
-const candidates = [
-  { method: 'git.info', params: { path: repository }, directory: repository },
-  { method: 'git.status', params: { path: place, baseRepo: repository }, directory: place },
-  { method: 'git.list_branches', params: { path: repository }, directory: repository },
-] as const;
+const methods = ['git.info', 'git.status', 'git.list_branches'] as const;
 
 await using daemon = await startDaemon({ profile, onTestFailed: () => {} });
 await using host = await connect({ socket: daemon.socket, token: daemon.token });
 
 const rows: Row[] = [];
-for (const { method, params, directory } of candidates) {
-  const script = plainCommands[method].map((command) => `git ${command} >/dev/null`).join('; ');
-  const samples = await interleave(Number(values.rounds), {
-    holdfast: async () => ({ ms: await timed(() => host.request(method, params)) }),
-    git: async () => ({
-      ms: await timed(() => spawnSync('sh', ['-c', script], { cwd: directory, stdio: 'ignore', env: daemon.env })),
-    }),
-  });
-  const msOf = (figures: readonly Figures[] | undefined) => figures?.map(({ ms = 0 }) => ms);
-  rows.push(
-    ...against('plain git', msOf(samples.git), {
-      area: 'git',
-      what: `${method}, ${values.files} files, ${values.branches} branches, profile ${profile}`,
-      unit: 'ms',
-      target: { atMost: 1.15 },
-      ours: msOf(samples.holdfast) ?? [],
-    }),
-  );
+for (const { name, files, branches, atMost } of sizes) {
+  const repository = makeRepository(name, files, branches);
+  const worktree = join(folder, `${name}-worktree`);
+  execFileSync('git', ['worktree', 'add', '-q', '-b', 'session', worktree], { cwd: repository });
+  for (const method of methods) {
+    // What git.status answers for: any repository, or in the later profiles a session's worktree.
+    const directory = method === 'git.status' && profile !== 'S' ? worktree : repository;
+    const script = plainCommands[method].map((command) => `git ${command} >/dev/null`).join('; ');
+    const samples = await interleave(Number(values.rounds), {
+      holdfast: async () => ({
+        ms: await timed(() => host.request(method, { path: directory, baseRepo: repository })),
+      }),
+      git: async () => ({
+        ms: await timed(() => spawnSync('sh', ['-c', script], { cwd: directory, stdio: 'ignore', env: daemon.env })),
+      }),
+    });
+    const msOf = (figures: readonly Figures[] | undefined) => figures?.map(({ ms = 0 }) => ms);
+    rows.push(
+      ...against('plain git', msOf(samples.git), {
+        area: 'git',
+        what: `${method}, ${files} files, ${branches} branches, profile ${profile}`,
+        unit: 'ms',
+        target: { atMost },
+        ours: msOf(samples.holdfast) ?? [],
+      }),
+    );
+  }
 }
 report(rows);
 
@@ -107,8 +112,8 @@ async function timed(work: () => unknown): Promise<number> {
 }
 
 /** One commit of all files and as many branches, by `git fast-import`. */
-function makeRepository(files: number, branches: number): string {
-  const path = join(folder, 'repository');
+function makeRepository(name: string, files: number, branches: number): string {
+  const path = join(folder, name);
   execFileSync('git', ['init', '-q', '-b', 'main', path]);
   let stream =
     'blob\nmark :1\ndata 6\nhello\n\ncommit refs/heads/main\nmark :2\ncommitter B <b@example.com> 0 +0000\ndata 4\nmany\n';

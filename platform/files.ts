@@ -38,6 +38,8 @@ export interface ReadableFile {
 export interface WritableFile {
   /** Writes all of it. @throws SystemCallError `write <path>: …` */
   write(bytes: Buffer): Promise<void>;
+  /** Sets the times of the last access and the last change. @param seconds since the epoch */
+  setTime(seconds: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -67,8 +69,17 @@ export interface FolderHandle {
    * @param mode the umask applies. Windows ignores it.
    */
   createFile(name: Buffer, mode: number, how: 'empty' | 'new'): Promise<WritableFile>;
+  /**
+   * All of a regular file, never through a link (`ELOOP`) and without waiting for a FIFO's writer.
+   * @throws SystemCallError `EINVAL` when it is no regular file, `EFBIG` when it has more than `maxBytes`
+   */
+  readFile(name: Buffer, maxBytes: number): Promise<Buffer>;
+  /** Gives an entry of this folder another name in it, in the place of a file that has the name. Folders are not replaced. */
+  rename(name: Buffer, toName: Buffer): Promise<void>;
   /** Removes a file or a link, no folder. A missing one is no failure. */
   removeFile(name: Buffer): Promise<void>;
+  /** Removes an empty folder. @throws SystemCallError when it is missing, or is no folder, or is not empty */
+  removeFolder(name: Buffer): Promise<void>;
   /** As `FileOperations.removeTree`. */
   removeTree(name: Buffer): Promise<void>;
   close(): Promise<void>;

@@ -11,13 +11,6 @@ export interface GitHost {
   linkFolder(target: string, path: string): Promise<void>;
   /** Makes `path` read as a file, if there is one. Windows: the file as it is now. @throws Node's error */
   linkFile(target: string, path: string): Promise<void>;
-  /**
-   * As `linkFile`, for a file that git replaces: git follows these links to `target` and no link beyond it, so that what
-   * stands there is replaced and nothing else.
-   */
-  linkFileToReplace(target: string, path: string): Promise<void>;
-  /** Where the link could not lead git to `target`: puts there what git has made of `path` meanwhile. */
-  bringBack(path: string, target: string): Promise<void>;
   /** A cleaned path in the spelling in which two names of one file are equal texts; the OS may fold case. */
   comparable(path: string): string;
   /** Whether the OS reads a component of the path as another name (trailing dot or space, colon). */

@@ -1,4 +1,4 @@
-import { close as closeDescriptor, write as writeDescriptor } from 'node:fs';
+import { close as closeDescriptor, futimes as setTimes, write as writeDescriptor } from 'node:fs';
 import { promisify } from 'node:util';
 import type { WritableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
@@ -6,6 +6,7 @@ import { as } from './file-error.ts';
 
 const close = promisify(closeDescriptor);
 const write = promisify(writeDescriptor);
+const futimes = promisify(setTimes);
 
 /** A file that is open for writing. */
 export class WritableDescriptor implements WritableFile {
@@ -31,6 +32,10 @@ export class WritableDescriptor implements WritableFile {
       );
       done += bytesWritten;
     }
+  }
+
+  async setTime(seconds: number): Promise<void> {
+    await as(this.#paths, 'futimes', this.#path, () => futimes(this.#descriptor, seconds, seconds));
   }
 
   /** Network file systems and quotas report a failed write here. @throws SystemCallError `close <path>: <reason>` */

@@ -2,6 +2,7 @@
 import { type BigIntStats, close as closeDescriptor, constants, fstat as fstatCallback } from 'node:fs';
 import { promisify } from 'node:util';
 import * as libc from '../../native-bindings/libc.ts';
+import { readDescriptor } from '../common/read-descriptor.ts';
 import { WritableDescriptor } from '../common/writable-descriptor.ts';
 import type { SystemCallError } from '../errors.ts';
 import type { FolderHandle, WritableFile } from '../files.ts';
@@ -18,6 +19,8 @@ const fstat = (descriptor: number) =>
 
 /** To reach what is inside, without a right to read the list of it. */
 export const searchFolder = libc.O_SEARCH | constants.O_DIRECTORY;
+
+const readWithoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 export class PosixFolderHandle implements FolderHandle {
   readonly #calls: AtCalls;
@@ -51,6 +54,15 @@ export class PosixFolderHandle implements FolderHandle {
     return new WritableDescriptor(this.#paths, descriptor, this.#pathOf(name));
   }
 
+  async readFile(name: Buffer, maxBytes: number): Promise<Buffer> {
+    const descriptor = await this.#calls.open(this.#descriptor, name, readWithoutWaiting);
+    return readDescriptor(this.#paths, descriptor, this.#pathOf(name), maxBytes);
+  }
+
+  rename(name: Buffer, toName: Buffer): Promise<void> {
+    return this.#calls.rename(this.#descriptor, name, this.#descriptor, toName);
+  }
+
   async removeFile(name: Buffer): Promise<void> {
     try {
       await this.#calls.removeFile(this.#descriptor, name);
@@ -59,6 +71,10 @@ export class PosixFolderHandle implements FolderHandle {
         throw error;
       }
     }
+  }
+
+  removeFolder(name: Buffer): Promise<void> {
+    return this.#calls.removeFolder(this.#descriptor, name);
   }
 
   async isSameAs(other: PosixFolderHandle): Promise<boolean> {

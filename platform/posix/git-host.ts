@@ -10,21 +10,11 @@ export function createGitHost(): GitHost {
     registrationTests: true,
     linkFolder: (target, path) => symlink(target, path),
     linkFile: (target, path) => symlink(target, path),
-    linkFileToReplace,
-    bringBack: async () => {},
     comparable: (path) => path,
     isMisread: () => false,
     userId: () => process.geteuid?.() ?? -1,
     isPrivateGroup,
   };
-}
-
-/** git follows a chain of five links to the file that it replaces, and not a sixth one (resolve_symlink in its lockfile.c). */
-async function linkFileToReplace(target: string, path: string): Promise<void> {
-  const links = [path, ...[1, 2, 3, 4].map((number) => `${path}.link${number}`), target];
-  for (const [index, link] of links.slice(0, -1).entries()) {
-    await symlink(links[index + 1] ?? target, link);
-  }
 }
 
 /**

@@ -1,13 +1,15 @@
 /** Folders held open so that nobody can rename or replace them: paths below one are safe meanwhile. */
 import { closeSync, ftruncateSync } from 'node:fs';
-import { mkdir, unlink } from 'node:fs/promises';
+import { mkdir, rename, rmdir, unlink } from 'node:fs/promises';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { as } from '../common/file-error.ts';
+import { readDescriptor } from '../common/read-descriptor.ts';
 import { WritableDescriptor } from '../common/writable-descriptor.ts';
 import { SystemCallError } from '../errors.ts';
 import type { FolderHandle, WritableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { DirectoryHandle } from './directory-handle.ts';
+import { Patience, replacing } from './held-by-others.ts';
 import { openPlainFile, type PlainFile } from './plain-file.ts';
 import { removeTree } from './remove-tree.ts';
 import { WindowsError } from './system-errors.ts';
@@ -42,6 +44,24 @@ export class WindowsFolderHandle implements FolderHandle {
     return new WritableDescriptor(this.#paths, fd, path);
   }
 
+  async readFile(name: Buffer, maxBytes: number): Promise<Buffer> {
+    const path = this.#at(name);
+    const { fd } = await as(this.#paths, 'openat', name.toString(), () =>
+      openPlainFile(path, {
+        access: kernel32.GENERIC_READ,
+        share: kernel32.FILE_SHARE_READ | kernel32.FILE_SHARE_WRITE | kernel32.FILE_SHARE_DELETE,
+        disposition: kernel32.OPEN_EXISTING,
+        security: null,
+      }),
+    );
+    return readDescriptor(this.#paths, fd, path, maxBytes);
+  }
+
+  async rename(name: Buffer, toName: Buffer): Promise<void> {
+    const [from, to] = [this.#at(name), this.#at(toName)];
+    await as(this.#paths, 'renameat', name.toString(), () => new Patience(replacing).with(() => rename(from, to)));
+  }
+
   async removeFile(name: Buffer): Promise<void> {
     const path = this.#at(name);
     try {
@@ -51,6 +71,11 @@ export class WindowsFolderHandle implements FolderHandle {
         throw error;
       }
     }
+  }
+
+  async removeFolder(name: Buffer): Promise<void> {
+    const path = this.#at(name);
+    await as(this.#paths, 'unlinkat', name.toString(), () => rmdir(path));
   }
 
   removeTree(name: Buffer): Promise<void> {

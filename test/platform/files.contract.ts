@@ -134,6 +134,39 @@ export function filesContract({ platform, openHandles, words, canLink }: Machine
       await folder.close();
     });
 
+    test('reads a whole file, and says when there is none or too much of it', async () => {
+      const path = temporaryFolder();
+      writeFileSync(join(path, 'file'), 'content');
+      writeFileSync(join(path, 'empty'), '');
+      mkdirSync(join(path, 'sub'));
+      const folder = await files.openFolder(path);
+      expect((await folder.readFile(name('file'), 7)).toString()).toBe('content');
+      expect((await folder.readFile(name('empty'), 0)).toString()).toBe('');
+      expect(await failureOf(folder.readFile(name('file'), 6))).toMatchObject({ code: 'EFBIG' });
+      expect(await failureOf(folder.readFile(name('missing'), 7))).toMatchObject({ code: 'ENOENT' });
+      expect(await failureOf(folder.readFile(name('sub'), 7))).toBeInstanceOf(Error);
+      await folder.close();
+    });
+
+    test('gives a file the name of another one, and removes folders only when they are empty', async () => {
+      const path = temporaryFolder();
+      writeFileSync(join(path, 'new'), 'new content');
+      writeFileSync(join(path, 'old'), 'old content');
+      mkdirSync(join(path, 'full', 'empty'), { recursive: true });
+      const folder = await files.openFolder(path);
+      await folder.rename(name('new'), name('old'));
+      expect(readFileSync(join(path, 'old'), 'utf8')).toBe('new content');
+      expect(await failureOf(folder.rename(name('missing'), name('old')))).toMatchObject({ code: 'ENOENT' });
+      await failureOf(folder.removeFolder(name('full')));
+      const full = await folder.openFolder(name('full'));
+      await full.removeFolder(name('empty'));
+      await full.close();
+      await folder.removeFolder(name('full'));
+      expect(await failureOf(folder.removeFolder(name('full')))).toMatchObject({ code: 'ENOENT' });
+      expect(readFileSync(join(path, 'old'), 'utf8')).toBe('new content');
+      await folder.close();
+    });
+
     test('may be searched for itself, and removes files and trees', async () => {
       const path = temporaryFolder();
       writeFileSync(join(path, 'file'), '');

@@ -5,6 +5,7 @@ import { withRepositoryIfAny } from '../run/open-repository.ts';
 import { linesOf } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 import { placeOf } from './managed-place.ts';
+import { isRepository } from './repository-folders.ts';
 
 /**
  * @param path after tilde; `''`: the daemon's own working directory
@@ -24,16 +25,14 @@ async function collectBranches(program: GitProgram, path: string): Promise<reado
 }
 
 async function namesOfBranches(repository: Repository): Promise<readonly string[] | undefined> {
-  const [isRepository, names] = await Promise.all([
-    repository.test(['rev-parse', '--git-dir']),
-    // Not %(refname:short), which prints `heads/main` where a tag `main` exists.
-    repository.run(['for-each-ref', '--format=%(refname:lstrip=2)', 'refs/heads/']),
-  ]);
-  if (!isRepository) {
-    return undefined;
+  // Not %(refname:short), which prints `heads/main` where a tag `main` exists.
+  const names = await repository.run(['for-each-ref', '--format=%(refname:lstrip=2)', 'refs/heads/']);
+  if (names.failure === undefined) {
+    return linesOf(names.stdout);
   }
-  if (names.failure !== undefined) {
+  // Only where there is no answer it matters whether there is a repository.
+  if (await isRepository(repository)) {
     throw new GitFailure('callFailed', names.failure);
   }
-  return linesOf(names.stdout);
+  return undefined;
 }

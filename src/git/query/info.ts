@@ -5,7 +5,8 @@ import { withRepositoryIfAny } from '../run/open-repository.ts';
 import { shortRef } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 import { githubSlug } from './github-slug.ts';
-import { answerOf, askTopLevel, isInWorkTree } from './repository-folders.ts';
+import { answerOf, askWorkTree, isRepository } from './repository-folders.ts';
+import { readHead, readSharedRef } from './symbolic-refs.ts';
 
 export interface RepositoryInfo {
   /** Name of the folder at the top of the work tree. */
@@ -38,14 +39,18 @@ async function collectInfo(repository: Repository): Promise<RepositoryInfo | und
     return undefined;
   }
   // No question needs the answer of another one, so all are asked at the same time, whether there is a repository too.
-  const [isRepository, root, branch, slug, defaultBranch] = await Promise.all([
-    isDiscovered ? repository.test(['rev-parse', '--git-dir']) : isInWorkTree(repository),
-    isDiscovered ? found?.workTree : askTopLevel(repository).then(answerOf),
+  const [workTree, branch, slug, defaultBranch] = await Promise.all([
+    isDiscovered
+      ? isRepository(repository).then((isOne) => (isOne ? { top: found?.workTree } : undefined))
+      : askWorkTree(repository),
     rows.branch === 'showCurrent' ? shownBranch(repository) : symbolicBranch(repository),
     repoSlug(repository, isDiscovered ? ['remote', 'get-url', 'origin'] : ['config', '--get', 'remote.origin.url']),
     defaultBranchOf(repository, rows.verifyDefault),
   ]);
-  return isRepository ? { name: nameOf(root, isDiscovered), branch, root, slug, defaultBranch } : undefined;
+  if (workTree === undefined) {
+    return undefined;
+  }
+  return { name: nameOf(workTree.top, isDiscovered), branch, root: workTree.top, slug, defaultBranch };
 }
 
 /** @param dropsOptionLike whether a name that looks like an option of a program is left out */
@@ -64,12 +69,23 @@ function lastComponent(path: string): string {
 }
 
 async function symbolicBranch(repository: Repository): Promise<string | undefined> {
+  const head = await readHead(repository);
+  if (head !== 'unclear') {
+    return head === 'none' ? detached(repository) : shortRef(head.ref);
+  }
   // Not `--short`, which prints `heads/main` where a tag `main` exists.
   const ref = answerOf(await repository.run(['symbolic-ref', 'HEAD']));
   return ref === undefined ? detached(repository) : shortRef(ref);
 }
 
 async function shownBranch(repository: Repository): Promise<string | undefined> {
+  const head = await readHead(repository);
+  if (head === 'none') {
+    return detached(repository);
+  }
+  if (head !== 'unclear' && head.ref.startsWith('refs/heads/')) {
+    return shortRef(head.ref);
+  }
   const name = answerOf(await repository.run(['branch', '--show-current']));
   return name === '' ? detached(repository) : name;
 }
@@ -86,7 +102,7 @@ async function repoSlug(repository: Repository, question: readonly string[]): Pr
 
 /** @param verifies whether a branch counts only when origin really has it */
 async function defaultBranchOf(repository: Repository, verifies: boolean): Promise<string> {
-  const head = answerOf(await repository.run(['symbolic-ref', 'refs/remotes/origin/HEAD']));
+  const head = await headOfOrigin(repository);
   if (head === undefined) {
     return '';
   }
@@ -99,4 +115,14 @@ async function defaultBranchOf(repository: Repository, verifies: boolean): Promi
   }
   const commit = `refs/remotes/origin/${name}^{commit}`;
   return (await repository.test(['rev-parse', '--verify', '--quiet', commit])) ? name : '';
+}
+
+/** The full name; `undefined` when it is not known. */
+async function headOfOrigin(repository: Repository): Promise<string | undefined> {
+  const name = 'refs/remotes/origin/HEAD';
+  const read = await readSharedRef(repository, name);
+  if (read === 'unclear') {
+    return answerOf(await repository.run(['symbolic-ref', name]));
+  }
+  return read === 'none' ? undefined : read.ref;
 }

@@ -6,7 +6,8 @@ import type { GitProgram } from '../run/git-program.ts';
 import { withRepositoryIfAny } from '../run/open-repository.ts';
 import { trimSpace } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
-import { checkIndex } from './index-submodules.ts';
+import { checkIndex, mayNameSubmodules } from './index-submodules.ts';
+import { isRepository } from './repository-folders.ts';
 import { withoutLookingInside, withSubmoduleChanges } from './submodule-changes.ts';
 
 /**
@@ -19,20 +20,24 @@ export function repositoryStatus(program: GitProgram, path: string): Promise<rea
 }
 
 async function collectChanges(repository: Repository): Promise<readonly string[] | undefined> {
-  if (repository.found !== undefined) {
-    await checkIndex(join(repository.found.gitDirectory, 'index'));
+  const { found } = repository;
+  const index = found === undefined ? undefined : join(found.gitDirectory, 'index');
+  if (index !== undefined) {
+    await checkIndex(index);
   }
-  const [isRepository, status] = await Promise.all([
-    repository.test(['rev-parse', '--git-dir']),
+  // A large index takes a while to be looked through, so that is done while git runs.
+  const [status, mayHaveSubmodules] = await Promise.all([
     repository.run(['status', '--porcelain', withoutLookingInside], { statusLike: true }),
+    index !== undefined && mayNameSubmodules(index, repository.program.services.platform.paths),
   ]);
-  if (!isRepository) {
+  if (status.failure !== undefined) {
+    // Only where there is no answer it matters whether there is a repository.
+    if (await isRepository(repository)) {
+      throw new GitFailure('callFailed', status.failure);
+    }
     return undefined;
   }
-  if (status.failure !== undefined) {
-    throw new GitFailure('callFailed', status.failure);
-  }
-  const top = repository.found?.workTree;
+  const top = mayHaveSubmodules ? found?.workTree : undefined;
   const lines = status.stdout.toString('latin1').split('\n').slice(0, -1);
   const all = top === undefined ? lines : await withSubmoduleChanges(repository, lines, top);
   const text = decodeBytes(Buffer.from(all.map((line) => `${line}\n`).join(''), 'latin1'));

@@ -15,11 +15,13 @@
  * user's conditional includes against it as it always does. For a call that changes records, the git directory is ours too,
  * because git writes branches and their logs below the git directory, whatever `GIT_COMMON_DIR` says:
  *
+ *       refs reftable                 folders of our own, see private-refs.ts
  *       worktrees/<name>              links to the registrations; a new one is a real folder that git makes here
  *       worktrees/<own name>          for a request in a linked worktree: a copy of its registration, the git directory
  *       logs                          an empty folder, in which git begins the logs of what it makes
  *
- * and src/git/worktree/records.ts takes what git has made there to its real place, where it follows no link.
+ * and src/git/worktree/records.ts and branch-change.ts take what git has made there to its real place, where they follow no
+ * link.
  */
 import { mkdir, readlink, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -28,8 +30,10 @@ import type { Paths } from '../../../platform/paths.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import { readSmallFile } from './control-files.ts';
 import type { FoundGitDirectory } from './find-git-directory.ts';
+import { linkRefs } from './private-refs.ts';
 
-const folders = ['objects', 'refs', 'reftable', 'info'] as const;
+const files = ['shallow', 'packed-refs'] as const;
+const folders = ['objects', 'reftable', 'info'] as const;
 
 export interface CommonDirectoryRequest {
   /** `undefined`: there is no repository, and git must not find one. */
@@ -59,14 +63,12 @@ export async function makeCommonDirectory(
   if (found === undefined || real === undefined) {
     return { commonDirectory: path, gitDirectory: undefined };
   }
-  // git replaces this file when it deletes a branch, and must find the real one to do so.
-  const linkPackedRefs = worktrees === undefined ? host.linkFile : host.linkFileToReplace;
   await Promise.all([
     writeFile(join(path, 'config'), configuration, { encoding: 'latin1', flag: 'wx', mode: 0o600 }),
     ...folders.map((name) => host.linkFolder(join(real, name), join(path, name))),
+    worktrees === undefined ? host.linkFolder(join(real, 'refs'), join(path, 'refs')) : linkRefs(real, path, host),
     copyHead(real, path, paths),
-    host.linkFile(join(real, 'shallow'), join(path, 'shallow')),
-    linkPackedRefs(join(real, 'packed-refs'), join(path, 'packed-refs')),
+    ...files.map((name) => host.linkFile(join(real, name), join(path, name))),
   ]);
   if (worktrees === undefined) {
     return { commonDirectory: path, gitDirectory: undefined };

@@ -89,7 +89,7 @@ export class Repository {
   }
 
   async #call(args: readonly string[], options: CallOptions, pins: GitCall['pins']): Promise<CommandResult> {
-    const { gitDirectory, changes, ...rest } = options;
+    const { gitDirectory, changes: _changes, ...rest } = options;
     const { commonDirectory, gitDirectory: ours } = await this.privateDirectories(options);
     const workTree = ours === undefined ? undefined : this.found?.workTree;
     const place = [
@@ -104,11 +104,6 @@ export class Repository {
       commonDirectory,
       options: [...place, ...(options.options ?? [])],
     });
-    const real = this.found?.commonDirectory;
-    if (changes && real !== undefined) {
-      const name = 'packed-refs';
-      await this.program.services.platform.git.bringBack(join(commonDirectory, name), join(real, name));
-    }
     return this.#asIfInRealPlace(result);
   }
 

@@ -34,10 +34,10 @@ export async function addWithoutFiles(repository: Repository, request: AddReques
   const { branchName, existingBranch, worktreePath, worktree, start, deadline } = request;
   const rows = repository.program.services.profile.git.create;
   const timeoutMs = rows.timeoutEndsAdd ? deadline.leftMs : undefined;
-  const run = async (args: readonly string[]) =>
-    (await addWorktree(repository, { branch: branchName, args, timeoutMs })).result;
+  const run = async (args: readonly string[], attaches = false) =>
+    (await addWorktree(repository, { branch: branchName, attaches, args, timeoutMs })).result;
 
-  const refusal = await attach(repository, request, run);
+  const refusal = await attach(repository, request, (args) => run(args, true));
   if (refusal === 'attached') {
     return { branch: existingBranch, attached: true, timedOut: false };
   }

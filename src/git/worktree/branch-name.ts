@@ -1,7 +1,17 @@
 import type { Repository } from '../run/repository.ts';
 import { addFailed } from './failures.ts';
+import { linkOnTheWayText } from './held-way.ts';
 import { quotedText } from './quoted-text.ts';
 import { linkOnTheWayTo } from './records.ts';
+
+/** Whether git takes `refs/heads/<name>` for the name of a ref as it stands (git-check-ref-format(1)). */
+export function isBranchName(name: string): boolean {
+  return (
+    name !== '' &&
+    !/[\x00-\x20\x7f~^:?*[\\]|\.\.|@\{|\/$|\.$/.test(name) &&
+    name.split('/').every((part) => part !== '' && !part.startsWith('.') && !part.endsWith('.lock'))
+  );
+}
 
 /**
  * A name with a leading dash is refused here, in the words of git, because `git worktree add` passes the name on to
@@ -22,8 +32,6 @@ export async function refuseOptionAsBranch(repository: Repository, name: string)
 export async function refuseLinkTo(repository: Repository, branch: string): Promise<void> {
   const link = await linkOnTheWayTo(repository, branch);
   if (link !== undefined) {
-    throw addFailed(
-      `${link} is a symbolic link, and the branch would be written through it; replace it by a real folder`,
-    );
+    throw addFailed(linkOnTheWayText(link));
   }
 }

@@ -64,7 +64,7 @@ async function failureOfPlacing(
     return fault;
   }
   try {
-    await placeIndex(indexFile, entry, platform.paths);
+    await placeIndex(indexFile, entry, platform);
     return undefined;
   } catch (error) {
     if (error instanceof IndexNotPlaced && profile.git.create.placeIndexTexts) {

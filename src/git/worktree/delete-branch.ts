@@ -4,6 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { entryAt } from '../run/control-files.ts';
 import { linesOf } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
+import { changeBranch } from './branch-change.ts';
 import { dropLog, linkOnTheWayTo } from './records.ts';
 
 export type BranchOutcome =
@@ -88,11 +89,13 @@ async function deleteIfReached(
   if (link !== undefined) {
     return { state: 'notDeleted', failure: `${link} is a symbolic link`, isLocked: false };
   }
-  const deleted = await repository.run(['update-ref', '--no-deref', '-d', ref, found.tip], {
-    changes: true,
-    timeoutMs: deleteMs,
-    terminateGraceMs: deleteGraceMs,
-  });
+  const deleted = await changeBranch(repository, { branch, change: 'delete' }, () =>
+    repository.run(['update-ref', '--no-deref', '-d', ref, found.tip], {
+      changes: true,
+      timeoutMs: deleteMs,
+      terminateGraceMs: deleteGraceMs,
+    }),
+  );
   if (deleted.failure !== undefined) {
     const isLocked = (await entryAt(join(commonDirectory, `${ref}.lock`))) !== undefined;
     return { state: 'notDeleted', failure: deleted.failure, isLocked };

@@ -2,22 +2,27 @@
  * What git has made or deleted in a private common directory, taken to the repository's own one. Every step is made inside a
  * folder that is held open, so no link in the repository leads it elsewhere.
  */
-import { mkdir, readdir, readFile, rmdir, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, unlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import type { SystemCallError } from '../../../platform/errors.ts';
+import { SystemCallError } from '../../../platform/errors.ts';
 import type { FileOperations, FolderHandle } from '../../../platform/files.ts';
 import type { Variable } from '../../../platform/started-with.ts';
 import type { CommandResult } from '../../base/run-command.ts';
 import { isTrue } from '../run/allowed-settings.ts';
 import { writeConfiguration } from '../run/configuration-file.ts';
 import { entryAt, readSmallFile, targetOf } from '../run/control-files.ts';
+import { GitFailure } from '../run/failures.ts';
 import type { Repository } from '../run/repository.ts';
 import { readSettings } from '../run/repository-settings.ts';
+import { changeBranch } from './branch-change.ts';
+import { addFailed } from './failures.ts';
+import { inFolder, openOrCreate, writeNew } from './held-folders.ts';
 import { keepNewSettings } from './settings-edits.ts';
 
 export interface AddRequest {
-  /** The new branch, or the one that is checked out. */
   readonly branch: string;
+  /** Whether the branch is there already, to be checked out. */
+  readonly attaches?: boolean;
   /** What stands behind `git worktree add`. */
   readonly args: readonly string[];
   readonly timeoutMs?: number | undefined;
@@ -32,16 +37,22 @@ export interface Added {
 /**
  * `git worktree add`. The registration goes to its place, the worktree's `.git` file is led there, and the log of the new
  * branch is kept.
- * @throws SystemCallError, Node's error when that cannot be done; then the worktree is gone again
+ * @throws WorktreeFailure, Node's error when that cannot be done; then the worktree is gone again
  */
-export async function addWorktree(repository: Repository, { branch, args, timeoutMs }: AddRequest): Promise<Added> {
+export async function addWorktree(repository: Repository, request: AddRequest): Promise<Added> {
+  const { branch, attaches = false, args, timeoutMs } = request;
   await forgetGone(repository);
-  const result = await repository.run(['worktree', 'add', ...args], {
-    changes: true,
-    timeoutMs,
-    variables: await committer(repository),
-  });
-  const entry = result.failure === undefined ? await keepNewWorktree(repository) : undefined;
+  const variables = await committer(repository);
+  const add = () => repository.run(['worktree', 'add', ...args], { changes: true, timeoutMs, variables });
+  let result: CommandResult;
+  let entry: string | undefined;
+  try {
+    result = await (attaches ? add() : changeBranch(repository, { branch, change: 'make' }, add));
+    entry = result.failure === undefined ? await keepNewWorktree(repository) : undefined;
+  } catch (error) {
+    await discardNewWorktree(repository);
+    throw error instanceof SystemCallError ? addFailed(error.message) : error;
+  }
   if (entry !== undefined) {
     await keepNewSettings(repository, branch);
   }
@@ -79,11 +90,8 @@ async function keepNewWorktree(repository: Repository): Promise<string | undefin
     return undefined;
   }
   const { files } = repository.program.services.platform;
-  const { commonDirectory: made, gitDirectory: own } = await repository.privateDirectories({ changes: true });
-  const entries = (await readdir(join(made, 'worktrees'), { withFileTypes: true }))
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => join(made, 'worktrees', entry.name));
-  const entry = entries.find((path) => path !== own);
+  const { commonDirectory: made } = await repository.privateDirectories({ changes: true });
+  const entry = await newEntry(repository);
   if (entry === undefined) {
     return undefined;
   }
@@ -99,11 +107,26 @@ async function keepNewWorktree(repository: Repository): Promise<string | undefin
     } finally {
       await registrations.close();
     }
-  } catch (error) {
-    await files.removeTree(dirname(await dotGitOf(entry))).catch(() => {});
-    throw error;
   } finally {
     await common.close();
+  }
+}
+
+/** The registration that git has made in our folder. */
+async function newEntry(repository: Repository): Promise<string | undefined> {
+  const { commonDirectory: made, gitDirectory: own } = await repository.privateDirectories({ changes: true });
+  return (await readdir(join(made, 'worktrees'), { withFileTypes: true }))
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(made, 'worktrees', entry.name))
+    .find((path) => path !== own);
+}
+
+/** Best effort: what git has made, and what cannot be taken to the repository. */
+async function discardNewWorktree(repository: Repository): Promise<void> {
+  const entry = await newEntry(repository).catch(() => undefined);
+  if (entry !== undefined) {
+    const worktree = dirname(await dotGitOf(entry));
+    await repository.program.services.platform.files.removeTree(worktree).catch(() => {});
   }
 }
 
@@ -165,6 +188,7 @@ const copiedAtOnce = 16;
 /**
  * Before `git worktree remove`: gives git copies of the registrations, so that what it deletes is ours.
  * @returns which registrations git has deleted since; absolute
+ * @throws GitFailure `notRun` when one of them cannot be looked at: git might take a locked worktree for one without a lock
  */
 export async function lendRegistrations(repository: Repository): Promise<() => Promise<readonly string[]>> {
   const real = repository.found?.commonDirectory;
@@ -179,14 +203,23 @@ export async function lendRegistrations(repository: Repository): Promise<() => P
   };
 }
 
-/** Puts a folder with copies in the place of a link to a registration. */
+/** Puts a folder with copies in the place of a link to a registration. @throws GitFailure `notRun` when it cannot be looked at */
 async function lend(link: string, repository: Repository): Promise<void> {
   const { paths } = repository.program.services.platform;
   if (!(await entryAt(link))?.isSymbolicLink()) {
     // A copy already.
     return;
   }
-  const contents = await Promise.all(registrationFiles.map((name) => readSmallFile(join(link, name), paths)));
+  const contents = await Promise.all(
+    registrationFiles.map(async (name) => {
+      const read = await readSmallFile(join(link, name), paths);
+      if (read.state === 'failed') {
+        const file = join(await realpath(link), name);
+        throw new GitFailure('notRun', `git not run: ${file} could not be read: ${read.reason}`);
+      }
+      return read;
+    }),
+  );
   await unlink(link);
   await mkdir(link);
   for (const [index, content] of contents.entries()) {
@@ -203,8 +236,9 @@ async function lend(link: string, repository: Repository): Promise<void> {
 export async function removeEntry(entry: string, files: FileOperations): Promise<void> {
   const registrations = dirname(entry);
   try {
-    const common = await files.openFolder(dirname(registrations));
-    await inFolder(common, [basename(registrations)], (folder) => folder.removeTree(Buffer.from(basename(entry))));
+    await inFolder(files, dirname(registrations), [basename(registrations)], (folder) =>
+      folder.removeTree(Buffer.from(basename(entry))),
+    );
   } catch (error) {
     // Without a folder of registrations it is gone already.
     if ((error as SystemCallError).code !== 'ENOENT') {
@@ -218,8 +252,14 @@ export async function removeEntry(entry: string, files: FileOperations): Promise
  * @throws SystemCallError
  */
 export async function dropRegistration(entry: string, repository: Repository): Promise<void> {
-  await removeEntry(entry, repository.program.services.platform.files);
-  await rmdir(dirname(entry)).catch(() => {});
+  const { files } = repository.program.services.platform;
+  await removeEntry(entry, files);
+  const registrations = dirname(entry);
+  await inFolder(files, dirname(registrations), [], (common) =>
+    common.removeFolder(Buffer.from(basename(registrations))),
+  ).catch(() => {
+    // There are others in it.
+  });
 }
 
 /** Makes the worktree's `.git` file name its registration. */
@@ -304,24 +344,11 @@ export async function dropLog(repository: Repository, branch: string): Promise<v
   }
   const [name = '', ...above] = [...branchFolders, ...branch.split('/')].reverse();
   const { files } = repository.program.services.platform;
-  await inFolder(await files.openFolder(real), ['logs', ...above.reverse()], (folder) =>
-    folder.removeFile(Buffer.from(name)),
-  ).catch(() => {
-    // There is no log, or it is not where git would have written it.
-  });
-}
-
-/** Goes down from folder to folder, and closes them all. */
-async function inFolder(
-  folder: FolderHandle,
-  [name, ...more]: readonly string[],
-  work: (folder: FolderHandle) => Promise<void>,
-): Promise<void> {
-  try {
-    await (name === undefined ? work(folder) : inFolder(await folder.openFolder(Buffer.from(name)), more, work));
-  } finally {
-    await folder.close();
-  }
+  await inFolder(files, real, ['logs', ...above.reverse()], (folder) => folder.removeFile(Buffer.from(name))).catch(
+    () => {
+      // There is no log, or it is not where git would have written it.
+    },
+  );
 }
 
 /** Where the refs of branches are, below the common directory and below its logs. */
@@ -350,30 +377,4 @@ export async function linkOnTheWayTo(repository: Repository, branch: string): Pr
     }
   }
   return undefined;
-}
-
-async function openOrCreate(folder: FolderHandle, name: string): Promise<FolderHandle> {
-  const bytes = Buffer.from(name);
-  try {
-    return await folder.openFolder(bytes);
-  } catch (error) {
-    if ((error as SystemCallError).code !== 'ENOENT') {
-      throw error;
-    }
-  }
-  await folder.createFolder(bytes, 0o777).catch((error: SystemCallError) => {
-    if (error.code !== 'EEXIST') {
-      throw error;
-    }
-  });
-  return folder.openFolder(bytes);
-}
-
-async function writeNew(folder: FolderHandle, name: string, bytes: Buffer): Promise<void> {
-  const file = await folder.createFile(Buffer.from(name), 0o666, 'new');
-  try {
-    await file.write(bytes);
-  } finally {
-    await file.close();
-  }
 }

@@ -7,6 +7,7 @@ import { entryAt, readSmallText } from '../run/control-files.ts';
 import type { GitServices } from '../run/services.ts';
 import { refusing } from './failures.ts';
 import { realDotGit, withRealParent } from './real-path.ts';
+import { removeEntry } from './records.ts';
 
 /** The entries that name this worktree. Usually there is one. */
 export async function entriesOfWorktree(worktree: string, commonDirectory: string, paths: Paths): Promise<string[]> {
@@ -29,7 +30,7 @@ export async function removeStaleRegistration(
   if (entry === undefined || more.length > 0 || (await isLocked(entry))) {
     return entries;
   }
-  return files.removeTree(entry).then(
+  return removeEntry(entry, files).then(
     () => [],
     () => entries,
   );

@@ -3,6 +3,7 @@ import { GitFailure, namingFileCalls } from '../run/failures.ts';
 import type { GitProgram } from '../run/git-program.ts';
 import { withTrustedRepository } from '../run/open-repository.ts';
 import { refuseNestedBase } from './base-repository.ts';
+import { changeBranch } from './branch-change.ts';
 import { checkContained } from './containment.ts';
 import { externalPathOf } from './external-root.ts';
 import { notRemoved } from './failures.ts';
@@ -61,7 +62,9 @@ async function remove(program: GitProgram, params: RemoveParams): Promise<Remove
     await removeByGit(repository, worktreePath);
     // Deleting the branch may fail, e.g. because it is checked out elsewhere; the worktree is removed all the same.
     if (branchName !== '' && (await linkOnTheWayTo(repository, branchName)) === undefined) {
-      const deleted = await repository.run(['branch', '-D', '--', branchName], { changes: true });
+      const deleted = await changeBranch(repository, { branch: branchName, change: 'delete' }, (name) =>
+        repository.run(['branch', '-D', '--', name], { changes: true }),
+      );
       if (deleted.failure === undefined) {
         await dropLog(repository, branchName);
         await dropBranchSettings(repository, branchName);

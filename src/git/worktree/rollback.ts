@@ -2,6 +2,7 @@
 import { rmdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Repository } from '../run/repository.ts';
+import { changeBranch } from './branch-change.ts';
 import { type BranchOutcome, deleteBranch } from './delete-branch.ts';
 import { emptyFolder, removeAllText } from './empty-folder.ts';
 import { WorktreeFailure } from './failures.ts';
@@ -110,7 +111,9 @@ async function undoBranch(
   branch: string,
 ): Promise<{ readonly text: string | undefined; readonly kept: boolean }> {
   if (repository.program.services.profile.git.remove.branch === 'force') {
-    const deleted = await repository.run(['update-ref', '--no-deref', '-d', `refs/heads/${branch}`], { changes: true });
+    const deleted = await changeBranch(repository, { branch, change: 'delete' }, () =>
+      repository.run(['update-ref', '--no-deref', '-d', `refs/heads/${branch}`], { changes: true }),
+    );
     await dropLog(repository, branch);
     const text = deleted.failure === undefined ? undefined : notDeletedText(branch, deleted.failure);
     return { text, kept: false };

@@ -2,18 +2,19 @@
  * Changes of the repository's configuration that go with a branch or a worktree. git makes them in our private copy; here they
  * are made in the real file, in the way git does it: through `config.lock`, which then takes the file's place.
  */
-import { open, rename, unlink, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Setting } from '../run/configuration-file.ts';
-import { openRegular, readSmallFile } from '../run/control-files.ts';
+import { openRegular, readSmallFile, smallFileBytes } from '../run/control-files.ts';
 import type { Repository } from '../run/repository.ts';
 import { readSettings } from '../run/repository-settings.ts';
+import { HeldLock, inFolder } from './held-folders.ts';
 
 /** After a branch was deleted: its section goes too. Best effort. */
 export async function dropBranchSettings(repository: Repository, branch: string): Promise<void> {
   const section = `branch.${Buffer.from(branch).toString('latin1')}.`;
   if (repository.settings.some(({ key }) => key.startsWith(section))) {
-    await edit(repository, [['--remove-section', `branch.${branch}`]]);
+    await edit(repository, [['--remove-section', `branch.${branch}`]]).catch(() => {});
   }
 }
 
@@ -43,7 +44,7 @@ export async function keepNewSettings(repository: Repository, branch: string): P
     }
   }
   if (edits.length > 0) {
-    await edit(repository, edits);
+    await edit(repository, edits).catch(() => {});
   }
 }
 
@@ -57,46 +58,45 @@ async function edit(repository: Repository, edits: readonly (readonly string[])[
   if (commonDirectory === undefined) {
     return;
   }
-  const { paths } = repository.program.services.platform;
-  const file = join(commonDirectory, 'config');
+  const { files, paths } = repository.program.services.platform;
   // A link is left alone: it leads to a file of another place.
-  const opened = await openRegular(file, paths);
+  const opened = await openRegular(join(commonDirectory, name), paths);
   if (opened.state !== 'open') {
     return;
   }
   await opened.file.close();
-  const lockFile = join(commonDirectory, 'config.lock');
-  const lock = await open(lockFile, 'wx', opened.status.mode & 0o777).catch(() => undefined);
-  if (lock === undefined) {
-    return;
-  }
-  let isMade = false;
-  try {
-    const content = await readSmallFile(file, paths);
-    isMade =
-      content.state === 'read' &&
-      (await repository.program.temporaryFolders.with(async (folder) => {
-        const copy = join(folder, 'config');
-        await writeFile(copy, content.bytes, { flag: 'wx', mode: 0o600 });
-        for (const words of edits) {
-          if (!(await repository.test(['config', '--file', copy, ...words]))) {
-            return false;
-          }
-        }
-        const edited = await readSmallFile(copy, paths);
-        if (edited.state !== 'read') {
-          return false;
-        }
-        await lock.writeFile(edited.bytes);
-        return true;
-      }));
-    if (isMade) {
-      await rename(lockFile, file);
+  const mode = opened.status.mode & 0o777;
+  await inFolder(files, commonDirectory, [], async (common) => {
+    const lock = await HeldLock.take(common, name, { mode });
+    try {
+      const content = await common.readFile(Buffer.from(name), smallFileBytes);
+      const edited = await editCopy(repository, content, edits);
+      if (edited !== undefined) {
+        await lock.replace(edited);
+      }
+    } finally {
+      await lock[Symbol.asyncDispose]();
     }
-  } finally {
-    await lock.close();
-    if (!isMade) {
-      await unlink(lockFile).catch(() => {});
+  });
+}
+
+const name = 'config';
+
+/** @returns `undefined` when git refuses an edit */
+function editCopy(
+  repository: Repository,
+  content: Buffer,
+  edits: readonly (readonly string[])[],
+): Promise<Buffer | undefined> {
+  return repository.program.temporaryFolders.with(async (folder) => {
+    const copy = join(folder, name);
+    await writeFile(copy, content, { flag: 'wx', mode: 0o600 });
+    for (const words of edits) {
+      if (!(await repository.test(['config', '--file', copy, ...words]))) {
+        return undefined;
+      }
     }
-  }
+    const edited = await readSmallFile(copy, repository.program.services.platform.paths);
+    return edited.state === 'read' ? edited.bytes : undefined;
+  });
 }

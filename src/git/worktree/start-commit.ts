@@ -31,7 +31,28 @@ async function localStart(repository: Repository, wanted: string): Promise<Start
   if (ref === undefined) {
     return { ref, commit: undefined, shown: undefined };
   }
-  return { ref, commit: await commitOf(repository, ref), shown: shortRef(ref) };
+  return { ...(await spelledClearly(repository, ref)), shown: shortRef(ref) };
+}
+
+/**
+ * The ref and its commit. Where another ref makes the full name ambiguous, such as a branch `refs/heads/main` beside `main`,
+ * `git branch` refuses it, and a shorter name or the commit itself has to do.
+ */
+async function spelledClearly(
+  repository: Repository,
+  ref: string,
+): Promise<{ readonly ref: string; readonly commit: string | undefined }> {
+  const asked = await repository.run(['rev-parse', '--verify', `${ref}^{commit}`], { untranslated: true });
+  const commit = answerOf(asked);
+  if (commit === undefined || !/^warning: refname .* is ambiguous/m.test(asked.stderr.toString('latin1'))) {
+    return { ref, commit };
+  }
+  for (const shorter of [shortRef(ref), ref.replace(/^refs\//, '')]) {
+    if (answerOf(await repository.run(['rev-parse', '--symbolic-full-name', shorter])) === ref) {
+      return { ref: shorter, commit };
+    }
+  }
+  return { ref: commit, commit };
 }
 
 /** The local branch or the branch of that name at origin, whichever contains the other; without either the add decides. */

@@ -24,6 +24,10 @@ import {
 
 /** The profile `current` goes the ways of the others; it is compared too in a full run. */
 const profiles = byLength<readonly ProfileName[]>(['S', 'next'], ['S', 'current', 'next']);
+
+/** Making and removing a worktree takes long, so each kind of repository has it in one of the profiles, by turns. */
+const profilesOfWorktrees = (turn: number): readonly ProfileName[] =>
+  byLength(profiles.slice(turn % profiles.length, (turn % profiles.length) + 1), profiles);
 const noRepository = { isRepo: false, clean: false };
 
 /** The reply as a value; the text of an error as it is. */
@@ -113,14 +117,17 @@ async function compareWorktrees(path: string, folder: string, profile: ProfileNa
 
 withEachGit((_test, isNewGit) => {
   const ofThisGit = ({ isNew = false, both = false }: Kind) => (isNewGit ? isNew || both : !isNew);
-  describe.each(kinds.filter(ofThisGit))('a repository with $what', (kind) => {
+  const ofTurn = kinds.filter(ofThisGit).map((kind, turn) => ({ ...kind, turn }));
+  describe.each(ofTurn)('a repository with $what', ({ make, turn }) => {
     testNeeding(isNewGit ? newGit : undefined)('is answered for as plain git does', {}, async () => {
       const home = scratchFolder();
       withVariables({ HOME: home, XDG_CONFIG_HOME: join(home, '.config') });
       const folder = scratchFolder();
-      const path = kind.make(folder);
+      const path = make(folder);
       for (const profile of profiles) {
         await compareQuestions(path, profile);
+      }
+      for (const profile of profilesOfWorktrees(turn)) {
         await compareWorktrees(path, folder, profile);
       }
     });

@@ -9,10 +9,12 @@ import { commit, daemon, git, repository, scratchFolder, write } from '../suppor
 import { newTrap, plainly, profiles, type Trap, touch } from './trap.ts';
 
 /** Calls of a method while one thing is swapped. A full run makes 10,000 of them, with all that is swapped together. */
-const rounds = byLength(30, 1_430);
+const rounds = byLength(20, 910);
 
 interface Race {
   readonly what: string;
+  /** Whether it matters to changes more than to questions. */
+  readonly isWritten?: boolean;
   /** @returns arguments of the program that swaps, and which program it is */
   prepare(base: string, trap: Trap): { readonly program: 'files' | 'link'; readonly args: readonly string[] };
 }
@@ -34,7 +36,6 @@ function twoVersions(place: string, more: string): string[] {
   return [place, write(`${place}-good`, good), write(`${place}-evil`, `${good}${more}`)];
 }
 
-// Not the folders of branches: that git writes its lock file by path is a known gap (docs/security.md).
 const races: readonly Race[] = [
   {
     what: 'the configuration',
@@ -81,12 +82,25 @@ const races: readonly Race[] = [
   },
   {
     what: 'the folder of logs',
+    isWritten: true,
     prepare: (base, { outside }) => ({ program: 'link', args: [join(base, '.git', 'logs', 'refs', 'heads'), outside] }),
   },
-  {
-    what: 'the folder of worktrees',
-    prepare: (base, { outside }) => ({ program: 'link', args: [join(base, '.git', 'worktrees'), outside] }),
-  },
+  ...(
+    [
+      ['the folder of worktrees', 'worktrees'],
+      ['the folder of a team’s branches', 'refs/heads/team'],
+      ['the folder of all branches', 'refs/heads'],
+      ['the folder of all refs', 'refs'],
+      ['the git directory itself', ''],
+    ] as const
+  ).map(([what, place]) => ({
+    what,
+    isWritten: true,
+    prepare: (base: string, { outside }: Trap) => ({
+      program: 'link' as const,
+      args: [join(base, '.git', place), outside],
+    }),
+  })),
 ];
 
 function evilRepository(base: string, trap: Trap): string {
@@ -126,14 +140,15 @@ async function swapping(program: string, args: readonly string[]): Promise<{ sto
 }
 
 /** One call after the other, of all methods and profiles in turn. */
-async function call(base: string, there: string, round: number): Promise<void> {
+async function call(base: string, there: string, round: number, isWritten: boolean): Promise<void> {
   const profile = profiles[round % profiles.length] ?? 'S';
   const asked = daemon(profile, { gitTimeoutMs: 10_000 });
   const worktreePath = join(base, '.claude', 'worktrees', 's');
   touch(base);
   touch(there);
   touch(join(base, 'sub'));
-  switch (Math.floor(round / profiles.length) % 4) {
+  const turn = Math.floor(round / profiles.length) % 4;
+  switch (isWritten && turn < 2 ? 3 : turn) {
     case 0:
       await asked.call('git.status', { path: profile === 'S' ? base : there, baseRepo: base });
       break;
@@ -158,7 +173,7 @@ describe.each(races)('$what, swapped while a method runs', (race) => {
       trap.arm();
       const racer = await swapping(programs[program], args);
       for (let round = 0; round < rounds; round++) {
-        await call(base, there, round);
+        await call(base, there, round, race.isWritten ?? false);
         expect(trap.harm(), `round ${round}`).toBe('');
       }
       await racer.stop();
