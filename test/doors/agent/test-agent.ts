@@ -179,6 +179,15 @@ export class TestAgent implements AsyncDisposable {
     return findMarked(this.#mark);
   }
 
+  /** The host daemon and its keeper. */
+  ownPids(): readonly number[] {
+    const isOurs = ({ pid }: ProcessFacts): boolean =>
+      /\0-serve\0|\0keeper\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
+    return this.processes()
+      .filter(isOurs)
+      .map(({ pid }) => pid);
+  }
+
   /** The host daemon, by its lock. */
   daemon(): ProcessFacts | undefined {
     const { pid } = JSON.parse(readFileSync(join(this.stateDir, 'run', 'daemon.lock'), 'utf8')) as { pid: number };
