@@ -85,8 +85,8 @@ function takeStateLock(stateDir: string, { runDirectories, processes }: Platform
 }
 
 /** Flags of the host daemon that an agent starts for itself. */
-function daemonFlags(_settings: AgentSettings): string[] {
-  return ['-wire-profile', 'latest', '-durable', '-mark-children', '-reap-tree'];
+function daemonFlags({ spoolBytes }: AgentSettings): string[] {
+  return ['-wire-profile', 'latest', '-durable', '-mark-children', '-reap-tree', '-spool-bytes', String(spoolBytes)];
 }
 
 class Agent {

@@ -97,14 +97,14 @@ describe('output and answers on a network that loses them', () => {
     const before = residentBytes(agent.pid);
     // The process says on stderr when it has written everything; nobody reads it meanwhile.
     const done = `${agent.folder}/written`;
-    server.order('type', 'command', 's', { command: `run seq 1 1500000; touch ${done}; echo all done` });
+    server.order('type', 'command', 's', { command: `run seq 1 3000000; touch ${done}; echo all done` });
     await agent.acknowledged('type');
     await server.close();
-    await waitUntil(() => existsSync(done), 'the process to have written 11 MB without a server');
+    await waitUntil(() => existsSync(done), 'the process to have written 22 MB without a server');
     expect(residentBytes(agent.pid) - before).toBeLessThan(24 * 1024 * 1024);
     await server.listen(port);
     await waitUntil(() => server.session('s').text().endsWith('all done\n'), 'all output', { timeoutMs: 50_000 });
-    expect(server.session('s').text() === `ready \n${seq(1_500_000)}all done\n`).toBe(true);
+    expect(server.session('s').text() === `ready \n${seq(3_000_000)}all done\n`).toBe(true);
     expect(server.errors).toEqual([]);
   });
 
