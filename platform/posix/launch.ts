@@ -44,6 +44,13 @@ const mostAside = 16;
 const hangingMs = 50;
 /** Starts with less time than this between them count as many. */
 const amongMs = 5;
+/** The kernel copies the words and variables of the new program, and the starter waits for it: for more, tens of milliseconds. */
+const fewWords = 2000;
+
+/** Whether the words and variables are so many that a start is done in parts and beside other work. */
+export function isLongStart(words: number): boolean {
+  return words > fewWords;
+}
 
 /** The starts that run on other threads, oldest first, with the time each was begun. */
 const aside = new Set<{ readonly since: number }>();
@@ -51,16 +58,16 @@ const aside = new Set<{ readonly since: number }>();
 let lastAt = Number.NEGATIVE_INFINITY;
 
 /**
- * The same, but one of many does not hold up this thread until the new program runs; the kernel makes the thread that
- * starts it wait so long. A single start is done at once: handing it over would take longer.
+ * The same, but one of many, or with many words, does not hold up this thread until the new program runs; the kernel makes the
+ * thread that starts it wait so long. Any other start is done at once: handing it over would take longer.
  */
 export function launchAmongMany(request: LaunchRequest): number | Promise<number> {
   const now = performance.now();
-  const oneOfMany = now - lastAt < amongMs;
+  const goesAside = now - lastAt < amongMs || isLongStart(request.argv.length + request.env.length);
   const [oldest] = aside;
   const hangs = oldest !== undefined && now - oldest.since > hangingMs;
   const possible = request.cwd === undefined || libc.posix_spawn_file_actions_addchdir_np !== undefined;
-  if (!oneOfMany || !possible || hangs || aside.size >= mostAside) {
+  if (!goesAside || !possible || hangs || aside.size >= mostAside) {
     try {
       return launch(request);
     } finally {

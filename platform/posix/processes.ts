@@ -1,5 +1,6 @@
 /** Children: three real pipes, a session and process group of their own (spec process.md §11). */
 import { closeSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Child, Processes, SpawnRequest } from '../processes.ts';
@@ -8,7 +9,7 @@ import { type ChildEnds, closeOurs, closeTheirs, type OpenedStreams, openStreams
 import { openNullDevice } from './descriptors.ts';
 import { listenForExits } from './exits.ts';
 import type { Identities } from './identity.ts';
-import { launch, launchAmongMany } from './launch.ts';
+import { isLongStart, launch, launchAmongMany } from './launch.ts';
 import { planMarkedStart } from './marked-start.ts';
 import { checkProgram, checkSpawn } from './program.ts';
 
@@ -29,22 +30,17 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
     },
     spawnAmongMany(request) {
       const attempt = new SpawnAttempt(request, identities, paths);
-      const { file, theirs } = attempt;
-      if (request.markedFor !== undefined) {
-        return attempt.finish(() => start(request, file, theirs, paths));
-      }
-      const { command, args, env, cwd } = request;
-      let launched: number | Promise<number>;
+      let started: Started | Promise<Started>;
       try {
-        launched = launchAmongMany({ file, argv: [command, ...args], env, cwd, descriptors: theirs });
+        started = startAmongMany(request, attempt.file, attempt.theirs, paths);
       } catch (error) {
         throw attempt.failed(error);
       }
-      if (typeof launched === 'number') {
-        return attempt.succeeded({ pid: launched, marks: undefined });
+      if (!(started instanceof Promise)) {
+        return attempt.succeeded(started);
       }
-      return launched.then(
-        (pid) => attempt.succeeded({ pid, marks: undefined }),
+      return started.then(
+        (known) => attempt.succeeded(known),
         (error) => {
           throw attempt.failed(error);
         },
@@ -122,19 +118,76 @@ function start(request: SpawnRequest, file: string, descriptors: ChildEnds, path
   }
   const { plain, throughShell } = planMarkedStart({ ...request, markedFor }, file);
   if (throughShell !== undefined) {
-    const [input, output, errors] = descriptors;
     let nothing: number | undefined;
     try {
       nothing = openNullDevice(paths);
-      const pid = launch({ ...throughShell, cwd, descriptors: [input, output, nothing, errors] });
-      return { pid, marks: throughShell.marks };
+      return {
+        pid: launch({ ...throughShell, cwd, descriptors: besideNothing(descriptors, nothing) }),
+        marks: throughShell.marks,
+      };
     } catch {
       // The script's words may have been the few too many (E2BIG): the kernel is to say what it thinks of the program alone.
     } finally {
-      if (nothing !== undefined) {
-        closeSync(nothing);
-      }
+      closeIfOpen(nothing);
     }
   }
   return { pid: launch({ file, argv, env: plain.env, cwd, descriptors }), marks: plain.marks };
+}
+
+/** The same for `spawnAmongMany`. A marked child is started at once unless its words are many. */
+function startAmongMany(
+  request: SpawnRequest,
+  file: string,
+  descriptors: ChildEnds,
+  paths: Paths,
+): Started | Promise<Started> {
+  const { command, args, env, cwd, markedFor } = request;
+  if (markedFor !== undefined) {
+    return isLongStart(args.length + env.length)
+      ? startMarkedInParts({ ...request, markedFor }, file, descriptors, paths)
+      : start(request, file, descriptors, paths);
+  }
+  const launched = launchAmongMany({ file, argv: [command, ...args], env, cwd, descriptors });
+  return typeof launched === 'number'
+    ? { pid: launched, marks: undefined }
+    : launched.then((pid) => ({ pid, marks: undefined }));
+}
+
+/** Others get a turn between the parts, each of which looks at all words and variables. */
+async function startMarkedInParts(
+  request: SpawnRequest & { readonly markedFor: string },
+  file: string,
+  descriptors: ChildEnds,
+  paths: Paths,
+): Promise<Started> {
+  const { command, args, cwd } = request;
+  await nextTurn();
+  const { plain, throughShell } = planMarkedStart(request, file);
+  await nextTurn();
+  if (throughShell !== undefined) {
+    let nothing: number | undefined;
+    try {
+      nothing = openNullDevice(paths);
+      const pid = await launchAmongMany({ ...throughShell, cwd, descriptors: besideNothing(descriptors, nothing) });
+      return { pid, marks: throughShell.marks };
+    } catch {
+      // As above.
+    } finally {
+      closeIfOpen(nothing);
+    }
+    await nextTurn();
+  }
+  const pid = await launchAmongMany({ file, argv: [command, ...args], env: plain.env, cwd, descriptors });
+  return { pid, marks: plain.marks };
+}
+
+/** The shell's own errors go nowhere, and it finds the child's as descriptor 3. */
+function besideNothing([input, output, errors]: ChildEnds, nothing: number): readonly number[] {
+  return [input, output, nothing, errors];
+}
+
+function closeIfOpen(descriptor: number | undefined): void {
+  if (descriptor !== undefined) {
+    closeSync(descriptor);
+  }
 }

@@ -1,128 +1,281 @@
-/** The `id` of a request, decoded and written again (spec wire.md §4.4). */
+/**
+ * The `id` of a request, decoded and written again (spec wire.md §4.4). From bytes to bytes and never recursive: an id may be as
+ * long and as deep as a line, and what it costs holds up everybody else.
+ */
+import { GrowingBytes } from './growing-bytes.ts';
+import { addDecoded, addLiteral, needsNoEscape } from './json-literal.ts';
+import { addNumber } from './json-number.ts';
 import { ascii, type JsonScanner } from './json-scanner.ts';
-import { encodeNumber, encodeString } from './json-writer.ts';
-
-/** An array or object being written again. */
-interface Level {
-  /** Members so far, by name; `undefined` for an array. */
-  readonly members: Map<string, string> | undefined;
-  /** Name of the member being read. */
-  key: string;
-  /** Elements so far, comma-separated. */
-  elements: string;
-}
+import { memberOrder } from './member-order.ts';
 
 /**
  * Reads the value at the scanner's position, which has been scanned before, and moves past it.
- * Not recursive: an id may be as deep as a line. Nested text is put together with `+` and never joined level by level,
- * so a long text inside many levels is not copied once for each.
  * @returns canonical JSON; `undefined` when a number in it overflows a double
  */
 export function canonicalId(scanner: JsonScanner): string | undefined {
-  const levels: Level[] = [];
-  for (;;) {
-    let text: string | undefined;
-    const first = scanner.peek();
-    if (first === ascii.openBrace || first === ascii.openBracket) {
-      const isObject = first === ascii.openBrace;
-      scanner.position++;
-      if (!scanner.take(isObject ? ascii.closeBrace : ascii.closeBracket)) {
-        levels.push({ members: isObject ? new Map() : undefined, key: isObject ? readKey(scanner) : '', elements: '' });
-        continue;
-      }
-      text = isObject ? '{}' : '[]';
-    } else {
-      text = canonicalScalar(scanner);
-      if (text === undefined) {
+  const start = scanner.position;
+  const first = scanner.peek();
+  if (first !== ascii.openBrace && first !== ascii.openBracket && scanner.scanScalar() && isCanonical(scanner, start)) {
+    return scanner.bytes.toString('latin1', start, scanner.position);
+  }
+  scanner.position = start;
+  return new IdWriter(scanner).write();
+}
+
+/** Whether the scalar that was scanned from `start` on is written as it was sent, as nearly every id is. */
+function isCanonical(scanner: JsonScanner, start: number): boolean {
+  const { bytes, position } = scanner;
+  const first = bytes[start] ?? 0;
+  if (first === ascii.quote) {
+    return scanner.textIsPlain && needsNoEscape(bytes, start + 1, position - 1);
+  }
+  // Up to fifteen digits a double keeps as they are; -0 stays -0.
+  const isNumber = first === ascii.minus || (first >= ascii.zero && first <= ascii.nine);
+  return !isNumber || (scanner.numberIsInteger && position - start <= 15);
+}
+
+/** In place of an object's number: an array. */
+const noObject = -1;
+
+/** Shared by all ids, because nothing here yields to another one, and a line may have a hundred thousand of them. */
+const room = { written: new GrowingBytes(), names: new GrowingBytes(), decoded: new GrowingBytes() };
+
+/**
+ * Lists that grow like a stack are shortened by their count alone, and hold numbers only: a line may have a hundred thousand
+ * small objects, and making some lists for each of them is what would cost most.
+ */
+class IdWriter {
+  readonly #scanner: JsonScanner;
+  readonly #written = room.written.emptied();
+
+  /** Arrays and objects that are open, the outermost first: the number of the object (-1: an array), and of its first member. */
+  #depth = 0;
+  readonly #openObjects: number[] = [];
+  readonly #firstMembers: number[] = [];
+
+  /** Members of the objects that are open: decoded names, and where each member begins in what was written. */
+  #memberCount = 0;
+  readonly #names = room.names.emptied();
+  readonly #nameStarts: number[] = [];
+  readonly #nameEnds: number[] = [];
+  readonly #memberStarts: number[] = [];
+  readonly #decoded = room.decoded.emptied();
+
+  /** All objects: where their brackets are in what was written, and their members in `#ordered` if they are to be moved. */
+  readonly #objectStarts: number[] = [];
+  readonly #objectEnds: number[] = [];
+  readonly #orderedFrom: number[] = [];
+  readonly #orderedTo: number[] = [];
+  /** Begin and end of each member of such objects, in their order. */
+  readonly #ordered: number[] = [];
+
+  constructor(scanner: JsonScanner) {
+    this.#scanner = scanner;
+  }
+
+  write(): string | undefined {
+    const scanner = this.#scanner;
+    for (;;) {
+      const first = scanner.peek();
+      if (first === ascii.openBrace || first === ascii.openBracket) {
+        if (this.#open(first)) {
+          continue;
+        }
+      } else if (!this.#scalar(first)) {
         return undefined;
       }
+      if (!this.#goOn()) {
+        return this.#result();
+      }
     }
+  }
 
-    // A value is complete: it goes into its level, as does every level that ends with it.
-    for (;;) {
-      const level = levels.at(-1);
-      if (level === undefined) {
-        return text;
-      }
-      if (level.members === undefined) {
-        level.elements += level.elements === '' ? text : `,${text}`;
-      } else {
-        level.members.set(level.key, text);
-      }
+  /** @returns whether a value follows inside of it */
+  #open(bracket: number): boolean {
+    const scanner = this.#scanner;
+    const isObject = bracket === ascii.openBrace;
+    const closing = isObject ? ascii.closeBrace : ascii.closeBracket;
+    const start = this.#written.length;
+    this.#add(bracket);
+    scanner.position++;
+    if (scanner.take(closing)) {
+      this.#add(closing);
+      return false;
+    }
+    this.#openObjects[this.#depth] = isObject ? this.#objectStarts.length : noObject;
+    this.#firstMembers[this.#depth++] = this.#memberCount;
+    if (isObject) {
+      this.#objectStarts.push(start);
+      this.#objectEnds.push(0);
+      this.#orderedFrom.push(0);
+      this.#orderedTo.push(0);
+      this.#name();
+    }
+    return true;
+  }
+
+  /** A value is complete: on to the next one, past every level that ends here. @returns whether there is one */
+  #goOn(): boolean {
+    const scanner = this.#scanner;
+    while (this.#depth > 0) {
+      const object = this.#openObjects[this.#depth - 1] ?? noObject;
       if (scanner.take(ascii.comma)) {
-        if (level.members === undefined) {
+        this.#add(ascii.comma);
+        if (object === noObject) {
           scanner.skipSpace();
         } else {
-          level.key = readKey(scanner);
+          this.#name();
         }
-        break;
+        return true;
       }
       // Neither white space nor a comma: the closing bracket.
       scanner.position++;
-      levels.pop();
-      text = level.members === undefined ? `[${level.elements}]` : sortedObject(level.members);
+      this.#depth--;
+      if (object === noObject) {
+        this.#add(ascii.closeBracket);
+      } else {
+        this.#close(object, this.#firstMembers[this.#depth] ?? 0);
+      }
+    }
+    return false;
+  }
+
+  #add(byte: number): void {
+    this.#written.ensure(1);
+    this.#written.put(byte);
+  }
+
+  /** The next member of the object begins. */
+  #name(): void {
+    const scanner = this.#scanner;
+    const names = this.#names;
+    scanner.scanKey();
+    const member = this.#memberCount++;
+    const start = names.length;
+    this.#memberStarts[member] = this.#written.length;
+    this.#nameStarts[member] = start;
+    if (scanner.textIsPlain) {
+      names.add(scanner.bytes, scanner.textStart, scanner.textEnd);
+    } else {
+      addDecoded(names, scanner.bytes, scanner.textStart, scanner.textEnd);
+    }
+    this.#nameEnds[member] = names.length;
+    addLiteral(this.#written, names.bytes, start, names.length);
+    this.#add(ascii.colon);
+  }
+
+  /** @returns `false` for a number that overflows */
+  #scalar(first: number): boolean {
+    const scanner = this.#scanner;
+    const { bytes, position: start } = scanner;
+    scanner.scanScalar();
+    if (first === ascii.quote) {
+      this.#string();
+      return true;
+    }
+    if (first === ascii.minus || (first >= ascii.zero && first <= ascii.nine)) {
+      return addNumber(this.#written, bytes, start, scanner.position);
+    }
+    this.#written.add(bytes, start, scanner.position);
+    return true;
+  }
+
+  /** The one scanned last. */
+  #string(): void {
+    const { bytes, textIsPlain, textStart, textEnd } = this.#scanner;
+    if (textIsPlain) {
+      addLiteral(this.#written, bytes, textStart, textEnd);
+      return;
+    }
+    const decoded = this.#decoded.emptied();
+    addDecoded(decoded, bytes, textStart, textEnd);
+    addLiteral(this.#written, decoded.bytes, 0, decoded.length);
+  }
+
+  #close(object: number, firstMember: number): void {
+    const end = this.#written.length;
+    this.#add(ascii.closeBrace);
+    this.#objectEnds[object] = end;
+    const [from, to] = [firstMember, this.#memberCount];
+    const names = { bytes: this.#names.bytes, starts: this.#nameStarts, ends: this.#nameEnds };
+    const moved = memberOrder(names, from, to);
+    this.#names.length = this.#nameStarts[from] ?? 0;
+    this.#memberCount = from;
+    if (moved === undefined) {
+      return;
+    }
+    this.#orderedFrom[object] = this.#ordered.length;
+    for (let place = 0; place < moved.count; place++) {
+      const member = moved.order[place] ?? 0;
+      // A member ends with the comma in front of the next one, the last one with the bracket.
+      const memberEnd = member + 1 < to ? (this.#memberStarts[member + 1] ?? 0) - 1 : end;
+      this.#ordered.push(this.#memberStarts[member] ?? 0, memberEnd);
+    }
+    this.#orderedTo[object] = this.#ordered.length;
+  }
+
+  #result(): string {
+    const all = this.#ordered.length === 0 ? this.#written : this.#inOrder();
+    return all.bytes.toString('utf8', 0, all.length);
+  }
+
+  /**
+   * What was written, with the members of each object in their order. All at the end, because a member that were moved
+   * whenever an object around it ends would be moved once for each level.
+   */
+  #inOrder(): GrowingBytes {
+    const { bytes, length } = this.#written;
+    const starts = this.#objectStarts;
+    const [ends, ordered, orderedFrom, orderedTo] = [
+      this.#objectEnds,
+      this.#ordered,
+      this.#orderedFrom,
+      this.#orderedTo,
+    ];
+    const moved: number[] = [];
+    for (let object = 0; object < starts.length; object++) {
+      if ((orderedTo[object] ?? 0) > 0) {
+        moved.push(object);
+      }
+    }
+    const result = new GrowingBytes();
+    result.ensure(length);
+    /** What is to be copied, the next last: begin and end, with 1 for a comma in front. */
+    const parts = [0, length, 0];
+    while (parts.length > 0) {
+      const comma = parts.pop() ?? 0;
+      const end = parts.pop() ?? 0;
+      const begin = parts.pop() ?? 0;
+      if (comma === 1) {
+        result.put(ascii.comma);
+      }
+      const object = firstFrom(begin, moved, starts);
+      const start = object === undefined ? length : (starts[object] ?? 0);
+      if (object === undefined || start >= end) {
+        result.add(bytes, begin, end);
+        continue;
+      }
+      result.add(bytes, begin, start + 1);
+      parts.push(ends[object] ?? 0, end, 0);
+      const first = orderedFrom[object] ?? 0;
+      for (let at = (orderedTo[object] ?? 0) - 2; at >= first; at -= 2) {
+        parts.push(ordered[at] ?? 0, ordered[at + 1] ?? 0, at === first ? 0 : 1);
+      }
+    }
+    return result;
+  }
+}
+
+/** The first of these objects that begins at `begin` or later. */
+function firstFrom(begin: number, objects: readonly number[], starts: readonly number[]): number | undefined {
+  let [low, high] = [0, objects.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((starts[objects[middle] ?? 0] ?? 0) < begin) {
+      low = middle + 1;
+    } else {
+      high = middle;
     }
   }
-}
-
-function readKey(scanner: JsonScanner): string {
-  scanner.scanKey();
-  return scanner.text();
-}
-
-function canonicalScalar(scanner: JsonScanner): string | undefined {
-  const start = scanner.position;
-  scanner.scanScalar();
-  const first = scanner.bytes[start] ?? 0;
-  if (first === ascii.quote) {
-    return encodeString(scanner.text());
-  }
-  const text = scanner.bytes.toString('latin1', start, scanner.position);
-  if (first !== ascii.minus && (first < ascii.zero || first > ascii.nine)) {
-    return text;
-  }
-  // Up to fifteen digits a double keeps as they are; -0 stays -0.
-  if (scanner.numberIsInteger && text.length <= 15) {
-    return text;
-  }
-  const value = Number(text);
-  return Number.isFinite(value) ? encodeNumber(value) : undefined;
-}
-
-function sortedObject(members: ReadonlyMap<string, string>): string {
-  let text = '';
-  for (const key of sortedAsUtf8([...members.keys()])) {
-    text += `${text === '' ? '' : ','}${encodeString(key)}:${members.get(key)}`;
-  }
-  return `{${text}}`;
-}
-
-/** Keys without surrogates, and without the few characters behind them, are in the order of their units. */
-function sortedAsUtf8(keys: string[]): string[] {
-  return keys.some((key) => outOfOrder.test(key)) ? keys.sort(compareAsUtf8) : keys.sort();
-}
-
-const outOfOrder = /[\ud800-\uffff]/;
-
-/** The order of the UTF-8 bytes, which is that of the code points: surrogates come after U+E000–U+FFFF. */
-function compareAsUtf8(left: string, right: string): number {
-  const length = Math.min(left.length, right.length);
-  for (let index = 0; index < length; index++) {
-    const a = left.charCodeAt(index);
-    const b = right.charCodeAt(index);
-    if (a !== b) {
-      const aIsSurrogate = a >= 0xd800 && a <= 0xdfff;
-      const bIsSurrogate = b >= 0xd800 && b <= 0xdfff;
-      return aIsSurrogate === bIsSurrogate
-        ? a - b
-        : aIsSurrogate
-          ? b >= 0xe000
-            ? 1
-            : a - b
-          : a >= 0xe000
-            ? -1
-            : a - b;
-    }
-  }
-  return left.length - right.length;
+  return objects[low];
 }

@@ -42,6 +42,14 @@ for (const letter of Buffer.from('"\\/bfnrt')) {
   isEscape[letter] = 1;
 }
 
+/**
+ * V8 copies a part of a text up to this length; a longer one would keep the whole text in memory. A call that makes a text of
+ * bytes costs ten times as much as a part of a text.
+ */
+const longestCopied = 12;
+/** So many short texts are made one by one before the rest of the bytes is turned into text for all that follow. */
+const fewTexts = 64;
+
 const literals = { true: Buffer.from('true'), false: Buffer.from('false'), null: Buffer.from('null') };
 
 /** Which levels are objects, outermost first. Shared by all scanners: a scan never yields to another one. */
@@ -65,6 +73,11 @@ export class JsonScanner {
   textIsPlain = true;
   /** Whether the number scanned last has neither fraction nor exponent. */
   numberIsInteger = true;
+
+  /** The bytes from `#restStart` on as text, once many short texts were asked for. */
+  #rest: string | undefined;
+  #restStart = 0;
+  #shortTexts = 0;
 
   constructor(bytes: Buffer, start: number, end: number) {
     this.bytes = bytes;
@@ -144,7 +157,9 @@ export class JsonScanner {
         return true;
       } else if (byte >= 0x80) {
         plain = false;
-        at++;
+        do {
+          at++;
+        } while (at < end && (bytes[at] ?? 0) >= 0x80);
       } else if (byte === ascii.backslash) {
         plain = false;
         const length = this.#escapeLength(at);
@@ -304,10 +319,21 @@ export class JsonScanner {
   text(): string {
     const { bytes, textStart, textEnd } = this;
     if (this.textIsPlain) {
-      return bytes.toString('latin1', textStart, textEnd);
+      return textEnd - textStart > longestCopied ? bytes.toString('latin1', textStart, textEnd) : this.#shortText();
     }
     const text = decodeUtf8(bytes, textStart, textEnd, 'replacement');
     // Scanned already, so JSON.parse cannot refuse it; it pairs surrogate escapes by the same rule.
     return text.includes('\\') ? (JSON.parse(`"${text}"`) as string).toWellFormed() : text;
+  }
+
+  #shortText(): string {
+    const { bytes, textStart, textEnd } = this;
+    if (this.#rest === undefined && ++this.#shortTexts > fewTexts) {
+      this.#rest = bytes.toString('latin1', textStart, this.end);
+      this.#restStart = textStart;
+    }
+    return this.#rest === undefined || textStart < this.#restStart
+      ? bytes.toString('latin1', textStart, textEnd)
+      : this.#rest.slice(textStart - this.#restStart, textEnd - this.#restStart);
   }
 }

@@ -99,6 +99,10 @@ const envelope: Readonly<Record<string, (size: number) => string>> = {
   'an id of escapes': (size) => `"id":"${'\\u00e9'.repeat(Math.floor(size / 6))}"`,
   'an id of many numbers': (size) => `"id":[${many(size, 4, () => '0.5').join(',')}]`,
   'an id of many members': (size) => `"id":{${many(size, 14, (index) => `"k${index}":1`).join(',')}}`,
+  'an id of members in no order': (size) => `"id":{${many(size, 11, (index) => `"${scattered(index)}":1`).join(',')}}`,
+  'an id of small objects': (size) => `"id":[${many(size, 14, () => '{"b":1,"a":1}').join(',')}]`,
+  'an id of powers of ten': (size) => `"id":[${many(size, 5, () => '1e20').join(',')}]`,
+  'an id of many escapes': (size) => `"id":[${many(size, 5, () => '"\\n"').join(',')}]`,
   'an id of members with one name': (size) => `"id":{${many(size, 6, () => '"k":1').join(',')}}`,
   'a deep id': (size) => {
     const depth = Math.min(9_900, Math.floor(size / 2));
@@ -124,6 +128,9 @@ const inParams: Readonly<Record<string, (size: number) => string>> = {
   'one param many times': (size) => many(size, 9, () => '"id":"a"').join(','),
   'unknown params of escapes': (size) => many(size, 12, () => '"\\u00e9":1').join(','),
 };
+
+/** Six digits in an order of no use to a sort. */
+const scattered = (index: number): string => String((index * 48_271) % 1_000_000).padStart(6, '0');
 
 const head = (method: string, token: string) => `{"jsonrpc":"2.0","auth":"${token}","method":"${method}"`;
 

@@ -54,16 +54,19 @@ export class ChildEnvironments {
       return this.#thoseThroughLauncher().of({ loginShellPath, agentSocket, wanted, throughLauncher: false });
     }
     if (this.#plain === undefined || this.#plain.loginShellPath !== loginShellPath) {
-      const path: Variable[] = loginShellPath === undefined ? [] : [['PATH', loginShellPath]];
-      this.#plain = { loginShellPath, variables: this.#replaced(this.#inherited, path) };
+      const path =
+        loginShellPath === undefined ? this.#inherited : this.#replaced(this.#inherited, [['PATH', loginShellPath]]);
+      this.#plain = { loginShellPath, variables: path };
     }
     const { variables } = this.#plain;
     if (agentSocket === undefined && (wanted === undefined || wanted.size === 0)) {
       return variables;
     }
-    const asked = [...(wanted ?? [])].filter(([name]) => !this.#refused.has(this.#host.variableKey(name)));
-    const agent: Variable[] = agentSocket === undefined ? [] : [[agentVariable, agentSocket]];
-    return [...this.#replaced(variables, asked), ...agent];
+    const result = this.#replaced(variables, wanted ?? []);
+    if (agentSocket !== undefined) {
+      result.push([agentVariable, agentSocket]);
+    }
+    return result;
   }
 
   /** The CLI below a launcher must not look for a launcher itself (spec generation-n2.md §5). */
@@ -78,11 +81,14 @@ export class ChildEnvironments {
   }
 
   /** An environment may name a variable twice; a program that reads the last one must not find the old value. */
-  #replaced(variables: readonly Variable[], changes: readonly Variable[]): Variable[] {
+  #replaced(variables: readonly Variable[], changes: Iterable<Variable>): Variable[] {
     // The last of several changes of one variable counts, at the place of the first.
     const values = new Map<string, Variable>();
     for (const change of changes) {
-      values.set(this.#host.variableKey(change[0]), change);
+      const key = this.#host.variableKey(change[0]);
+      if (!this.#refused.has(key)) {
+        values.set(key, change);
+      }
     }
     const placed = new Set<string>();
     const result: Variable[] = [];

@@ -1,5 +1,5 @@
 /** The engine inside this process: its own children by their ids (spec process.md). */
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { SystemCallError } from '../../../platform/errors.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Child } from '../../../platform/processes.ts';
@@ -63,6 +63,13 @@ function ownEnvironments(platform: Platform, profile: Pick<Profile, 'process'>):
   const own = ownVariables(platform.startedWith);
   const environments = new ChildEnvironments(own, profile.process, platform.host);
   return () => environments;
+}
+
+/** Words and variables from which on a start is made in several turns of the event loop; the adapter does the same. */
+const fewWords = 2000;
+
+function isLong({ args, env }: SpawnRequest): boolean {
+  return args.length + (env?.size ?? 0) > fewWords;
 }
 
 const notFound: EndResult = {
@@ -266,7 +273,7 @@ export class LocalEngine implements SessionEngine {
     if (key !== undefined) {
       return this.#agentSessions.run(key, () => this.#superseding(request, key, reader));
     }
-    if (this.#options.shellPath.known && !this.#wantsShellAgent(request)) {
+    if (this.#options.shellPath.known && !this.#wantsShellAgent(request) && !isLong(request)) {
       return this.#start(request, undefined, reader, undefined);
     }
     return this.#lookUpAgent(request).then((agentSocket) => this.#start(request, undefined, reader, agentSocket));
@@ -275,6 +282,10 @@ export class LocalEngine implements SessionEngine {
   /** Waits for what the login shell has to say. @returns the SSH agent's socket, if the child is to get one */
   async #lookUpAgent(request: SpawnRequest): Promise<string | undefined> {
     await this.#options.shellPath.wait();
+    if (isLong(request)) {
+      // Reading its words has taken long enough; others come first.
+      await nextTurn();
+    }
     return this.#wantsShellAgent(request) ? this.#options.shellAgent?.socket() : undefined;
   }
 
