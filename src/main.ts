@@ -3,7 +3,7 @@
  * is answered with next to nothing loaded; all the rest begins in command-line.ts.
  */
 import type { HostError } from '../platform/errors.ts';
-import { isExecutable, programFolder } from './base/own-program.ts';
+import { isExecutable, ownWords, programFolder } from './base/own-program.ts';
 import { configurationFileNames } from './config/configuration-file-names.ts';
 import { printVersion } from './modes/version.ts';
 
@@ -26,7 +26,7 @@ function asksForPlainVersion([word, ...more]: readonly string[]): boolean {
 async function main(words: readonly string[]): Promise<number> {
   // For every other start bin/holdfast has seen to it.
   if (isExecutable && (await import('./base/steering-variables.ts')).steersRuntime(process.env)) {
-    return (await import('./modes/start-again.ts')).startAgain(words);
+    return (await import('./modes/start-again.ts')).startAgain(process.argv.slice(2));
   }
   if (asksForPlainVersion(words)) {
     return printVersion(undefined);
@@ -53,6 +53,6 @@ async function unexpected(error: unknown): Promise<number> {
 }
 
 process.on('uncaughtException', async (error) => process.exit(await unexpected(error)));
-main(process.argv.slice(2))
+main(ownWords())
   .catch(unexpected)
   .then((exitCode) => process.exit(exitCode));

@@ -34,6 +34,28 @@ export function calledName(): string | undefined {
   return isExecutable ? process.argv0 : undefined;
 }
 
+/** Names by which users know a part of the program, and the word that asks for that part. */
+const otherNames: Readonly<Record<string, string>> = { 'claudios-agent': 'agent' };
+/** How the program starts itself, which a copy under one of those names does too. */
+const ownModes = /^(?:--?(?:serve|bridge|stop)(?:=|$)|keeper$)/;
+
+/**
+ * The words after the program's name, with the one in front that its name stands for. An installation has start scripts
+ * for that; the single executable is given the name by a link or a copy.
+ */
+export function ownWords(): readonly string[] {
+  const words = process.argv.slice(2);
+  if (!isExecutable || ownModes.test(words[0] ?? '')) {
+    return words;
+  }
+  const name = process
+    .getBuiltinModule('node:path')
+    .basename(process.argv0)
+    .replace(/\.exe$/i, '');
+  const word = otherNames[name];
+  return word === undefined ? words : [word, ...words];
+}
+
 /** What the program is called when it is started from source, from the package, and as one file. */
 const scripts = /^main\.[jt]s$/;
 const runtimes = /^node(?:\.exe)?$/;

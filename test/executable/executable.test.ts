@@ -147,11 +147,14 @@ describe('the executable runs', () => {
     });
   });
 
-  test('by another name and through a link', async () => {
-    const link = join(folder, 'claudios-agent');
+  test('through a link, whose name is its own; as claudios-agent it is the agent', async () => {
+    const [link, agent] = [join(folder, 'hf'), join(folder, 'claudios-agent')];
     execFileSync('ln', ['-s', executable, link]);
+    execFileSync('ln', [executable, agent]);
     const { code, stderr } = await run([link, '-h']);
     expect({ code, first: stderr.split('\n')[0] }).toEqual({ code: 0, first: `Usage of ${link}:` });
+    expect(await run([agent, '--version'])).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' });
+    expect((await run([agent, '-serve', '-nonsense'])).stderr).toMatch(/^flag provided but not defined: -nonsense\n/);
   });
 
   test('whatever variables of Node.js say, and gives them to its children as they were', {
