@@ -10,6 +10,8 @@ export type EngineFailureKind =
   | 'stdinQueueFull'
   /** Fresh bytes behind the end of the input. */
   | 'stdinClosed'
+  /** Bytes that were to begin exactly here, and others have been accepted meanwhile. */
+  | 'stdinBehind'
   /** The end of the input is to be where bytes were accepted already. */
   | 'stdinEndBehind'
   /** Whoever asked has gone before there was an answer. */

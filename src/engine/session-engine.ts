@@ -21,8 +21,15 @@ export interface SessionEngine {
   /**
    * Gives bytes to the child (spec process.md §5).
    * @param gone aborted when whoever asks has gone: bytes that still wait for room then are let go and not taken
+   * @param place `exact`: all of them are to go to `offset`, or none are taken (spec extensions.md §3)
    */
-  input(id: string, bytes: Buffer, offset: bigint | undefined, gone?: AbortSignal): MaybePromise<InputResult>;
+  input(
+    id: string,
+    bytes: Buffer,
+    offset: bigint | undefined,
+    gone?: AbortSignal,
+    place?: 'exact',
+  ): MaybePromise<InputResult>;
   /** End of file for the child after exactly `offset` bytes (spec extensions.md §2.3). */
   closeInput(id: string, offset: bigint): MaybePromise<InputResult>;
   /**
@@ -34,8 +41,15 @@ export interface SessionEngine {
    * Lets `reader` read frames from `fromSeq + 1` on (spec process.md §8; extensions.md "observe"). A receiver replaces the
    * one before it; an observer disturbs nobody. `undefined`: no such process.
    * @param fromSeq a number beyond every frame asks for none of those that were written
+   * @param more `activity`: the result is to tell what came and went last
    */
-  attach(id: string, fromSeq: bigint, reader: Reader, role: ReaderRole): MaybePromise<Opened | undefined>;
+  attach(
+    id: string,
+    fromSeq: bigint,
+    reader: Reader,
+    role: ReaderRole,
+    more?: 'activity',
+  ): MaybePromise<Opened | undefined>;
   /** Ends the observing of one process. `false`: it was not observed by this reader. */
   unobserve(id: string, reader: Reader): MaybePromise<boolean>;
   /** Every session there is, oldest first, also those that can only be replayed any more. */
@@ -82,9 +96,31 @@ export interface Opened {
   readonly pid: number;
   /** OS creation time in seconds since the epoch. */
   readonly startTime: number;
+  /** Only where it was asked for; `undefined` also from a keeper of an older release. */
+  readonly activity?: Activity | undefined;
   /** Where the reply belongs: behind the replay and before the live frames. */
   readonly mark: Mark;
 }
+
+/** What came and went last at the time of an attach. Times are milliseconds since the epoch. */
+export type Activity = {
+  /** Of the last output; `undefined`: there was none. */
+  readonly outputAt: number | undefined;
+  /** The newest last; of a process that has ended none. */
+  readonly input: readonly InputPiece[];
+};
+
+/** What one request has put into the input of a process. */
+export type InputPiece = {
+  /** The last frame of output by then. */
+  readonly seq: number;
+  /** Place of its first byte. */
+  readonly offset: number;
+  readonly at: number;
+  readonly length: number;
+  /** All of it, or its beginning and its end; base64. */
+  readonly kept: readonly string[];
+};
 
 export interface InputResult {
   /** Bytes accepted so far. */

@@ -35,6 +35,23 @@ export type SessionInfo = {
   readonly door: string;
 };
 
+/** What came and went last, as `holdfast.observe` with `activity` tells it. Times are milliseconds since the epoch. */
+export type SessionActivity = {
+  /** Absent: there was no output yet. */
+  readonly outputAt?: number | undefined;
+  /** What the last requests have put into the input of a running process, the newest last. */
+  readonly input: readonly {
+    /** The last frame of output by then. */
+    readonly seq: number;
+    /** Place of the first byte. */
+    readonly offset: number;
+    readonly at: number;
+    readonly length: number;
+    /** All of it, or its beginning and its end; base64. */
+    readonly kept: readonly string[];
+  }[];
+};
+
 export type SessionEventName =
   | 'spawned'
   | 'attached'

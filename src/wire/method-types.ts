@@ -2,7 +2,7 @@
  * Params and results of the contract's methods, the same on both ends: the server's methods return these types and the client
  * library hands them out. A test holds them against the conformance cases (test/client/method-types.test.ts).
  */
-import type { DaemonDescription, SessionInfo } from './extension-types.ts';
+import type { DaemonDescription, SessionActivity, SessionInfo } from './extension-types.ts';
 import type { JsonText } from './json.ts';
 
 export type FileEntry = {
@@ -213,7 +213,12 @@ export interface Methods {
   'git.worktree_remove': Method<WorktreeRemoveParams, WorktreeRemoved>;
   'process.spawn': Method<SpawnParams, Spawned>;
   'process.stdin': Method<
-    { readonly id: string; readonly data: string; readonly offset?: number | undefined },
+    {
+      readonly id: string;
+      readonly data: string;
+      readonly offset?: number | undefined;
+      readonly exact?: boolean | undefined;
+    },
     InputTaken
   >;
   'process.kill': Method<{ readonly id: string; readonly signal?: string | undefined }, { readonly success: true }>;
@@ -240,7 +245,10 @@ export interface Methods {
   'holdfast.describe': Method<object, DaemonDescription>;
   'holdfast.sessions': Method<object, { readonly sessions: readonly SessionInfo[] }>;
   'holdfast.watch': Method<{ readonly events?: boolean | undefined }, { readonly sessions: readonly SessionInfo[] }>;
-  'holdfast.observe': Method<{ readonly id: string; readonly fromSeq?: number | undefined }, Reattached>;
+  'holdfast.observe': Method<
+    { readonly id: string; readonly fromSeq?: number | undefined; readonly activity?: boolean | undefined },
+    Reattached & { readonly activity?: SessionActivity | undefined }
+  >;
   'holdfast.unobserve': Method<{ readonly id: string }, { readonly success: true }>;
   'holdfast.closeStdin': Method<{ readonly id: string; readonly offset: number }, InputTaken>;
   'holdfast.release': Method<

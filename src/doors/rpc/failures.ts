@@ -27,6 +27,7 @@ const engineTexts: Readonly<Record<EngineFailureKind, readonly [kind: ErrorKind,
   stdinGap: ['stdinOffsetGap', 'stdin offset gap: offset ahead of applied bytes'],
   stdinQueueFull: ['stdinQueueFull', 'stdin backpressure: queue full'],
   stdinClosed: ['invalidParams', 'stdin closed'],
+  stdinBehind: ['invalidParams', 'stdin offset behind applied bytes'],
   stdinEndBehind: ['invalidParams', 'stdin end behind applied bytes'],
   // Nobody is there to read it.
   clientGone: ['internal', 'the client has gone'],

@@ -128,18 +128,34 @@ export class LocalEngine implements SessionEngine {
 
   // ---- what the others ask
 
-  input(id: string, bytes: Buffer, offset: bigint | undefined, gone?: AbortSignal): MaybePromise<InputResult> {
-    return this.#inOrder(id, () => this.#known(id).stdin.offer(bytes, offset, gone));
+  input(
+    id: string,
+    bytes: Buffer,
+    offset: bigint | undefined,
+    gone?: AbortSignal,
+    place?: 'exact',
+  ): MaybePromise<InputResult> {
+    return this.#inOrder(id, () => this.#known(id).stdin.offer(bytes, offset, gone, place));
   }
 
   closeInput(id: string, offset: bigint): MaybePromise<InputResult> {
     return this.#inOrder(id, () => this.#known(id).closeInput(offset));
   }
 
-  attach(id: string, fromSeq: bigint, reader: Reader, role: ReaderRole): MaybePromise<Opened | undefined> {
+  attach(
+    id: string,
+    fromSeq: bigint,
+    reader: Reader,
+    role: ReaderRole,
+    more?: 'activity',
+  ): MaybePromise<Opened | undefined> {
     return this.#inOrder(id, () => {
       const session = this.#byId.get(id);
-      return session === undefined ? undefined : this.#attach(session, fromSeq, reader, role);
+      if (session === undefined) {
+        return undefined;
+      }
+      const opened = this.#attach(session, fromSeq, reader, role);
+      return more === undefined ? opened : Object.assign(opened, { activity: session.activity });
     });
   }
 

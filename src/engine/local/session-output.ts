@@ -56,6 +56,7 @@ export class SessionOutput {
   #ended = false;
   #outBytes = 0;
   #errBytes = 0;
+  #lastAt: number | undefined;
   /** Full reads since the others had their turn. */
   #reads = 0;
   /** Outputs that wait for the next turn of the loop, or for the receiver. */
@@ -92,6 +93,11 @@ export class SessionOutput {
     return { stdout: this.#outBytes, stderr: this.#errBytes };
   }
 
+  /** Of the last output, in milliseconds since the epoch. */
+  get lastAt(): number | undefined {
+    return this.#lastAt;
+  }
+
   get paced(): boolean {
     return this.#pacing?.paused ?? false;
   }
@@ -103,6 +109,7 @@ export class SessionOutput {
    */
   write(stream: OutputName, bytes: Buffer, isFull: boolean): boolean {
     this.#context.counters.streamBytes += bytes.length;
+    this.#lastAt = Date.now();
     if (stream === 'stdout') {
       this.#outBytes += bytes.length;
     } else {

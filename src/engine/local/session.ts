@@ -8,6 +8,7 @@ import { type KilledBy, maxFrameData } from '../../wire/frames.ts';
 import type { Profile } from '../../wire/profile.ts';
 import type { Mark } from '../mark.ts';
 import type {
+  Activity,
   EndResult,
   InputResult,
   MaybePromise,
@@ -20,6 +21,7 @@ import type {
   SessionState,
 } from '../session-engine.ts';
 import type { Feed } from './feed.ts';
+import { RecentInput } from './recent-input.ts';
 import type { ReplayWindow } from './replay-window.ts';
 import { type OutputContext, type OutputOwner, SessionOutput } from './session-output.ts';
 import { type ReadersOwner, SessionReaders } from './session-readers.ts';
@@ -70,6 +72,7 @@ export class Session implements OutputOwner, ReadersOwner {
   readonly #output: SessionOutput;
   // Many processes need neither, and a daemon keeps those that have ended: made when they are first needed.
   #stdin: StdinLedger | undefined;
+  #recentInput: RecentInput | undefined;
   #whenExited: (() => void)[] | undefined;
   /** From `began` on; before, nobody knows this process. */
   #child!: Child;
@@ -103,6 +106,7 @@ export class Session implements OutputOwner, ReadersOwner {
       isRunning: () => this.running,
       write: (bytes, done) => {
         counters.stdinBytes += bytes.length;
+        this.#noteInput(bytes);
         this.#child.writeInput(bytes, done);
       },
       end: () => this.#child.closeInput(),
@@ -329,6 +333,7 @@ export class Session implements OutputOwner, ReadersOwner {
     this.#exit = { at: Date.now(), code, signal, killedBy: this.#killedBy };
     this.#child.closeInput();
     this.#stdin?.processEnded();
+    this.#recentInput?.clear();
     this.#logExit(code, signal);
     this.#output.writeExit({ code, signal }, this.#context.profile.process.exitFrameSignal, this.#killedBy);
     this.#happened({ event: 'exited', exit: this.#exit });
@@ -363,6 +368,15 @@ export class Session implements OutputOwner, ReadersOwner {
   }
 
   // ---- input
+
+  #noteInput(bytes: Buffer): void {
+    this.#recentInput ??= new RecentInput(this.#context.budget);
+    this.#recentInput.add(bytes, this.stdin.applied - bytes.length, this.window.lastSeq);
+  }
+
+  get activity(): Activity {
+    return { outputAt: this.#output.lastAt, input: this.#recentInput?.pieces ?? [] };
+  }
 
   closeInput(offset: bigint): MaybePromise<InputResult> {
     const result = this.stdin.close(offset);

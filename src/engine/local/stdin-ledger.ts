@@ -67,11 +67,17 @@ export class StdinLedger {
   /**
    * Accepts `data`, or refuses it and changes nothing.
    * @param gone whoever asks has gone: a request that still waits for room is dropped
+   * @param place `exact`: all of it goes to `offset`, or nothing
    * @returns a promise only where the profile holds replies back
    * @throws EngineFailure, MemoryBudgetReached; also through the promise
    */
-  offer(data: Buffer, offset: bigint | undefined, gone?: AbortSignal): InputResult | Promise<InputResult> {
-    return this.#inOrder(() => this.#tryOffer(data, offset), data.length, gone);
+  offer(
+    data: Buffer,
+    offset: bigint | undefined,
+    gone?: AbortSignal,
+    place?: 'exact',
+  ): InputResult | Promise<InputResult> {
+    return this.#inOrder(() => this.#tryOffer(data, offset, place), data.length, gone);
   }
 
   /**
@@ -130,10 +136,13 @@ export class StdinLedger {
   }
 
   /** `undefined`: the queue is full and the reply must wait. */
-  #tryOffer(data: Buffer, offset: bigint | undefined): InputResult | undefined {
+  #tryOffer(data: Buffer, offset: bigint | undefined, place: 'exact' | undefined): InputResult | undefined {
     const running = this.#target.isRunning();
     if (!running && !this.#rules.stdinOffsetBeforeRunning) {
       throw new EngineFailure('processNotRunning');
+    }
+    if (place === 'exact' && offset !== undefined && offset < BigInt(this.#applied)) {
+      throw new EngineFailure('stdinBehind');
     }
     const fresh = this.#freshBytes(data, offset);
     if (fresh === 'duplicate') {

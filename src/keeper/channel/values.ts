@@ -65,7 +65,7 @@ type BigText = string;
 /** The requests of the engine's interface; `reader` is a number that the daemon has given it. */
 export type Call =
   | { readonly method: 'spawn'; readonly reader: number; readonly request: SentSpawn }
-  | { readonly method: 'input'; readonly id: string; readonly offset: BigText | undefined }
+  | { readonly method: 'input'; readonly id: string; readonly offset: BigText | undefined; readonly place?: 'exact' }
   | { readonly method: 'closeInput'; readonly id: string; readonly offset: BigText }
   | { readonly method: 'end'; readonly id: string; readonly how: SentEnd; readonly reader: number | undefined }
   | {
@@ -74,6 +74,8 @@ export type Call =
       readonly fromSeq: BigText;
       readonly reader: number;
       readonly role: ReaderRole;
+      /** An older keeper does not know it, and tells nothing of it. */
+      readonly more?: 'activity';
     }
   | { readonly method: 'unobserve'; readonly id: string; readonly reader: number }
   | { readonly method: 'sessions' }

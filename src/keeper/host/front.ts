@@ -227,6 +227,7 @@ export class Front implements ReaderHost {
           Buffer.from(data),
           call.offset === undefined ? undefined : BigInt(call.offset),
           gone,
+          call.place,
         );
       case 'closeInput':
         return engine.closeInput(call.id, BigInt(call.offset));
@@ -245,7 +246,7 @@ export class Front implements ReaderHost {
       return engine.spawn(readSpawn(call.request), reader);
     }
     return call.method === 'attach'
-      ? engine.attach(call.id, BigInt(call.fromSeq), reader, call.role)
+      ? engine.attach(call.id, BigInt(call.fromSeq), reader, call.role, call.more)
       : engine.unobserve(call.id, reader);
   }
 

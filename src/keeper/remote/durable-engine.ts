@@ -390,8 +390,14 @@ export class DurableEngine implements SessionEngine {
     return this.#remote.spawn(request, reader);
   }
 
-  input(id: string, bytes: Buffer, offset: bigint | undefined, gone?: AbortSignal): MaybePromise<InputResult> {
-    return this.#lost.get(id)?.input(bytes.length, offset) ?? this.#remote.input(id, bytes, offset, gone);
+  input(
+    id: string,
+    bytes: Buffer,
+    offset: bigint | undefined,
+    gone?: AbortSignal,
+    place?: 'exact',
+  ): MaybePromise<InputResult> {
+    return this.#lost.get(id)?.input(bytes.length, offset) ?? this.#remote.input(id, bytes, offset, gone, place);
   }
 
   closeInput(id: string, offset: bigint): MaybePromise<InputResult> {
@@ -410,8 +416,17 @@ export class DurableEngine implements SessionEngine {
     return result;
   }
 
-  attach(id: string, fromSeq: bigint, reader: Reader, role: ReaderRole): MaybePromise<Opened | undefined> {
-    return this.#lost.get(id)?.attach(fromSeq, reader, role, false) ?? this.#remote.attach(id, fromSeq, reader, role);
+  attach(
+    id: string,
+    fromSeq: bigint,
+    reader: Reader,
+    role: ReaderRole,
+    more?: 'activity',
+  ): MaybePromise<Opened | undefined> {
+    const lost = this.#lost.get(id);
+    return lost === undefined
+      ? this.#remote.attach(id, fromSeq, reader, role, more)
+      : lost.attach(fromSeq, reader, role, false);
   }
 
   unobserve(id: string, reader: Reader): MaybePromise<boolean> {

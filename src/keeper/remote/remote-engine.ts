@@ -452,8 +452,18 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     return this.#ask({ method: 'spawn', reader: this.#idOf(reader), request: sentSpawn(request) }, reader);
   }
 
-  input(id: string, bytes: Buffer, offset: bigint | undefined, gone?: AbortSignal): Promise<InputResult> {
-    const call: Call = { method: 'input', id, offset: offset === undefined ? undefined : String(offset) };
+  input(
+    id: string,
+    bytes: Buffer,
+    offset: bigint | undefined,
+    gone?: AbortSignal,
+    place?: 'exact',
+  ): Promise<InputResult> {
+    const where = {
+      offset: offset === undefined ? undefined : String(offset),
+      ...(place === undefined ? {} : { place }),
+    };
+    const call: Call = { method: 'input', id, ...where };
     const result = this.#ask<InputResult>(call, undefined, bytes);
     if (gone !== undefined) {
       const abandon = (): void => this.#abandon(call);
@@ -482,8 +492,15 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     return this.#ask({ method: 'end', id, how: sentEnd(how), reader: readerId }, reader);
   }
 
-  attach(id: string, fromSeq: bigint, reader: Reader, role: ReaderRole): Promise<Opened | undefined> {
-    return this.#ask({ method: 'attach', id, fromSeq: String(fromSeq), reader: this.#idOf(reader), role }, reader);
+  attach(
+    id: string,
+    fromSeq: bigint,
+    reader: Reader,
+    role: ReaderRole,
+    more?: 'activity',
+  ): Promise<Opened | undefined> {
+    const what = { id, fromSeq: String(fromSeq), reader: this.#idOf(reader), role };
+    return this.#ask({ method: 'attach', ...what, ...(more === undefined ? {} : { more }) }, reader);
   }
 
   unobserve(id: string, reader: Reader): Promise<boolean> {

@@ -2,7 +2,7 @@
 import type { Platform } from '../../../../platform/platform.ts';
 import type { Settings } from '../../../config/settings.ts';
 import { windowBytes } from '../../../engine/local/replay-window.ts';
-import type { KeeperFacts, SessionEngine, SessionInfo } from '../../../engine/session-engine.ts';
+import type { KeeperFacts, Opened, SessionEngine, SessionInfo } from '../../../engine/session-engine.ts';
 import type { DaemonDescription, SessionInfo as ToldSession } from '../../../wire/extension-types.ts';
 import { maxLineBytes } from '../../../wire/line-reader.ts';
 import type { Encodable } from '../../../wire/method-types.ts';
@@ -11,7 +11,7 @@ import { RpcError } from '../errors.ts';
 import { eventFrame } from '../extension-frames.ts';
 import { bool, int64, object, string, uint64 } from '../params.ts';
 import { Answer, type Call, defineMethod, type Method, type ResultFor } from './method.ts';
-import { inputReply, reattachReply, requireId, whenKnown } from './process.ts';
+import { inputReply, requireId, whenKnown } from './process.ts';
 import type { DaemonIdentity } from './server.ts';
 
 export interface HoldfastServices {
@@ -71,14 +71,15 @@ export const holdfastMethods: readonly Method<HoldfastServices>[] = [
 
   defineMethod({
     name: 'holdfast.observe',
-    params: object({ id: string(), fromSeq: uint64() }),
-    run({ id: sentId, fromSeq = 0n }, { services, client }: HoldfastCall) {
+    params: object({ id: string(), fromSeq: uint64(), activity: bool() }),
+    run({ id: sentId, fromSeq = 0n, activity }, { services, client }: HoldfastCall) {
       const id = requireId(sentId);
-      return whenKnown(services.engine.attach(id, fromSeq, client.reader, 'observer'), (opened) => {
+      const more = activity === true ? 'activity' : undefined;
+      return whenKnown(services.engine.attach(id, fromSeq, client.reader, 'observer', more), (opened) => {
         if (opened === undefined) {
           throw notFound();
         }
-        return reattachReply(opened, false);
+        return observeReply(opened);
       });
     },
   }),
@@ -139,6 +140,12 @@ async function releaseAll(
       }),
   );
   return { released: released.filter((died) => died).length };
+}
+
+/** The keys of `process.reattach`, and what was asked for besides. */
+function observeReply(opened: Opened): ResultFor<'holdfast.observe'> {
+  const { running, firstSeq, lastSeq, stdinApplied, activity } = opened;
+  return new Answer({ found: true, running, firstSeq, lastSeq, stdinApplied, activity }, opened);
 }
 
 function notFound(): RpcError {

@@ -69,13 +69,15 @@ export const processMethods: readonly Method<ProcessServices>[] = [
 
   defineMethod({
     name: 'process.stdin',
-    params: object({ id: string(), data: string(), offset: uint64() }),
-    run({ id = '', data = '', offset }, { services, client }: ProcessCall) {
+    // `exact` is an opt-in of spec extensions.md §3.
+    params: object({ id: string(), data: string(), offset: uint64(), exact: bool() }),
+    run({ id = '', data = '', offset, exact }, { services, client }: ProcessCall) {
       const bytes = decodeBase64(data);
       if (bytes === undefined) {
         throw new RpcError('invalidParams', 'Invalid base64 data');
       }
-      return whenKnown(services.engine.input(id, bytes, offset, client.gone), inputReply);
+      const place = exact === true && offset !== undefined ? 'exact' : undefined;
+      return whenKnown(services.engine.input(id, bytes, offset, client.gone, place), inputReply);
     },
   }),
 
