@@ -1,5 +1,11 @@
 /** The package export `holdfast/client` (docs/client.md). */
-export type { DaemonDescription, SessionEventFrame, SessionEventName, SessionInfo } from '../wire/extension-types.ts';
+export type {
+  DaemonDescription,
+  SessionActivity,
+  SessionEventFrame,
+  SessionEventName,
+  SessionInfo,
+} from '../wire/extension-types.ts';
 export type { MethodName, Methods, ParamsOf, ResultOf } from '../wire/method-types.ts';
 export type { RetryOptions } from './connection.ts';
 export { GapError, HoldfastError, type HoldfastErrorKind, UnsupportedError } from './errors.ts';

@@ -28,6 +28,8 @@ export interface SpawnOptions extends ReadOptions {
 export interface SessionOptions extends ReadOptions {
   /** Output begins behind this frame. Default: the first one that the daemon still has. */
   readonly fromSeq?: number | undefined;
+  /** With `observe`: ask what came and went last; the session's `activity` tells it. */
+  readonly activity?: boolean | undefined;
 }
 
 /** How a process ended. */

@@ -1,5 +1,5 @@
 /** One process of a daemon, over any number of connections: its output once and in order, its input once, its end. */
-import type { SessionInfo } from '../wire/extension-types.ts';
+import type { SessionActivity, SessionInfo } from '../wire/extension-types.ts';
 import { Claim } from './claim.ts';
 import { requireExtensions } from './connection.ts';
 import { type Deferred, defer } from './deferred.ts';
@@ -37,6 +37,7 @@ interface AttachReply {
   readonly stdinApplied?: number;
   readonly pid?: number;
   readonly startTime?: number;
+  readonly activity?: SessionActivity;
 }
 
 const defaultInputBytes = 16 * 1024 * 1024;
@@ -62,6 +63,9 @@ export class Session implements AsyncDisposable {
   #pid: number | undefined;
   #startTime: number | undefined;
   #existing = false;
+  readonly #asksForActivity: boolean;
+  #activity: SessionActivity | undefined;
+  #stdinApplied = 0;
   /** Attempts to open it that may have reached the daemon. */
   #attempts = 0;
 
@@ -71,6 +75,7 @@ export class Session implements AsyncDisposable {
     this.#opening = opening;
     this.#onGap = options.onGap ?? 'throw';
     this.#lastSeq = options.fromSeq;
+    this.#asksForActivity = options.activity === true;
     this.exit = this.#exit.promise;
     this.#claim = new Claim(id, host);
     this.#output = new SessionOutput((bytes) => host.account(bytes));
@@ -115,6 +120,16 @@ export class Session implements AsyncDisposable {
   /** Whether `spawn` found a session of this id and started nothing. */
   get existing(): boolean {
     return this.#existing;
+  }
+
+  /** What came and went last when the daemon answered; `undefined` when it was not asked for, or the daemon cannot tell. */
+  get activity(): SessionActivity | undefined {
+    return this.#activity;
+  }
+
+  /** Bytes of input that the process had been given when the daemon answered last. */
+  get stdinApplied(): number {
+    return this.#stdinApplied;
   }
 
   /** Number of the last frame received: `fromSeq` for who goes on later. */
@@ -326,7 +341,7 @@ export class Session implements AsyncDisposable {
     const { id } = this;
     if (this.#opening.how === 'observe') {
       requireExtensions('observe', this.#host.facts);
-      const params = { id, fromSeq: this.#lastSeq ?? 0 };
+      const params = { id, fromSeq: this.#lastSeq ?? 0, ...(this.#asksForActivity ? { activity: true } : {}) };
       return (await this.#host.request('holdfast.observe', params, 'link')) as AttachReply;
     }
     await this.#claim.refuseWhenTaken();
@@ -351,6 +366,8 @@ export class Session implements AsyncDisposable {
     this.#pid ??= reply.pid;
     this.#startTime ??= reply.startTime;
     this.#isOpen = true;
+    this.#activity = reply.activity;
+    this.#stdinApplied = reply.stdinApplied ?? 0;
     this.#lastSeq ??= 0;
     this.#opened.resolve();
     if (this.#isOver) {

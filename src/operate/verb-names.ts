@@ -4,6 +4,8 @@ export const verbNames = [
   'attach',
   'logs',
   'ps',
+  'attention',
+  'answer',
   'reconcile',
   'release',
   'status',

@@ -3,6 +3,7 @@ import { accessSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export type Fixture =
+  | 'asking-agent.ts'
   | 'chatter.ts'
   | 'close-stdio.sh'
   | 'count-forever.ts'

@@ -8,7 +8,7 @@ const folder = join(import.meta.dirname, '..', '..', 'docs', 'schemas');
 
 export const schemaNames = globSync('*.json', { cwd: folder }).map((file) => basename(file, '.json'));
 
-const ajv = new Ajv2020({ strict: true, allErrors: true });
+const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, allErrors: true });
 for (const name of schemaNames) {
   ajv.addSchema(JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')));
 }

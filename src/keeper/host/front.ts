@@ -374,8 +374,8 @@ export class Front implements ReaderHost {
 
 function withPlace(result: Opened | EndResult, place: SentPlace | undefined): SentResult {
   if ('existing' in result) {
-    const { existing, running, firstSeq, lastSeq, stdinApplied, pid, startTime } = result;
-    return { existing, running, firstSeq, lastSeq, stdinApplied, pid, startTime, place };
+    const { existing, running, firstSeq, lastSeq, stdinApplied, pid, startTime, activity } = result;
+    return { existing, running, firstSeq, lastSeq, stdinApplied, pid, startTime, activity, place };
   }
   const { found, died, alreadyExited, escalated } = result;
   return { found, died, alreadyExited, escalated, place };

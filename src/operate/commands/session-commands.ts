@@ -1,6 +1,14 @@
 /** Rows of the verbs about sessions. */
 import type { CommandRow } from './row.ts';
-import { daemonOptions, sessionArgument, sessionExits, sessionOptions } from './shared-rows.ts';
+import {
+  daemonOptions,
+  jsonOption,
+  plainExits,
+  sessionArgument,
+  sessionExits,
+  sessionOptions,
+  usageExit,
+} from './shared-rows.ts';
 
 export const sessionCommands = {
   run: {
@@ -75,5 +83,52 @@ export const sessionCommands = {
     ],
     exits: sessionExits,
     load: async () => (await import('../logs.ts')).logs,
+  },
+  attention: {
+    summary: 'which agents wait for a permission that nobody has given',
+    arguments: [],
+    options: [
+      ...daemonOptions,
+      { flags: '--watch', help: 'go on, and tell each new request once' },
+      {
+        flags: '--exec <command>',
+        help: 'run it for each request, with the request as JSON on its standard input',
+      },
+      { flags: '--json', help: 'for programs; with --watch one object a line' },
+    ],
+    notes:
+      'It is read from the output of the agents: a control_request can_use_tool, for which no control_response was typed since. Nobody’s stream is touched.',
+    examples: [
+      { line: 'holdfast attention', what: 'who waits, since when, for which tool?' },
+      { line: 'holdfast attention --watch --exec "notify-send Holdfast"', what: 'tell me of each new one' },
+    ],
+    exits: {
+      0: 'done, whether somebody waits or not',
+      1: 'failed; the reason is on stderr',
+      ...usageExit,
+      3: 'no daemon runs',
+      5: 'some daemons do not answer',
+    },
+    load: async () => (await import('../attention/attention.ts')).attention,
+  },
+  answer: {
+    summary: 'answer a request that waits: allow or deny',
+    arguments: [
+      sessionArgument,
+      { name: '<request>', help: 'as holdfast attention shows it' },
+      { name: '<answer>', help: 'allow or deny', completion: ['allow', 'deny'] },
+    ],
+    options: [...daemonOptions, { flags: '--message <text>', help: 'with deny: what the agent is told' }, jsonOption],
+    notes: 'An answer is typed once: when somebody else has answered meanwhile, nothing is typed.',
+    examples: [
+      { line: 'holdfast answer agent 8fb99eb1 allow', what: 'the tool is used as the agent has asked' },
+      { line: 'holdfast answer agent 8fb99eb1 deny --message "not on this host"', what: 'the agent is told why' },
+    ],
+    exits: {
+      ...plainExits,
+      3: 'no daemon runs, or there is no such session or request',
+      4: 'refused: it was answered, taken back, or its turn is over',
+    },
+    load: async () => (await import('../attention/answer-request.ts')).answer,
   },
 } satisfies Readonly<Record<string, CommandRow>>;
