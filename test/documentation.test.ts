@@ -105,6 +105,6 @@ test('the exchanges of the page about extensions are what a daemon says', async 
 /** A line without the values that are others each time. */
 function withoutChance(line: string): string {
   return line
-    .replace(/"(pid|startTime|startedAt|at|spawnedAt|exitedAt|sinceAttachChange)":[\d.]+/g, '"$1":0')
+    .replace(/"(pid|startTime|startedAt|at|outputAt|spawnedAt|exitedAt|sinceAttachChange)":[\d.]+/g, '"$1":0')
     .replace(/"(version|instanceId|os|arch)":"[^"]*"/g, '"$1":""');
 }

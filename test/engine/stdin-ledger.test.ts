@@ -382,3 +382,16 @@ describe('the end of the input', () => {
     expect(never.close(0n)).toEqual(notRunning);
   });
 });
+
+test('bytes that are to go to one place exactly go there whole or not at all', () => {
+  const scene = new Scene('S');
+  const exact = (text: string, offset: bigint) =>
+    scene.hold(() => scene.ledger.offer(Buffer.from(text), offset, undefined, 'exact'));
+  expect(exact('one', 0n)).toEqual({ answer: { applied: 3 } });
+  // Without `exact` the first would be a repetition and the second would be taken from its fourth byte on.
+  expect(exact('one', 0n)).toEqual({ answer: { refused: 'stdinBehind' } });
+  expect(exact('other', 0n)).toEqual({ answer: { refused: 'stdinBehind' } });
+  expect(exact('two', 9n)).toEqual({ answer: gap });
+  expect(exact('two', 3n)).toEqual({ answer: { applied: 6 } });
+  expect(Buffer.concat(scene.written).toString()).toBe('onetwo');
+});
