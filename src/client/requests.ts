@@ -35,6 +35,7 @@ const repeatable: ReadonlySet<string> = new Set([
   'git.info',
   'git.status',
   'git.list_branches',
+  'launcher.resolve',
   'process.kill',
   'process.killAndWait',
   'holdfast.describe',

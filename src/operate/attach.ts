@@ -17,11 +17,14 @@ export async function attach([id = '']: readonly string[], words: AttachWords, c
   return withSession('attach', id, words, context, async ({ host, printer }) => {
     const options = { fromSeq: printer.lastSeq, onGap: 'continue' } as const;
     const session: Session = await (words.take === true ? host.session(id, options) : host.observe(id, options));
+    const leave = (): void => void session.detach();
     const stopInput =
       words.input === true
-        ? copyInput(process.stdin, session, (text) => context.complain(`holdfast attach: ${text}`))
+        ? copyInput(process.stdin, session, {
+            complain: (text) => context.complain(`holdfast attach: ${text}`),
+            terminalGone: leave,
+          })
         : undefined;
-    const leave = (): void => void session.detach();
     process.once('SIGINT', leave);
     let isOver = false;
     try {

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connect, type Host } from '../../src/client/index.ts';
+import { connect, type HoldfastError, type Host, type MethodName } from '../../src/client/index.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { connectTo, proxyTo, quick, untilText } from '../support/host.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -192,6 +192,70 @@ test('what cannot be repeated is not: it rejects, and says that it may have been
       async () => (await other.sessions()).every(({ id }) => id !== 'released'),
     ),
   ).rejects.toMatchObject(lost);
+});
+
+/** Params with which nothing happens, and what becomes of the request when its reply is lost. */
+const afterLoss: Record<MethodName, readonly ['asked again' | 'may have been done', params: object]> = {
+  'server.ping': ['asked again', {}],
+  'server.version': ['asked again', {}],
+  'server.capabilities': ['asked again', {}],
+  'server.shutdown': ['may have been done', {}],
+  'files.list': ['asked again', { path: '/' }],
+  'files.validate': ['asked again', { path: '/' }],
+  'files.stat': ['asked again', { path: '/' }],
+  'files.read': ['asked again', { path: '/nowhere' }],
+  'files.extract_tar': ['may have been done', { archivePath: '/nowhere', destDir: '/nowhere' }],
+  'git.info': ['asked again', { path: '/' }],
+  'git.status': ['asked again', { path: '/', baseRepo: '/' }],
+  'git.list_branches': ['asked again', { path: '/' }],
+  'git.worktree_create': ['may have been done', {}],
+  'git.worktree_remove': ['may have been done', {}],
+  'process.spawn': ['may have been done', { id: 'x', command: '/nowhere' }],
+  'process.stdin': ['may have been done', { id: 'nobody', data: '' }],
+  'process.kill': ['asked again', { id: 'nobody' }],
+  'process.killAndWait': ['asked again', { id: 'nobody' }],
+  'process.reattach': ['may have been done', { id: 'nobody', fromSeq: 0 }],
+  'plugins.prune': ['may have been done', {}],
+  'launcher.resolve': ['asked again', { cliPath: '/nowhere' }],
+  'holdfast.describe': ['asked again', {}],
+  'holdfast.sessions': ['asked again', {}],
+  'holdfast.watch': ['asked again', { events: false }],
+  'holdfast.observe': ['may have been done', { id: 'nobody' }],
+  'holdfast.unobserve': ['asked again', { id: 'nobody' }],
+  'holdfast.closeStdin': ['asked again', { id: 'nobody', offset: 0 }],
+  'holdfast.release': ['may have been done', { id: 'nobody' }],
+};
+const withOwnRule = [
+  ['process.spawn', 'asked again', { id: 'x', command: '/nowhere', ifAbsent: true }],
+  ['process.stdin', 'asked again', { id: 'nobody', data: '', offset: 0 }],
+] as const;
+
+test('every method: a lost reply is asked for again, or said to be lost', { timeout: 60_000 }, async () => {
+  await using place = await startPlace();
+  const all = Object.entries(afterLoss).map(([method, [fate, params]]) => [method, fate, params] as const);
+  // The end of the daemon comes last.
+  const rows = [...all.filter(([method]) => method !== 'server.shutdown'), ...withOwnRule];
+  const lose = (method: string, params: object): Promise<string> =>
+    place
+      .lose(
+        () => place.host.request(method, params),
+        () => true,
+      )
+      .then(
+        () => 'asked again',
+        ({ kind, maybeDone }: HoldfastError) => (kind === 'closed' && maybeDone ? 'may have been done' : kind),
+      )
+      // A refusal is an answer too.
+      .then((fate) => (fate === 'rpc' ? 'asked again' : fate));
+  for (const [method, fate, params] of rows) {
+    expect([method, await lose(method, params)]).toEqual([method, fate]);
+  }
+  await using proxy = await proxyTo(place.daemon, {}, 'second.sock');
+  await using last = await connect({ socket: proxy.address, token: place.daemon.token, ...quick });
+  proxy.strike('half-open');
+  const shutdown = last.server.shutdown();
+  proxy.strike('cut');
+  await expect(shutdown).rejects.toMatchObject({ kind: 'closed', maybeDone: true });
 });
 
 test('a request that was never sent is not lost: it waits for the next link', async () => {

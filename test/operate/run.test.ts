@@ -1,46 +1,17 @@
 /** `holdfast run`: a remote program looks like a local child, over a connection that breaks (spec client.md §5). */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../platform/machine.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
-import { cleanEnvironment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
+import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
 import { processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
-import { startFaultProxy } from '../tools/fault-proxy.ts';
-
-const run = (daemon: TestDaemon, words: readonly string[], input?: string | Buffer): Promise<RunResult> =>
-  runHoldfast(['run', '--socket', daemon.socket, ...words], {
-    env: daemon.env,
-    ...(input === undefined ? {} : { input }),
-  });
-
-interface Running {
-  readonly child: ChildProcess;
-  readonly ended: Promise<RunResult>;
-  stdout(): string;
-  stderr(): string;
-}
-
-/** A run that the test looks at while it goes on. */
-function startRun(daemon: TestDaemon, words: readonly string[], socket = daemon.socket): Running {
-  const child = spawn(program, ['run', '--socket', socket, ...words], { env: daemon.env });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (bytes: Buffer) => {
-    stdout += bytes.toString('latin1');
-  });
-  child.stderr.on('data', (bytes: Buffer) => {
-    stderr += bytes.toString('latin1');
-  });
-  child.stdin.on('error', () => {});
-  const ended = new Promise<RunResult>((resolve) => {
-    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
-  });
-  return { child, ended, stdout: () => stdout, stderr: () => stderr };
-}
+import { type FaultProxy, startFaultProxy } from '../tools/fault-proxy.ts';
+import { follow, type Running, run, startRun } from './running.ts';
 
 describe.each(['S', 'current', 'next'] as const)('in profile %s', (profile) => {
   test('streams, folder, environment and exit code are those of the command', async () => {
@@ -108,13 +79,21 @@ test('a daemon that cannot be started is code 125 and its reason', async () => {
   expect(stderr).toMatch(/tomorrow/);
 });
 
-describe('a connection that breaks', () => {
-  /** Through a proxy beside the socket, where the token is found. */
-  async function throughProxy(daemon: TestDaemon) {
-    const socket = join(dirname(daemon.socket), 'proxy.sock');
-    return startFaultProxy({ listen: socket, target: daemon.socket });
-  }
+test('a million lines from a pipe all reach the command', async () => {
+  await using daemon = await startDaemon();
+  const lines = 1_000_000;
+  const script = `yes | head -${lines} | "$0" run --socket "$1" -- wc -l`;
+  const child = follow(spawn('sh', ['-c', script, program, daemon.socket], { env: daemon.env }));
+  child.child.stdin?.end();
+  expect(await child.ended).toMatchObject({ code: 0, stdout: `${lines}\n`, stderr: '' });
+});
 
+/** A proxy beside the socket, where the token is found. */
+function throughProxy(daemon: TestDaemon): Promise<FaultProxy> {
+  return startFaultProxy({ listen: join(dirname(daemon.socket), 'proxy.sock'), target: daemon.socket });
+}
+
+describe('a connection that breaks', () => {
   test('is not seen by a pipe of three million lines, cut three times', { timeout: 120_000 }, async () => {
     await using daemon = await startDaemon();
     await using proxy = await throughProxy(daemon);
@@ -162,12 +141,16 @@ describe('signals and closed ends', () => {
   const untilSays = (running: Running, text: string) =>
     waitUntil(() => running.stdout().includes(text) || undefined, `the command to say ${text}`);
 
-  test('INT at the keyboard ends the command and gives 130', async () => {
+  test.each([
+    ['INT', 130],
+    ['TERM', 143],
+    ['HUP', 129],
+  ] as const)('%s ends the command and gives %i', async (signal, code) => {
     await using daemon = await startDaemon();
     const running = startRun(daemon, ['--', 'sh', '-c', 'echo ready; exec sleep 600']);
     await untilSays(running, 'ready');
-    running.child.kill('SIGINT');
-    expect((await running.ended).code).toBe(130);
+    running.child.kill(`SIG${signal}`);
+    expect((await running.ended).code).toBe(code);
   });
 
   test('a command that handles TERM ends as it likes', async () => {
@@ -226,132 +209,59 @@ describe('signals and closed ends', () => {
   });
 });
 
-describe('looking at a session', () => {
-  const holdfast = (daemon: TestDaemon, words: readonly string[]) => {
-    const [verb = '', ...rest] = words;
-    return runHoldfast([verb, '--socket', daemon.socket, ...rest], { env: daemon.env });
-  };
+describe('in a terminal', () => {
+  const inTerminal = fileURLToPath(new URL('../fixtures/in-terminal.py', import.meta.url));
 
-  test('logs prints what was written, each stream to its own, and the last frame', async () => {
+  function startThere(daemon: TestDaemon, words: readonly string[], socket = daemon.socket): Running {
+    return follow(spawn('python3', [inTerminal, program, 'run', '--socket', socket, ...words], { env: daemon.env }));
+  }
+
+  test('Ctrl+C ends the command and gives 130', async () => {
     await using daemon = await startDaemon();
-    await run(daemon, ['--id', 'job', '--', 'sh', '-c', 'echo out; sleep 0.1; echo err >&2; exit 3']);
-    expect(await holdfast(daemon, ['logs', 'job'])).toEqual({
+    const running = startThere(daemon, ['--', 'sh', '-c', 'echo ready; exec sleep 600']);
+    await waitUntil(() => running.stdout().includes('ready') || undefined, 'the command to say ready');
+    running.child.stdin?.write('\x03');
+    expect((await running.ended).code).toBe(130);
+  });
+
+  test('a broken connection is told in one line, which is taken back', async () => {
+    await using daemon = await startDaemon();
+    await using proxy = await throughProxy(daemon);
+    const running = startThere(daemon, ['--', 'sh', '-c', 'echo ready; exec cat'], proxy.address);
+    await waitUntil(() => running.stdout().includes('ready') || undefined, 'the command to say ready');
+    proxy.strike('cut');
+    const note = /holdfast: connection lost \(.+?reconnecting\r\x1b\[K/;
+    await waitUntil(() => note.test(running.stdout()) || undefined, 'the note to come and go');
+    running.child.stdin?.write('still there\n\x04');
+    expect(await running.ended).toMatchObject({
       code: 0,
-      signal: null,
-      stdout: 'out\n',
-      stderr: 'err\nlast seq 3\n',
+      stdout: expect.stringContaining('still there\r\nstill there'),
     });
-    expect((await holdfast(daemon, ['logs', 'job', '--stdout'])).stderr).toBe('last seq 3\n');
-    expect((await holdfast(daemon, ['logs', 'job', '--from-seq', '1'])).stdout).toBe('');
-    const { stdout } = await holdfast(daemon, ['logs', 'job', '--json']);
-    expect(
-      stdout
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line)),
-    ).toEqual([
-      { seq: 1, stream: 'stdout', text: 'out\n' },
-      { seq: 2, stream: 'stderr', text: 'err\n' },
-      { type: 'exit', seq: 3, exitCode: 3 },
-    ]);
   });
 
-  test('bytes that are not UTF-8 come as base64 in JSON, and as they are into a pipe', async () => {
+  test('--quiet tells nothing of it', async () => {
     await using daemon = await startDaemon();
-    await run(daemon, ['--id', 'bytes', '--', 'printf', '\\377\\033[31m']);
-    const json = await holdfast(daemon, ['logs', 'bytes', '--json']);
-    expect(JSON.parse(json.stdout.split('\n')[0] ?? '')).toEqual({ seq: 1, stream: 'stdout', data: '/xtbMzFt' });
-    const child = spawn(program, ['logs', '--socket', daemon.socket, 'bytes'], { env: daemon.env });
-    const pieces: Buffer[] = [];
-    for await (const piece of child.stdout) {
-      pieces.push(piece as Buffer);
-    }
-    expect(Buffer.concat(pieces).toString('latin1')).toBe('\xff\x1b[31m');
-  });
-
-  test('an agent that prints JSON lines is shown one line an event, and never obeyed', async () => {
-    await using daemon = await startDaemon();
-    const events = [
-      { type: 'system', subtype: 'init', model: 'm', cwd: '/srv' },
-      { type: 'assistant', message: { content: [{ type: 'text', text: 'I look\u001b[2J.' }] } },
-      { type: 'assistant', message: { content: [{ type: 'tool_use', name: 'Bash', input: { command: 'ls' } }] } },
-      { type: 'stream_event', event: {} },
-      { type: 'user', message: { content: [{ type: 'tool_result', content: 'a\nb' }] } },
-      {
-        type: 'control_request',
-        request_id: 'r7',
-        request: { subtype: 'can_use_tool', tool_name: 'Write', input: { path: 'x' } },
-      },
-      { type: 'result', subtype: 'success', is_error: false, result: 'done' },
-    ];
-    const text = `${events.map((event) => JSON.stringify(event)).join('\n')}\nnot JSON`;
-    await run(daemon, ['--id', 'agent', '--', 'cat'], text);
-    expect((await holdfast(daemon, ['logs', 'agent', '--events'])).stdout.split('\n')).toEqual([
-      'system: init m /srv',
-      'assistant: I look\\x1b[2J.',
-      'tool: Bash {"command":"ls"}',
-      'tool result: a b',
-      'waits: asks to use Write {"path":"x"} (request r7)',
-      'result: done',
-      'not JSON',
-      '',
-    ]);
-  });
-
-  test('attach shows a session live without taking it; --take and --input type into it', async () => {
-    await using daemon = await startDaemon();
-    const running = startRun(daemon, ['--id', 'live', '--', 'sh', '-c', 'echo ready; exec cat']);
+    await using proxy = await throughProxy(daemon);
+    const running = startThere(daemon, ['--quiet', '--', 'sh', '-c', 'echo ready; exec cat'], proxy.address);
     await waitUntil(() => running.stdout().includes('ready') || undefined, 'the command to say ready');
-    const look = spawn(program, ['attach', '--socket', daemon.socket, 'live'], { env: daemon.env });
-    let seen = '';
-    look.stdout.on('data', (bytes: Buffer) => {
-      seen += bytes.toString();
-    });
-    running.child.stdin?.write('from its owner\n');
-    await waitUntil(() => seen === 'ready\nfrom its owner\n' || undefined, 'the look to see both lines');
-    await waitUntil(() => running.stdout().includes('from its owner') || undefined, 'the owner to see it too');
-    look.kill('SIGINT');
-    await new Promise((resolve) => look.once('close', resolve));
-    const words = ['attach', '--socket', daemon.socket, 'live', '--take', '--input', '--from-seq', '2'];
-    const taken = await runHoldfast(words, { env: daemon.env, input: 'typed\n' });
-    expect(taken).toMatchObject({ code: 0, stdout: 'typed\n' });
-    expect(taken.stderr).toMatch(/the program has ended: 0\n/);
-    expect((await holdfast(daemon, ['attach', 'live', '--input'])).code).toBe(2);
+    proxy.strike('cut');
+    running.child.stdin?.write('still there\n\x04');
+    expect(await running.ended).toMatchObject({ code: 0, stdout: expect.not.stringContaining('holdfast') });
   });
 
-  test('a session that is not there is told, with code 3; so is a daemon that is not there', async () => {
+  test('with --keep the command outlives its terminal, and its input stays open', async () => {
     await using daemon = await startDaemon();
-    const missing = await holdfast(daemon, ['logs', 'nobody']);
-    expect(missing.code).toBe(3);
-    expect(missing.stderr).toMatch(/there is no session nobody here/);
-    const socket = join(temporaryFolder(), 'rpc.sock');
-    for (const words of [
-      ['logs', '--socket', socket, 'x'],
-      ['status', '--socket', socket],
-    ]) {
-      const { code, stderr } = await runHoldfast(words, { env: daemon.env });
-      expect([words[0], code]).toEqual([words[0], 3]);
-      expect(stderr).toMatch(/nobody answers at .*rpc\.sock: ENOENT/);
-    }
-  });
-
-  test('status names the keeper of a durable daemon, also before anything was started there', async () => {
-    await using daemon = await startDaemon({ flags: ['-durable'] });
-    expect((await holdfast(daemon, ['status'])).stdout).toMatch(/ {2}0 running, 0 ended {2}keeper \d+\n$/);
-  });
-
-  test('status says what runs, and token prints what the next client needs', async () => {
-    await using daemon = await startDaemon({ profile: 'next' });
-    const running = startRun(daemon, ['--', 'sh', '-c', 'echo ready; cat']);
+    const said = join(temporaryFolder(), 'stderr');
+    const words = ['--id', 'kept', '--keep', '--', 'sh', '-c', 'echo ready; exec cat'];
+    const script = `exec "$@" 2>${said}`;
+    const line = ['sh', '-c', script, 'sh', program, 'run', '--socket', daemon.socket, ...words];
+    const running = follow(spawn('python3', [inTerminal, ...line], { env: daemon.env }));
     await waitUntil(() => running.stdout().includes('ready') || undefined, 'the command to say ready');
-    const line = (await holdfast(daemon, ['status'])).stdout;
-    expect(line).toMatch(/rpc\.sock {2}pid \d+ {2}version \S+ {2}profile next {2}1 running, 0 ended {2}not durable\n$/);
-    const rows = JSON.parse((await holdfast(daemon, ['status', '--json'])).stdout);
-    expect(rows).toMatchObject([{ socket: daemon.socket, profile: 'next', running: 1, ended: 0 }]);
-    expect(await holdfast(daemon, ['token'])).toMatchObject({ code: 0, stdout: `${daemon.token}\n`, stderr: '' });
-    expect(JSON.parse((await holdfast(daemon, ['token', '--json'])).stdout)).toEqual({ token: daemon.token });
-    const none = await runHoldfast(['token', '--socket', join(temporaryFolder(), 'rpc.sock')], { env: daemon.env });
-    expect(none.code).toBe(3);
-    expect(readFileSync(join(daemon.runDir, 'daemon.token'), 'utf8')).toBe(daemon.token);
+    running.child.stdin?.end();
+    expect((await running.ended).code).toBe(129);
+    expect(readFileSync(said, 'utf8')).toContain('holdfast attach kept');
+    const resumed = startRun(daemon, ['--id', 'kept', '--resume']);
+    resumed.child.stdin?.end('still there\n');
+    expect(await resumed.ended).toMatchObject({ code: 0, stdout: 'ready\nstill there\n' });
   });
 });

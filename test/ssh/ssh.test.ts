@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFailed, test } from 'vitest';
 import { type ConnectOptions, connect, type HoldfastError, type Host } from '../../src/client/index.ts';
-import { full, limitMs } from '../faults/support/length.ts';
+import { byLength, full, limitMs } from '../faults/support/length.ts';
 import { findByArguments, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { readSteadily } from '../support/steady-reader.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -108,14 +108,14 @@ test('a host that nobody can log in to is said to be so, in the words of ssh', a
 });
 
 test('no byte is lost or doubled in any direction although ssh is killed again and again', {
-  timeout: 60_000,
+  timeout: limitMs(60),
 }, async () => {
   await serve();
   await using client = await connectOver({ token, retry: { firstMs: 5, maxMs: 100 } });
   const job = await client.spawn({ command: 'tee', args: ['/dev/stderr'] });
   const received = Promise.all([sha256(job.stdout), sha256(job.stderr)]);
   const sent = createHash('sha256');
-  const kills = 8;
+  const kills = byLength(8, 100);
   let connections = 0;
   client.on('connected', () => connections++);
   for (let killed = 0; killed < kills; killed++) {

@@ -25,8 +25,9 @@ export function connectTo(
 export function proxyTo(
   daemon: TestDaemon,
   rules: Pick<ProxyOptions, 'toTarget' | 'toClient'> = {},
+  name = 'proxy.sock',
 ): Promise<FaultProxy> {
-  return startFaultProxy({ listen: join(daemon.dir, 'proxy.sock'), target: daemon.socket, ...rules });
+  return startFaultProxy({ listen: join(daemon.dir, name), target: daemon.socket, ...rules });
 }
 
 export interface Collected {

@@ -86,11 +86,14 @@ export class FaultProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #links = new Set<Link>();
   #rules!: { readonly toTarget: Rules; readonly toClient: Rules };
+  /** Called for each connection before the rules for it are looked at, so that each can have its own. */
+  onAccept: () => void = () => {};
 
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.setRules(options);
     this.#server = createServer({ allowHalfOpen: true }, (client) => {
+      this.onAccept();
       const link = new Link(client, connect({ ...endpoint(options.target), allowHalfOpen: true }), this.#rules);
       this.#links.add(link);
       link.onGone = () => this.#links.delete(link);

@@ -51,6 +51,14 @@ type End =
   | { readonly by: 'signal'; readonly signal: Forwarded }
   | { readonly by: 'failure'; readonly error: unknown };
 
+interface ForwardedSignals {
+  /** A signal has ended the run itself. */
+  readonly ended: Promise<End>;
+  /** As if HUP had come. */
+  readonly hangUp: () => void;
+  stop(): void;
+}
+
 class RemoteRun {
   readonly #program: string | undefined;
   readonly #args: readonly string[];
@@ -143,7 +151,10 @@ class RemoteRun {
         ? tellCuts(host, (text) => process.stderr.write(text))
         : undefined;
     const signals = this.#forwardSignals(host, session);
-    const stopInput = copyInput(process.stdin, session, (text) => this.#context.complain(`holdfast run: ${text}`));
+    const stopInput = copyInput(process.stdin, session, {
+      complain: (text) => this.#context.complain(`holdfast run: ${text}`),
+      terminalGone: this.#words.keep === true ? signals.hangUp : undefined,
+    });
     try {
       const end = await Promise.race([signals.ended, this.#untilExit(session)]);
       stopInput();
@@ -193,7 +204,7 @@ class RemoteRun {
    * A signal is the program's, which then ends or not; with `--keep` TERM and HUP are ours. A second one while there is no
    * connection ends us.
    */
-  #forwardSignals(host: Host, session: Session): { readonly ended: Promise<End>; stop(): void } {
+  #forwardSignals(host: Host, session: Session): ForwardedSignals {
     const { keep } = this.#words;
     const { promise, resolve } = Promise.withResolvers<End>();
     let asked = false;
@@ -212,6 +223,7 @@ class RemoteRun {
     });
     return {
       ended: promise,
+      hangUp: () => resolve({ by: 'signal', signal: 'SIGHUP' }),
       stop() {
         for (const remove of listeners) {
           remove();
