@@ -115,7 +115,8 @@ async function changeFiles(
         return await deleteFile(place, { folder: way.last, leaf, ours }, call);
       }
       const result = await call();
-      if (result.failure === undefined) {
+      // Where there is no commit yet, git makes a worktree without a branch.
+      if (result.failure === undefined && (await entryAt(ours)) !== undefined) {
         await removeEmptyFolders(way.last, join(place.real, 'refs', ...names), leaf);
         await lock.replace(await readFile(ours));
         isMade = true;
