@@ -54,12 +54,12 @@ function linuxList(): ProcessList {
       cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
       memoryBytes: Number(fields[21]) * pageBytes,
       words() {
-        words ??= wordsOf(pid) ?? [text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'))];
+        words ??= wordsOf(pid, fields[20] !== '0') ?? [text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'))];
         return words;
       },
       variable(name) {
         // As bytes: most environments do not have the variable, and those need not become text.
-        environment ??= `\0${readText(`/proc/${pid}/environ`) ?? ''}`;
+        environment ??= `\0${readSettled(`/proc/${pid}/environ`, fields[20] !== '0') ?? ''}`;
         const at = environment.indexOf(`\0${name}=`);
         if (at < 0) {
           return undefined;
@@ -104,17 +104,32 @@ function nodeText(): string | undefined {
   }
 }
 
-function readText(path: string, encoding: 'latin1' | 'utf8' = 'latin1'): string | undefined {
+/** A process that is just becoming another program has neither words nor environment for a moment. */
+const settledLooks = 5;
+const settledPauseMs = 1;
+
+/** @param hasMemory a thread of the kernel has none, and never has words */
+function readSettled(path: string, hasMemory: boolean): string | undefined {
+  for (let look = 1; ; look++) {
+    const text = readText(path);
+    if (text !== '' || !hasMemory || look === settledLooks) {
+      return text;
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, settledPauseMs);
+  }
+}
+
+function readText(path: string): string | undefined {
   try {
-    return readFileSync(path, encoding);
+    return readFileSync(path, 'latin1');
   } catch {
     return undefined;
   }
 }
 
 /** `undefined` when it cannot be read, or has none: a thread of the kernel, a process that is ending. */
-function wordsOf(pid: number): readonly string[] | undefined {
-  const line = readText(`/proc/${pid}/cmdline`, 'utf8') ?? '';
+function wordsOf(pid: number, hasMemory: boolean): readonly string[] | undefined {
+  const line = Buffer.from(readSettled(`/proc/${pid}/cmdline`, hasMemory) ?? '', 'latin1').toString();
   return line === '' ? undefined : line.replace(/\0$/, '').split('\0');
 }
 

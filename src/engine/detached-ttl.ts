@@ -85,7 +85,7 @@ function end({ id, pid }: SessionInfo, state: Quiet, { engine, ttlMs, log, count
     'process.Manager',
     `Process ${id}: no client and no output for ${goDuration(ttlMs)} (detached-ttl); ending it, PID=${pid}`,
   );
-  Promise.resolve(engine.end(id, { how: 'release', graceMs: undefined })).then(
+  Promise.resolve(engine.end(id, { how: 'release', graceMs: undefined, by: 'detached-ttl' })).then(
     // A process that the kernel does not let go is tried again after as long a time.
     () => {
       state.since = performance.now();

@@ -138,7 +138,27 @@ export type EndRequest =
       readonly escalate: boolean;
     }
   /** TERM, then the group's KILL; the process is forgotten with its frames. */
-  | { readonly how: 'release'; readonly graceMs: bigint | undefined };
+  | {
+      readonly how: 'release';
+      readonly graceMs: bigint | undefined;
+      /** Who asks; missing from an older daemon: an operator. */
+      readonly by?: 'operator' | 'detached-ttl';
+    };
+
+/** `supersede`: a later spawn of the same agent session, or of the same id. */
+export type EndAsker = 'client' | 'operator' | 'detached-ttl' | 'supersede' | 'shutdown';
+
+/** Who has asked for the end of a process, for those who look for the reason of an end (`holdfast why`). */
+export interface EndAsked {
+  readonly by: EndAsker;
+  readonly how: 'kill' | 'killAndWait' | 'release' | 'spawn' | 'shutdown';
+  /** Of the request: a process that outlives it may get KILL besides. */
+  readonly signal: SignalName;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** When its whole group got KILL, because it had outlived the signal. */
+  readonly escalatedAt?: number | undefined;
+}
 
 export interface EndResult {
   readonly found: boolean;
@@ -189,6 +209,8 @@ export interface SessionInfo {
   readonly spoolBytes: number;
   readonly paced: boolean;
   readonly door: string | undefined;
+  /** The last request for its end; missing: there was none. */
+  readonly endAsked?: EndAsked | undefined;
   /** Its id belongs to a later process by now; requests do not reach this one. */
   readonly replaced: boolean;
 }

@@ -7,6 +7,7 @@ export const verbNames = [
   'attention',
   'answer',
   'reconcile',
+  'why',
   'release',
   'status',
   'token',

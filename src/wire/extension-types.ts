@@ -33,6 +33,18 @@ export type SessionInfo = {
   readonly spoolBytes: number;
   readonly paced: boolean;
   readonly door: string;
+  /** Only with `ends`: the last request for its end. */
+  readonly endAsked?: EndAsked | undefined;
+};
+
+/** Who has asked for the end of a session; times as in {@link SessionInfo}. */
+export type EndAsked = {
+  readonly by: 'client' | 'operator' | 'detached-ttl' | 'supersede' | 'shutdown';
+  readonly how: 'kill' | 'killAndWait' | 'release' | 'spawn' | 'shutdown';
+  readonly signal: string;
+  readonly at: number;
+  /** When its whole group got KILL, because it had outlived the signal. */
+  readonly escalatedAt?: number | undefined;
 };
 
 /** What came and went last, as `holdfast.observe` with `activity` tells it. Times are milliseconds since the epoch. */

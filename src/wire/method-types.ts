@@ -243,7 +243,7 @@ export interface Methods {
   /** Profile N2. */
   'launcher.resolve': Method<{ readonly cliPath: string }, ResolvedLauncher>;
   'holdfast.describe': Method<object, DaemonDescription>;
-  'holdfast.sessions': Method<object, { readonly sessions: readonly SessionInfo[] }>;
+  'holdfast.sessions': Method<{ readonly ends?: boolean | undefined }, { readonly sessions: readonly SessionInfo[] }>;
   'holdfast.watch': Method<{ readonly events?: boolean | undefined }, { readonly sessions: readonly SessionInfo[] }>;
   'holdfast.observe': Method<
     { readonly id: string; readonly fromSeq?: number | undefined; readonly activity?: boolean | undefined },

@@ -11,6 +11,7 @@ import type { Profile } from '../../wire/profile.ts';
 import { EngineFailure, TooManySessions } from '../failures.ts';
 import type {
   ClosedEngine,
+  EndAsker,
   EndRequest,
   EndResult,
   InputResult,
@@ -187,18 +188,24 @@ export class LocalEngine implements SessionEngine {
         return notFound;
       }
       if (how.how === 'signal') {
-        session.signal(how.signal, 'client');
+        session.signal(how.signal, { by: 'client', how: 'kill' });
         return { ...notFound, found: true };
       }
       if (how.how === 'signalAndWait') {
-        return session.signalAndWait(how.signal, this.#grace(how.graceMs), how.escalate, reader);
+        const { signal, escalate } = how;
+        const graceMs = this.#grace(how.graceMs);
+        return session.signalAndWait(
+          signal,
+          { by: 'client', how: 'killAndWait' },
+          { graceMs, escalate, asker: reader },
+        );
       }
-      return this.#release(session, this.#grace(how.graceMs), reader);
+      return this.#release(session, how.by ?? 'operator', this.#grace(how.graceMs), reader);
     });
   }
 
-  async #release(session: Session, graceMs: number, reader: Reader | undefined): Promise<EndResult> {
-    const result = await session.signalAndWait('TERM', graceMs, true, reader);
+  async #release(session: Session, by: EndAsker, graceMs: number, asker: Reader | undefined): Promise<EndResult> {
+    const result = await session.signalAndWait('TERM', { by, how: 'release' }, { graceMs, escalate: true, asker });
     if (result.died && this.#byId.get(session.id) === session) {
       this.#forget(session, 'released');
     }
@@ -484,7 +491,7 @@ export class LocalEngine implements SessionEngine {
     } else if (this.#options.profile.process.idReuseKillsOld) {
       old.readers.drop();
       old.forgotten('forgotten');
-      old.killTree('client');
+      old.killTree({ by: 'supersede', how: 'spawn' });
       old.exited.then(() => old.letGo());
     } else {
       old.forgotten('forgotten');
@@ -525,7 +532,7 @@ export class LocalEngine implements SessionEngine {
     }
     const running = [...this.#alive].filter((session) => this.#byId.get(session.id) === session);
     for (const session of running) {
-      session.killTree('shutdown');
+      session.killTree({ by: 'shutdown', how: 'shutdown' });
     }
     await Promise.all(running.map((session) => session.waitForExit(shutdownWaitMs)));
     await Promise.race([this.#reaper.settled(), delay(shutdownWaitMs, undefined, { ref: false })]);

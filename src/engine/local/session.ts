@@ -9,6 +9,7 @@ import type { Profile } from '../../wire/profile.ts';
 import type { Mark } from '../mark.ts';
 import type {
   Activity,
+  EndAsked,
   EndResult,
   InputResult,
   MaybePromise,
@@ -53,6 +54,9 @@ export interface SessionDescription {
   readonly launcher: string | undefined;
 }
 
+/** Why a process is ended. */
+export type EndReason = Pick<EndAsked, 'by' | 'how'>;
+
 type ChildEvents = Pick<ChildRequest, 'maxChunkBytes' | 'readBuffer' | 'onOutput' | 'onOutputEnd' | 'onEnd'>;
 
 /** What a listener is told of one session; the engine adds whose event it is. */
@@ -83,6 +87,7 @@ export class Session implements OutputOwner, ReadersOwner {
   #exitedAt: number | undefined;
   #exit: SessionExit | undefined;
   #killedBy: KilledBy | undefined;
+  #endAsked: EndAsked | undefined;
   #openOutputs = 2;
   #drainTimer: NodeJS.Timeout | undefined;
   /** The table leads to this process no more. */
@@ -206,6 +211,7 @@ export class Session implements OutputOwner, ReadersOwner {
       spoolBytes,
       paced: this.#output.paced,
       door,
+      ...(this.#endAsked === undefined ? {} : { endAsked: this.#endAsked }),
       replaced: this.#replaced,
     };
   }
@@ -392,11 +398,11 @@ export class Session implements OutputOwner, ReadersOwner {
   // ---- kill
 
   /** Sends one signal; a child seen as ended gets none, because its pid may be somebody else's soon. */
-  signal(name: SignalName, by: KilledBy): void {
+  signal(name: SignalName, reason: EndReason): void {
     if (this.#state !== 'running') {
       return;
     }
-    this.#killedBy ??= by;
+    this.#asked(name, reason);
     this.#output.suspendPacing();
     this.#tellFailure(this.#child.signal(name, name === 'KILL' ? 'tree' : 'child'));
     if (name === 'KILL') {
@@ -404,13 +410,32 @@ export class Session implements OutputOwner, ReadersOwner {
     }
   }
 
+  /** Remembers who wants the end, and tells the log; the same request again is nothing new. */
+  #asked(signal: SignalName, { by, how }: EndReason): void {
+    this.#killedBy ??= by === 'shutdown' ? 'shutdown' : 'client';
+    const before = this.#endAsked;
+    const { log } = this.#context;
+    if (before?.by === by && before.how === how) {
+      if (signal === 'KILL' && before.signal !== 'KILL' && before.escalatedAt === undefined && how !== 'kill') {
+        this.#endAsked = { ...before, escalatedAt: Date.now() };
+        log.info('process.Manager', `Process ${this.id} outlived ${before.signal}: KILL to its group, PID=${this.pid}`);
+        return;
+      }
+      if (before.signal === signal) {
+        return;
+      }
+    }
+    this.#endAsked = { by, how, signal, at: Date.now() };
+    log.info('process.Manager', `Process ${this.id}: end asked for by ${by} (${how} ${signal}), PID=${this.pid}`);
+  }
+
   /** Ends everything in the child's group, also when only group members are left to hold the pipes. */
-  killTree(by: KilledBy): void {
+  killTree(reason: EndReason): void {
     if (this.#state === 'exited') {
       return;
     }
     if (this.#state === 'running') {
-      this.#killedBy ??= by;
+      this.#asked('KILL', reason);
     }
     this.#output.suspendPacing();
     this.#tellFailure(this.#child.signal('KILL', 'tree'));
@@ -421,19 +446,27 @@ export class Session implements OutputOwner, ReadersOwner {
    * A signal, and the group's KILL when the exit frame does not come in time (spec process.md §7, from step 2 on).
    * @param asker when it reads this process, its reply stands behind the exit frame
    */
-  async signalAndWait(name: SignalName, graceMs: number, escalate: boolean, asker?: Reader): Promise<EndResult> {
+  async signalAndWait(
+    name: SignalName,
+    reason: EndReason,
+    {
+      graceMs,
+      escalate,
+      asker,
+    }: { readonly graceMs: number; readonly escalate: boolean; readonly asker?: Reader | undefined },
+  ): Promise<EndResult> {
     const ended = { found: true, died: true, alreadyExited: false, escalated: false, mark: undefined };
     if (this.#state === 'exited') {
       return { ...ended, alreadyExited: true, mark: this.readers.markEnd(asker) };
     }
-    this.signal(name, 'client');
+    this.signal(name, reason);
     if (await this.waitForExit(graceMs)) {
       return { ...ended, mark: this.readers.markEnd(asker) };
     }
     if (!escalate) {
       return { ...ended, died: false };
     }
-    this.killTree('client');
+    this.killTree(reason);
     const died = await this.waitForExit(this.#context.timings.killEscalatedMs);
     return { ...ended, died, escalated: true, mark: died ? this.readers.markEnd(asker) : undefined };
   }

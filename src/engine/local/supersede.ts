@@ -3,13 +3,15 @@ import type { Timings } from '../../base/timings.ts';
 import type { Reader } from '../session-engine.ts';
 import type { Session } from './session.ts';
 
+const superseded = { by: 'supersede', how: 'spawn' } as const;
+
 /** Ends the rivals. @returns when each of them has shown its exit frame */
 export async function endRivals(rivals: readonly Session[], { supersedeGraceMs }: Timings): Promise<void> {
   await Promise.all(
     rivals.map(async (rival) => {
-      rival.signal('TERM', 'client');
+      rival.signal('TERM', superseded);
       if (!(await rival.waitForExit(supersedeGraceMs))) {
-        rival.killTree('client');
+        rival.killTree(superseded);
         await rival.exited;
       }
     }),

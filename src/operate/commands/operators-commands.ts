@@ -58,6 +58,20 @@ export const operatorsCommands = {
     },
     load: async () => (await import('../reconcile/reconcile.ts')).reconcile,
   },
+  why: {
+    summary: 'tell when a process was started, who asked for its end, and how it ended',
+    arguments: [{ name: '<id or pid>', help: 'of the session', completion: 'session' }],
+    options: [...daemonOptions, jsonOption],
+    notes:
+      'From the daemon, else from its log, also when it is gone. A daemon begins a new log at each start; profile next keeps the one before.',
+    examples: [{ line: 'holdfast why build', what: 'who ended it, with the last lines of its error output' }],
+    exits: {
+      ...plainExits,
+      3: 'nobody here has heard of it',
+      4: 'several daemons have had one of that id; all are told, --socket chooses',
+    },
+    load: async () => (await import('../why/why.ts')).why,
+  },
   release: {
     summary: 'end sessions and forget them, with what they have left behind',
     usage: '[options] <id...> | --all | --ended | --keeper',

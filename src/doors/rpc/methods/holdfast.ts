@@ -40,8 +40,9 @@ export const holdfastMethods: readonly Method<HoldfastServices>[] = [
 
   defineMethod({
     name: 'holdfast.sessions',
-    params: object({}, empty),
-    run: (_, { services }: HoldfastCall) => whenKnown(services.engine.sessions(), sessionsReply),
+    params: object({ ends: bool() }, empty),
+    run: ({ ends = false }, { services }: HoldfastCall) =>
+      whenKnown(services.engine.sessions(), (sessions) => sessionsReply(sessions, ends)),
   }),
 
   defineMethod({
@@ -181,8 +182,14 @@ function describe({
   };
 }
 
-function sessionsReply(sessions: readonly SessionInfo[]): ResultFor<'holdfast.sessions'> {
-  return { sessions: sessions.filter(({ replaced }) => !replaced).map(sessionObject) };
+/** @param ends whether to tell who has asked for the end of each */
+function sessionsReply(sessions: readonly SessionInfo[], ends = false): ResultFor<'holdfast.sessions'> {
+  const told = sessions.filter(({ replaced }) => !replaced);
+  return {
+    sessions: told.map((session) =>
+      ends ? { ...sessionObject(session), endAsked: session.endAsked } : sessionObject(session),
+    ),
+  };
 }
 
 /** Spec extensions.md §2.1. */
