@@ -244,7 +244,7 @@ describe('--watch', () => {
   }, async () => {
     await using daemon = await startDaemon({ flags: ['-durable'] });
     const log = join(daemon.dir, 'told');
-    const watcher = startWatch(daemon, ['--exec', `cat >>${log}; exit 0`]);
+    const watcher = startWatch(daemon, ['--exec', `sh -c 'cat >>${log}'`]);
     await using host = await connectTo(daemon);
     await startAgent(host, 'a', asks('r1'));
     await waitUntil(() => watcher.rows().length > 0 || undefined, 'the first request');
@@ -274,7 +274,7 @@ describe('--watch', () => {
     expect(ids(told)).toEqual(['r1', 'r2']);
   });
 
-  test('ends without a word when its reader goes, and with 1 when the daemon goes for good', async () => {
+  test('ends without a word when its reader goes', async () => {
     await using daemon = await startDaemon();
     await using host = await connectTo(daemon);
     await startAgent(host, 'a', asks('r1'));

@@ -17,7 +17,7 @@ import { WatchedDaemons } from './watched-daemons.ts';
 
 interface AttentionWords extends DaemonWords {
   readonly watch?: boolean;
-  readonly exec?: string;
+  readonly exec?: readonly string[];
   readonly json?: boolean;
 }
 

@@ -1,25 +1,27 @@
 /** `--exec`: a command of the user's for each request, with the request on its standard input. */
-import { spawn } from 'node:child_process';
-import { messageOf } from '../../base/error-texts.ts';
+import { printable } from '../../base/printable.ts';
+import { runCommand } from '../../base/run-command.ts';
 import { complainOf, harmlessJson } from '../answer.ts';
 import type { VerbContext } from '../verbs.ts';
 
+const mostOutputBytes = 1024 * 1024;
+
 export class CommandForEach {
-  readonly #command: string | undefined;
+  readonly #words: readonly string[] | undefined;
   readonly #context: VerbContext;
   #last: Promise<void> = Promise.resolve();
 
-  /** @param command for the shell of the system; `undefined`: nothing is run */
-  constructor(command: string | undefined, context: VerbContext) {
-    this.#command = command;
+  /** @param words program and arguments; `undefined`: nothing is run */
+  constructor(words: readonly string[] | undefined, context: VerbContext) {
+    this.#words = words;
     this.#context = context;
   }
 
   /** Runs it once, after those that were added before. */
   add(row: object): void {
-    const command = this.#command;
-    if (command !== undefined) {
-      this.#last = this.#last.then(() => this.#run(command, `${harmlessJson(row)}\n`));
+    const words = this.#words;
+    if (words !== undefined) {
+      this.#last = this.#last.then(() => this.#run(words, `${harmlessJson(row)}\n`));
     }
   }
 
@@ -27,27 +29,27 @@ export class CommandForEach {
     return this.#last;
   }
 
-  #run(command: string, input: string): Promise<void> {
-    return new Promise((resolve) => {
-      const child = spawn(command, {
-        shell: true,
-        stdio: ['pipe', 'inherit', 'inherit'],
-        env: this.#context.environment,
-        windowsHide: true,
-      });
-      // A command that does not read its input is fine.
-      child.stdin.on('error', () => {});
-      child.stdin.end(input);
-      child.once('error', (error) => {
-        complainOf(this.#context, 'attention', `--exec cannot be run: ${messageOf(error)}`);
-        resolve();
-      });
-      child.once('close', (code, signal) => {
-        if (code !== 0) {
-          complainOf(this.#context, 'attention', `--exec ended with ${signal ?? `exit code ${code}`}`);
-        }
-        resolve();
-      });
+  /** What it prints goes to stderr: stdout is ours. */
+  async #run([command = '', ...args]: readonly string[], input: string): Promise<void> {
+    const { environment, platform } = this.#context;
+    const { failure, combined } = await runCommand((await platform()).processes, {
+      command,
+      args,
+      cwd: undefined,
+      env: Object.entries(environment).flatMap(([name, value]) =>
+        value === undefined ? [] : [[name, value] as const],
+      ),
+      input: Buffer.from(input),
+      maxOutputBytes: mostOutputBytes,
     });
+    for (const line of combined
+      .toString()
+      .split('\n')
+      .filter((each) => each !== '')) {
+      this.#context.complain(`${printable(line)}\n`);
+    }
+    if (failure !== undefined) {
+      complainOf(this.#context, 'attention', `--exec ${command}: ${failure}`);
+    }
   }
 }

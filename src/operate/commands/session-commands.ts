@@ -92,7 +92,8 @@ export const sessionCommands = {
       { flags: '--watch', help: 'go on, and tell each new request once' },
       {
         flags: '--exec <command>',
-        help: 'run it for each request, with the request as JSON on its standard input',
+        help: 'run it for each request, with the request as JSON on its standard input; no shell',
+        value: 'shellWords',
       },
       { flags: '--json', help: 'for programs; with --watch one object a line' },
     ],
