@@ -6,6 +6,7 @@ import { Link, type LinkTimers, type ReadingMode } from './link.ts';
 import { type AfterCut, LinkLost, RequestLedger } from './requests.ts';
 import type { Target } from './target.ts';
 
+/** How a connection that broke is made anew; times in milliseconds. */
 export interface RetryOptions {
   /** The first pause, each attempt doubles it; default 200. */
   readonly firstMs?: number;

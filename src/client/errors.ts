@@ -30,6 +30,7 @@ export interface HoldfastErrorOptions extends ErrorOptions {
 /** Every failure of the client library. `message` says what to do; `cause` keeps what was seen first. */
 export class HoldfastError extends Error {
   override readonly name: string = 'HoldfastError';
+  /** What went wrong, for programs. */
   readonly kind: HoldfastErrorKind;
   /** Code of the error reply, with kinds `rpc`, `spawn` and `unauthorized`. */
   readonly code: number | undefined;
@@ -50,6 +51,7 @@ export class HoldfastError extends Error {
 /** Frames `from` … `to` of a session fell out of the daemon's window before they were read, and no one has them any more. */
 export class GapError extends HoldfastError {
   override readonly name: string = 'GapError';
+  /** The session. */
   readonly processId: string;
   /** Number of the first lost frame. */
   readonly from: number;

@@ -5,6 +5,7 @@ import { LinkLost, RequestLedger } from './requests.ts';
 
 /** What a daemon is, found out once for each link. */
 export interface DaemonFacts {
+  /** As `server.capabilities` tells it. */
   readonly version: string;
   /** Whether it has the methods of docs/extensions.md. */
   readonly hasExtensions: boolean;

@@ -15,7 +15,9 @@ import type { SessionOptions, SpawnOptions } from './session-options.ts';
 import { type TargetOptions, targetOf } from './target.ts';
 import { Watch } from './watch.ts';
 
+/** Where the daemon is, and how the connection is kept; times in milliseconds. */
 export interface ConnectOptions extends TargetOptions {
+  /** Pauses between attempts, and when to give up. */
   readonly retry?: RetryOptions | undefined;
   /** Ends everything that belongs to the connection. */
   readonly signal?: AbortSignal | undefined;
@@ -27,10 +29,13 @@ export interface ConnectOptions extends TargetOptions {
   readonly connectTimeoutMs?: number | undefined;
 }
 
+/** Events of a {@link Host}, by name with their arguments. */
 export interface HostEvents {
+  /** A connection stands: the first one, and each that was made anew. */
   connected: [];
-  /** @param reason in words */
+  /** The connection broke and is being made anew; `reason` in words. */
   disconnected: [reason: string];
+  /** Frames of a session are gone for good; whether its streams end with it says `onGap`. */
   gap: [gap: GapError];
 }
 
@@ -55,17 +60,21 @@ export async function connect(options: ConnectOptions = {}): Promise<Host> {
   return host;
 }
 
+/** A daemon, over a connection that is made anew whenever it breaks. `connect` makes one; `close` it, or declare it by `await using`. */
 export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
   /** For `connect`: settles with the first link. */
   readonly opening: Promise<void>;
-  /** The contract's methods, typed. */
+  /** The daemon itself: ping, version, capabilities, shutdown. */
   readonly server: ContractMethods['server'];
+  /** Files there: list, look at, read, unpack. */
   readonly files: ContractMethods['files'];
+  /** Repositories there. */
   readonly git: ContractMethods['git'];
+  /** The bare requests about processes; `spawn`, `session` and `observe` do more. */
   readonly process: ContractMethods['process'];
-  /** Profile N+ only. */
+  /** Plugin folders of the host. Profile N+ only. */
   readonly plugins: ContractMethods['plugins'];
-  /** Profile N2 only. */
+  /** Through which program the administrator there wants the CLI to be started. Profile N2 only. */
   readonly launcher: ContractMethods['launcher'];
   readonly #connection: Connection;
   readonly #flow: FlowControl;
@@ -116,6 +125,7 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
     return this.#connection.facts;
   }
 
+  /** Whether the connection stands at this moment. */
   get isConnected(): boolean {
     return this.#connection.isLinked;
   }
@@ -185,6 +195,7 @@ export class Host extends EventEmitter<HostEvents> implements AsyncDisposable {
     this.#end(new HoldfastError('closed', 'the connection was closed by this program'));
   }
 
+  /** As {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

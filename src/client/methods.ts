@@ -7,6 +7,7 @@ export type Send = <N extends MethodName>(method: N, params?: ParamsOf<N>) => Pr
 type Call<N extends MethodName> =
   undefined extends ParamsOf<N> ? () => Promise<ResultOf<N>> : (params: ParamsOf<N>) => Promise<ResultOf<N>>;
 
+/** The daemon itself. */
 export interface ServerMethods {
   readonly ping: Call<'server.ping'>;
   /** Profile S only. */
@@ -19,6 +20,7 @@ export interface ServerMethods {
   readonly shutdown: Call<'server.shutdown'>;
 }
 
+/** Files there: a path is one of that host; a leading `~` is the home folder. */
 export interface FilesMethods {
   readonly list: Call<'files.list'>;
   readonly validate: Call<'files.validate'>;
@@ -27,6 +29,7 @@ export interface FilesMethods {
   readonly extractTar: Call<'files.extract_tar'>;
 }
 
+/** Repositories there (spec git.md). */
 export interface GitMethods {
   readonly info: Call<'git.info'>;
   readonly status: Call<'git.status'>;
@@ -44,22 +47,31 @@ export interface ProcessMethods {
   readonly reattach: Call<'process.reattach'>;
 }
 
+/** Plugin folders of that host. */
 export interface PluginsMethods {
   /** Profile N+ only. */
   readonly prune: (params?: ParamsOf<'plugins.prune'>) => Promise<ResultOf<'plugins.prune'>>;
 }
 
+/** The launcher that an administrator demands (docs/launcher.md). */
 export interface LauncherMethods {
   /** Profile N2 only. */
   readonly resolve: Call<'launcher.resolve'>;
 }
 
+/** One typed function for each method of the contract; all reject with kind `rpc` when the daemon refuses. */
 export interface ContractMethods {
+  /** The daemon itself. */
   readonly server: ServerMethods;
+  /** Files there. */
   readonly files: FilesMethods;
+  /** Repositories there. */
   readonly git: GitMethods;
+  /** The bare requests about processes. */
   readonly process: ProcessMethods;
+  /** Profile N+ only. */
   readonly plugins: PluginsMethods;
+  /** Profile N2 only. */
   readonly launcher: LauncherMethods;
 }
 

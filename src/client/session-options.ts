@@ -1,5 +1,6 @@
 /** What a program says about a session and learns of it (spec client.md §2). */
 
+/** How a session is followed. */
 export interface ReadOptions {
   /** `throw` (default): the streams end with a `GapError` where frames are missing; `continue`: they go on behind them. */
   readonly onGap?: 'throw' | 'continue' | undefined;
@@ -7,11 +8,13 @@ export interface ReadOptions {
   readonly inputBufferBytes?: number | undefined;
 }
 
+/** What is started, and how it is followed. */
 export interface SpawnOptions extends ReadOptions {
   /** Name of the session; default a UUID. */
   readonly id?: string | undefined;
   /** The program: a path, or a name that is looked for on the daemon's PATH. No shell. */
   readonly command: string;
+  /** Its arguments, each as it is. Default: none. */
   readonly args?: readonly string[] | undefined;
   /** Default: the daemon's own folder. A leading `~` is the home folder there. */
   readonly cwd?: string | undefined;
@@ -25,6 +28,7 @@ export interface SpawnOptions extends ReadOptions {
   readonly launcher?: readonly string[] | undefined;
 }
 
+/** From where a session is followed, and how. */
 export interface SessionOptions extends ReadOptions {
   /** Output begins behind this frame. Default: the first one that the daemon still has. */
   readonly fromSeq?: number | undefined;
@@ -42,6 +46,7 @@ export interface Exit {
   readonly killedBy: string | undefined;
 }
 
+/** How a process is ended. */
 export interface KillOptions {
   /** `TERM` (default), `KILL`, `INT` or `HUP`. */
   readonly signal?: string | undefined;
@@ -51,9 +56,14 @@ export interface KillOptions {
   readonly escalate?: boolean | undefined;
 }
 
+/** What became of it. */
 export interface KillOutcome {
+  /** Whether the daemon knows the session. */
   readonly found: boolean;
+  /** Whether it has ended within the time. */
   readonly died: boolean;
+  /** It had ended before. */
   readonly alreadyExited?: boolean;
+  /** It did not end by the signal and was ended by KILL. */
   readonly escalated?: boolean;
 }

@@ -44,7 +44,9 @@ const defaultInputBytes = 16 * 1024 * 1024;
 /** The command, or the launcher in front of it, could not be started (spec wire.md §6). */
 const startErrors: readonly (number | undefined)[] = [-32603, -32004, -32005];
 
+/** One process of the daemon and its streams, followed over any number of connections. */
 export class Session implements AsyncDisposable {
+  /** Its name at the daemon: whoever knows it can take the session over. */
   readonly id: string;
   /** Resolves with the exit frame, also when the output has not been read yet. Rejects when the process cannot be followed to its end. */
   readonly exit: Promise<Exit>;

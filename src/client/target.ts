@@ -8,6 +8,7 @@ import { codeOf, HoldfastError, messageOf } from './errors.ts';
 import { checkDestination, shellWord } from './remote-command.ts';
 import { commandDialer, type Dialer, socketDialer } from './transport.ts';
 
+/** Where the daemon is, its token, and how it is started when nobody answers. */
 export interface TargetOptions {
   /** Destination as ssh takes it: `user@box`, a name of `~/.ssh/config`. */
   readonly ssh?: string | undefined;

@@ -13,6 +13,7 @@ export type WatchEvent =
 /** Events that wait for a watcher who does not take them; the oldest give way to a fresh list. */
 const mostWaiting = 10_000;
 
+/** What `host.watch()` returns: take events by `for await`; leaving the loop ends the watch. */
 export class Watch implements AsyncIterableIterator<WatchEvent> {
   readonly #ended: (watch: Watch) => void;
   #queue: WatchEvent[] = [];
@@ -24,6 +25,7 @@ export class Watch implements AsyncIterableIterator<WatchEvent> {
     this.#ended = ended;
   }
 
+  /** For the host. */
   push(event: WatchEvent): void {
     if (this.#isOver) {
       return;
@@ -61,6 +63,7 @@ export class Watch implements AsyncIterableIterator<WatchEvent> {
     }
   }
 
+  /** The next event; resolves with `done` when the watch or the connection was ended. @throws HoldfastError why the connection has ended */
   next(): Promise<IteratorResult<WatchEvent>> {
     const event = this.#queue.shift();
     if (event !== undefined) {

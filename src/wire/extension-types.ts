@@ -64,6 +64,7 @@ export type SessionActivity = {
   }[];
 };
 
+/** What can happen to a session, as `holdfast.watch` tells it (docs/extensions.md). */
 export type SessionEventName =
   | 'spawned'
   | 'attached'

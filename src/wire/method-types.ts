@@ -257,8 +257,11 @@ export interface Methods {
   >;
 }
 
+/** Name of a method, as on the wire. */
 export type MethodName = keyof Methods;
+/** Params of a method. */
 export type ParamsOf<N extends MethodName> = Methods[N]['params'];
+/** Result of a method. */
 export type ResultOf<N extends MethodName> = Methods[N]['result'];
 
 /** A value as the server builds it: numbers may be bigints, texts may be JSON already. */
