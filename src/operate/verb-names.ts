@@ -15,6 +15,7 @@ export const verbNames = [
   'config',
   'licenses',
   'service',
+  'completion',
   'help',
 ] as const;
 export type VerbName = (typeof verbNames)[number];

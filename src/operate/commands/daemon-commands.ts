@@ -114,4 +114,20 @@ export const daemonCommands = {
       },
     },
   },
+  completion: {
+    summary: 'print the script by which a shell completes verbs, options, session ids and hosts',
+    arguments: [
+      { name: '<shell>', help: 'bash, zsh, fish or powershell', completion: ['bash', 'zsh', 'fish', 'powershell'] },
+      { name: '[words...]', help: 'what the script asks: the words of a line that is being typed, after --' },
+    ],
+    options: [],
+    examples: [
+      { line: 'source <(holdfast completion bash)', what: 'in ~/.bashrc; the same with zsh in ~/.zshrc' },
+      { line: 'holdfast completion fish | source', what: 'in ~/.config/fish/config.fish' },
+      { line: 'holdfast completion powershell | Out-String | Invoke-Expression', what: 'in $PROFILE' },
+    ],
+    exits: { 0: 'done; also when there is nothing to suggest', ...usageExit },
+    passesThrough: true,
+    load: async () => (await import('../completion/completion.ts')).completion,
+  },
 } satisfies Readonly<Record<string, CommandRow>>;
