@@ -385,6 +385,11 @@ class Session {
     return this.bytes(stream).toString('utf8');
   }
 
+  /** Text of the chunk up to which nothing is missing. */
+  newest(): string {
+    return Buffer.from(this.chunks.get(this.#complete)?.data ?? '', 'base64').toString('utf8');
+  }
+
   get exit(): StoredChunk | undefined {
     return [...this.chunks.values()].find(({ stream }) => stream === 'exit');
   }
