@@ -40,6 +40,8 @@ interface AttachReply {
   readonly activity?: SessionActivity;
 }
 
+/** So much of a replay comes before the reply without anybody being told that it comes. */
+const earlyBytes = 1024 * 1024;
 const defaultInputBytes = 16 * 1024 * 1024;
 /** The command, or the launcher in front of it, could not be started (spec wire.md §6). */
 const startErrors: readonly (number | undefined)[] = [-32603, -32004, -32005];
@@ -59,6 +61,8 @@ export class Session implements AsyncDisposable {
   readonly #exit: Deferred<Exit> = defer(false);
   readonly #opened: Deferred<void> = defer(false);
   #isOpen = false;
+  /** Output that came before the first reply, in bytes. */
+  #replayed = 0;
   #isOver = false;
   /** Number of the last frame taken; `undefined`: whichever comes first. */
   #lastSeq: number | undefined;
@@ -109,7 +113,10 @@ export class Session implements AsyncDisposable {
     return this.#output.events();
   }
 
-  /** The process as the operating system there knows it; `undefined` when the daemon does not tell (CT-1). */
+  /**
+   * The process as the operating system there knows it; `undefined` when the daemon does not tell (CT-1), and before the end of
+   * a replay of more than 1 MiB.
+   */
   get pid(): number | undefined {
     return this.#pid;
   }
@@ -232,12 +239,26 @@ export class Session implements AsyncDisposable {
     }
     if (frame.type === 'output') {
       this.#output.push({ type: frame.stream, seq: frame.seq, data: frame.data });
+      this.#openEarly(frame.data.length);
       return;
     }
     const { seq, exitCode, signal, killedBy } = frame;
     this.#output.push({ type: 'exit', seq, exitCode, signal, killedBy });
     this.#finish();
     this.#tellExit(frame);
+  }
+
+  /**
+   * The reply stands behind the replay, and a replay from the daemon's disk is larger than what may wait here: then its reader
+   * gets to work before the reply is there.
+   */
+  #openEarly(bytes: number): void {
+    if (!this.#isOpen && this.#replayed <= earlyBytes) {
+      this.#replayed += bytes;
+      if (this.#replayed > earlyBytes) {
+        this.#opened.resolve();
+      }
+    }
   }
 
   /** For the host: an observer has fallen behind, and the daemon says which frames it will not get. */

@@ -142,3 +142,30 @@ test('two watches of one connection get the same', async () => {
     expect(events[0]?.event).toBe('sessions');
   }
 });
+
+test('a replay that is larger than what may wait here is read while it comes', async () => {
+  await using daemon = await startDaemon({ flags: ['-spool-bytes', '268435456'] });
+  await using host = await connectTo(daemon);
+  const bytes = 24_000_000;
+  const job = await host.spawn({ id: 'long', command: 'sh', args: ['-c', `head -c ${bytes} /dev/zero; cat`] });
+  let received = 0;
+  for await (const chunk of job.stdout) {
+    received += chunk.length;
+    if (received === bytes) {
+      break;
+    }
+  }
+  for (const how of ['observe', 'session'] as const) {
+    await using other = await connectTo(daemon);
+    const late = await other[how]('long', { fromSeq: 0 });
+    late.exit.catch(() => {});
+    let replayed = 0;
+    for await (const chunk of late.stdout) {
+      replayed += chunk.length;
+      if (replayed === bytes) {
+        break;
+      }
+    }
+    expect(replayed).toBe(bytes);
+  }
+});
