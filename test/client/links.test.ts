@@ -1,10 +1,12 @@
 /** What can happen to a link and to the daemon behind it. */
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connect, type Host } from '../../src/client/index.ts';
 import { full } from '../faults/support/length.ts';
+import { makeRelease } from '../keeper/support/release.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { program } from '../support/holdfast.ts';
 import { collect, connectTo, proxyTo, quick, textOf, untilText } from '../support/host.ts';
@@ -111,7 +113,7 @@ test('a daemon that was started anew: its old sessions are an error that says wh
   expect((await host.describe()).instanceId).not.toBe(first.instanceId);
 });
 
-test('a durable daemon that dies or is upgraded is started again, and its sessions go on as if nothing had happened', async () => {
+test('a durable daemon that dies is started again, and its sessions go on as if nothing had happened', async () => {
   await using daemon = await startDaemon({ flags: ['-durable'] });
   await using host = await connect({
     socket: daemon.socket,
@@ -127,6 +129,23 @@ test('a durable daemon that dies or is upgraded is started again, and its sessio
   const disconnected = untilDisconnected(host);
   await daemon.kill();
   await disconnected;
+  await job.write('after\n');
+  await untilText(job.stdout, 'after\n');
+  await job.end();
+  expect((await job.exit).code).toBe(0);
+});
+
+test('a durable daemon is replaced by one of another release, and its sessions go on as if nothing had happened', async () => {
+  await using daemon = await startDaemon({ flags: ['-durable'] });
+  await using host = await connectTo(daemon);
+  const job = await host.spawn({ command: 'cat' });
+  await job.write('before\n');
+  await untilText(job.stdout, 'before\n');
+  const connected = once(host, 'connected');
+  daemon.program = makeRelease(join(daemon.dir, 'newer'), { version: '9.9.9', channel: [2, 3] });
+  await daemon.start();
+  await connected;
+  expect(host.daemon.version).toBe('9.9.9');
   await job.write('after\n');
   await untilText(job.stdout, 'after\n');
   await job.end();

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../platform/machine.ts';
-import { startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
 import { processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -56,6 +56,54 @@ test('a command that cannot be started says why, in one line, with the codes of 
     expect(stderr).toMatch(reason);
     expect(stderr).toMatch(/^holdfast run: [^\n]+\n$/);
   }
+});
+
+test('where nobody can tell how the command ended, the code is 255 and a line says so', async () => {
+  await using daemon = await startDaemon({ profile: 'S', withoutExtensions: true });
+  const { code, stderr } = await run(daemon, ['--', 'sh', '-c', 'kill -KILL $$']);
+  expect(code).toBe(255);
+  expect(stderr).toContain('holdfast run: a signal ended the command, and this daemon does not tell which\n');
+});
+
+test('--resume takes a session over, with --from-seq from behind that frame', async () => {
+  await using daemon = await startDaemon();
+  const script = 'echo one; read line; echo two; exit 3';
+  const first = startRun(daemon, ['--id', 'job', '--keep', '--', 'sh', '-c', script]);
+  await waitUntil(() => first.stdout() === 'one\n' || undefined, 'the first line');
+  first.child.kill('SIGTERM');
+  await first.ended;
+  expect(await run(daemon, ['--id', 'job', '--resume', '--from-seq', '1'], 'go on\n')).toMatchObject({
+    code: 3,
+    stdout: 'two\n',
+  });
+  expect((await run(daemon, ['--id', 'job', '--resume'])).stdout).toBe('one\ntwo\n');
+});
+
+describe('a daemon that dies', () => {
+  /** A command that answers, and its daemon, which the run has started itself. */
+  async function startWithDaemon(words: readonly string[]) {
+    const daemon = await prepareDaemon();
+    const running = startRun(daemon, [...words, '--', 'sh', '-c', 'echo ready; exec cat']);
+    await waitUntil(() => running.stdout() === 'ready\n' || undefined, 'the command to say ready');
+    return { daemon, running };
+  }
+
+  test('costs a run with --durable a pause', async () => {
+    const { daemon, running } = await startWithDaemon(['--durable']);
+    await using _ = daemon;
+    await daemon.kill();
+    running.child.stdin?.end('still there\n');
+    expect(await running.ended).toEqual({ code: 0, signal: null, stdout: 'ready\nstill there\n', stderr: '' });
+  });
+
+  test('takes the command of any other run with it: code 125 and the reason', async () => {
+    const { daemon, running } = await startWithDaemon([]);
+    await using _ = daemon;
+    await daemon.kill();
+    const { code, stderr } = await running.ended;
+    expect(code).toBe(125);
+    expect(stderr).toMatch(/^holdfast run: session \S+ the daemon no longer knows it: .*\n$/);
+  });
 });
 
 test('without a daemon one is started, and it is found again by the next run', async () => {
