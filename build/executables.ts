@@ -5,7 +5,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bundle } from './executable/bundle.ts';
 import { bill, type Component, notices, sha256 } from './executable/contents.ts';
@@ -55,12 +55,21 @@ function known(): string {
   return [...targets.map(({ name }) => name), 'all'].join(', ');
 }
 
-async function build(target: Target, buildTime: string, other: { runtime?: string; maker?: string }): Promise<void> {
-  const folder = mkdtempSync(join(dist, '.building-'));
+interface Other {
+  /** Executable of another Node.js than the package of the target has, in the folder `bin` of a package. */
+  readonly runtime?: string;
+  /** One of its version that runs here, as a command line. */
+  readonly maker?: string;
+}
+
+async function build(target: Target, folder: string, buildTime: string, other: Other): Promise<void> {
   const piecesFolder = join(folder, 'pieces');
   mkdirSync(piecesFolder, { recursive: true });
 
-  const runtimeFolder = await packageFolder(target.runtime.package, root, cache);
+  const runtimeFolder =
+    other.runtime === undefined
+      ? await packageFolder(target.runtime.package, root, cache)
+      : dirname(dirname(other.runtime));
   const addonFolder = await packageFolder(target.addon.package, root, cache);
   const runtime = other.runtime ?? join(runtimeFolder, target.runtime.file);
   const addon = join(addonFolder, target.addon.file);
@@ -86,7 +95,8 @@ async function build(target: Target, buildTime: string, other: { runtime?: strin
 
   const koffi = join(root, 'node_modules/koffi');
   const components: Component[] = [
-    { folder: runtimeFolder, file: runtime, type: 'framework' },
+    // Not every package of it has the text, which is the same on every system.
+    { folder: runtimeFolder, file: runtime, licenseFolder: dirname(dirname(process.execPath)), type: 'framework' },
     { folder: addonFolder, file: addon, licenseFolder: koffi, type: 'library' },
     ...packages.map((each) => ({ folder: each, type: 'library' as const })),
   ];
@@ -101,7 +111,6 @@ async function build(target: Target, buildTime: string, other: { runtime?: strin
   await makeExecutable(target, { runtime, maker, main, assets }, join(folder, 'work'), result);
   writeFileSync(join(dist, `holdfast-${target.name}.notices.txt`), texts.notices);
   writeFileSync(join(dist, `holdfast-${target.name}.cdx.json`), texts.sbom);
-  rmSync(folder, { recursive: true });
   console.log(
     `${join(relative(process.cwd(), dist), executableName(target))}  ${Math.round(statSync(result).size / 1e6)} MB`,
   );
@@ -132,6 +141,14 @@ const dist = resolve(values.out);
 const buildTime = timeOfSource();
 mkdirSync(dist, { recursive: true });
 for (const target of chosen(values.target)) {
-  await build(target, buildTime, values);
+  const folder = mkdtempSync(join(dist, '.building-'));
+  try {
+    await build(target, folder, buildTime, values);
+  } catch (error) {
+    console.error(`build: ${target.name}: ${(error as Error).message}`);
+    process.exitCode = 1;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 writeSums();

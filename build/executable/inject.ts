@@ -1,6 +1,6 @@
 /** One file of the runtime's executable and everything the program is made of. */
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import type { Target } from './targets.ts';
@@ -48,7 +48,17 @@ export async function makeExecutable(target: Target, parts: Parts, folder: strin
     }),
   );
   const [maker = '', ...words] = parts.maker;
-  execFileSync(maker, [...words, '--experimental-sea-config', configuration], { cwd: folder, stdio: 'pipe' });
+  // What it says goes to a file: Wine takes no pipe of ours.
+  const said = join(folder, 'said');
+  const output = openSync(said, 'w');
+  const { status, error } = spawnSync(maker, [...words, '--experimental-sea-config', configuration], {
+    cwd: folder,
+    stdio: ['ignore', output, output],
+  });
+  closeSync(output);
+  if (status !== 0) {
+    throw new Error(`${maker}: ${error?.message ?? readFileSync(said, 'utf8')}`);
+  }
 
   writeFileSync(file, withoutEarlyVariables(readFileSync(parts.runtime)), { mode: 0o755 });
   const { inject } = createRequire(import.meta.url)('postject') as {

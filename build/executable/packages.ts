@@ -50,13 +50,24 @@ export async function packageFolder(name: string, root: string, cache: string): 
   const incoming = `${folder}.incoming`;
   rmSync(incoming, { recursive: true, force: true });
   mkdirSync(incoming, { recursive: true });
-  const command = ['pack', '--silent', '--pack-destination', incoming, `${name}@${row.version}`];
-  const archive = join(incoming, execFileSync('npm', command, { cwd: incoming, encoding: 'utf8' }).trim());
+  const archive = join(incoming, packed(`${name}@${row.version}`, incoming));
   verify(archive, row);
   await extract({ file: archive, cwd: incoming, strip: 1, strict: true });
   rmSync(archive);
   renameSync(incoming, folder);
   return folder;
+}
+
+/** @returns the name of the archive in `folder` */
+function packed(name: string, folder: string): string {
+  try {
+    const command = ['pack', '--loglevel=error', '--pack-destination', folder, name];
+    return execFileSync('npm', command, { cwd: folder, encoding: 'utf8', stdio: 'pipe' }).trim();
+  } catch (error) {
+    const { stderr } = error as { readonly stderr?: string };
+    const reason = /^npm error (?!code)(.+)$/m.exec(stderr ?? '')?.[1] ?? (error as Error).message;
+    throw new Error(`npm has no ${name} for us (${reason}); another runtime can be given with --runtime`);
+  }
 }
 
 function verify(archive: string, { integrity }: LockRow): void {
