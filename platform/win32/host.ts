@@ -27,7 +27,9 @@ export function createHost(paths: Paths): Host {
     // Leaving the job of the login is part of being detached.
     leaveLogin: async () => ({ through: [], warning: undefined }),
     // Windows has no such limit, and no login shell whose PATH would differ (spec platform.md §1).
-    serviceManager: async () => undefined,
+    async serviceManager() {
+      return (await import('./task-scheduler.ts')).taskScheduler;
+    },
     async facts() {
       return (await import('./host-facts.ts')).createHostFacts();
     },

@@ -40,12 +40,12 @@ export function readConfigurationFiles(directory: string): readonly Configuratio
         refusals: [{ text: `${printable(path, 1024)} is ignored: ${reason}` }],
       };
     }
-    return { name, isThere: text !== undefined, ...parse(name, text ?? '') };
+    return { name, isThere: text !== undefined, ...parseConfiguration(name, text ?? '') };
   });
 }
 
 /** @returns `undefined` when there is no such file @throws Error that says why it cannot be used */
-function readSmallFile(path: string): string | undefined {
+export function readSmallFile(path: string): string | undefined {
   // Look before the open: opening a FIFO or a device can wait or have effects.
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) {
@@ -74,7 +74,7 @@ function readSmallFile(path: string): string | undefined {
   }
 }
 
-function parse(file: string, text: string): Pick<ConfigurationFile, 'values' | 'refusals'> {
+export function parseConfiguration(file: string, text: string): Pick<ConfigurationFile, 'values' | 'refusals'> {
   const values: Partial<Record<OptionName, unknown>> = {};
   const refusals: Refusal[] = [];
   for (const [index, line] of text.split('\n').entries()) {

@@ -8,7 +8,7 @@ import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { ServiceManager } from '../../platform/service-manager.ts';
 import { ownCommand, ownVariables } from '../base/own-process.ts';
-import { programFile } from '../base/own-program.ts';
+import { ownStart, programFile } from '../base/own-program.ts';
 import { printable } from '../base/printable.ts';
 import { type CommandResult, runCommand } from '../base/run-command.ts';
 import { readConfigurationFiles } from '../config/configuration-file.ts';
@@ -40,10 +40,11 @@ class Refusal extends Error {
 
 interface ServiceWords {
   readonly dryRun?: boolean;
+  readonly print?: boolean;
 }
 
-export const install: Verb<ServiceWords> = (flags, { dryRun = false }, context) =>
-  refusing(() => installService(flags, dryRun, context), context);
+export const install: Verb<ServiceWords> = (flags, { dryRun = false, print = false }, context) =>
+  refusing(() => installService(flags, print ? 'print' : dryRun ? 'dryRun' : 'install', context), context);
 export const remove: Verb<ServiceWords> = (_, { dryRun = false }, context) =>
   refusing(() => removeService(dryRun, context), context);
 export const status: Verb<ServiceWords> = (_, __, context) => refusing(() => serviceStatus(context), context);
@@ -67,16 +68,24 @@ function refused(error: unknown, { complain }: VerbContext): number {
 
 // ---- install
 
-async function installService(words: readonly string[], dryRun: boolean, context: VerbContext): Promise<number> {
+async function installService(
+  words: readonly string[],
+  what: 'install' | 'dryRun' | 'print',
+  context: VerbContext,
+): Promise<number> {
   const place = await placeOf(context);
   const { manager, path, platform } = place;
   const { given, flags } = serveFlags(words, platform);
   const settings = mergeSettings(given, readConfigurationFiles(context.executableDirectory));
-  const command = [programFile(), 'service', 'start', '--', ...flags];
+  const command = [...programWords(platform), 'service', 'start', '--', ...flags];
   const definition = manager.definition({ command, keepsChildren: settings.keepChildren || settings.durable });
   const commands = manager.installCommands(path);
   const before = existsSync(path) ? manager.replaceCommands(path) : [];
-  if (dryRun) {
+  if (what === 'print') {
+    context.print(definition);
+    return 0;
+  }
+  if (what === 'dryRun') {
     context.print(`${path}:\n\n${definition}\n${[...before, ...commands].map(shown).join('')}`);
     return 0;
   }
@@ -94,6 +103,12 @@ async function installService(words: readonly string[], dryRun: boolean, context
     context.print(`${capitalized(manager.hint)}\n`);
   }
   return 0;
+}
+
+/** A start script is no program where programs have an ending of their own (Windows): there we are started as we were. */
+function programWords({ paths }: Pick<Platform, 'paths'>): readonly string[] {
+  const { file, words } = ownStart();
+  return paths.programSuffix === '' ? [programFile()] : [file, ...words];
 }
 
 /** A socket path that is relative would mean another folder to the service. */

@@ -62,7 +62,19 @@ export const daemonCommands = {
     examples: [
       { line: 'holdfast config -- -wire-profile next', what: 'what holdfast -serve would use with this flag' },
     ],
-    exits: plainExits,
+    exits: { ...plainExits, 3: 'check: there is no such file' },
+    subcommands: {
+      check: {
+        summary: 'tell what is wrong with a configuration file: keys, values, lines that say nothing',
+        arguments: [
+          { name: '<file>', help: 'e.g. holdfast.conf, before it is put beside the program', completion: 'file' },
+        ],
+        options: [jsonOption],
+        examples: [{ line: 'holdfast config check holdfast.conf', what: 'before it is put beside the program' }],
+        exits: { 0: 'nothing is wrong', 1: 'something is', ...usageExit, 3: 'there is no such file' },
+        load: async () => (await import('../config-check.ts')).configCheck,
+      },
+    },
     load: async () => (await import('../config.ts')).config,
   },
   licenses: {
@@ -83,7 +95,10 @@ export const daemonCommands = {
       install: {
         summary: 'write the definition, and start the daemon now and with this user’s session',
         arguments: [flagsArgument],
-        options: [dryRun('show what would be written and run')],
+        options: [
+          dryRun('show what would be written and run'),
+          { flags: '--print', help: 'print the definition alone: a unit, a property list, or the XML of a logon task' },
+        ],
         examples: [{ line: 'holdfast service install -- -durable', what: 'with flags for holdfast -serve' }],
         exits: plainExits,
         load: async () => (await import('../service.ts')).install,

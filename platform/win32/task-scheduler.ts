@@ -1,0 +1,71 @@
+/** A task of the Windows task scheduler that begins when this user logs on; no administrator is needed for it. */
+import { win32 } from 'node:path';
+import { HostError } from '../errors.ts';
+import type { ServiceManager } from '../service-manager.ts';
+import { joinWords } from './command-line.ts';
+
+const task = 'Holdfast';
+
+export const taskScheduler: ServiceManager = {
+  name: 'the task scheduler',
+  probe: ['schtasks', '/query', '/fo', 'list'],
+  mark: '<!-- Written by "holdfast service install"; a change made here is lost with the next one. -->',
+  definitionPath: (home) => win32.join(home, '.claude', 'remote', 'holdfast-task.xml'),
+  // schtasks reads UTF-8 with its declaration. The daemon leaves the task behind, so nothing of the task is to end it.
+  definition: ({ command: [program = '', ...words] }) => `<?xml version="1.0" encoding="UTF-8"?>
+${taskScheduler.mark}
+<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
+  <RegistrationInfo>
+    <Description>Holdfast, the daemon that holds agent sessions</Description>
+  </RegistrationInfo>
+  <Triggers>
+    <LogonTrigger>
+      <Enabled>true</Enabled>
+      <UserId>${escaped(userName())}</UserId>
+    </LogonTrigger>
+  </Triggers>
+  <Principals>
+    <Principal id="Author">
+      <UserId>${escaped(userName())}</UserId>
+      <LogonType>InteractiveToken</LogonType>
+      <RunLevel>LeastPrivilege</RunLevel>
+    </Principal>
+  </Principals>
+  <Settings>
+    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
+    <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
+    <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
+    <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>
+    <Hidden>true</Hidden>
+  </Settings>
+  <Actions Context="Author">
+    <Exec>
+      <Command>${escaped(program)}</Command>
+      <Arguments>${escaped(joinWords(words))}</Arguments>
+    </Exec>
+  </Actions>
+</Task>
+`,
+  // `/f` takes the place of a task of that name.
+  replaceCommands: () => [],
+  installCommands: (path) => [
+    ['schtasks', '/create', '/f', '/tn', task, '/xml', path],
+    ['schtasks', '/run', '/tn', task],
+  ],
+  removeCommands: () => [['schtasks', '/delete', '/f', '/tn', task]],
+  statusCommand: ['schtasks', '/query', '/fo', 'list', '/tn', task],
+  hint: 'it runs while this user is logged on; a daemon that runs goes on when the task is removed: holdfast -stop ends it',
+};
+
+function userName(): string {
+  const { USERDOMAIN: domain = '', USERNAME: name = '' } = process.env;
+  return domain === '' ? name : `${domain}\\${name}`;
+}
+
+function escaped(word: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: XML cannot carry these.
+  if (/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/.test(word)) {
+    throw new HostError(`${JSON.stringify(word)} has a control character, which a task cannot carry`);
+  }
+  return word.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}
