@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Transport } from '../../../platform/transport.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import { failpoint } from '../../base/failpoints.ts';
-import { ChannelError, headerBytes, type Message, MessageReader } from './message-reader.ts';
+import { headerBytes, type Message, MessageReader } from './message-reader.ts';
 import { type MessageName, messageTypes } from './messages.ts';
 
 export interface ChannelHandler {
@@ -29,6 +29,7 @@ export class Channel {
   #queued: Buffer[] = [];
   #queuedBytes = 0;
   #whenSent: (() => void)[] = [];
+  #isBroken = false;
   #delivering = false;
   #held = false;
 
@@ -67,6 +68,11 @@ export class Channel {
 
   get isOpen(): boolean {
     return this.#endReason === undefined;
+  }
+
+  /** It was closed because of what the other side has said. */
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
   /** Bytes that the kernel has not taken. */
@@ -176,10 +182,9 @@ export class Channel {
         this.#handler.onMessage(message);
       }
     } catch (error) {
-      if (!(error instanceof ChannelError)) {
-        throw error;
-      }
-      this.close(error.message);
+      // Whatever cannot be understood or dealt with: both sides know how to begin anew (spec durable.md §3).
+      this.#isBroken = true;
+      this.close(messageOf(error));
     } finally {
       this.#delivering = false;
     }

@@ -17,6 +17,7 @@ import type {
   SpawnRequest,
 } from '../../engine/session-engine.ts';
 import type { Profile } from '../../wire/profile.ts';
+import { ChannelError } from './message-reader.ts';
 
 /** What the daemon in front of the sessions is, as far as they are concerned: the newest one's settings hold. */
 export interface FrontSettings {
@@ -41,6 +42,26 @@ export interface FrontSettings {
   readonly memoryBudget: number;
   /** Frames are sent in pieces of about so many bytes. */
   readonly pieceBytes: number;
+}
+
+/** Half of them would leave the sessions with rules of nobody. @throws ChannelError */
+export function readSettings(value: unknown): FrontSettings {
+  const settings = (value ?? {}) as Partial<FrontSettings>;
+  const { process, platform, environment, memoryBudget, pieceBytes, slowReader } = settings;
+  const isWhole =
+    [process, platform].every((rows) => typeof rows === 'object' && rows !== null) &&
+    Array.isArray(environment) &&
+    environment.every((each) => Array.isArray(each) && each.length === 2 && each.every(isText)) &&
+    [memoryBudget, pieceBytes].every((each) => Number.isSafeInteger(each) && Number(each) >= 0) &&
+    (slowReader === 'pace' || slowReader === 'drop');
+  if (!isWhole) {
+    throw new ChannelError('settings that are not whole');
+  }
+  return settings as FrontSettings;
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string';
 }
 
 /** What a keeper tells first. */

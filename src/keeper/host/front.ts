@@ -8,12 +8,13 @@ import { failpoint } from '../../base/failpoints.ts';
 import type { Mark } from '../../engine/mark.ts';
 import type { EndResult, MaybePromise, Opened, SessionEngine } from '../../engine/session-engine.ts';
 import type { Channel } from '../channel/channel.ts';
-import type { Message } from '../channel/message-reader.ts';
+import { ChannelError, type Message } from '../channel/message-reader.ts';
 import { farewellVersion, sharedMemoryVersion } from '../channel/messages.ts';
 import {
   type Call,
   type FrontSettings,
   readEnd,
+  readSettings,
   readSpawn,
   type SentMemory,
   type SentPlace,
@@ -137,8 +138,7 @@ export class Front implements ReaderHost {
         this.#streams.get(id)?.reader.progressTold(value as number);
         return;
       case 'settings':
-        this.pieceBytes = (value as FrontSettings).pieceBytes;
-        this.#owner.settings(value as FrontSettings);
+        this.#settings(readSettings(value));
         return;
       case 'shellPath':
         this.#owner.shellPathKnown((value as string | null) ?? undefined);
@@ -164,8 +164,13 @@ export class Front implements ReaderHost {
         this.#owner.settled(this);
         return;
       default:
-        this.channel.close(`a daemon does not say "${name}"`);
+        throw new ChannelError(`a daemon does not say "${name}"`);
     }
+  }
+
+  #settings(settings: FrontSettings): void {
+    this.pieceBytes = settings.pieceBytes;
+    this.#owner.settings(settings);
   }
 
   // ---- calls

@@ -263,7 +263,10 @@ export class Keeper implements FrontOwner {
     this.#lookForUse();
   }
 
-  ended(front: Front): void {
+  ended(front: Front, reason: string): void {
+    if (front.channel.isBroken) {
+      this.log.warn('keeper', `the channel of the daemon is dropped: ${reason}`);
+    }
     if (front.daemon !== undefined) {
       this.#debtors.add(front.daemon, front.lentFrames);
     }

@@ -351,7 +351,7 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
         this.#channel?.send('progress', id, stream?.reader.progress() ?? 0);
         return;
       default:
-        this.#channel?.close(`a keeper does not say "${name}"`);
+        throw new ChannelError(`a keeper does not say "${name}"`);
     }
   }
 
