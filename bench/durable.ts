@@ -5,9 +5,10 @@
 
 import { startDaemon, type TestDaemon } from '../test/support/daemon.ts';
 import { connectTo, start } from '../test/support/host.ts';
-import { cpuSeconds, type Figures, interleave, memoryOf, roundsOr, run } from './support/processes.ts';
+import { endFlood, floodingChild, pingDuringFlood } from './support/flood.ts';
+import { cpuSeconds, type Figures, interleave, memoryOf, roundsOr, run, startServer } from './support/processes.ts';
 import { absolute, against, report } from './support/report.ts';
-import { needed } from './support/yardsticks.ts';
+import { needed, yardstick as yardstickOf } from './support/yardsticks.ts';
 
 const area = 'durable';
 const yardstick = 'without durable';
@@ -66,6 +67,12 @@ const rates = await both(
   5,
 );
 
+await using goStd = await startServer(yardstickOf('go_std'), ({ socket }) => [socket, ...floodingChild]);
+const floods = await interleave(roundsOr(5), {
+  durable: () => pingDuringFlood(durable, (id) => endFlood(durable, id)),
+  ...(goStd && { goStd: () => pingDuringFlood(goStd) }),
+});
+
 const figures = (samples: readonly Figures[] | undefined, name: string): number[] =>
   (samples ?? []).map((each) => each[name] ?? Number.NaN);
 
@@ -82,6 +89,10 @@ report([
   ...against(yardstick, figures(delays.plain, 'p50'), {
     ...{ ...common, what: 'durable: delay of a 17-byte output, p50', unit: 'us', target: { atMost: 1.6 } },
     ours: figures(delays.durable, 'p50'),
+  }),
+  ...against('go_std', goStd && figures(floods.goStd, 'p50'), {
+    ...{ area, what: 'durable: server.ping while another child floods, p50', unit: 'us', target: { atMost: 2 } },
+    ours: figures(floods.durable, 'p50'),
   }),
   ...against(yardstick, figures(rates.plain, 'rate'), {
     ...{ ...common, what: 'durable: spawn `true`, 8 at a time', unit: '/s', target: { atLeast: 0.8 } },
