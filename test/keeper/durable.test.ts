@@ -1,5 +1,6 @@
 /** What a user has of `-durable` (spec durable.md §2, §3, §6), with real daemons, keepers and children. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { byLength, limitMs } from '../faults/support/length.ts';
@@ -265,10 +266,16 @@ test('unseen-retention: a process whose exit no client has seen is kept, one tha
   const timings = { retentionMs: 300, retentionCheckMs: 20 };
   await using daemon = await startDaemon({ flags: [...flags, '-unseen-retention', '2m'], timings });
   const first = await connectRaw(daemon);
-  await first.spawn('unseen', 'sh', ['-c', 'read line; exit 9']);
-  await first.stdin('unseen', 'go\n');
+  const gone = join(daemon.dir, 'gone');
+  await first.spawn('unseen', 'sh', ['-c', `while [ ! -e ${gone} ]; do sleep 0.02; done; exit 9`]);
   first.destroy();
   await using second = await connectRaw(daemon);
+  // It ends when nobody is there to see it, and not before.
+  await waitUntil(
+    async () => (await second.call('holdfast.sessions')).sessions[0].attached === false,
+    'its client to be gone',
+  );
+  writeFileSync(gone, '');
   await second.spawn('seen', 'true');
   await second.exitOf('seen');
   const ids = async () => (await second.call('holdfast.sessions')).sessions.map(({ id }: { id: string }) => id);
