@@ -3,18 +3,24 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Files that take longest, so that none of them is left over when everything else is done. */
 const first = [
-  'test/faults/simultaneous-starts.test.ts',
-  'test/conformance/conformance.test.ts',
-  'test/operate/failing-calls.test.ts',
-  'test/install/disk.test.ts',
-  'test/install/interruption.test.ts',
-  'test/install/local.test.ts',
-  'test/install/agent-cli.test.ts',
-  'test/git/vectors/fuzz.test.ts',
   'test/git/differential/differential.test.ts',
-  'test/git/vectors/swap-races.test.ts',
+  'test/conformance/conformance.test.ts',
+  'test/keeper/chaos.test.ts',
+  'test/install/disk.test.ts',
+  'test/operate/failing-calls.test.ts',
+  'test/install/local.test.ts',
+  'test/faults/simultaneous-starts.test.ts',
+  'test/install/interruption.test.ts',
+  'test/git/vectors/sizes.test.ts',
+  'test/keeper/adoption.test.ts',
+  'test/git/vectors/fuzz.test.ts',
+  'test/git/run/hostile-repository.test.ts',
+  'test/modes/serve.test.ts',
   'test/git/worktree/create.test.ts',
+  'test/keeper/failpoints.test.ts',
+  'test/install/agent-cli.test.ts',
   'test/git/faults.test.ts',
+  'test/git/vectors/swap-races.test.ts',
 ];
 
 /** Files that measure memory or time, or that load the machine so that others would be late. */

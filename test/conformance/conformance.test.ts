@@ -3,13 +3,14 @@ import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { program } from '../support/holdfast.ts';
 import { sayWhySkipped } from '../support/needs.ts';
 import { findMarked, signalProcess } from '../support/processes.ts';
 
 const folder = import.meta.dirname;
-const jobs = 2;
+/** Daemons side by side: many cases wait for something. */
+const jobs = 3;
 const minutes = 60_000;
 
 interface Case {
@@ -44,20 +45,55 @@ if (skipped) {
   sayWhySkipped('every case of the wire conformance', missing);
 }
 
-describe.each(generations)('a client of generation %s gets the bytes of the contract', (generation) => {
-  for (const { area, cases } of areas) {
-    const wanted: readonly string[] = ['both', ...covers[generation]];
-    if (cases.some(({ generation: of = 'both', also }) => wanted.includes(of) || also?.includes(generation))) {
-      test.skipIf(skipped)(area, { timeout: 5 * minutes }, async () => {
-        expect(python, missing).toBeDefined();
-        const result = await runCases(generation, area);
-        if (result.code !== 0) {
-          expect.fail(result.output);
-        }
-        expect(result.output).toMatch(/^[1-9]\d* passed, 0 failed$/m);
-      });
+/** What is played of an area by one client; all cases when there are no names. */
+interface CaseRun {
+  readonly generation: Generation;
+  readonly areas: readonly CaseFile[];
+  readonly flags?: readonly string[];
+  /** `NAME=value` in the environment of everything that is started. */
+  readonly mark?: string;
+  readonly leaveOut?: readonly string[];
+}
+
+/**
+ * All areas are played in one run, because daemons are shared between cases and starting them is what costs most. An area that has
+ * failed is played by itself when its test is tried again.
+ */
+class Areas {
+  readonly #run: CaseRun;
+  readonly #failed = new Set<string>();
+  #all: Promise<string> | undefined;
+
+  constructor(run: CaseRun) {
+    this.#run = run;
+  }
+
+  async expectPassed(area: string): Promise<void> {
+    expect(python, missing).toBeDefined();
+    this.#all ??= play(this.#run);
+    const output = await (this.#failed.has(area)
+      ? play({ ...this.#run, areas: this.#run.areas.filter((each) => each.area === area) })
+      : this.#all);
+    const [, passed = '0', failed] =
+      new RegExp(`^area ${literally(area)}: (\\d+) passed, (\\d+) failed$`, 'm').exec(output) ?? [];
+    if (Number(passed) === 0 || failed !== '0') {
+      this.#failed.add(area);
+      // Each failure begins a line with FAIL and names its area; what is indented belongs to it.
+      const failures = output.match(/^FAIL .*(?:\n .*)*/gm)?.filter((text) => text.includes(`[${area}, `)) ?? [];
+      expect.fail(failures.length > 0 ? failures.join('\n') : output);
     }
   }
+}
+
+describe.each(generations)('a client of generation %s gets the bytes of the contract', (generation) => {
+  const wanted: readonly string[] = ['both', ...covers[generation]];
+  const played = areas.filter(({ cases }) =>
+    cases.some(({ generation: of = 'both', also }) => wanted.includes(of) || also?.includes(generation)),
+  );
+  const run = new Areas({ generation, areas: played });
+  test.skipIf(skipped).each(played.map(({ area }) => area))('%s', { timeout: 15 * minutes }, (area) =>
+    run.expectPassed(area),
+  );
 });
 
 /** With `durable` the end of the daemon is not the end of its children, which is what it is for. */
@@ -66,41 +102,28 @@ const otherWhenDurable = ['shutdown-ends-children'];
 describe.each(['S', 'N', 'N2'] as const)(
   'with -durable a client of generation %s gets the same bytes',
   (generation) => {
-    for (const { area, cases } of areas.filter(({ area: name }) => /^(process\.|lifecycle$|tilde$)/.test(name))) {
-      const names = cases.map(({ name }) => name).filter((name) => !otherWhenDurable.includes(name));
-      test.skipIf(skipped)(area, { timeout: 5 * minutes }, async () => {
-        const mark = `CASES_WITH_KEEPERS=${randomBytes(8).toString('hex')}`;
-        try {
-          const result = await runCases(generation, area, { names, flags: ['-durable'], mark });
-          if (result.code !== 0) {
-            expect.fail(result.output);
-          }
-          expect(result.output).toMatch(/^[1-9]\d* passed, 0 failed$/m);
-        } finally {
-          // Keepers outlive what the cases end.
-          for (const left of findMarked(mark)) {
-            signalProcess(left, 'SIGKILL');
-          }
-        }
-      });
-    }
+    const played = areas.filter(({ area }) => /^(process\.|lifecycle$|tilde$)/.test(area));
+    const mark = `CASES_WITH_KEEPERS=${randomBytes(8).toString('hex')}`;
+    const run = new Areas({ generation, areas: played, flags: ['-durable'], mark, leaveOut: otherWhenDurable });
+    // Keepers outlive what the cases end.
+    afterAll(() => {
+      for (const left of findMarked(mark)) {
+        signalProcess(left, 'SIGKILL');
+      }
+    });
+    test.skipIf(skipped).each(played.map(({ area }) => area))('%s', { timeout: 15 * minutes }, (area) =>
+      run.expectPassed(area),
+    );
   },
 );
 
-interface CaseRun {
-  /** Cases of the area; all of them when omitted. */
-  readonly names?: readonly string[];
-  readonly flags?: readonly string[];
-  /** `NAME=value` in the environment of everything that is started. */
-  readonly mark?: string;
-}
+/** Names have letters, digits, hyphens and dots. */
+const literally = (name: string): string => name.replaceAll('.', '\\.');
 
-async function runCases(
-  generation: string,
-  area: string,
-  { names, flags = [], mark = '' }: CaseRun = {},
-): Promise<{ code: number | null; output: string }> {
-  const exactly = `^(${(names ?? [area]).map((name) => name.replaceAll('.', '\\.')).join('|')})$`;
+/** @returns what the run has printed */
+async function play({ generation, areas: played, flags = [], mark = '', leaveOut = [] }: CaseRun): Promise<string> {
+  const names = played.flatMap(({ cases }) => cases.map(({ name }) => name)).filter((name) => !leaveOut.includes(name));
+  const exactly = `^(${names.map(literally).join('|')})$`;
   const args = [join(folder, 'conform'), '--generation', generation, '--filter', exactly, '--jobs', String(jobs)];
   const [name = '', value = ''] = mark.split('=');
   const runner = spawn(python as string, [...args, '--', program, ...flags], {
@@ -110,8 +133,8 @@ async function runCases(
   const output: Buffer[] = [];
   runner.stdout.on('data', (bytes: Buffer) => output.push(bytes));
   runner.stderr.on('data', (bytes: Buffer) => output.push(bytes));
-  const code = await new Promise<number | null>((resolve, reject) => {
+  await new Promise((resolve, reject) => {
     runner.on('error', reject).on('close', resolve);
   });
-  return { code, output: Buffer.concat(output).toString() };
+  return Buffer.concat(output).toString();
 }
