@@ -59,6 +59,13 @@ export interface FolderEntry {
  * below it are safe; `openFolder` holds the child the same way.
  */
 export interface FolderHandle {
+  /**
+   * A working directory for a program that we start: this very folder, wherever it is by now. Good as long as the handle is
+   * open. `undefined` where the OS has no such path (macOS).
+   */
+  readonly asWorkingDirectory: string | undefined;
+  /** The path at which the folder is by now, without links; `undefined` where that is not known (macOS), or cannot change. */
+  place(): Promise<string | undefined>;
   /** `name` may be `.`, to find out whether the folder may be searched. A link is `ENOTDIR`. */
   openFolder(name: Buffer): Promise<FolderHandle>;
   /** @param mode 0o700 unless given; the umask applies. @throws SystemCallError `EEXIST` whatever stands there */

@@ -1,7 +1,9 @@
 /** Folders and files reached through an open descriptor: what happens inside a folder stays inside it. */
-import { type BigIntStats, close as closeDescriptor, constants, fstat as fstatCallback } from 'node:fs';
+import { type BigIntStats, close as closeDescriptor, constants, existsSync, fstat as fstatCallback } from 'node:fs';
+import { readlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import * as libc from '../../native-bindings/libc.ts';
+import { as } from '../common/file-error.ts';
 import { readDescriptor } from '../common/read-descriptor.ts';
 import { WritableDescriptor } from '../common/writable-descriptor.ts';
 import type { SystemCallError } from '../errors.ts';
@@ -20,6 +22,7 @@ const fstat = (descriptor: number) =>
 /** To reach what is inside, without a right to read the list of it. */
 export const searchFolder = libc.O_SEARCH | constants.O_DIRECTORY;
 
+const hasProc = existsSync('/proc/self/fd');
 const readWithoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 export class PosixFolderHandle implements FolderHandle {
@@ -35,6 +38,16 @@ export class PosixFolderHandle implements FolderHandle {
     this.#paths = paths;
     this.#descriptor = descriptor;
     this.#path = path;
+  }
+
+  get asWorkingDirectory(): string | undefined {
+    // A new process has our descriptors until its program starts, so this leads it to the folder itself.
+    return hasProc ? `/proc/self/fd/${this.#descriptor}` : undefined;
+  }
+
+  async place(): Promise<string | undefined> {
+    const path = this.asWorkingDirectory;
+    return path === undefined ? undefined : as(this.#paths, 'readlink', this.#path, () => readlink(path));
   }
 
   async openFolder(name: Buffer): Promise<FolderHandle> {

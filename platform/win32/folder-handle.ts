@@ -28,6 +28,14 @@ export class WindowsFolderHandle implements FolderHandle {
     return new WindowsFolderHandle(paths, DirectoryHandle.open(path));
   }
 
+  get asWorkingDirectory(): string {
+    return this.#folder.path;
+  }
+
+  async place(): Promise<undefined> {
+    // Nobody can rename the folder, or one above it, while it is open.
+  }
+
   openFolder(name: Buffer): Promise<FolderHandle> {
     const path = this.#at(name);
     return as(this.#paths, 'openat', name.toString(), () => WindowsFolderHandle.open(this.#paths, path));

@@ -17,6 +17,8 @@ export interface GitCall {
   readonly args: readonly string[];
   /** Where git works; `''`: the daemon's own working directory. */
   readonly directory: string;
+  /** Where git is started, when it is not to go by the path of the directory: a folder that is held open. */
+  readonly workingDirectory?: string | undefined;
   /** A private one (private-common-directory.ts). */
   readonly commonDirectory: string;
   /** Options of git itself, in front of the subcommand. */
@@ -104,7 +106,8 @@ export class GitProgram implements AsyncDisposable {
       platform.host,
       platform.git.nullDevice,
     );
-    const byOption = profile.git.directoryBy === 'option';
+    const { workingDirectory } = call;
+    const byOption = profile.git.directoryBy === 'option' && workingDirectory === undefined;
     const command = {
       args: [
         ...hardenedOptions({ mayFetch }),
@@ -112,7 +115,7 @@ export class GitProgram implements AsyncDisposable {
         ...(call.options ?? []),
         ...call.args,
       ],
-      cwd: byOption || call.directory === '' ? undefined : call.directory,
+      cwd: workingDirectory ?? (byOption || call.directory === '' ? undefined : call.directory),
       env,
     };
     if (this.#turns.areTaken) {
@@ -148,7 +151,7 @@ export class GitProgram implements AsyncDisposable {
       return { ...result, failure };
     }
     if (result.startFailure !== undefined && result.failure?.startsWith('chdir ')) {
-      return { ...result, failure: `chdir ${command.cwd}: ${platform.paths.reasonForCode(result.startFailure)}` };
+      return { ...result, failure: `chdir ${call.directory}: ${platform.paths.reasonForCode(result.startFailure)}` };
     }
     return result;
   }

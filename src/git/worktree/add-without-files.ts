@@ -1,5 +1,5 @@
 /** `git worktree add` without the files (spec git.md §6.4.3). */
-import { lstat, rmdir } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import type { CommandResult } from '../../base/run-command.ts';
 import type { Repository } from '../run/repository.ts';
 import type { CreateDeadline } from './create-deadline.ts';
@@ -7,6 +7,7 @@ import { addFailed } from './failures.ts';
 import { quotedText } from './quoted-text.ts';
 import { addWorktree } from './records.ts';
 import type { StartPoint } from './start-commit.ts';
+import { removeEmptyWorktree } from './true-place.ts';
 
 export interface AddRequest {
   readonly branchName: string;
@@ -16,6 +17,8 @@ export interface AddRequest {
   readonly worktreePath: string;
   /** The same path, absolute and cleaned. An empty folder is there. */
   readonly worktree: string;
+  /** Where the folder must be, without links. */
+  readonly place: string | undefined;
   readonly start: StartPoint;
   readonly deadline: CreateDeadline;
 }
@@ -31,11 +34,11 @@ export interface AddedWorktree {
 
 /** @throws WorktreeFailure when git refuses; then the folder is gone, if it is empty */
 export async function addWithoutFiles(repository: Repository, request: AddRequest): Promise<AddedWorktree> {
-  const { branchName, existingBranch, worktreePath, worktree, start, deadline } = request;
+  const { branchName, existingBranch, worktreePath, worktree, place, start, deadline } = request;
   const rows = repository.program.services.profile.git.create;
   const timeoutMs = rows.timeoutEndsAdd ? deadline.leftMs : undefined;
   const run = async (args: readonly string[], attaches = false) =>
-    (await addWorktree(repository, { branch: branchName, attaches, args, timeoutMs })).result;
+    (await addWorktree(repository, { branch: branchName, attaches, place, args, timeoutMs })).result;
 
   const refusal = await attach(repository, request, (args) => run(args, true));
   if (refusal === 'attached') {
@@ -50,7 +53,7 @@ export async function addWithoutFiles(repository: Repository, request: AddReques
     return { branch: branchName, attached: false, timedOut: true };
   }
   // Only an empty folder may be removed: git, or somebody else, may have put something in it.
-  await rmdir(worktree).catch(() => {});
+  await removeEmptyWorktree(repository.program.services.platform.files, worktree, place).catch(() => {});
   const text = quotedText(repository, added);
   throw addFailed(refusal === undefined ? text : `${text} ${refusal}`);
 }

@@ -4,6 +4,7 @@ import type { CommandResult } from '../../base/run-command.ts';
 import type { Repository } from '../run/repository.ts';
 import { IndexNotPlaced, placeIndex } from './place-index.ts';
 import type { TestedRegistration } from './tested-registration.ts';
+import { inPlace } from './true-place.ts';
 
 /** A program that git has started may keep git's output open for so long after git's own end. */
 const outputGraceMs = 5_000;
@@ -11,6 +12,8 @@ const outputGraceMs = 5_000;
 export interface CheckoutRequest {
   /** Absolute. */
   readonly worktree: string;
+  /** Where it must be, without links; `undefined`: wherever the path leads. */
+  readonly place: string | undefined;
   /** The git directory of the repository. */
   readonly gitDirectory: string;
   /** The worktree's registration, into which the index is written. */
@@ -30,17 +33,25 @@ export interface CheckoutRequest {
  * @throws Node's error when the index cannot be written, in profiles that do not name the call
  */
 export function checkOut(repository: Repository, request: CheckoutRequest): Promise<CommandResult | undefined> {
+  const { files } = repository.program.services.platform;
   return repository.program.temporaryFolders.with(async (folder) => {
     const indexFile = join(folder, 'index');
-    const result = await repository.run(['read-tree', '-u', '--reset', '--no-recurse-submodules', request.revision], {
-      directory: request.worktree,
-      gitDirectory: request.gitDirectory,
-      options: ['-c', 'core.splitIndex=false', '-c', 'core.commitGraph=false', `--work-tree=${request.worktree}`],
-      indexFile,
-      mayFetch: true,
-      timeoutMs: request.timeoutMs,
-      outputGraceMs,
-    });
+    // git works in the folder that is open, so a link that somebody puts on the way to it leads git nowhere else.
+    const result = await inPlace(files, request.worktree, request.place, ({ asWorkingDirectory }) =>
+      repository.run(['read-tree', '-u', '--reset', '--no-recurse-submodules', request.revision], {
+        directory: request.worktree,
+        workingDirectory: asWorkingDirectory,
+        gitDirectory: request.gitDirectory,
+        options: [
+          ...['-c', 'core.splitIndex=false', '-c', 'core.commitGraph=false'],
+          `--work-tree=${asWorkingDirectory === undefined ? request.worktree : '.'}`,
+        ],
+        indexFile,
+        mayFetch: true,
+        timeoutMs: request.timeoutMs,
+        outputGraceMs,
+      }),
+    );
     if (result.failure !== undefined) {
       return result;
     }

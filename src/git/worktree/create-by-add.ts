@@ -31,6 +31,7 @@ export async function createByAdd(repository: Repository, params: CreateParams):
   if (hasFiles && entry !== undefined) {
     const failed = await checkOut(repository, {
       worktree,
+      place: undefined,
       gitDirectory: entry,
       entry,
       revision: 'HEAD',
@@ -44,7 +45,7 @@ export async function createByAdd(repository: Repository, params: CreateParams):
       throw addFailed(quotedText(repository, asOne(result, failed)));
     }
   }
-  await populate(repository, worktree);
+  await populate(repository, worktree, undefined);
   return { sourceBranch: start.shown, branch: branchName };
 }
 

@@ -28,6 +28,7 @@ import { checkRegistration, entriesOfWorktree, registrationOf, removeStaleRegist
 import { rollBack } from './rollback.ts';
 import { findStart, type StartPoint } from './start-commit.ts';
 import { TestedRegistration } from './tested-registration.ts';
+import { NotInPlace, placeOfWorktree } from './true-place.ts';
 
 /** @throws WorktreeFailure */
 export async function createInSteps(repository: Repository, params: CreateParams): Promise<CreatedWorktree> {
@@ -49,19 +50,20 @@ export async function createInSteps(repository: Repository, params: CreateParams
 
   const worktree = paths.clean(params.worktreePath);
   await createFolders(repository, params);
+  const place = await placeOfWorktree(params, paths);
   // A registration of the place is known to be stale only now, when the folder is new.
   const left = rows.registrationTests ? await removeStaleRegistration(worktree, commonDirectory, services) : [];
   const stale = rows.staleEntryTest ? left : [];
   const deadline = new CreateDeadline(rows.timeoutMs ? params.timeoutMs : 0n);
   const branchExisted = rows.timeoutEndsAdd && deadline.isSet && (await mayExist(repository, params.branchName));
   deadline.start();
-  const added = await addWithoutFiles(repository, { ...params, worktree, start, deadline });
+  const added = await addWithoutFiles(repository, { ...params, worktree, place, start, deadline });
   const registration = added.timedOut ? undefined : await registrationFor(repository, worktree, commonDirectory, stale);
   try {
     const failure =
       registration === undefined
         ? deadline.failure('before the checkout started')
-        : await fill(repository, { worktree, gitDirectory, registration, start, added, deadline });
+        : await fill(repository, { worktree, place, gitDirectory, registration, start, added, deadline });
     if (failure !== undefined) {
       const entries = await entriesOfWorktree(worktree, commonDirectory, paths);
       throw await rollBack(
@@ -69,6 +71,7 @@ export async function createInSteps(repository: Repository, params: CreateParams
         {
           shownPath: params.worktreePath,
           worktree,
+          place,
           entry: entries.length === 1 ? entries[0] : undefined,
           tested: registration?.held,
           commonDirectory,
@@ -122,6 +125,7 @@ async function createFolders(repository: Repository, params: CreateParams): Prom
 
 interface EmptyWorktree {
   readonly worktree: string;
+  readonly place: string | undefined;
   readonly gitDirectory: string;
   readonly registration: NewRegistration;
   readonly start: StartPoint;
@@ -131,18 +135,18 @@ interface EmptyWorktree {
 
 /** Gives the added worktree its files. @returns why it has to be undone */
 async function fill(repository: Repository, empty: EmptyWorktree): Promise<WorktreeFailure | undefined> {
-  const { worktree, gitDirectory, registration, start, added, deadline } = empty;
+  const { worktree, place, gitDirectory, registration, start, added, deadline } = empty;
   if (deadline.hasPassed) {
     return deadline.failure('before the checkout started');
   }
   const revision = !added.attached && start.commit !== undefined ? start.commit : `refs/heads/${added.branch}`;
-  const checkout = { worktree, gitDirectory, ...registration, revision, timeoutMs: deadline.leftMs };
+  const checkout = { worktree, place, gitDirectory, ...registration, revision, timeoutMs: deadline.leftMs };
   const failure = await failureOfCheckout(repository, checkout, deadline);
   if (failure !== undefined) {
     return failure;
   }
   if (!deadline.hasPassed) {
-    await populate(repository, worktree);
+    await populate(repository, worktree, place);
   }
   return deadline.hasPassed ? deadline.failure('after the checkout finished') : undefined;
 }
@@ -177,11 +181,13 @@ async function failureOfCheckout(
   request: CheckoutRequest,
   deadline: CreateDeadline,
 ): Promise<WorktreeFailure | undefined> {
+  const { services } = repository.program;
   let failed: CommandResult | undefined;
   try {
     failed = await checkOut(repository, request);
   } catch (error) {
-    return addFailed(repository.program.services.platform.paths.reason(error), ' (checkout)');
+    const reason = error instanceof NotInPlace ? error.message : services.platform.paths.reason(error);
+    return addFailed(reason, ' (checkout)');
   }
   if (failed === undefined) {
     return undefined;

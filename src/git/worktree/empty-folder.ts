@@ -6,17 +6,19 @@ import type { FolderHandle } from '../../../platform/files.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import { decodeBytes } from '../../wire/utf8.ts';
+import { assertPlace } from './true-place.ts';
 
 /**
  * Deletes what is in a folder, not the folder, and stops at the first failure. Nothing outside the folder is touched,
  * even when another process swaps entries for links meanwhile.
  * @param last the entry that is deleted after all others
+ * @param place where the folder must be, without links; `undefined`: wherever the path leads
  * @returns what could not be deleted, in the contract's words
  */
 export async function emptyFolder(
   path: string,
   platform: Pick<Platform, 'files' | 'host' | 'paths'>,
-  last?: string,
+  { last, place }: { readonly last?: string; readonly place?: string | undefined } = {},
 ): Promise<string | undefined> {
   const { files, paths } = platform;
   let names: Buffer[];
@@ -24,7 +26,13 @@ export async function emptyFolder(
   try {
     await assertMayGo(path, platform);
     folder = await files.openFolder(path);
-    names = await readdir(path, { encoding: 'buffer' });
+    try {
+      await assertPlace(folder, place);
+      names = await readdir(path, { encoding: 'buffer' });
+    } catch (error) {
+      await folder.close();
+      throw error;
+    }
   } catch (error) {
     return (error as SystemCallError).code === 'ENOENT' ? undefined : removeAllText(basename(path), error, paths);
   }

@@ -4,6 +4,7 @@ import type { FolderHandle, WritableFile } from '../../../platform/files.ts';
 import { openRegular } from '../run/control-files.ts';
 import type { GitServices } from '../run/services.ts';
 import { CopyBudget } from './copy-budget.ts';
+import { assertPlace } from './true-place.ts';
 
 const pieceBytes = 1_048_576;
 const slash = 0x2f;
@@ -25,8 +26,20 @@ export class FileCopies implements AsyncDisposable {
     this.#target = target;
   }
 
-  static async into(services: GitServices, source: string, target: string): Promise<FileCopies> {
-    return new FileCopies(services, source, await services.platform.files.openFolder(await realpath(target)));
+  /** @throws Node's error, SystemCallError when the worktree is not there, or not in its place */
+  static async into(
+    services: GitServices,
+    source: string,
+    { worktree, place }: { readonly worktree: string; readonly place: string | undefined },
+  ): Promise<FileCopies> {
+    const folder = await services.platform.files.openFolder(await realpath(worktree));
+    try {
+      await assertPlace(folder, place);
+      return new FileCopies(services, source, folder);
+    } catch (error) {
+      await folder.close();
+      throw error;
+    }
   }
 
   /**

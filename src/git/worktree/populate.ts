@@ -31,8 +31,9 @@ const keptOut = [
 /**
  * Copies from the work tree that the repository was found in, wherever else its configuration says that its files are.
  * @param worktree the new worktree, absolute
+ * @param place where it must be, without links; `undefined`: wherever the path leads
  */
-export async function populate(repository: Repository, worktree: string): Promise<void> {
+export async function populate(repository: Repository, worktree: string, place: string | undefined): Promise<void> {
   const { services } = repository.program;
   const source = repository.found?.workTree;
   if (source === undefined) {
@@ -40,7 +41,7 @@ export async function populate(repository: Repository, worktree: string): Promis
   }
   let copies: FileCopies | undefined;
   try {
-    copies = await FileCopies.into(services, source, worktree);
+    copies = await FileCopies.into(services, source, { worktree, place });
     await copyInto(copies, repository, source, worktree);
     const { reached } = copies.budget;
     if (reached !== undefined) {

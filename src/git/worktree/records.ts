@@ -15,14 +15,18 @@ import { GitFailure } from '../run/failures.ts';
 import type { Repository } from '../run/repository.ts';
 import { readSettings } from '../run/repository-settings.ts';
 import { changeBranch } from './branch-change.ts';
+import { emptyFolder } from './empty-folder.ts';
 import { addFailed } from './failures.ts';
 import { inFolder, openOrCreate, writeNew } from './held-folders.ts';
 import { keepNewSettings } from './settings-edits.ts';
+import { inPlace, removeEmptyWorktree } from './true-place.ts';
 
 export interface AddRequest {
   readonly branch: string;
   /** Whether the branch is there already, to be checked out. */
   readonly attaches?: boolean;
+  /** Where the worktree must be, without links; `undefined`: wherever its path leads. */
+  readonly place?: string | undefined;
   /** What stands behind `git worktree add`. */
   readonly args: readonly string[];
   readonly timeoutMs?: number | undefined;
@@ -40,7 +44,7 @@ export interface Added {
  * @throws WorktreeFailure, Node's error when that cannot be done; then the worktree is gone again
  */
 export async function addWorktree(repository: Repository, request: AddRequest): Promise<Added> {
-  const { branch, attaches = false, args, timeoutMs } = request;
+  const { branch, attaches = false, place, args, timeoutMs } = request;
   await forgetGone(repository);
   const variables = await committer(repository);
   const add = () => repository.run(['worktree', 'add', ...args], { changes: true, timeoutMs, variables });
@@ -48,9 +52,9 @@ export async function addWorktree(repository: Repository, request: AddRequest): 
   let entry: string | undefined;
   try {
     result = await (attaches ? add() : changeBranch(repository, { branch, change: 'make' }, add));
-    entry = result.failure === undefined ? await keepNewWorktree(repository) : undefined;
+    entry = result.failure === undefined ? await keepNewWorktree(repository, place) : undefined;
   } catch (error) {
-    await discardNewWorktree(repository);
+    await discardNewWorktree(repository, place);
     throw error instanceof SystemCallError ? addFailed(error.message) : error;
   }
   if (entry !== undefined) {
@@ -84,7 +88,7 @@ async function committer(repository: Repository): Promise<Variable[]> {
       ];
 }
 
-async function keepNewWorktree(repository: Repository): Promise<string | undefined> {
+async function keepNewWorktree(repository: Repository, place: string | undefined): Promise<string | undefined> {
   const { found } = repository;
   if (found === undefined) {
     return undefined;
@@ -101,7 +105,7 @@ async function keepNewWorktree(repository: Repository): Promise<string | undefin
     try {
       const name = await install(entry, basename(entry), registrations, found.commonDirectory, repository);
       const installed = join(found.commonDirectory, 'worktrees', name);
-      await leadTo(installed, entry, repository);
+      await leadTo(installed, entry, place, repository);
       await keepLogs(join(made, 'logs'), 'logs', common);
       return installed;
     } finally {
@@ -122,11 +126,13 @@ async function newEntry(repository: Repository): Promise<string | undefined> {
 }
 
 /** Best effort: what git has made, and what cannot be taken to the repository. */
-async function discardNewWorktree(repository: Repository): Promise<void> {
+async function discardNewWorktree(repository: Repository, place: string | undefined): Promise<void> {
+  const { platform } = repository.program.services;
   const entry = await newEntry(repository).catch(() => undefined);
   if (entry !== undefined) {
     const worktree = dirname(await dotGitOf(entry));
-    await repository.program.services.platform.files.removeTree(worktree).catch(() => {});
+    await emptyFolder(worktree, platform, { place });
+    await removeEmptyWorktree(platform.files, worktree, place).catch(() => {});
   }
 }
 
@@ -263,16 +269,13 @@ export async function dropRegistration(entry: string, repository: Repository): P
 }
 
 /** Makes the worktree's `.git` file name its registration. */
-async function leadTo(entry: string, made: string, repository: Repository): Promise<void> {
+async function leadTo(entry: string, made: string, place: string | undefined, repository: Repository): Promise<void> {
   const worktree = dirname(await dotGitOf(made));
   const text = (await recordIsRelative(made)) ? relative(worktree, entry) : entry;
-  const folder = await repository.program.services.platform.files.openFolder(worktree);
-  try {
+  await inPlace(repository.program.services.platform.files, worktree, place, async (folder) => {
     await folder.removeFile(Buffer.from('.git'));
     await writeNew(folder, '.git', Buffer.from(`gitdir: ${text}\n`));
-  } finally {
-    await folder.close();
-  }
+  });
 }
 
 async function recordOf(made: string): Promise<string> {

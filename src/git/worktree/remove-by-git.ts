@@ -7,8 +7,10 @@
  * moved back.
  */
 import { randomBytes } from 'node:crypto';
+import { realpath } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
-import type { FileOperations } from '../../../platform/files.ts';
+import { assertMayGo } from '../../../platform/common/removal-guard.ts';
+import type { FolderHandle } from '../../../platform/files.ts';
 import { goDuration } from '../../base/durations.ts';
 import type { CommandResult } from '../../base/run-command.ts';
 import { answerOf, askGitDirectory } from '../query/repository-folders.ts';
@@ -18,13 +20,19 @@ import { commonDirectoryOf } from '../run/find-git-directory.ts';
 import { combinedText } from '../run/output-text.ts';
 import type { Repository } from '../run/repository.ts';
 import { lockedRefusal, notRemoved, WorktreeFailure } from './failures.ts';
+import { codeOf } from './held-folders.ts';
 import { guardHome } from './home-guard.ts';
 import { realDotGit } from './real-path.ts';
 import { dropRegistration, lendRegistrations, removeEntry } from './records.ts';
 import { registrationOf } from './registration.ts';
+import { assertPlace, inPlace, NotInPlace } from './true-place.ts';
 
-/** @param path as sent, after tilde. @throws WorktreeFailure */
-export async function removeByGit(repository: Repository, path: string): Promise<void> {
+/**
+ * @param path as sent, after tilde
+ * @param place where the worktree must be, without links; `undefined`: wherever its path leads
+ * @throws WorktreeFailure
+ */
+export async function removeByGit(repository: Repository, path: string, place: string | undefined): Promise<void> {
   const { platform, profile, settings } = repository.program.services;
   const guarded = profile.git.remove.engine === 'guardedGit';
   // git counts a relative path from the repository, our own delete counts it from our working directory.
@@ -34,32 +42,36 @@ export async function removeByGit(repository: Repository, path: string): Promise
 
   if (path !== '' && (await entryAt(gitTarget))?.isSymbolicLink()) {
     // git would follow the link to a worktree that was not named.
-    await deleteOrFail(ownTarget, '', repository);
+    await deleteOrFail(ownTarget, { place, output: '' }, repository);
     return;
   }
   const deleted = await lendRegistrations(repository);
-  const aside = path === '' ? undefined : await moveAside(gitTarget, repository);
-  const removed = await removeRegistered(repository, path, guarded);
+  const aside = path === '' ? undefined : await WorktreeAside.move(gitTarget, place, repository);
+  const removed = await removeRegistered(repository, path, guarded).catch(async (error: unknown) => {
+    await aside?.moveBack().finally(() => aside.close());
+    throw error;
+  });
   const output = combinedText(removed);
   if (removed.failure === undefined) {
     for (const entry of await deleted()) {
       await dropRegistration(entry, repository).catch(() => {});
     }
-    if (aside === undefined) {
-      return;
-    }
     try {
-      await platform.files.removeTree(aside);
+      await aside?.remove();
     } catch (error) {
-      await moveBack(aside, gitTarget, platform.files);
+      await aside?.moveBack();
       const reason = platform.paths.reason(error);
       const said = `error: failed to delete '${path}': ${reason.charAt(0).toUpperCase()}${reason.slice(1)}`;
-      throw neitherWay(said, (error as Error).message.replaceAll(aside, gitTarget));
+      throw neitherWay(said, aside?.shown(error) ?? '');
+    } finally {
+      await aside?.close();
     }
     return;
   }
-  if (aside !== undefined) {
-    await moveBack(aside, gitTarget, platform.files);
+  try {
+    await aside?.moveBack();
+  } finally {
+    await aside?.close();
   }
   if (removed.timedOut) {
     throw new WorktreeFailure(
@@ -78,7 +90,7 @@ export async function removeByGit(repository: Repository, path: string): Promise
   if (intact !== undefined) {
     // Only that the registrations were copies kept git from removing it.
     await guardHome(intact.worktree, repository.directory, repository.program.services);
-    await deleteOrFail(intact.worktree, output, repository);
+    await deleteOrFail(intact.worktree, { place, output }, repository);
     await dropRegistration(intact.entry, repository).catch(() => {});
     return;
   }
@@ -88,7 +100,7 @@ export async function removeByGit(repository: Repository, path: string): Promise
   if (path === '.' || /[\\/]\.$/.test(path)) {
     throw neitherWay(output, `RemoveAll ${path}: ${platform.paths.reasonForCode('EINVAL')}`);
   }
-  await deleteOrFail(ownTarget, output, repository);
+  await deleteOrFail(ownTarget, { place, output }, repository);
   if (registered !== undefined && !(await isLocked(registered))) {
     await removeEntry(registered, platform.files).catch(() => {});
   }
@@ -102,9 +114,23 @@ async function removeRegistered(repository: Repository, path: string, untranslat
     : judged;
 }
 
-async function deleteOrFail(target: string, output: string, repository: Repository): Promise<void> {
+interface Deletion {
+  /** Where the worktree must be, without links; `undefined`: wherever its path leads. */
+  readonly place: string | undefined;
+  /** What git has said. */
+  readonly output: string;
+}
+
+async function deleteOrFail(target: string, { place, output }: Deletion, repository: Repository): Promise<void> {
+  const { platform } = repository.program.services;
   try {
-    await repository.program.services.platform.files.removeTree(target);
+    if (place === undefined) {
+      await platform.files.removeTree(target);
+      return;
+    }
+    await assertMayGo(target, platform);
+    const above = await realpath(dirname(target));
+    await inPlace(platform.files, above, dirname(place), (folder) => folder.removeTree(Buffer.from(basename(target))));
   } catch (error) {
     throw neitherWay(output, (error as Error).message);
   }
@@ -151,34 +177,74 @@ async function registrationBefore(repository: Repository, target: string): Promi
   return registration.state === 'found' ? registration.entry : undefined;
 }
 
-/**
- * @returns the new path; `undefined` when there is no folder or it cannot be moved, and then git removes it as git does
- */
-async function moveAside(target: string, repository: Repository): Promise<string | undefined> {
-  const { files, paths } = repository.program.services.platform;
-  if (!(await entryAt(target))?.isDirectory()) {
-    return undefined;
-  }
-  // git itself will work in the folder or below it.
-  if (paths.isWithin(resolve(repository.directory), target)) {
-    return undefined;
-  }
-  const aside = join(dirname(target), `.${basename(target)}.removing-${randomBytes(6).toString('hex')}`);
-  try {
-    await files.rename(target, aside);
-    return aside;
-  } catch {
-    return undefined;
-  }
-}
+/** A worktree under another name beside its own. The folder above both is held open. */
+class WorktreeAside {
+  readonly #target: string;
+  readonly #above: FolderHandle;
+  /** Path of that folder, for messages. */
+  readonly #path: string;
+  readonly #name: string;
 
-/** @throws WorktreeFailure when the place is taken by now */
-async function moveBack(aside: string, target: string, files: FileOperations): Promise<void> {
-  try {
-    if ((await entryAt(aside)) !== undefined) {
-      await files.rename(aside, target);
+  private constructor(target: string, above: FolderHandle, path: string, name: string) {
+    this.#target = target;
+    this.#above = above;
+    this.#path = path;
+    this.#name = name;
+  }
+
+  /** @returns `undefined` when there is no folder, or it cannot be moved, and then git removes it as git does */
+  static async move(
+    target: string,
+    place: string | undefined,
+    repository: Repository,
+  ): Promise<WorktreeAside | undefined> {
+    const { files, paths } = repository.program.services.platform;
+    if (!(await entryAt(target))?.isDirectory()) {
+      return undefined;
     }
-  } catch (error) {
-    throw notRemoved(`${target} was moved to ${aside} and could not be moved back`, { cause: error });
+    // git itself will work in the folder or below it.
+    if (paths.isWithin(resolve(repository.directory), target)) {
+      return undefined;
+    }
+    const path = await realpath(dirname(target));
+    const above = await files.openFolder(path);
+    const name = `.${basename(target)}.removing-${randomBytes(6).toString('hex')}`;
+    try {
+      await assertPlace(above, place === undefined ? undefined : dirname(place));
+      await above.rename(Buffer.from(basename(target)), Buffer.from(name));
+      return new WorktreeAside(target, above, path, name);
+    } catch (error) {
+      await above.close();
+      if (error instanceof NotInPlace) {
+        throw notRemoved(error.message, { cause: error });
+      }
+      return undefined;
+    }
+  }
+
+  /** @throws SystemCallError */
+  remove(): Promise<void> {
+    return this.#above.removeTree(Buffer.from(this.#name));
+  }
+
+  /** @throws WorktreeFailure when the place is taken by now */
+  async moveBack(): Promise<void> {
+    try {
+      await this.#above.rename(Buffer.from(this.#name), Buffer.from(basename(this.#target)));
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') {
+        const aside = join(dirname(this.#target), this.#name);
+        throw notRemoved(`${this.#target} was moved to ${aside} and could not be moved back`, { cause: error });
+      }
+    }
+  }
+
+  /** The message of a failure, with the path that the client knows. */
+  shown(error: unknown): string {
+    return (error as Error).message.replaceAll(join(this.#path, this.#name), this.#target);
+  }
+
+  close(): Promise<void> {
+    return this.#above.close();
   }
 }

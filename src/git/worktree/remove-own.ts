@@ -1,5 +1,4 @@
 /** Removal without `git worktree remove` (spec git.md §8, N+ engine). */
-import { rmdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Paths } from '../../../platform/paths.ts';
 import { askGitDirectory } from '../query/repository-folders.ts';
@@ -17,12 +16,15 @@ import { lockedRefusal, notRemoved, refusing, WorktreeFailure } from './failures
 import { realDotGit } from './real-path.ts';
 import { removeEntry } from './records.ts';
 import { registrationOf } from './registration.ts';
+import { removeEmptyWorktree } from './true-place.ts';
 
 export interface OwnRemoval {
   readonly baseRepo: string;
   /** The worktree as sent, after tilde, for the texts. */
   readonly path: string;
   readonly branchName: string;
+  /** Where the worktree must be, without links. */
+  readonly place: string | undefined;
 }
 
 /** @returns whether the branch was kept. @throws WorktreeFailure */
@@ -70,7 +72,7 @@ async function removeFrom(
   }
 
   if (exists) {
-    await removeFolder(worktree, program);
+    await removeFolder(worktree, removal.place, program);
   }
   const entry = verified ?? (naming.length === 1 ? naming[0] : undefined);
   if (entry !== undefined) {
@@ -145,12 +147,12 @@ async function registrationsOf(
 }
 
 /** Deletes the `.git` file last, so that a removal which is cut short leaves a folder that is still a worktree. @throws WorktreeFailure */
-async function removeFolder(worktree: string, program: GitProgram): Promise<void> {
+async function removeFolder(worktree: string, place: string | undefined, program: GitProgram): Promise<void> {
   const { platform } = program.services;
   const found = await entryAt(worktree);
-  let stuck = found?.isDirectory() ? await emptyFolder(worktree, platform, '.git') : undefined;
+  let stuck = found?.isDirectory() ? await emptyFolder(worktree, platform, { last: '.git', place }) : undefined;
   if (stuck === undefined && found?.isDirectory()) {
-    await rmdir(worktree).catch((error: NodeJS.ErrnoException) => {
+    await removeEmptyWorktree(platform.files, worktree, place).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') {
         stuck = removeAllText(basename(worktree), error, platform.paths);
       }

@@ -15,6 +15,7 @@ import { removeByGit } from './remove-by-git.ts';
 import { checkRemovableExternal, checkRemovableLeaf } from './remove-checks.ts';
 import { removeOwn } from './remove-own.ts';
 import { dropBranchSettings } from './settings-edits.ts';
+import { placeOfWorktree } from './true-place.ts';
 
 export interface RemoveParams {
   /** Paths after tilde; `''` where nothing was sent. */
@@ -51,15 +52,16 @@ async function remove(program: GitProgram, params: RemoveParams): Promise<Remove
   if (rows.containment) {
     await checkPath(program, params);
   }
+  const place = rows.containment ? await placeOfWorktree(params, services.platform.paths) : undefined;
   if (worktreePath !== '') {
     await guardHome(worktreePath, baseRepo, services);
   }
   if (rows.engine === 'own') {
-    return { branchKept: await removeOwn(program, { baseRepo, path: worktreePath, branchName }) };
+    return { branchKept: await removeOwn(program, { baseRepo, path: worktreePath, branchName, place }) };
   }
 
   return withTrustedRepository(program, baseRepo, async (repository) => {
-    await removeByGit(repository, worktreePath);
+    await removeByGit(repository, worktreePath, place);
     // Deleting the branch may fail, e.g. because it is checked out elsewhere; the worktree is removed all the same.
     if (branchName !== '' && (await linkOnTheWayTo(repository, branchName)) === undefined) {
       const deleted = await changeBranch(repository, { branch: branchName, change: 'delete' }, (name) =>

@@ -1,5 +1,4 @@
 /** Undoing a worktree whose checkout failed or came too late (spec git.md §6.4.7). */
-import { rmdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Repository } from '../run/repository.ts';
 import { changeBranch } from './branch-change.ts';
@@ -8,12 +7,15 @@ import { emptyFolder, removeAllText } from './empty-folder.ts';
 import { WorktreeFailure } from './failures.ts';
 import { dropLog, removeEntry } from './records.ts';
 import type { TestedRegistration } from './tested-registration.ts';
+import { removeEmptyWorktree } from './true-place.ts';
 
 export interface Rollback {
   /** The worktree's path as sent, for the texts. */
   readonly shownPath: string;
   /** The same path, absolute and cleaned. */
   readonly worktree: string;
+  /** Where it must be, without links. */
+  readonly place: string | undefined;
   /** The registration; `undefined` when there is none to delete. */
   readonly entry: string | undefined;
   /** The registration that was tested, held open. */
@@ -40,11 +42,12 @@ interface Undone {
 }
 
 async function undo(repository: Repository, rollback: Rollback): Promise<Undone> {
-  const { paths } = repository.program.services.platform;
+  const { paths, files } = repository.program.services.platform;
   const { shownPath, worktree, entry, createdBranch } = rollback;
+  const removeFolder = () => removeEmptyWorktree(files, worktree, rollback.place);
   const unfinished = (what: string) => `; and the undo could not finish for ${shownPath}: ${what}`;
 
-  const stuck = await emptyFolder(worktree, repository.program.services.platform);
+  const stuck = await emptyFolder(worktree, repository.program.services.platform, { place: rollback.place });
   if (stuck !== undefined) {
     const remains =
       createdBranch === undefined
@@ -58,7 +61,7 @@ async function undo(repository: Repository, rollback: Rollback): Promise<Undone>
   const registered = entry === undefined ? undefined : await failureToUnregister(entry, rollback, repository);
   if (registered !== undefined) {
     // git may still take the folder for a worktree, so its branch stays.
-    await rmdir(worktree).catch(() => {});
+    await removeFolder().catch(() => {});
     const remains =
       createdBranch === undefined
         ? 'the worktree registration remains; remove it by hand before retrying'
@@ -66,7 +69,7 @@ async function undo(repository: Repository, rollback: Rollback): Promise<Undone>
     return { message: unfinished(`${remains} (${registered})`), branchKept: false };
   }
   const branch = createdBranch === undefined ? undefined : await undoBranch(repository, rollback, createdBranch);
-  const folder = await rmdir(worktree).then(
+  const folder = await removeFolder().then(
     () => undefined,
     (error: unknown) =>
       `the worktree directory remains (re-populated while undoing?); remove it by hand before retrying (removeat ${basename(worktree)}: ${paths.reason(error)})`,
