@@ -11,7 +11,19 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { SystemCallError } from '../../../platform/errors.ts';
+import type { FolderHandle } from '../../../platform/files.ts';
 import { commit, daemon, git, repository, scratchFolder, standInForGit, withVariables, write } from '../support.ts';
+
+/** An open folder of which some operations are other ones. */
+function heldFolder(folder: FolderHandle, others: Partial<FolderHandle>): FolderHandle {
+  return new Proxy(folder, {
+    get(target, key) {
+      const own: unknown = Reflect.get(others, key) ?? Reflect.get(target, key, target);
+      return typeof own === 'function' ? own.bind(target) : own;
+    },
+  });
+}
 
 const success = '{"success":true}';
 
@@ -179,11 +191,12 @@ describe('git.worktree_remove in the seed generation', () => {
   test('what cannot be deleted is reported with both reasons and is where it was', async () => {
     const { baseRepo, worktreePath } = withWorktree();
     const stuck = daemon('S');
-    const failing = {
-      removeTree: async (path: string) =>
-        Promise.reject(Object.assign(new Error(`unlinkat ${path}/x: permission denied`), { code: 'EACCES' })),
-    };
-    Object.assign(stuck.services.platform, { files: { ...stuck.services.platform.files, ...failing } });
+    const { files } = stuck.services.platform;
+    const removeTree = async (path: string) =>
+      Promise.reject(new SystemCallError(`unlinkat ${path}/x: permission denied`, 'EACCES'));
+    const openFolder = async (path: string) =>
+      heldFolder(await files.openFolder(path), { removeTree: (name) => removeTree(join(path, name.toString())) });
+    Object.assign(stuck.services.platform, { files: { ...files, removeTree, openFolder } });
     expect(await stuck.call('git.worktree_remove', { baseRepo, worktreePath })).toBe(
       `{"success":false,"error":"failed to remove worktree: error: failed to delete '${worktreePath}': Permission denied; manual cleanup also failed: unlinkat ${worktreePath}/x: permission denied"}`,
     );
@@ -362,7 +375,7 @@ describe('git.worktree_remove in the later generation', () => {
         name.toString() === 'a.txt'
           ? Promise.reject(Object.assign(new Error('no'), { code: 'EACCES' }))
           : folder.removeTree(name);
-      return { ...folder, removeTree, close: () => folder.close() };
+      return heldFolder(folder, { removeTree });
     };
     Object.assign(stuck.services.platform, { files: { ...files, openFolder } });
     expect((await stuck.ask('git.worktree_remove', { baseRepo, worktreePath })).error).toBe(
