@@ -17,6 +17,7 @@ import { mergeSettings } from '../config/settings.ts';
 import { defaultSocketPath, socketName } from '../run-directory/names.ts';
 import { readDaemonWords } from '../run-directory/run-lock.ts';
 import { type DaemonWords, targetOptions } from './daemon-options.ts';
+import { isHolder } from './process-trees.ts';
 import type { VerbContext } from './verbs.ts';
 
 /** How we came to know of a daemon; only one that runs is missed when it does not answer. */
@@ -110,8 +111,13 @@ async function servingProcesses(
   const { paths, user, processList } = platform;
   const list = await processList();
   const home = user.home();
-  return (processes ?? list.all()).flatMap((process): ServingProcess[] => {
-    const daemon = process.user === list.user ? readDaemonWords(process.words()) : undefined;
+  const all = processes ?? list.all();
+  const byPid = new Map(all.map((each) => [each.identity.pid, each]));
+  return all.flatMap((process): ServingProcess[] => {
+    const parent = byPid.get(process.parent);
+    // What a daemon has started is a session; on a host with many of them their words need not be read.
+    const isCandidate = process.user === list.user && (parent === undefined || !isHolder(parent));
+    const daemon = isCandidate ? readDaemonWords(process.words()) : undefined;
     const socket = daemon?.socket ?? (home === undefined ? undefined : defaultSocketPath(home));
     // A path that is not absolute was meant from a folder that we do not know.
     return daemon === undefined || socket === undefined || !paths.isAbsolute(socket) ? [] : [{ socket, process }];

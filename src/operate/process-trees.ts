@@ -32,6 +32,8 @@ export class ProcessTrees {
   readonly #groups = new Map<number, ListedProcess[]>();
   readonly #user: number;
   #marked: ReadonlyMap<string, readonly ListedProcess[]> | undefined;
+  #looseMarked: ReadonlyMap<string, readonly ListedProcess[]> | undefined;
+  readonly #held = new Map<ListedProcess, boolean>();
 
   /** @param user only processes of this one are looked at for marks; -1: there are no users */
   constructor(processes: readonly ListedProcess[], user: number) {
@@ -76,8 +78,8 @@ export class ProcessTrees {
         }
       }
     }
-    const strays = this.carrying(sessionMark(runDirectoryMark(owner.runDirectory), owner.id)).filter(
-      (each) => !tree.has(each) && each.startSeconds >= owner.startTime && this.holderOf(each) === undefined,
+    const strays = (this.#loose.get(sessionMark(runDirectoryMark(owner.runDirectory), owner.id)) ?? []).filter(
+      (each) => !tree.has(each) && each.startSeconds >= owner.startTime && !isHolder(each),
     );
     return { root, tree: [...tree], strays };
   }
@@ -106,17 +108,42 @@ export class ProcessTrees {
 
   /** Every process that carries a mark, by the mark. */
   get marked(): ReadonlyMap<string, readonly ListedProcess[]> {
-    if (this.#marked === undefined) {
-      const found = new Map<string, ListedProcess[]>();
-      for (const each of this.#byPid.values()) {
-        const mark = each.user === this.#user ? each.variable(sessionMarkVariable) : undefined;
-        if (mark !== undefined) {
-          append(found, mark, each);
-        }
-      }
-      this.#marked = found;
-    }
+    this.#marked ??= this.#byMark(() => true);
     return this.#marked;
+  }
+
+  /**
+   * The same without what is below a daemon or keeper: most processes of a host with many sessions are, and their
+   * environments need not be read to see that they have left nobody.
+   */
+  get #loose(): ReadonlyMap<string, readonly ListedProcess[]> {
+    this.#looseMarked ??= this.#byMark((each) => !this.#isHeld(each));
+    return this.#looseMarked;
+  }
+
+  #byMark(isWanted: (process: ListedProcess) => boolean): ReadonlyMap<string, readonly ListedProcess[]> {
+    const found = new Map<string, ListedProcess[]>();
+    for (const each of this.#byPid.values()) {
+      const mark = each.user === this.#user && isWanted(each) ? each.variable(sessionMarkVariable) : undefined;
+      if (mark !== undefined) {
+        append(found, mark, each);
+      }
+    }
+    return found;
+  }
+
+  /** Whether a daemon or keeper is above it; the words of parents only are read for that. */
+  #isHeld(process: ListedProcess): boolean {
+    const known = this.#held.get(process);
+    if (known !== undefined) {
+      return known;
+    }
+    // Before the look at the parent: no circle of parents goes on for ever.
+    this.#held.set(process, false);
+    const parent = this.parentOf(process);
+    const isHeld = parent !== undefined && (isHolder(parent) || this.#isHeld(parent));
+    this.#held.set(process, isHeld);
+    return isHeld;
   }
 
   carrying(mark: string): readonly ListedProcess[] {
@@ -124,7 +151,8 @@ export class ProcessTrees {
   }
 }
 
-function isHolder(process: ListedProcess): boolean {
+/** Whether it is a daemon or keeper of ours. */
+export function isHolder(process: ListedProcess): boolean {
   const words = process.words();
   return readDaemonWords(words) !== undefined || readKeeperWords(words) !== undefined;
 }
