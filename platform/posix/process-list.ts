@@ -108,14 +108,43 @@ function nodeText(): string | undefined {
 const settledLooks = 5;
 const settledPauseMs = 1;
 
-/** @param hasMemory a thread of the kernel has none, and never has words */
+/** @param hasMemory a thread of the kernel has none, and neither words nor environment */
 function readSettled(path: string, hasMemory: boolean): string | undefined {
-  for (let look = 1; ; look++) {
-    const text = readText(path);
-    if (text !== '' || !hasMemory || look === settledLooks) {
+  for (let look = 1; hasMemory; look++) {
+    const text = readProcFile(path);
+    if (text !== '' || look === settledLooks) {
       return text;
     }
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, settledPauseMs);
+  }
+  return undefined;
+}
+
+/** What one read of a file of /proc is read into. */
+const pieces = Buffer.alloc(65_536);
+
+/** With fewer system calls than `readFileSync`, which asks for the size of a file first: there are many such files. */
+function readProcFile(path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch {
+    return undefined;
+  }
+  try {
+    let text = '';
+    for (;;) {
+      const count = readSync(fd, pieces);
+      text += pieces.latin1Slice(0, count);
+      // The kernel fills the buffer as long as there is more.
+      if (count < pieces.length) {
+        return text;
+      }
+    }
+  } catch {
+    return undefined;
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -125,12 +154,6 @@ function readText(path: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** `undefined` when it cannot be read, or has none: a thread of the kernel, a process that is ending. */
-function wordsOf(pid: number, hasMemory: boolean): readonly string[] | undefined {
-  const line = Buffer.from(readSettled(`/proc/${pid}/cmdline`, hasMemory) ?? '', 'latin1').toString();
-  return line === '' ? undefined : line.replace(/\0$/, '').split('\0');
 }
 
 // ---- macOS
