@@ -104,6 +104,12 @@ function nodeText(): string | undefined {
   }
 }
 
+/** `undefined` when it cannot be read, or has none: a thread of the kernel, a process that is ending. */
+function wordsOf(pid: number, hasMemory: boolean): readonly string[] | undefined {
+  const line = Buffer.from(readSettled(`/proc/${pid}/cmdline`, hasMemory) ?? '', 'latin1').toString();
+  return line === '' ? undefined : line.replace(/\0$/, '').split('\0');
+}
+
 /** A process that is just becoming another program has neither words nor environment for a moment. */
 const settledLooks = 5;
 const settledPauseMs = 1;
