@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect } from 'vitest';
+import { expect, test } from 'vitest';
 import { becoming, otherUsers } from '../support/as-user.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { connectTo } from '../support/host.ts';
@@ -115,6 +115,25 @@ testNeeding(root)('no folder is made behind a link that another user has put on 
     });
   }
   expect(fingerprint(victim)).toEqual(before);
+});
+
+test('what lies behind a link of one’s own is judged as well: others could put another folder there', async () => {
+  await using daemon = await prepareDaemon();
+  const open = join(daemon.dir, 'open');
+  mkdirSync(join(open, 'inner', 'run'), { recursive: true, mode: 0o700 });
+  chmodSync(open, 0o777);
+  const link = join(daemon.dir, 'link');
+  // By way of a second link, so that the whole chain is followed.
+  symlinkSync(join(open, 'inner'), join(daemon.dir, 'second'));
+  symlinkSync('second', link);
+  for (const folder of [join(link, 'run'), join(link, 'new')]) {
+    expect(await serveIn(daemon, folder)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`holdfast: ${open} is writable by everyone and has no sticky bit`),
+    });
+  }
+  expect(readdirSync(join(open, 'inner'))).toEqual(['run']);
+  expect(readdirSync(join(open, 'inner', 'run'))).toEqual([]);
 });
 
 testNeeding(root)('a folder of the user nobody is as foreign as that of any other user', {}, async () => {

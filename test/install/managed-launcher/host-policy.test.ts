@@ -158,3 +158,30 @@ testOnManagedHost('the environment does not switch the policy of the host off', 
     stderr: `claude-ssh: ${cli} was not run: managed settings unreadable: ${systemFolder}/managed-settings.json: not a JSON object\n`,
   });
 });
+
+testOnManagedHost(
+  'an administrator sees with holdfast doctor which launcher is in force, and why one is not',
+  {},
+  async () => {
+    await using daemon = await startDaemon({ profile: 'latest', through: onManagedHost() });
+    const env = { ...daemon.env, CLAUDE_SSH_E2E_MANAGED_SETTINGS_DIR: new PolicyFolder().path };
+    const lookAt = async (content: string | object) => {
+      put(content);
+      const [first = '', ...rest] = [...onManagedHost(), program, 'doctor', '--json', '--socket', daemon.socket];
+      const { stdout } = await runProgram(first, rest, { env, cwd: daemon.home });
+      const rows = JSON.parse(stdout) as { readonly check: string; readonly state: string; readonly seen: string }[];
+      return rows.find(({ check }) => check === 'launcher');
+    };
+    const source = `${systemFolder}/managed-settings.json`;
+    expect(await lookAt({ processWrapper: `${launcher} --account x` })).toMatchObject({
+      state: 'ok',
+      seen: `${launcher} --account x of ${source} is in force, and clients of profile latest start the CLI through it`,
+    });
+    expect(await lookAt({})).toMatchObject({ state: 'ok', seen: expect.stringMatching(/^no policy in .* names one/) });
+    expect(await lookAt('[]')).toMatchObject({ state: 'bad', seen: `${source}: not a JSON object; no CLI is started` });
+    expect(await lookAt({ processWrapper: 'run' })).toMatchObject({
+      state: 'bad',
+      seen: `${source}: the launcher must be an absolute path, not a bare name resolved via PATH; no CLI is started`,
+    });
+  },
+);
