@@ -212,6 +212,14 @@ export const GetFileInformationByHandleEx: KoffiFunc<
 > = kernel32.func('int __stdcall GetFileInformationByHandleEx(void *file, int kind, void *information, uint32 bytes)');
 /** BY_HANDLE_FILE_INFORMATION: attributes at 0. */
 export const BY_HANDLE_FILE_INFORMATION_BYTES = 52;
+export const FILE_TYPE_DISK = 1;
+export const FILE_TYPE_CHAR = 2;
+export const FILE_TYPE_PIPE = 3;
+export const GetFileType: KoffiFunc<(file: Handle) => number> = kernel32.func(
+  'uint32 __stdcall GetFileType(void *file)',
+);
+export const GetFullPathNameW: KoffiFunc<(path: string, units: number, full: Buffer, name: null) => number> =
+  kernel32.func('uint32 __stdcall GetFullPathNameW(str16 path, uint32 units, void *full, void *name)');
 export const GetFileInformationByHandle: KoffiFunc<(file: Handle, information: Buffer) => Bool> = kernel32.func(
   'int __stdcall GetFileInformationByHandle(void *file, void *information)',
 );

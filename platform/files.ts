@@ -149,6 +149,14 @@ export interface FileOperations {
    */
   removeTree(path: string): Promise<void>;
 
+  /** The system's words for what stands in the way of a path that is walked folder by folder (spec generation-n2.md §8.2). */
+  readonly inTheWay: {
+    /** A file, where a folder is to be opened. */
+    readonly file: string;
+    /** A folder, where a file is to be made. */
+    readonly folder: string;
+  };
+
   /** Parts of an archive's entry name. Separators are `/`, on Windows also `\`. */
   splitEntryName(name: Buffer): Buffer[];
   /**

@@ -147,6 +147,7 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
     rename: (from, to) => as(paths, 'rename', `${from} ${to}`, () => rename(from, to)),
     remove,
     removeTree: removeTreeAt,
+    inTheWay: { file: paths.reasonForCode('ENOTDIR'), folder: paths.reasonForCode('EEXIST') },
     splitEntryName,
     isReservedName: () => false,
   };

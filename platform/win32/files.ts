@@ -8,12 +8,14 @@ import { assertMayGo } from '../common/removal-guard.ts';
 import { SystemCallError } from '../errors.ts';
 import type { FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
+import { asWindowsReads, kindOfDevice, type ReadPath } from './devices.ts';
 import { WindowsFolderHandle } from './folder-handle.ts';
 import { Patience, replacing } from './held-by-others.ts';
 import { user } from './home.ts';
 import { isLink } from './link.ts';
+import { isDeviceName } from './path-spelling.ts';
 import { removeTree } from './remove-tree.ts';
-import { WindowsError } from './system-errors.ts';
+import { sentenceOf, WindowsError } from './system-errors.ts';
 
 /** Longest path in UTF-16 units; no path has more of them than it has bytes. */
 const longestPath = 32_767;
@@ -21,6 +23,8 @@ const longestPath = 32_767;
 /** Longest component of a path, in UTF-16 units. */
 const longestName = 255;
 const errorInvalidName = 123;
+const errorNoDirectory = 267;
+const errorPathNotFound = 3;
 
 /** Links of a listing looked at together: enough to keep libuv's threads busy. */
 const linksAtOnce = 16;
@@ -70,19 +74,38 @@ export function createFiles(paths: Paths): FileOperations {
     }
   }
 
+  /** @param operation of the error's text. @throws SystemCallError */
+  function statusOfDevice(operation: string, path: string, device: ReadPath): FileStatus {
+    try {
+      return { kind: kindOfDevice(device), size: 0, permissions: 0o666, modifiedMs: 0, isNullDevice: false };
+    } catch (error) {
+      const [call = ''] = (error as Error).message.split(':');
+      throw fileError(paths, call === 'CreateFile' ? operation : call, path, error);
+    }
+  }
+
   async function statusOf(path: string): Promise<FileStatus> {
+    const read = asWindowsReads(path);
+    if (read.isDevice) {
+      return statusOfDevice('CreateFile', path, read);
+    }
     assertSpelling('CreateFile', path);
-    const found = await as(paths, 'CreateFile', path, () => stat(path));
+    const found = await as(paths, 'CreateFile', path, () => stat(read.path));
     assertFolderBeforeSeparator('CreateFile', path, found);
     return toStatus(found);
   }
 
   async function openForReading(path: string): Promise<ReadableFile> {
+    const read = asWindowsReads(path);
+    if (read.isDevice) {
+      return new Device(statusOfDevice('open', path, read));
+    }
     assertSpelling('open', path);
-    const handle = await as(paths, 'open', path, () => open(path, 'r'));
+    // Of the name of a file with a separator behind it Windows says another thing here than where it is only looked at.
+    const handle = await as(paths, 'open', path, () => open(read.path.replace(/(?<=[^:\\/])[\\/]+$/, ''), 'r'));
     try {
-      if (/[\\/]$/.test(path)) {
-        assertFolderBeforeSeparator('open', path, await handle.stat());
+      if (/[\\/]$/.test(path) && !(await handle.stat()).isDirectory()) {
+        throw fileError(paths, 'open', path, new WindowsError('open', errorNoDirectory));
       }
     } catch (error) {
       await handle.close();
@@ -93,16 +116,17 @@ export function createFiles(paths: Paths): FileOperations {
 
   async function list(path: string, opening: 'any' | 'folderOnly'): Promise<FolderEntry[]> {
     assertSpelling('open', path);
-    const found = await as(paths, 'open', path, () => stat(path));
+    const read = asWindowsReads(path).path;
+    const found = await as(paths, 'open', path, () => stat(read));
     if (!found.isDirectory()) {
       const operation = opening === 'any' ? 'readdirent' : 'open';
       throw new SystemCallError(`${operation} ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
     }
-    const dirents = await as(paths, 'open', path, () => readdir(path, { withFileTypes: true }));
+    const dirents = await as(paths, 'open', path, () => readdir(read, { withFileTypes: true }));
     const entries: FolderEntry[] = [];
     for (let at = 0; at < dirents.length; at += linksAtOnce) {
       const some = dirents.slice(at, at + linksAtOnce);
-      entries.push(...(await Promise.all(some.map((entry) => lookAt(path, entry)))));
+      entries.push(...(await Promise.all(some.map((entry) => lookAt(read, entry)))));
     }
     return entries;
   }
@@ -144,9 +168,29 @@ export function createFiles(paths: Paths): FileOperations {
       await assertMayGo(path, { paths, host: user });
       await removeTree(paths, path);
     },
+    inTheWay: { file: sentenceOf(errorPathNotFound), folder: paths.reasonForCode('EISDIR') },
     splitEntryName,
     isReservedName,
   };
+}
+
+/** What is no file of a folder is looked at, and its content is never asked for. */
+class Device implements ReadableFile {
+  readonly #status: FileStatus;
+
+  constructor(status: FileStatus) {
+    this.#status = status;
+  }
+
+  async status(): Promise<FileStatus> {
+    return this.#status;
+  }
+
+  async read(): Promise<number> {
+    return 0;
+  }
+
+  async close(): Promise<void> {}
 }
 
 /** Whether the entry, or what the link leads to, is a folder. */
@@ -185,9 +229,7 @@ function splitEntryName(name: Buffer): Buffer[] {
   return parts;
 }
 
-const deviceName = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[. ]*$/i;
-
 function isReservedName(part: Buffer): boolean {
   const text = part.toString();
-  return text.includes(':') || deviceName.test(text);
+  return text.includes(':') || isDeviceName(text);
 }

@@ -6,6 +6,7 @@ import { readFirst } from '../common/read-first.ts';
 import { type LockAttempt, maxLockRecordBytes, parseLockRecord } from '../lock.ts';
 import { openPlainFile, type PlainFile } from './plain-file.ts';
 import { lastError, WindowsError } from './system-errors.ts';
+import { isHeldLock } from './turns.ts';
 
 /** Upper half of the locked byte's offset: locks are mandatory here, and nothing is ever written there. */
 const lockedOffsetHigh = 0x7fff_ffff;
@@ -34,7 +35,7 @@ export function tryLock(path: string, options: { readonly create: boolean }): Lo
   }
   const failure = lastError('LockFileEx');
   try {
-    if (failure.number !== kernel32.ERROR_LOCK_VIOLATION && failure.number !== kernel32.ERROR_IO_PENDING) {
+    if (!isHeldLock(failure.number)) {
       return { state: 'unsupported', reason: `${path}: ${failure.message}` };
     }
     return { state: 'held', record: parseLockRecord(readFirst(file.fd, maxLockRecordBytes).toString('utf8')) };

@@ -45,3 +45,35 @@ export function hasPlainSpelling(path: string): boolean {
 function rootOf(path: string): string {
   return win32.parse(path).root;
 }
+
+const deviceName = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])[. ]*$/i;
+
+/** Whether the name of an entry stands for a device, also with the dots and spaces that Windows drops. `NUL.txt` is a file. */
+export function isDeviceName(name: string): boolean {
+  return deviceName.test(name);
+}
+
+/** Whether the last name of the path is that of a device, as in `NUL`, `nul:` and `C:\x\NUL`. */
+export function endsInDeviceName(path: string): boolean {
+  return isDeviceName(path.slice(path.search(/[^\\/]*$/)).replace(/:$/, ''));
+}
+
+/** Longest path in UTF-16 units, with its end. */
+const longestPath = 32_768;
+
+/**
+ * Whether Windows may be asked for the full path. Not of a path that skips its reading already, that has nothing in it, or
+ * that a NUL byte would cut short.
+ */
+export function mayBeRead(path: string): boolean {
+  return path !== '' && !path.includes('\0') && path.length < longestPath && !devicePrefix.test(path);
+}
+
+/**
+ * Whether the path names a device, a volume or a pipe by itself (`\\.\NUL`, `\\.\C:`, `\\?\PhysicalDrive0`) and nothing in a
+ * folder. `\\?\C:\x` and `\\?\UNC\server\share` are files.
+ */
+export function isDevicePath(path: string): boolean {
+  const [, rest] = /^[\\/]{2}[.?][\\/](.+)$/s.exec(path) ?? [];
+  return rest !== undefined && (!/[\\/]/.test(rest) || /^pipe[\\/]/i.test(rest));
+}

@@ -1,4 +1,4 @@
-/** Whose turn it is in a run directory, by how opening the marker of a turn failed. Pure: it is tested on every system. */
+/** What a failed open or lock in a run directory means. Pure: it is tested on every system. */
 
 /** ERROR_SHARING_VIOLATION and ERROR_DELETE_PENDING: somebody has the marker open, or it is about to go. */
 const othersHaveIt: readonly number[] = [32, 303];
@@ -12,4 +12,15 @@ const errorAccessDenied = 5;
  */
 export function isOthersTurn(failure: number, canBeLookedAt: () => boolean): boolean {
   return othersHaveIt.includes(failure) || (failure === errorAccessDenied && !canBeLookedAt());
+}
+
+/** ERROR_LOCK_VIOLATION, and ERROR_IO_PENDING of a file that was opened for overlapped calls. */
+const lockIsHeld: readonly number[] = [33, 997];
+
+/**
+ * Whether somebody holds the lock. Any other failure is that of a file system without locks, where waiting does not help.
+ * @param failure the error number of LockFileEx
+ */
+export function isHeldLock(failure: number): boolean {
+  return lockIsHeld.includes(failure);
 }

@@ -165,6 +165,9 @@ class Extraction {
         return await folder.createFile(name, mode, 'new');
       }
     } catch (error) {
+      if (this.#rules.replaceEntry && failedWith(error, 'EEXIST')) {
+        throw this.#occupied(`create ${shown}: `, target, this.#services.platform.files.inTheWay.folder);
+      }
       throw this.#failure(`create ${shown}: `, 'open', target, error);
     }
   }
@@ -198,14 +201,25 @@ class Extraction {
       if (this.#rules.textStyle === 'path') {
         throw this.#failure(prefix, 'mkdir', failed, undefined, 'ENOTDIR');
       }
-      const last = failed.length === parts.length;
-      throw this.#failure(prefix, last ? 'mkdir' : 'open', failed, undefined, last ? 'EEXIST' : 'ENOTDIR');
+      throw failed.length === parts.length
+        ? this.#failure(prefix, 'mkdir', failed, undefined, 'EEXIST')
+        : this.#occupied(prefix, failed, this.#services.platform.files.inTheWay.file);
     }
   }
 
   #occupiedByDestination(shown: string): ExtractionError {
-    const code = this.#rules.textStyle === 'path' ? 'EISDIR' : 'EEXIST';
-    return this.#failure(`create ${shown}: `, 'open', [], undefined, code);
+    return this.#rules.textStyle === 'path'
+      ? this.#failure(`create ${shown}: `, 'open', [], undefined, 'EISDIR')
+      : this.#occupied(`create ${shown}: `, [], this.#services.platform.files.inTheWay.folder);
+  }
+
+  /** Style `at`: `<prefix>openat <place>: <reason>`. */
+  #occupied(prefix: string, parts: readonly Buffer[], reason: string): ExtractionError {
+    return new ExtractionError(`${prefix}openat ${this.#inside(parts) || '.'}: ${reason}`);
+  }
+
+  #inside(parts: readonly Buffer[]): string {
+    return parts.map(decodeBytes).join(this.#paths.separator);
   }
 
   /** Going from folder to folder one can make a path that is too long for every program that names it as a whole. */
@@ -226,7 +240,7 @@ class Extraction {
   ): ExtractionError {
     const reason = code === undefined ? this.#paths.reason(error) : this.#paths.reasonForCode(code);
     const { separator } = this.#paths;
-    const inside = parts.map(decodeBytes).join(separator);
+    const inside = this.#inside(parts);
     const place =
       this.#rules.textStyle === 'at'
         ? `${operation}at ${inside === '' ? '.' : inside}`

@@ -10,6 +10,8 @@ export interface Machine {
   readonly platform: Platform;
   /** A small program that ends at once with the code. */
   exitWith(code: number): readonly [command: string, ...args: string[]];
+  /** How many of them are started where many are. */
+  readonly shortLived: number;
   /** Descriptors, or handles, this process has open. */
   openHandles(): number;
   /** Whether links to folders can be made here. */

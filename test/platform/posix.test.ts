@@ -13,6 +13,7 @@ import { transportContract } from './transport.contract.ts';
 const machine: Machine = {
   platform: createPlatform(),
   exitWith: (code) => ['/bin/sh', '-c', `exit ${code}`],
+  shortLived: 500,
   openHandles: () => readdirSync('/dev/fd').length,
   canLink: true,
   published: 'rpc.sock',

@@ -8,7 +8,7 @@ import { fixture } from './fixture.ts';
 import { type Machine, temporaryFolder } from './machine.ts';
 import { currentEnvironment, maxChunkBytes, RunningChild, runFixture } from './running-child.ts';
 
-export function processesContract({ platform, exitWith, openHandles, words }: Machine): void {
+export function processesContract({ platform, exitWith, shortLived, openHandles, words }: Machine): void {
   const { processes } = platform;
   const isAlive = (pid: number) => processes.identify(pid) !== undefined;
   const untilHandles = (most: number) =>
@@ -233,7 +233,7 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
       expect(running.child.collect()).toEqual({ code: 3, signal: undefined });
     });
 
-    test('500 short-lived children end with their own codes and leave no handle open', async () => {
+    test(`${shortLived} short-lived children end with their own codes and leave no handle open`, async () => {
       const run = async (count: number) => {
         for (let done = 0; done < count; done += 10) {
           const some = Array.from({ length: 10 }, (_, index) => (done + index) % 250);
@@ -247,7 +247,7 @@ export function processesContract({ platform, exitWith, openHandles, words }: Ma
       };
       await run(20);
       const before = openHandles();
-      await run(500);
+      await run(shortLived);
       await untilHandles(before + 3);
     }, 300_000);
   });

@@ -14,6 +14,8 @@ import { transportContract } from './transport.contract.ts';
 const machine: Machine = {
   platform: createPlatform(),
   exitWith: (code) => ['cmd.exe', '/d', '/c', `exit ${code}`],
+  // Five hundred are started by test/windows/children.test.ts, in both kinds of jobs.
+  shortLived: 50,
   openHandles: countHandles,
   canLink: canMakeJunctions(),
   published: 'rpc.pipe',

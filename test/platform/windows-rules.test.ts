@@ -10,14 +10,16 @@ import { environmentBlock } from '../../platform/win32/environment.ts';
 import {
   clean,
   directoryOf,
+  endsInDeviceName,
   hasPlainSpelling,
   isAbsolute,
+  isDevicePath,
   isRoot,
   isWithin,
 } from '../../platform/win32/path-spelling.ts';
 import { findProgram, isFile } from '../../platform/win32/program-search.ts';
 import { leadsElsewhere } from '../../platform/win32/reparse-tags.ts';
-import { isOthersTurn } from '../../platform/win32/turns.ts';
+import { isHeldLock, isOthersTurn } from '../../platform/win32/turns.ts';
 import { afterWake } from '../../platform/win32/wake.ts';
 import { waitUntil } from '../support/wait.ts';
 
@@ -71,6 +73,37 @@ test.each([
   ['\\??\\C:\\a', false],
 ])('whether %s is read as it is written: %s', (path, isPlain) => {
   expect(hasPlainSpelling(path)).toBe(isPlain);
+});
+
+test.each([
+  ['NUL', true],
+  ['nul', true],
+  ['NUL:', true],
+  ['NUL. .', true],
+  ['C:\\a\\NUL', true],
+  ['C:/a/com1', true],
+  ['conin$', true],
+  ['COM¹', true],
+  ['NUL.txt', false],
+  ['xNUL', false],
+  ['COM10', false],
+  ['C:\\NUL\\a', false],
+])('whether the last name of %s is that of a device: %s', (path, isDevice) => {
+  expect(endsInDeviceName(path)).toBe(isDevice);
+});
+
+test.each([
+  ['\\\\.\\NUL', true],
+  ['//./PhysicalDrive0', true],
+  ['\\\\.\\C:', true],
+  ['\\\\?\\C:', true],
+  ['\\\\.\\pipe\\x\\y', true],
+  ['\\\\.\\C:\\file', false],
+  ['\\\\?\\UNC\\server\\share', false],
+  ['\\\\server\\share', false],
+  ['C:\\NUL', false],
+])('whether %s is a device by its prefix: %s', (path, isDevice) => {
+  expect(isDevicePath(path)).toBe(isDevice);
 });
 
 test('words come back from a command line as they were, whatever quotes and backslashes they hold', () => {
@@ -154,6 +187,17 @@ describe("a marker of somebody else's turn", () => {
   ])('%s', (_, failure, canBeLookedAt, waits) => {
     expect(isOthersTurn(failure, () => canBeLookedAt)).toBe(waits);
   });
+});
+
+test.each([
+  ['a lock that another daemon has', 33, true],
+  ['a lock that is asked for while another one waits', 997, true],
+  ['a file system without locks (ERROR_NOT_SUPPORTED)', 50, false],
+  ['a file system without locks (ERROR_INVALID_FUNCTION)', 1, false],
+  ['a file that may not be locked', 5, false],
+  ['a share that is gone', 64, false],
+])('%s: whether it counts as held', (_, failure, isHeld) => {
+  expect(isHeldLock(failure)).toBe(isHeld);
 });
 
 describe('a wait for the end of a program', () => {
