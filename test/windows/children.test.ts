@@ -258,17 +258,16 @@ test('a batch file is refused more than cmd.exe can read, with both numbers', as
 
 test('500 children beside each other, with jobs in jobs and without, leave no handle open', async () => {
   const run = async (count: number, outlivesUs: boolean) => {
-    for (let done = 0; done < count; done += 25) {
-      const some = Array.from(
-        { length: 25 },
-        (_, code) => new RunningChild(platform, { command: 'cmd.exe', args: ['/d', '/c', `exit ${code}`], outlivesUs }),
-      );
-      const codes = await Promise.all(some.map(async (running) => (await running.over()).code));
-      expect(codes).toEqual(some.map((_, code) => code));
-      for (const { child } of some) {
-        child.closeOutput();
-        child.closeInput();
-      }
+    // All are started before the first of them is looked at again, so all have their handles at the same time.
+    const some = Array.from(
+      { length: count },
+      (_, code) => new RunningChild(platform, { command: 'cmd.exe', args: ['/d', '/c', `exit ${code}`], outlivesUs }),
+    );
+    const codes = await Promise.all(some.map(async (running) => (await running.over()).code));
+    expect(codes).toEqual(some.map((_, code) => code));
+    for (const { child } of some) {
+      child.closeOutput();
+      child.closeInput();
     }
   };
   await run(25, false);

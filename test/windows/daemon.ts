@@ -2,11 +2,13 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ProcessIdentity } from '../../platform/processes.ts';
 import { createPlatform } from '../../platform/win32/index.ts';
+import type { ProfileName } from '../../src/wire/profile.ts';
 import { removeFolder } from '../support/remove-folder.ts';
 import { waitUntil } from '../support/wait.ts';
 
@@ -64,7 +66,7 @@ export function cleanEnvironment(home: string): NodeJS.ProcessEnv {
 }
 
 export interface DaemonOptions {
-  readonly profile?: 'S' | 'current' | 'next';
+  readonly profile?: ProfileName;
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string | null>>;
   /** Content of the token file; default: the token. */
@@ -82,6 +84,8 @@ export class WindowsDaemon {
   readonly token = randomBytes(16).toString('hex');
   readonly env: NodeJS.ProcessEnv;
   readonly #options: DaemonOptions;
+  /** Every process that has served in this folder, as far as it was met. */
+  readonly #processes: ProcessIdentity[] = [];
 
   constructor(options: DaemonOptions = {}) {
     this.#options = options;
@@ -118,12 +122,23 @@ export class WindowsDaemon {
     );
   }
 
-  /** @throws with the launcher's words and the log when the start fails */
+  /**
+   * On a busy machine Wine may take longer for a start than the launcher waits; the daemon is there all the same then.
+   * @throws with the launcher's words and the log when the start fails
+   */
   async start(): Promise<void> {
     const { code, stderr } = await this.launch();
-    if (code !== 0) {
-      throw new Error(`the launcher exited with ${code}\n${stderr}\n${this.log()}`);
+    if (code === 0) {
+      await this.#meet((socket) => socket.destroy());
+      return;
     }
+    const isLate = stderr.includes('timeout waiting for daemon to accept');
+    if (isLate) {
+      await waitUntil(() => this.answers(), 'the daemon to answer', { timeoutMs: 60_000 });
+      await this.#meet((socket) => socket.destroy());
+      return;
+    }
+    throw new Error(`the launcher exited with ${code}\n${stderr}\n${this.log()}`);
   }
 
   async answers(): Promise<boolean> {
@@ -140,27 +155,32 @@ export class WindowsDaemon {
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
-  /** Ends the daemon, if it still runs, and removes everything once its process is gone. */
+  /** Ends the daemon, if it still runs, and removes everything once its processes are gone. */
   async stop(): Promise<void> {
-    const daemon = await this.#process();
-    await runHoldfast(['-stop', '-socket', this.socketPath], { env: this.env });
-    await waitUntil(async () => !(await this.answers()) || undefined, 'the daemon to end');
-    if (daemon !== undefined) {
-      const hasEnded = (): boolean => platform.processes.identify(daemon.pid)?.start !== daemon.start;
-      await waitUntil(hasEnded, `process ${daemon.pid} of the daemon to end`);
+    await this.#meet((socket) => socket.write('{"jsonrpc":"2.0","id":0,"method":"server.shutdown"}\n'));
+    for (const { pid, start } of this.#processes) {
+      const hasEnded = (): boolean => platform.processes.identify(pid)?.start !== start;
+      await waitUntil(hasEnded, `process ${pid} of the daemon to end`, { timeoutMs: 60_000 });
     }
     await removeFolder(this.folder);
   }
 
-  /** Who serves the pipe that is published. */
-  async #process(): Promise<ProcessIdentity | undefined> {
+  /** Notes whose process serves the pipe that is published. @param say to be done with the connection, which ends then */
+  async #meet(say: (socket: Socket) => void): Promise<void> {
+    let socket: Socket;
     try {
-      const socket = await platform.transport.dial(this.socketPath, { timeoutMs: 1_000 });
-      const pid = platform.transport.peerOf(socket)?.pid;
-      socket.destroy();
-      return pid === undefined ? undefined : platform.processes.identify(pid);
+      socket = await platform.transport.dial(this.socketPath, { timeoutMs: 10_000 });
     } catch {
-      return undefined;
+      return;
     }
+    const pid = platform.transport.peerOf(socket)?.pid;
+    const identity = pid === undefined ? undefined : platform.processes.identify(pid);
+    if (identity !== undefined) {
+      this.#processes.push(identity);
+    }
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.on('error', () => {}).resume();
+    say(socket);
+    await closed;
   }
 }

@@ -63,6 +63,12 @@ test('a folder of the versions that is a file makes way, and a damaged blob is n
   expect(install('next', folder, 'a\\b').cliError).toBe('cli version "a\\\\b" must be a single path component');
 });
 
+test('whoever asks for the managed launcher is told that there is none on this system', () => {
+  const words = ['-install', '-cli-dir', join(home, 'none'), '-cli-version', '1'];
+  const { stdout } = run('latest', words, { CLAUDE_SSH_MANAGED_LAUNCHER: '1' });
+  expect(stdout).toMatch(/,"launcherStatus":"none"\}\n$/);
+});
+
 test('without a home folder the variable of this system is named', () => {
   // An absent one would be added by the runtime that starts the program.
   expect(run('next', ['-install'], { USERPROFILE: '' })).toMatchObject({
@@ -74,7 +80,8 @@ test('without a home folder the variable of this system is named', () => {
 
 test('-probe-cli tells a program that runs from what is none', () => {
   expect(run('next', ['-probe-cli', process.execPath])).toEqual({ status: 0, stdout: '', stderr: '' });
-  for (const path of [main, home, join(home, 'missing.exe')]) {
+  // `.exe` is never added to a name.
+  for (const path of [main, home, join(home, 'missing.exe'), process.execPath.slice(0, -'.exe'.length)]) {
     expect(run('next', ['-probe-cli', path]), path).toEqual({ status: 0, stdout: '__CLI_BAD__\n', stderr: '' });
   }
 });

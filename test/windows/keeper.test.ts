@@ -55,18 +55,11 @@ function terminate(pid: number): void {
   }
 }
 
-/** Two programs start here, and on a busy machine Wine takes longer for them than the launcher waits. */
-async function startPatiently(daemon: WindowsDaemon): Promise<void> {
-  if ((await daemon.launch()).code !== 0) {
-    await waitUntil(() => daemon.answers(), 'the daemon to answer', { timeoutMs: 60_000 });
-  }
-}
-
 /** A daemon with a session that has started another process; what is left of it ends with the test. */
 async function withSession() {
   const daemon = new WindowsDaemon({ flags: ['-durable'] });
   onTestFailed(() => console.error(daemon.log()));
-  await startPatiently(daemon);
+  await daemon.start();
   const first = await Lines.open(daemon);
   const { result: spawned, error } = await first.ask('process.spawn', {
     id: 'p',
@@ -100,7 +93,7 @@ test('a daemon that is terminated ends no session: the next one finds it, with t
   await untilGone(about.pid);
   expect(platform.processes.identify(pid)).toBeDefined();
   expect(platform.processes.identify(grandchild)).toBeDefined();
-  await startPatiently(daemon);
+  await daemon.start();
   const second = await Lines.open(daemon);
   const { result } = await second.ask('process.reattach', { id: 'p', fromSeq: 0, wantPid: true });
   expect(result).toMatchObject({ found: true, running: true, pid });

@@ -148,3 +148,20 @@ test('a lock is given back although another handle of its file is still open', (
     next.lock.releaseUnchanged();
   }
 });
+
+test('beyond 260 characters a run directory has its files, its turns and its lock', async () => {
+  const folder = join(temporaryFolder(), 'a'.repeat(150), 'b'.repeat(150), 'run');
+  runDirectories.create(folder);
+  const directory = runDirectories.open(folder);
+  onTestFinished(() => directory.close());
+  const owned = directory.publish('daemon.token', Buffer.from('secret'));
+  expect(directory.readText('daemon.token', 10)).toBe('secret');
+  expect(await directory.exclusively(() => 'done')).toBe('done');
+  const first = directory.tryLock('daemon.lock', { create: true });
+  expect([first.state, directory.tryLock('daemon.lock', { create: true }).state]).toEqual(['taken', 'held']);
+  if (first.state === 'taken') {
+    first.lock.releaseUnchanged();
+  }
+  owned.remove();
+  expect(directory.readText('daemon.token', 10)).toBeUndefined();
+});

@@ -7,10 +7,23 @@ export type Expected = string | { readonly any_of: readonly string[] };
 // biome-ignore lint/suspicious/noExplicitAny: the cases are data with many optional keys; the player tests what it uses.
 export type Step = any;
 
+export const generations = ['S', 'N', 'N2'] as const;
+export type Generation = (typeof generations)[number];
+
+/** Generations whose cases are played, besides those of all. */
+const covers: Readonly<Record<Generation, readonly string[]>> = { S: ['S'], N: ['N'], N2: ['N', 'N2'] };
+
+/** Whether the case binds the generation. */
+export function isOf(one: Case, generation: Generation): boolean {
+  return ['both', ...covers[generation]].includes(one.generation) && one.except?.includes(generation) !== true;
+}
+
 export interface Case {
   readonly area: string;
   readonly name: string;
-  readonly generation: 'S' | 'N' | 'both';
+  readonly generation: Generation | 'both';
+  /** Generations whose own rules replace this case. */
+  readonly except?: readonly Generation[];
   readonly platform: 'any' | 'posix' | 'linux' | 'darwin' | 'windows';
   readonly needs?: { readonly feature?: string; readonly method?: string; readonly git?: string };
   readonly daemon?: {
@@ -70,7 +83,27 @@ export function windowsReading(text: string, area: string): string {
     )
     .replace(/"path":"\{\{TMP\}\}[^"]*"/g, backslashed)
     .replace(/(?<=(?:create|parent) [^"]*: (?:open|mkdir) )\{\{TMP\}\}[^":]*/, backslashed);
+  if (area === 'n2') {
+    return withoutLauncher(read);
+  }
   return area === 'tilde' ? read.replace(/(?<=(?:open|chdir|CreateFile) )\{\{TMP\}\}[^":]*/g, backslashed) : read;
+}
+
+/**
+ * No file of managed settings is read and no launcher is started (spec generation-n2.md §3.2, §4 step 3); unpacking has the
+ * system's separators and its own words for a file in the way (§8.2).
+ */
+function withoutLauncher(text: string): string {
+  const refused =
+    '"code":-32004,"message":"the managed launcher cannot be used: a launcher cannot be applied on a Windows host"';
+  return text
+    .replace(/"result":\{"status":"(?:usable|unusable|unreadable)".*\}(?=\}$)/s, '"result":{"status":"none"}')
+    .replace(/"code":-3200[45],"message":"[^"]*"/, refused)
+    .replace(/"code":-32602,"message":"command must be an absolute path when a launcher is given"/, refused)
+    .replace(/(?<=: (?:openat|mkdirat) )[^":]*(?=: )/, (path) => path.replaceAll('/', '\\\\'))
+    .replace(/(?<=create [^"]*: openat [^"]*: )file exists/, 'is a directory')
+    .replace(/(?<=: openat [^"]*: )not a directory/, 'The system cannot find the path specified.')
+    .replace(/(?<=: mkdirat [^"]*: )file exists/, 'Cannot create a file when that file already exists.');
 }
 
 const invalidName = 'The filename, directory name, or volume label syntax is incorrect';

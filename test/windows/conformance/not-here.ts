@@ -2,7 +2,7 @@
  * Which conformance cases cannot be played on Windows, and why. docs/windows.md has the same list for readers; a test
  * holds the two together.
  */
-import type { Case } from './cases.ts';
+import { type Case, type Generation, generations, isOf } from './cases.ts';
 import { knowsScript } from './tools.ts';
 
 const reasons = {
@@ -17,7 +17,10 @@ const reasons = {
   percent: 'its arguments would go through cmd.exe, and that of Wine loses percent signs',
   throughFile: 'Windows reports a path that goes through a file as missing',
   lexical: 'Windows resolves `..` by the text, so a file in the middle of a path is never looked at',
-  nextGeneration: 'needs a method of the next generation; it is left out on POSIX as well',
+  launcher: 'starts a program through a managed launcher; on Windows there is none (spec generation-n2.md §3.2)',
+  sameEverywhere:
+    'starts a daemon for one more value of a variable that is read alike on every system; one of them is played',
+  nextGeneration: 'needs a method that generation N does not have; it is left out on POSIX as well',
   otherSystem: 'is for another operating system',
 } as const;
 
@@ -34,6 +37,13 @@ const byName: Readonly<Record<string, Reason>> = {
   'keep-children': 'keepChildren',
   'args-are-not-a-shell': 'percent',
   'plugins-prune-n': 'nextGeneration',
+  'n2-peer-check-off-is-off': 'sameEverywhere',
+  'n2-peer-check-yes-is-off': 'sameEverywhere',
+  'n2-peer-check-on-is-off': 'sameEverywhere',
+  'n2-peer-check-two-is-off': 'sameEverywhere',
+  'n2-peer-check-zero-one-is-off': 'sameEverywhere',
+  'n2-spawn-launcher-empty-arguments': 'launcher',
+  'n2-spawn-does-not-read-the-settings': 'launcher',
   'kw-escalates-n': 'signal',
   'kw-no-escalation': 'signal',
   'kw-default-grace-n': 'signal',
@@ -42,8 +52,11 @@ const byName: Readonly<Record<string, Reason>> = {
 };
 
 /** The reason as a sentence's end, or `undefined` for a case that is played. */
-export function whyNotHere(one: Case): string | undefined {
+export function whyNotHere(one: Case, generation: Generation): string | undefined {
   const reason = reasonFor(one);
+  if (reason === 'nextGeneration' && generation === 'N2') {
+    return undefined;
+  }
   return reason === undefined ? undefined : reasons[reason];
 }
 
@@ -86,7 +99,9 @@ function scriptsOf(one: Case): string[] {
 /** The rows of the table in docs/windows.md: reason, number, names. */
 export function notHereRows(cases: readonly Case[]): string[] {
   return Object.values(reasons).flatMap((reason) => {
-    const names = cases.filter((one) => whyNotHere(one) === reason).map(({ name }) => `\`${name}\``);
+    const names = cases
+      .filter((one) => generations.some((each) => isOf(one, each) && whyNotHere(one, each) === reason))
+      .map(({ name }) => `\`${name}\``);
     return names.length === 0 ? [] : [`| ${reason} | ${names.length} | ${names.join(', ')} |`];
   });
 }
@@ -94,8 +109,8 @@ export function notHereRows(cases: readonly Case[]): string[] {
 /** How many cases of a generation there are, and how many of them apply. */
 export function countOf(
   cases: readonly Case[],
-  generation: 'S' | 'N',
+  generation: Generation,
 ): { readonly all: number; readonly here: number } {
-  const all = cases.filter((one) => one.generation === 'both' || one.generation === generation);
-  return { all: all.length, here: all.filter((one) => whyNotHere(one) === undefined).length };
+  const all = cases.filter((one) => isOf(one, generation));
+  return { all: all.length, here: all.filter((one) => whyNotHere(one, generation) === undefined).length };
 }
