@@ -63,7 +63,6 @@ function userName(): string {
 }
 
 function escaped(word: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: XML cannot carry these.
   if (/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/.test(word)) {
     throw new HostError(`${JSON.stringify(word)} has a control character, which a task cannot carry`);
   }

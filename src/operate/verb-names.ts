@@ -4,6 +4,7 @@ export const verbNames = [
   'attach',
   'logs',
   'ps',
+  'top',
   'attention',
   'answer',
   'reconcile',

@@ -84,6 +84,30 @@ export const sessionCommands = {
     exits: sessionExits,
     load: async () => (await import('../logs.ts')).logs,
   },
+  top: {
+    summary: 'the sessions of all daemons, live: rates, memory, window, a bar for each look',
+    arguments: [],
+    options: [
+      ...daemonOptions,
+      { flags: '--interval <duration>', help: 'from one look to the next (default: 2s)', value: 'milliseconds' },
+      { flags: '--once', help: 'one look, as a table; so it is without a terminal, too' },
+      { flags: '--json', help: 'one look, for programs: what holdfast ps --json tells' },
+    ],
+    notes:
+      'Keys: up and down choose, s changes the order (CPU, memory, rate, window, age, id), / filters by id and command, l shows the log of the chosen session (INT leads back), x ends and forgets it after a question, q quits.',
+    examples: [
+      { line: 'holdfast top', what: 'q quits' },
+      { line: 'holdfast top --once --host box', what: 'one look at another host' },
+    ],
+    exits: {
+      0: 'done',
+      1: 'failed; the reason is on stderr',
+      ...usageExit,
+      3: 'no daemon runs',
+      5: 'some daemons do not answer',
+    },
+    load: async () => (await import('../top/top.ts')).top,
+  },
   attention: {
     summary: 'which agents wait for a permission that nobody has given',
     arguments: [],
