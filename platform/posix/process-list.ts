@@ -217,7 +217,7 @@ export function psRows(table: string): PsRow[] {
         group: Number(group),
         user: Number(user),
         memoryBytes: Number(kilobytes) * 1024,
-        cpuSeconds: time.split(':').reduce((sum, part) => sum * 60 + Number(part), Number(days) * 24),
+        cpuSeconds: time.split(':').reduce((sum, part) => sum * 60 + Number(part), 0) + Number(days) * 86_400,
         name,
       },
     ];
