@@ -3,7 +3,7 @@ import type { Detached, DetachRequest } from './detach.ts';
 import type { Home } from './home.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { SignalReach } from './processes.ts';
-import type { ServiceManager } from './service-manager.ts';
+import type { ServiceKind, ServiceManager } from './service-manager.ts';
 import type { Variable } from './started-with.ts';
 
 /** Flags of `-serve` that not every OS can follow. */
@@ -42,7 +42,7 @@ export interface Host extends Home {
   /** What somebody who looks for faults of this host must know. */
   facts(): Promise<HostFacts>;
   /** What starts programs for a user who has not logged in; `undefined` where there is nothing of that kind. */
-  serviceManager(): Promise<ServiceManager | undefined>;
+  serviceManager(kind: ServiceKind): Promise<ServiceManager | undefined>;
   /** Starts the daemon in a session of its own, out of reach of our terminal. @throws SystemCallError */
   detach(request: DetachRequest): Detached;
   /**

@@ -1,10 +1,15 @@
 /** What starts programs for a user who has not logged in: systemd's user manager, launchd. Windows has none of this kind. */
 
+/** The daemon is left behind by the command that starts it; the agent is that command, and runs until it is ended. */
+export type ServiceKind = 'daemon' | 'agent';
+
 export interface ServiceRequest {
   /** Absolute path of the program, then its words. */
   readonly command: readonly string[];
   /** Children are to live on when the daemon is stopped. */
   readonly keepsChildren: boolean;
+  /** Of an agent: absolute. */
+  readonly workingFolder?: string | undefined;
 }
 
 export interface ServiceManager {
@@ -25,6 +30,6 @@ export interface ServiceManager {
   removeCommands(definitionPath: string): readonly (readonly string[])[];
   /** Exits with 0 while the service is up; prints what to show. */
   readonly statusCommand: readonly string[];
-  /** What else a user must do to have the daemon without being logged in; empty: nothing. */
+  /** What else a user must do to have the service without being logged in; empty: nothing. */
   readonly hint: string;
 }

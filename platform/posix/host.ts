@@ -54,8 +54,10 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
     async facts() {
       return (await import('./host-facts.ts')).createHostFacts(os);
     },
-    async serviceManager() {
-      return os === 'linux' ? (await import('./systemd.ts')).systemd : (await import('./launchd.ts')).launchd;
+    async serviceManager(kind) {
+      return os === 'linux'
+        ? (await import('./systemd.ts')).systemd(kind)
+        : (await import('./launchd.ts')).launchd(kind);
     },
 
     serveWarnings({ listenPipe }) {

@@ -3,33 +3,51 @@ import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'no
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { HostError } from '../errors.ts';
-import type { ServiceManager } from '../service-manager.ts';
+import type { ServiceKind, ServiceManager } from '../service-manager.ts';
 
-const unit = 'holdfast.service';
+const units: Readonly<Record<ServiceKind, string>> = { daemon: 'holdfast.service', agent: 'holdfast-agent.service' };
 const systemctl = (...words: string[]): string[] => ['systemctl', '--user', ...words];
+const mark = '# Written by "holdfast service install"; a change made here is lost with the next one.';
 
-export const systemd: ServiceManager = {
-  name: 'systemd',
-  probe: systemctl('show', '--property=Version'),
-  mark: '# Written by "holdfast service install"; a change made here is lost with the next one.',
-  definitionPath(home, environment) {
-    const configured = environment.XDG_CONFIG_HOME;
-    return join(configured?.startsWith('/') ? configured : join(home, '.config'), 'systemd', 'user', unit);
-  },
-  definition({ command, keepsChildren }) {
-    const [program = '', ...words] = command;
-    const odd = /["'\\$]/.exec(program)?.[0];
-    if (odd !== undefined) {
-      throw new HostError(`${program}: systemd takes no program whose path has a ${odd}`, 'install holdfast elsewhere');
-    }
-    return `${systemd.mark}
-[Unit]
+export function systemd(kind: ServiceKind): ServiceManager {
+  const unit = units[kind];
+  return {
+    name: 'systemd',
+    probe: systemctl('show', '--property=Version'),
+    mark,
+    definitionPath(home, environment) {
+      const configured = environment.XDG_CONFIG_HOME;
+      return join(configured?.startsWith('/') ? configured : join(home, '.config'), 'systemd', 'user', unit);
+    },
+    definition({ command, keepsChildren, workingFolder }) {
+      const [program = '', ...words] = command;
+      const odd = /["'\\$]/.exec(program)?.[0];
+      if (odd !== undefined) {
+        throw new HostError(
+          `${program}: systemd takes no program whose path has a ${odd}`,
+          'install holdfast elsewhere',
+        );
+      }
+      const start = [quoted(program), ...words.map((word) => quoted(word).replaceAll('$', '$$$$'))].join(' ');
+      return `${mark}\n${kind === 'daemon' ? daemonUnit(start, keepsChildren) : agentUnit(start, keepsChildren, workingFolder)}`;
+    },
+    // `restart` takes the new definition.
+    replaceCommands: () => [],
+    installCommands: () => [systemctl('daemon-reload'), systemctl('enable', unit), systemctl('restart', unit)],
+    removeCommands: () => [systemctl('disable', '--now', unit)],
+    statusCommand: systemctl('status', '--no-pager', '--lines=0', unit),
+    hint: 'so that it runs while nobody is logged in: loginctl enable-linger',
+  };
+}
+
+function daemonUnit(start: string, keepsChildren: boolean): string {
+  return `[Unit]
 Description=Holdfast, the daemon that holds agent sessions
 
 [Service]
 # The command ends when the daemon serves; systemd watches the daemon it leaves behind.
 Type=forking
-ExecStart=${[quoted(program), ...words.map((word) => quoted(word).replaceAll('$', '$$$$'))].join(' ')}
+ExecStart=${start}
 # ${keepsChildren ? 'Its children are to live on.' : 'It ends its children itself.'}
 KillMode=${keepsChildren ? 'process' : 'mixed'}
 TimeoutStopSec=15
@@ -39,14 +57,34 @@ RestartSec=5
 [Install]
 WantedBy=default.target
 `;
-  },
-  // `restart` takes the new definition.
-  replaceCommands: () => [],
-  installCommands: () => [systemctl('daemon-reload'), systemctl('enable', unit), systemctl('restart', unit)],
-  removeCommands: () => [systemctl('disable', '--now', unit)],
-  statusCommand: systemctl('status', '--no-pager', '--lines=0', unit),
-  hint: 'so that it runs while nobody is logged in: loginctl enable-linger',
-};
+}
+
+function agentUnit(start: string, keepsChildren: boolean, workingFolder: string | undefined): string {
+  return `[Unit]
+Description=Holdfast, the agent that asks a server for work
+
+[Service]
+Type=simple
+WorkingDirectory=${workingFolder === undefined ? '~' : path(workingFolder)}
+ExecStart=${start}
+# ${keepsChildren ? 'Its sessions are to live on.' : 'It ends its sessions itself; the host daemon ends with the unit.'}
+KillMode=${keepsChildren ? 'process' : 'mixed'}
+TimeoutStopSec=30
+Restart=always
+RestartSec=10
+
+[Install]
+WantedBy=default.target
+`;
+}
+
+/** A path that is no word: nothing is quoted there, and `%` begins a specifier. */
+function path(folder: string): string {
+  if (/[\u0000-\u001f\u007f]/.test(folder)) {
+    throw new HostError(`${JSON.stringify(folder)} has a control character, which a unit cannot carry`);
+  }
+  return folder.replaceAll('%', '%%');
+}
 
 /** One word. `%` begins a specifier, a backslash an escape. */
 function quoted(word: string): string {

@@ -27,8 +27,8 @@ export function createHost(paths: Paths): Host {
     // Leaving the job of the login is part of being detached.
     leaveLogin: async () => ({ through: [], warning: undefined }),
     // Windows has no such limit, and no login shell whose PATH would differ (spec platform.md §1).
-    async serviceManager() {
-      return (await import('./task-scheduler.ts')).taskScheduler;
+    async serviceManager(kind) {
+      return (await import('./task-scheduler.ts')).taskScheduler(kind);
     },
     async facts() {
       return (await import('./host-facts.ts')).createHostFacts();

@@ -1,22 +1,28 @@
 /** A task of the Windows task scheduler that begins when this user logs on; no administrator is needed for it. */
 import { win32 } from 'node:path';
 import { HostError } from '../errors.ts';
-import type { ServiceManager } from '../service-manager.ts';
+import type { ServiceKind, ServiceManager } from '../service-manager.ts';
 import { joinWords } from './command-line.ts';
 
-const task = 'Holdfast';
+const tasks: Readonly<Record<ServiceKind, { readonly task: string; readonly file: string; readonly what: string }>> = {
+  daemon: { task: 'Holdfast', file: 'holdfast-task.xml', what: 'the daemon that holds agent sessions' },
+  agent: { task: 'Holdfast agent', file: 'holdfast-agent-task.xml', what: 'the agent that asks a server for work' },
+};
+const mark = '<!-- Written by "holdfast service install"; a change made here is lost with the next one. -->';
 
-export const taskScheduler: ServiceManager = {
-  name: 'the task scheduler',
-  probe: ['schtasks', '/query', '/fo', 'list'],
-  mark: '<!-- Written by "holdfast service install"; a change made here is lost with the next one. -->',
-  definitionPath: (home) => win32.join(home, '.claude', 'remote', 'holdfast-task.xml'),
-  // schtasks reads UTF-8 with its declaration. The daemon leaves the task behind, so nothing of the task is to end it.
-  definition: ({ command: [program = '', ...words] }) => `<?xml version="1.0" encoding="UTF-8"?>
-${taskScheduler.mark}
+export function taskScheduler(kind: ServiceKind): ServiceManager {
+  const { task, file, what } = tasks[kind];
+  return {
+    name: 'the task scheduler',
+    probe: ['schtasks', '/query', '/fo', 'list'],
+    mark,
+    definitionPath: (home) => win32.join(home, '.claude', 'remote', file),
+    // schtasks reads UTF-8 with its declaration. The daemon leaves the task behind, so nothing of the task is to end it.
+    definition: ({ command: [program = '', ...words], workingFolder }) => `<?xml version="1.0" encoding="UTF-8"?>
+${mark}
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>
-    <Description>Holdfast, the daemon that holds agent sessions</Description>
+    <Description>Holdfast, ${what}</Description>
   </RegistrationInfo>
   <Triggers>
     <LogonTrigger>
@@ -42,20 +48,21 @@ ${taskScheduler.mark}
     <Exec>
       <Command>${escaped(program)}</Command>
       <Arguments>${escaped(joinWords(words))}</Arguments>
-    </Exec>
+${workingFolder === undefined ? '' : `      <WorkingDirectory>${escaped(workingFolder)}</WorkingDirectory>\n`}    </Exec>
   </Actions>
 </Task>
 `,
-  // `/f` takes the place of a task of that name.
-  replaceCommands: () => [],
-  installCommands: (path) => [
-    ['schtasks', '/create', '/f', '/tn', task, '/xml', path],
-    ['schtasks', '/run', '/tn', task],
-  ],
-  removeCommands: () => [['schtasks', '/delete', '/f', '/tn', task]],
-  statusCommand: ['schtasks', '/query', '/fo', 'list', '/tn', task],
-  hint: 'it runs while this user is logged on; a daemon that runs goes on when the task is removed: holdfast -stop ends it',
-};
+    // `/f` takes the place of a task of that name.
+    replaceCommands: () => [],
+    installCommands: (path) => [
+      ['schtasks', '/create', '/f', '/tn', task, '/xml', path],
+      ['schtasks', '/run', '/tn', task],
+    ],
+    removeCommands: () => [['schtasks', '/delete', '/f', '/tn', task]],
+    statusCommand: ['schtasks', '/query', '/fo', 'list', '/tn', task],
+    hint: 'it runs while this user is logged on; a daemon that runs goes on when the task is removed: holdfast -stop ends it',
+  };
+}
 
 function userName(): string {
   const { USERDOMAIN: domain = '', USERNAME: name = '' } = process.env;

@@ -6,7 +6,8 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { dirname, resolve } from 'node:path';
 import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
-import type { ServiceManager } from '../../platform/service-manager.ts';
+import type { ServiceKind, ServiceManager } from '../../platform/service-manager.ts';
+import { messageOf } from '../base/error-texts.ts';
 import { ownCommand, ownVariables } from '../base/own-process.ts';
 import { ownStart, programFile } from '../base/own-program.ts';
 import { printable } from '../base/printable.ts';
@@ -41,13 +42,19 @@ class Refusal extends Error {
 interface ServiceWords {
   readonly dryRun?: boolean;
   readonly print?: boolean;
+  readonly agent?: boolean;
+  readonly config?: string;
 }
 
-export const install: Verb<ServiceWords> = (flags, { dryRun = false, print = false }, context) =>
-  refusing(() => installService(flags, print ? 'print' : dryRun ? 'dryRun' : 'install', context), context);
-export const remove: Verb<ServiceWords> = (_, { dryRun = false }, context) =>
-  refusing(() => removeService(dryRun, context), context);
-export const status: Verb<ServiceWords> = (_, __, context) => refusing(() => serviceStatus(context), context);
+export const install: Verb<ServiceWords> = (flags, words, context) =>
+  refusing(async () => {
+    const service = words.agent === true ? agentService(flags, words) : await daemonService(flags, words, context);
+    return installService(service, words.print ? 'print' : words.dryRun ? 'dryRun' : 'install', context);
+  }, context);
+export const remove: Verb<ServiceWords> = (_, { dryRun = false, agent = false }, context) =>
+  refusing(() => removeService(agent ? 'agent' : 'daemon', dryRun, context), context);
+export const status: Verb<ServiceWords> = (_, { agent = false }, context) =>
+  refusing(() => serviceStatus(agent ? 'agent' : 'daemon', context), context);
 export const start: Verb<ServiceWords> = (flags, _, context) => refusing(() => startDaemon(flags, context), context);
 
 function refusing(work: () => Promise<number>, context: VerbContext): Promise<number> {
@@ -68,17 +75,60 @@ function refused(error: unknown, { complain }: VerbContext): number {
 
 // ---- install
 
-async function installService(
+/** What is to be run as a service. */
+interface Service {
+  readonly kind: ServiceKind;
+  /** Behind our own program. */
+  readonly words: readonly string[];
+  readonly keepsChildren: boolean;
+  readonly workingFolder: string | undefined;
+}
+
+async function daemonService(
   words: readonly string[],
+  { config }: ServiceWords,
+  context: VerbContext,
+): Promise<Service> {
+  if (config !== undefined) {
+    throw new Refusal('--config goes with --agent; flags of the daemon go behind --', exitUsage);
+  }
+  const { given, flags } = serveFlags(words, await context.platform());
+  const settings = mergeSettings(given, readConfigurationFiles(context.executableDirectory));
+  const keepsChildren = settings.keepChildren || settings.durable;
+  return { kind: 'daemon', words: ['service', 'start', '--', ...flags], keepsChildren, workingFolder: undefined };
+}
+
+/** Its settings come from a file: what this shell has in its environment is nothing to a service manager. */
+function agentService(words: readonly string[], { config = 'config.json' }: ServiceWords): Service {
+  if (words.length > 0) {
+    throw new Refusal(`an agent takes no flags, only --config <file>; got ${printable(words.join(' '))}`, exitUsage);
+  }
+  const file = resolve(config);
+  let keepsChildren: boolean;
+  try {
+    keepsChildren = (JSON.parse(readFileSync(file, 'utf8')) as { readonly onStop?: unknown }).onStop === 'keep';
+  } catch (error) {
+    // What a parser says may show the token.
+    const why = error instanceof SyntaxError ? 'it is not valid JSON' : printable(messageOf(error));
+    throw new Refusal(
+      `${printable(file)} cannot be used: ${why}; name the settings of the agent with --config <file> (docs/agent.md)`,
+      exitFailed,
+    );
+  }
+  return { kind: 'agent', words: ['agent', '--config', file], keepsChildren, workingFolder: dirname(file) };
+}
+
+const names: Readonly<Record<ServiceKind, string>> = { daemon: 'The daemon', agent: 'The agent' };
+
+async function installService(
+  { kind, words, keepsChildren, workingFolder }: Service,
   what: 'install' | 'dryRun' | 'print',
   context: VerbContext,
 ): Promise<number> {
-  const place = await placeOf(context);
+  const place = await placeOf(kind, context);
   const { manager, path, platform } = place;
-  const { given, flags } = serveFlags(words, platform);
-  const settings = mergeSettings(given, readConfigurationFiles(context.executableDirectory));
-  const command = [...programWords(platform), 'service', 'start', '--', ...flags];
-  const definition = manager.definition({ command, keepsChildren: settings.keepChildren || settings.durable });
+  const command = [...programWords(platform), ...words];
+  const definition = manager.definition({ command, keepsChildren, workingFolder });
   const commands = manager.installCommands(path);
   const before = existsSync(path) ? manager.replaceCommands(path) : [];
   if (what === 'print') {
@@ -98,7 +148,7 @@ async function installService(
   for (const each of commands) {
     await runOrRefuse(each, place);
   }
-  context.print(`The daemon runs, and ${manager.name} starts it from now on: ${path}\n`);
+  context.print(`${names[kind]} runs, and ${manager.name} starts it from now on: ${path}\n`);
   if (manager.hint !== '') {
     context.print(`${capitalized(manager.hint)}\n`);
   }
@@ -164,8 +214,8 @@ function writeDefinition(path: string, text: string): void {
 
 // ---- remove and status
 
-async function removeService(dryRun: boolean, context: VerbContext): Promise<number> {
-  const place = await placeOf(context);
+async function removeService(kind: ServiceKind, dryRun: boolean, context: VerbContext): Promise<number> {
+  const place = await placeOf(kind, context);
   const { manager, path } = place;
   const commands = manager.removeCommands(path);
   if (dryRun) {
@@ -182,12 +232,12 @@ async function removeService(dryRun: boolean, context: VerbContext): Promise<num
     await runOrRefuse(each, place);
   }
   rmSync(path);
-  context.print(`The daemon has ended, and ${manager.name} starts it no more: ${path} is removed\n`);
+  context.print(`${names[kind]} has ended, and ${manager.name} starts it no more: ${path} is removed\n`);
   return 0;
 }
 
-async function serviceStatus(context: VerbContext): Promise<number> {
-  const place = await placeOf(context);
+async function serviceStatus(kind: ServiceKind, context: VerbContext): Promise<number> {
+  const place = await placeOf(kind, context);
   const { manager, path } = place;
   if (!existsSync(path)) {
     context.print(`Not installed: there is no ${path}\n`);
@@ -239,9 +289,9 @@ interface Place {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-async function placeOf({ platform: load, environment }: VerbContext): Promise<Place> {
+async function placeOf(kind: ServiceKind, { platform: load, environment }: VerbContext): Promise<Place> {
   const platform = await load();
-  const manager = await platform.host.serviceManager();
+  const manager = await platform.host.serviceManager(kind);
   if (manager === undefined) {
     throw new Refusal(
       'there is no service manager for users here; let the scheduler of tasks run holdfast -serve',

@@ -17,6 +17,7 @@ import { loadClientPlatform } from '../../platform/load.ts';
 import { createPlatform } from '../../platform/posix/index.ts';
 import { launchd } from '../../platform/posix/launchd.ts';
 import { systemd } from '../../platform/posix/systemd.ts';
+import { taskScheduler } from '../../platform/win32/task-scheduler.ts';
 import { runVerb } from '../../src/operate/verbs.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
@@ -187,29 +188,34 @@ testNeeding(linux, installed('systemd-analyze', 'systemd'))(
         encoding: 'utf8',
       });
     };
-    const text = systemd.definition({
+    const text = systemd('daemon').definition({
       command: [odd, '%h', '$HOME', '"', "'", '\\', ';'],
       keepsChildren: false,
     });
     expect(verify(text)).toMatchObject({ status: 0, stderr: '' });
     expect(verify(text.replaceAll('%%', '%')).stderr).not.toBe('');
+    const agent = { command: [odd, 'agent', '--config', '/x y%'], keepsChildren: false, workingFolder: folder };
+    expect(verify(systemd('agent').definition(agent))).toMatchObject({ status: 0, stderr: '' });
   },
 );
 
 test('systemd replaces nothing in a word', () => {
-  const text = systemd.definition({ command: ['/p', '%h', '$HOME', 'a"b', 'c\\d', '$$'], keepsChildren: false });
+  const text = systemd('daemon').definition({
+    command: ['/p', '%h', '$HOME', 'a"b', 'c\\d', '$$'],
+    keepsChildren: false,
+  });
   expect(text).toContain('ExecStart="/p" "%%h" "$$HOME" "a\\"b" "c\\\\d" "$$$$"\n');
 });
 
 test.each(['$', '"', "'", '\\'])('a program path with a %s, which systemd takes from nobody, is refused', (odd) => {
-  expect(() => systemd.definition({ command: [`/a${odd}b`], keepsChildren: false })).toThrow(
+  expect(() => systemd('daemon').definition({ command: [`/a${odd}b`], keepsChildren: false })).toThrow(
     `/a${odd}b: systemd takes no program whose path has a ${odd}`,
   );
 });
 
 test('the property list for launchd carries every word as it is', () => {
   const words = ['/p', `<&>"'`, '$HOME', 'ü'];
-  const text = launchd.definition({ command: words, keepsChildren: false });
+  const text = launchd('daemon').definition({ command: words, keepsChildren: false });
   const strings = [...text.matchAll(/^ {4}<string>(.*)<\/string>$/gm)].map(([, each = '']) => each);
   expect(strings).toEqual(['/p', `&lt;&amp;&gt;"'`, '$HOME', 'ü']);
   const python = spawnSync(
@@ -238,7 +244,7 @@ test('launchd is told to forget what it has loaded before it is given another de
   });
   process.env.PATH = `${bin}:${path}`;
   const platform = createPlatform();
-  const host = { ...platform.host, home: () => home, serviceManager: async () => launchd };
+  const host = { ...platform.host, home: () => home, serviceManager: async () => launchd('daemon') };
   const install = (...words: string[]) =>
     runVerb('service', ['install', ...words], {
       environment: { PATH: process.env.PATH },
@@ -303,4 +309,57 @@ test('the program’s own path is the one the definition names', async () => {
   if (process.platform === 'linux') {
     expect(stdout).toContain(`ExecStart="${program}" "service"`);
   }
+});
+
+onLinux(
+  '--agent: the polling agent is the service, with its settings file and its folder; the daemon has its own',
+  async () => {
+    const { run, home, unit, calls, folder } = account();
+    const agentUnit = join(unit, '..', 'holdfast-agent.service');
+    expect(await run('install', '--agent')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`${join(folder, 'config.json')} cannot be used: ENOENT`),
+    });
+    const settings = join(home, 'agent %h.json');
+    writeFileSync(settings, '{"agentToken":"agt_secret",');
+    const bad = await run('install', '--agent', '--config', settings);
+    expect(bad).toMatchObject({ code: 1, stderr: expect.stringContaining('it is not valid JSON') });
+    expect(bad.stderr).not.toContain('agt_secret');
+    writeFileSync(settings, '{"onStop":"keep"}');
+    expect(await run('install', '--agent', '--config', settings, '--', '-durable')).toMatchObject({ code: 2 });
+    expect(await run('install', '--config', settings)).toMatchObject({ code: 2 });
+    expect(await run('install', '--agent', '--config', settings)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`The agent runs, and systemd starts it from now on: ${agentUnit}\n`),
+    });
+    const text = readFileSync(agentUnit, 'utf8');
+    expect(text).toContain(`ExecStart="${program}" "agent" "--config" "${settings.replace('%', '%%')}"\n`);
+    expect(text).toContain(`WorkingDirectory=${home}\n`);
+    expect(text).toMatch(/^Type=simple$/m);
+    expect(text).toMatch(/^KillMode=process$/m);
+    expect(existsSync(unit)).toBe(false);
+    expect(calls().slice(-3)).toEqual([
+      '--user daemon-reload',
+      '--user enable holdfast-agent.service',
+      '--user restart holdfast-agent.service',
+    ]);
+    expect(await run('status', '--agent')).toMatchObject({ code: 0 });
+    expect(await run('status')).toMatchObject({ code: 3 });
+    expect(await run('remove', '--agent')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('The agent has ended'),
+    });
+    expect(existsSync(agentUnit)).toBe(false);
+  },
+);
+
+test('launchd and the task scheduler run an agent as itself, in its folder', () => {
+  const request = { command: ['/opt/holdfast', 'agent'], keepsChildren: false, workingFolder: '/srv/a&b' };
+  const plist = launchd('agent').definition(request);
+  expect(plist).toContain('<string>holdfast.agent</string>');
+  expect(plist).toContain('<key>WorkingDirectory</key>\n  <string>/srv/a&amp;b</string>');
+  expect(plist).toMatch(/<key>KeepAlive<\/key>\s*<true\/>/);
+  const xml = taskScheduler('agent').definition(request);
+  expect(xml).toContain('<WorkingDirectory>/srv/a&amp;b</WorkingDirectory>');
+  expect(xml).toContain('the agent that asks a server for work');
 });

@@ -11,7 +11,7 @@ const command = ['C:\\Users\\Ann & Bob\\holdfast.exe', 'service', 'start', '--',
 test('is one of this user, begins when they log on, needs no administrator, and is never ended by a clock', () => {
   vi.stubEnv('USERNAME', 'ann');
   vi.stubEnv('USERDOMAIN', 'CORP');
-  const xml = taskScheduler.definition({ command, keepsChildren: false });
+  const xml = taskScheduler('daemon').definition({ command, keepsChildren: false });
   expect(xml).toContain('<LogonTrigger>');
   expect(xml.match(/<UserId>CORP\\ann<\/UserId>/g)).toHaveLength(2);
   expect(xml).toContain('<RunLevel>LeastPrivilege</RunLevel>');
@@ -22,8 +22,8 @@ test('is one of this user, begins when they log on, needs no administrator, and 
 });
 
 test('is XML, with our mark in it', () => {
-  const xml = taskScheduler.definition({ command, keepsChildren: true });
-  expect(xml).toContain(taskScheduler.mark);
+  const xml = taskScheduler('daemon').definition({ command, keepsChildren: true });
+  expect(xml).toContain(taskScheduler('daemon').mark);
   const parse =
     'import sys, xml.dom.minidom as m; print(m.parseString(sys.stdin.buffer.read()).documentElement.tagName)';
   const { stdout, stderr } = spawnSync('python3', ['-c', parse], { input: xml, encoding: 'utf8' });
@@ -31,5 +31,7 @@ test('is XML, with our mark in it', () => {
 });
 
 test('a word that XML cannot carry is refused', () => {
-  expect(() => taskScheduler.definition({ command: ['a', '\u0007'], keepsChildren: false })).toThrow(/cannot carry/);
+  expect(() => taskScheduler('daemon').definition({ command: ['a', '\u0007'], keepsChildren: false })).toThrow(
+    /cannot carry/,
+  );
 });

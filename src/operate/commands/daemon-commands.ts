@@ -2,6 +2,7 @@
 import type { CommandRow } from './row.ts';
 import { daemonExits, daemonOptions, flagsArgument, jsonOption, plainExits, usageExit } from './shared-rows.ts';
 
+const agentOption = { flags: '--agent', help: 'the polling agent (docs/agent.md) in the place of the daemon' } as const;
 const dryRun = (help: string) => ({ flags: '--dry-run', help });
 
 export const daemonCommands = {
@@ -97,6 +98,12 @@ export const daemonCommands = {
         arguments: [flagsArgument],
         options: [
           dryRun('show what would be written and run'),
+          agentOption,
+          {
+            flags: '--config <file>',
+            help: 'with --agent: its settings (default: config.json here)',
+            completion: 'file',
+          },
           { flags: '--print', help: 'print the definition alone: a unit, a property list, or the XML of a logon task' },
         ],
         examples: [{ line: 'holdfast service install -- -durable', what: 'with flags for holdfast -serve' }],
@@ -106,7 +113,7 @@ export const daemonCommands = {
       remove: {
         summary: 'stop the daemon and remove the definition',
         arguments: [],
-        options: [dryRun('show what would be run and removed')],
+        options: [dryRun('show what would be run and removed'), agentOption],
         examples: [{ line: 'holdfast service remove', what: 'stop it, and start it no more' }],
         exits: plainExits,
         load: async () => (await import('../service.ts')).remove,
@@ -114,7 +121,7 @@ export const daemonCommands = {
       status: {
         summary: 'tell whether it is installed and runs',
         arguments: [],
-        options: [],
+        options: [agentOption],
         examples: [{ line: 'holdfast service status', what: 'installed? running?' }],
         exits: { ...plainExits, 3: 'it is not installed, or does not run' },
         load: async () => (await import('../service.ts')).status,
