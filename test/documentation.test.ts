@@ -4,7 +4,9 @@ import { expect, test } from 'vitest';
 import { createCounters } from '../src/base/counters.ts';
 import { optionNames, options } from '../src/config/options.ts';
 import { extensionMethods } from '../src/doors/rpc/methods/all.ts';
+import { commandNames } from '../src/operate/commands/table.ts';
 import { startDaemon } from './support/daemon.ts';
+import { lasting, OperatorsScene, screensOf } from './tools/operators-scene.ts';
 import { connectRaw, type RawConnection } from './tools/raw-connection.ts';
 
 const page = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
@@ -101,6 +103,21 @@ test('the exchanges of the page about extensions are what a daemon says', async 
     await last.call('holdfast.release', { all: true });
   }
 });
+
+test('the guide for operators names every verb', () => {
+  const guide = page('docs/operators.md');
+  const unnamed = commandNames.filter((name) => !new RegExp(`holdfast ${name}\\b|\`${name}\``).test(guide));
+  expect(unnamed).toEqual([]);
+});
+
+test('the screens of the guide for operators are what its commands show: npm run build:screens', async () => {
+  const screens = screensOf(page('docs/operators.md'));
+  expect(screens.length).toBeGreaterThan(8);
+  await using scene = await OperatorsScene.start();
+  for (const { command, shown } of screens) {
+    expect({ command, shown: lasting(await scene.run(command)) }).toEqual({ command, shown: lasting(shown) });
+  }
+}, 60_000);
 
 /** A line without the values that are others each time. */
 function withoutChance(line: string): string {
