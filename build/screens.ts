@@ -36,9 +36,9 @@ try {
   let page = readFileSync(path, 'utf8');
   for (const { command } of screensOf(page)) {
     const shown = await screenOf(command);
-    const start = page.indexOf(`\`\`\`console\n$ ${command}\n`);
+    const start = page.indexOf(`\`\`\`console taken\n$ ${command}\n`);
     const end = page.indexOf('\n```\n', start);
-    page = `${page.slice(0, start)}\`\`\`console\n$ ${command}\n${shown.trimEnd()}${page.slice(end)}`;
+    page = `${page.slice(0, start)}\`\`\`console taken\n$ ${command}\n${shown.trimEnd()}${page.slice(end)}`;
   }
   writeFileSync(path, page);
 } finally {

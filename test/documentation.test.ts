@@ -104,8 +104,8 @@ test('the exchanges of the page about extensions are what a daemon says', async 
   }
 });
 
-test('the guide for operators names every verb', () => {
-  const guide = page('docs/operators.md');
+test('the guide for operators and the README name every verb', () => {
+  const guide = page('docs/operators.md') + page('README.md');
   const unnamed = commandNames.filter((name) => !new RegExp(`holdfast ${name}\\b|\`${name}\``).test(guide));
   expect(unnamed).toEqual([]);
 });

@@ -86,19 +86,27 @@ export interface Screen {
 
 /** The blocks of a page in which a command stands behind `$ `. */
 export function screensOf(page: string): readonly Screen[] {
-  return [...page.matchAll(/^```console\n\$ (.*)\n([\s\S]*?)^```$/gm)].map(([, command = '', shown = '']) => ({
+  return [...page.matchAll(/^```console taken\n\$ (.*)\n([\s\S]*?)^```$/gm)].map(([, command = '', shown = '']) => ({
     command,
     shown,
   }));
 }
 
-/** A screen without what is another each time: numbers, ages, bars, and blanks between columns. */
+/**
+ * A screen without what is another each time: numbers, ages, bars, and blanks between columns. Of a line that was cut only the
+ * first words stay, because it is cut where the numbers before leave room.
+ */
 export function lasting(shown: string): string {
   return shown
+    .replace(/\d{4}\/\d\d\/\d\d [\d:]+/g, 'TIME')
     .replace(/\d{4}-\d\d-\d\d[T ][\d:.]+Z?/g, 'TIME')
     .replace(/[▁▂▃▄▅▆▇█]/g, ' ')
     .replace(/\b\d[\d.]*[smhdKMGT%]?(?=\s|[),;:]|$)/gm, 'N')
-    .replace(/…/g, '')
-    .replace(/[ \t]+/g, ' ')
+    .split('\n')
+    .map((line) => {
+      const words = line.split(/[ \t]+/).filter((word) => word !== '');
+      return (line.includes('…') ? words.slice(0, 3) : words).join(' ');
+    })
+    .join('\n')
     .trim();
 }
