@@ -35,7 +35,7 @@ describe('output and answers on a network that loses them', () => {
   afterAll(() => agent[Symbol.asyncDispose]());
 
   test('3: polls follow the end of the one before by the time of the environment, and never run at the same time', async () => {
-    await using agent = await TestAgent.start({ settings: { pollInterval: 5000 }, env: { POLL_INTERVAL: '700' } });
+    await using agent = await TestAgent.start({ settings: { pollInterval: 3_600_000 }, env: { POLL_INTERVAL: '700' } });
     const { server } = agent;
     server.faults.push({ when: isPoll, delayMs: 1500, times: 3 });
     await waitUntil(() => server.polls().length >= 6, 'six polls');
@@ -43,7 +43,6 @@ describe('output and answers on a network that loses them', () => {
     for (let at = 1; at < 6; at++) {
       const pause = (polls[at]?.arrivedAt ?? 0) - (polls[at - 1]?.answeredAt ?? 0);
       expect(pause).toBeGreaterThan(650);
-      expect(pause).toBeLessThan(5000);
     }
     expect(server.mostOpen.get('GET /api/agent/v1/instructions?max=20')).toBe(1);
   });
