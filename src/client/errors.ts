@@ -93,6 +93,14 @@ export class UnsupportedError extends HoldfastError {
   }
 }
 
+/**
+ * A durable daemon refuses what needs a keeper that it cannot reach in these words (docs/keeper.md), and looks for it again
+ * every second. Only what may be asked twice is asked again: an attach, and input with its offset.
+ */
+export function isKeeperAway(error: unknown): boolean {
+  return error instanceof HoldfastError && error.kind === 'rpc' && /: session keeper unreachable: /.test(error.message);
+}
+
 /** Errno code of a failed system call, e.g. `ENOENT`. */
 export function codeOf(error: unknown): string | undefined {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;

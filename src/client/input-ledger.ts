@@ -3,7 +3,7 @@
  * the child gets each byte exactly once (spec process.md §5.2).
  */
 import { type Deferred, defer } from './deferred.ts';
-import { HoldfastError } from './errors.ts';
+import { HoldfastError, isKeeperAway } from './errors.ts';
 import { LinkLost } from './requests.ts';
 
 /** The link and the session as the ledger needs them. */
@@ -263,7 +263,7 @@ export class InputLedger {
         return;
       }
       const code = error instanceof HoldfastError ? error.code : undefined;
-      if (code === queueFull || (code === offsetGap && this.#rewind !== 'no')) {
+      if (code === queueFull || isKeeperAway(error) || (code === offsetGap && this.#rewind !== 'no')) {
         this.#rewind = 'later';
       } else if (code === offsetGap && this.#inFlight.requests > 1) {
         this.#rewind = 'now';
@@ -299,6 +299,13 @@ export class InputLedger {
     this.#pauseMs = Math.min(this.#pauseMs * 2, fullQueueMs.most);
   }
 
+  #closeAgain(epoch: number): void {
+    if (epoch === this.#epoch) {
+      this.#closeSent = false;
+      this.#pump();
+    }
+  }
+
   async #sendClose(closing: Deferred<void>): Promise<void> {
     const epoch = this.#epoch;
     try {
@@ -306,6 +313,10 @@ export class InputLedger {
       closing.resolve();
     } catch (error) {
       if (epoch !== this.#epoch || error instanceof LinkLost) {
+        return;
+      }
+      if (isKeeperAway(error)) {
+        setTimeout(() => this.#closeAgain(epoch), fullQueueMs.most);
         return;
       }
       closing.reject(error);

@@ -3,7 +3,7 @@ import type { SessionActivity, SessionInfo } from '../wire/extension-types.ts';
 import { Claim } from './claim.ts';
 import { requireExtensions } from './connection.ts';
 import { type Deferred, defer } from './deferred.ts';
-import { GapError, HoldfastError } from './errors.ts';
+import { GapError, HoldfastError, isKeeperAway } from './errors.ts';
 import type { ExitFrame, OutputFrame, PushedFrame } from './frame-reader.ts';
 import type { DaemonFacts } from './handshake.ts';
 import { InputLedger } from './input-ledger.ts';
@@ -46,6 +46,9 @@ const defaultInputBytes = 16 * 1024 * 1024;
 /** The command, or the launcher in front of it, could not be started (spec wire.md §6). */
 const startErrors: readonly (number | undefined)[] = [-32603, -32004, -32005];
 
+const attachPauseMs = 1_000;
+const mostAttaches = 10;
+
 /** One process of the daemon and its streams, followed over any number of connections. */
 export class Session implements AsyncDisposable {
   /** Its name at the daemon: whoever knows it can take the session over. */
@@ -74,6 +77,8 @@ export class Session implements AsyncDisposable {
   #stdinApplied = 0;
   /** Attempts to open it that may have reached the daemon. */
   #attempts = 0;
+  /** Links that have broken. */
+  #links = 0;
 
   constructor(host: SessionHost, id: string, opening: Opening, options: SessionOptions) {
     this.#host = host;
@@ -213,7 +218,7 @@ export class Session implements AsyncDisposable {
   /** For the host: a link is there. */
   async linked(): Promise<void> {
     try {
-      this.#adopt(await (this.#isOpen ? this.#attach() : this.#open()));
+      this.#adopt(await (this.#isOpen ? this.#attachAgain() : this.#open()));
     } catch (error) {
       if (!(error instanceof LinkLost)) {
         this.fail(error as HoldfastError);
@@ -228,6 +233,7 @@ export class Session implements AsyncDisposable {
 
   /** For the host: the link has broken. */
   unlinked(): void {
+    this.#links++;
     this.#claim.stop();
     this.#input.unlinked();
   }
@@ -358,6 +364,24 @@ export class Session implements AsyncDisposable {
 
   #attachParams(): object {
     return { id: this.id, fromSeq: this.#lastSeq ?? 0, wantPid: true };
+  }
+
+  /** A durable daemon that has lost its keeper for a moment says so, and looks for it every second. @throws LinkLost */
+  async #attachAgain(): Promise<AttachReply> {
+    const link = this.#links;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#attach();
+      } catch (error) {
+        if (!isKeeperAway(error) || attempt === mostAttaches) {
+          throw error;
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, attachPauseMs));
+      if (link !== this.#links) {
+        throw new LinkLost('the connection broke');
+      }
+    }
   }
 
   async #attach(): Promise<AttachReply> {

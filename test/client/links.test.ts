@@ -9,7 +9,7 @@ import { full } from '../faults/support/length.ts';
 import { makeRelease } from '../keeper/support/release.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { program } from '../support/holdfast.ts';
-import { collect, connectTo, proxyTo, quick, textOf, untilText } from '../support/host.ts';
+import { collect, connectTo, proxyTo, quick, start, textOf, untilText } from '../support/host.ts';
 import { waitUntil } from '../support/wait.ts';
 import { Noise } from '../tools/noise.ts';
 
@@ -133,6 +133,24 @@ test('a durable daemon that dies is started again, and its sessions go on as if 
   await untilText(job.stdout, 'after\n');
   await job.end();
   expect((await job.exit).code).toBe(0);
+});
+
+test('a durable daemon that loses its keeper, and does not find it at once, costs a session a pause', async () => {
+  await using daemon = await startDaemon({
+    flags: ['-durable'],
+    failpoints: 'channel.data.before=30*off->3*error(EIO)',
+  });
+  await using host = await connectTo(daemon);
+  const job = await start(host, 'p', 'cat');
+  let sent = '';
+  for (let line = 1; line <= 100; line++) {
+    sent += `${line}\n`;
+    await job.write(`${line}\n`);
+  }
+  await job.until('\n100\n');
+  expect(job.stdout).toBe(sent);
+  expect(daemon.log()).toMatch(/WARN {2}\[keeper\] the channel to pid \d+ is lost: /);
+  await job.session.release();
 });
 
 test('a durable daemon is replaced by one of another release, and its sessions go on as if nothing had happened', async () => {

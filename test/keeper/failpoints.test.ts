@@ -3,12 +3,14 @@
  * the keeper's side every session ends visibly and the next one starts.
  */
 import { readdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { byLength } from '../faults/support/length.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
+import { connectTo, start } from '../support/host.ts';
 import { knownFailpoints } from '../support/known-failpoints.ts';
 import { waitUntil } from '../support/wait.ts';
-import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const flags = ['-durable'];
 /** Of the whole daemon; a keeper has those that begin with its name, and those of the channel. */
@@ -27,15 +29,28 @@ test('both sides have places to die at', () => {
   expect(ofDaemon.length).toBeGreaterThanOrEqual(8);
 });
 
-/** A connection to whatever daemon there is, started again where there is none. */
-async function served(daemon: TestDaemon, before?: RawConnection): Promise<RawConnection> {
-  return waitUntil(async () => {
-    if (daemon.daemons().length === 0) {
-      daemon.env.HOLDFAST_FAILPOINTS = '';
-      await daemon.start();
+/** Starts the daemon again whenever it has died, without failpoints, as long as `work` goes on. */
+async function revived<T>(daemon: TestDaemon, work: () => Promise<T>): Promise<T> {
+  let isOver = false;
+  const reviving = (async () => {
+    while (!isOver) {
+      if (daemon.daemons().length === 0) {
+        daemon.env.HOLDFAST_FAILPOINTS = '';
+        await daemon.start();
+      }
+      await sleep(20);
     }
-    return connectRaw(daemon, before === undefined ? {} : { continues: before }).catch(() => undefined);
-  }, 'a daemon to serve');
+  })();
+  const result = await work().finally(() => {
+    isOver = true;
+  });
+  await reviving;
+  return result;
+}
+
+/** A keeper that is still being looked for is told as such, and found by the next request. */
+function unlessKeeperIsAway(error: unknown): undefined {
+  expect(String(error)).toMatch(/session keeper unreachable/);
 }
 
 test.each(ofDaemon.flatMap((point) => passesOf(point).map((count) => [point, count] as const)))(
@@ -43,39 +58,25 @@ test.each(ofDaemon.flatMap((point) => passesOf(point).map((count) => [point, cou
   async (point, count) => {
     await using daemon = await prepareDaemon({ flags, failpoints: `${point}=${count}*off->1*kill` });
     await daemon.launch();
-    let client = await served(daemon);
-    const pids = new Set<number>();
-    const text = Array.from({ length: lines }, (_, index) => `line ${index}\n`).join('');
-    let applied = 0;
-    for (let attached = false; client.stream('p').exit === undefined; ) {
-      try {
-        if (!attached) {
-          const fromSeq = client.stream('p').lastSeq;
-          const ask = { id: 'p', command: 'sh', args: ['-c', 'cat; exit 7'], ifAbsent: true, fromSeq, wantPid: true };
-          const { pid, stdinApplied = 0 } = await client.call('process.spawn', ask);
-          pids.add(pid);
-          applied = stdinApplied;
-          attached = true;
-        }
-        if (applied < text.length) {
-          ({ applied } = (await client.stdin('p', text.slice(applied, applied + 8), applied)).result);
-        } else {
-          await client.call('holdfast.closeStdin', { id: 'p', offset: text.length });
-          await client.exitOf('p');
-        }
-      } catch (error) {
-        if (!client.ended) {
-          // The channel was lost and not the daemon: the next request finds it again.
-          expect(String(error)).toMatch(/session keeper unreachable|ended while|Process not/);
-        }
-        attached = false;
-        client = await served(daemon, client);
+    await revived(daemon, async () => {
+      await using host = await waitUntil(() => connectTo(daemon).catch(() => undefined), 'a daemon to serve');
+      const job = await waitUntil(
+        () => start(host, 'p', 'sh', ['-c', 'cat; exit 7']).catch(unlessKeeperIsAway),
+        'the session to start',
+      );
+      const { pid } = job;
+      const text = Array.from({ length: lines }, (_, index) => `line ${index}\n`).join('');
+      for (let at = 0; at < text.length; at += 8) {
+        await job.write(text.slice(at, at + 8));
       }
-    }
-    expect(pids.size).toBe(1);
-    expect(client.stream('p').text()).toBe(text);
-    expect(client.stream('p').exit).toMatchObject({ exitCode: 7 });
-    expect(client.stream('p').count).toBe(client.stream('p').lastSeq);
+      await job.session.end();
+      expect((await job.ended()).code).toBe(7);
+      expect(job.stdout).toBe(text);
+      const known = await waitUntil(() => host.sessions().catch(unlessKeeperIsAway), 'the list of sessions');
+      expect(known.map((session) => session.pid)).toEqual([pid]);
+    });
+    // Else the place was not passed, and nothing was shown.
+    expect(daemon.env.HOLDFAST_FAILPOINTS).toBe('');
   },
 );
 

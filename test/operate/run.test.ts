@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../platform/machine.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
-import { cleanEnvironment, program, runHoldfast } from '../support/holdfast.ts';
+import { cleanEnvironment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 import { type FaultProxy, startFaultProxy } from '../tools/fault-proxy.ts';
@@ -36,7 +36,7 @@ describe.each(['S', 'current', 'next'] as const)('in profile %s', (profile) => {
 
 test('a command that cannot be started says why, in one line, with the codes of a shell', async () => {
   await using daemon = await startDaemon();
-  for (const [words, code, reason] of [
+  const rows: [words: string[], code: number, reason: RegExp][] = [
     [['--', 'no-such-program'], 127, /executable file not found/],
     [['--', '/no/such/program'], 127, /no such file or directory/],
     [['--', '/etc'], 126, /permission denied/],
@@ -50,8 +50,10 @@ test('a command that cannot be started says why, in one line, with the codes of 
     [['--ssh-command', '"ssh', '--', 'true'], 125, /a " is not closed/],
     [['--kep', '--', 'true'], 125, /unknown option '--kep'/],
     [['--id'], 125, /argument missing/],
-  ] as const) {
-    const { code: found, stdout, stderr } = await run(daemon, words);
+  ];
+  const results = await Promise.all(rows.map(([words]) => run(daemon, words)));
+  for (const [index, [words, code, reason]] of rows.entries()) {
+    const { code: found, stdout, stderr } = results[index] as RunResult;
     expect([words, found, stdout]).toEqual([words, code, '']);
     expect(stderr).toMatch(reason);
     expect(stderr).toMatch(/^holdfast run: [^\n]+\n$/);
