@@ -53,20 +53,28 @@ class IdWriter {
   readonly #openObjects: number[] = [];
   readonly #firstMembers: number[] = [];
 
-  /** Members of the objects that are open: decoded names, and where each member begins in what was written. */
+  /**
+   * Members of the objects that are open: decoded names, where each member begins in what was written, and the number of the
+   * first object that can lie in it.
+   */
   #memberCount = 0;
   readonly #names = room.names.emptied();
   readonly #nameStarts: number[] = [];
   readonly #nameEnds: number[] = [];
   readonly #memberStarts: number[] = [];
+  readonly #memberObjects: number[] = [];
   readonly #decoded = room.decoded.emptied();
 
-  /** All objects: where their brackets are in what was written, and their members in `#ordered` if they are to be moved. */
+  /**
+   * All objects: where their brackets are in what was written, the number of the first object behind them, and their members
+   * in `#ordered` if they are to be moved.
+   */
   readonly #objectStarts: number[] = [];
   readonly #objectEnds: number[] = [];
+  readonly #objectsBehind: number[] = [];
   readonly #orderedFrom: number[] = [];
   readonly #orderedTo: number[] = [];
-  /** Begin and end of each member of such objects, in their order. */
+  /** Begin, end and first object of each member of such objects, in their order. */
   readonly #ordered: number[] = [];
 
   constructor(scanner: JsonScanner) {
@@ -107,6 +115,7 @@ class IdWriter {
     if (isObject) {
       this.#objectStarts.push(start);
       this.#objectEnds.push(0);
+      this.#objectsBehind.push(0);
       this.#orderedFrom.push(0);
       this.#orderedTo.push(0);
       this.#name();
@@ -153,6 +162,7 @@ class IdWriter {
     const member = this.#memberCount++;
     const start = names.length;
     this.#memberStarts[member] = this.#written.length;
+    this.#memberObjects[member] = this.#objectStarts.length;
     this.#nameStarts[member] = start;
     if (scanner.textIsPlain) {
       names.add(scanner.bytes, scanner.textStart, scanner.textEnd);
@@ -196,6 +206,7 @@ class IdWriter {
     const end = this.#written.length;
     this.#add(ascii.closeBrace);
     this.#objectEnds[object] = end;
+    this.#objectsBehind[object] = this.#objectStarts.length;
     const [from, to] = [firstMember, this.#memberCount];
     const names = { bytes: this.#names.bytes, starts: this.#nameStarts, ends: this.#nameEnds };
     const moved = memberOrder(names, from, to);
@@ -209,7 +220,7 @@ class IdWriter {
       const member = moved.order[place] ?? 0;
       // A member ends with the comma in front of the next one, the last one with the bracket.
       const memberEnd = member + 1 < to ? (this.#memberStarts[member + 1] ?? 0) - 1 : end;
-      this.#ordered.push(this.#memberStarts[member] ?? 0, memberEnd);
+      this.#ordered.push(this.#memberStarts[member] ?? 0, memberEnd, this.#memberObjects[member] ?? 0);
     }
     this.#orderedTo[object] = this.#ordered.length;
   }
@@ -225,57 +236,44 @@ class IdWriter {
    */
   #inOrder(): GrowingBytes {
     const { bytes, length } = this.#written;
-    const starts = this.#objectStarts;
-    const [ends, ordered, orderedFrom, orderedTo] = [
-      this.#objectEnds,
-      this.#ordered,
-      this.#orderedFrom,
-      this.#orderedTo,
-    ];
-    const moved: number[] = [];
-    for (let object = 0; object < starts.length; object++) {
-      if ((orderedTo[object] ?? 0) > 0) {
-        moved.push(object);
-      }
-    }
+    const [starts, ends, behind] = [this.#objectStarts, this.#objectEnds, this.#objectsBehind];
+    const [ordered, orderedFrom, orderedTo] = [this.#ordered, this.#orderedFrom, this.#orderedTo];
+    const moved = this.#nextMoved();
     const result = new GrowingBytes();
     result.ensure(length);
-    /** What is to be copied, the next last: begin and end, with 1 for a comma in front. */
-    const parts = [0, length, 0];
+    /** What is to be copied, the next last: begin, end, the first object that can lie in it, and 1 for a comma in front. */
+    const parts = [0, length, 0, 0];
     while (parts.length > 0) {
       const comma = parts.pop() ?? 0;
+      const object = moved[parts.pop() ?? 0] ?? 0;
       const end = parts.pop() ?? 0;
       const begin = parts.pop() ?? 0;
       if (comma === 1) {
         result.put(ascii.comma);
       }
-      const object = firstFrom(begin, moved, starts);
-      const start = object === undefined ? length : (starts[object] ?? 0);
-      if (object === undefined || start >= end) {
+      const start = starts[object] ?? length;
+      if (start >= end) {
         result.add(bytes, begin, end);
         continue;
       }
       result.add(bytes, begin, start + 1);
-      parts.push(ends[object] ?? 0, end, 0);
+      parts.push(ends[object] ?? 0, end, behind[object] ?? 0, 0);
       const first = orderedFrom[object] ?? 0;
-      for (let at = (orderedTo[object] ?? 0) - 2; at >= first; at -= 2) {
-        parts.push(ordered[at] ?? 0, ordered[at + 1] ?? 0, at === first ? 0 : 1);
+      for (let at = (orderedTo[object] ?? 0) - 3; at >= first; at -= 3) {
+        parts.push(ordered[at] ?? 0, ordered[at + 1] ?? 0, ordered[at + 2] ?? 0, at === first ? 0 : 1);
       }
     }
     return result;
   }
-}
 
-/** The first of these objects that begins at `begin` or later. */
-function firstFrom(begin: number, objects: readonly number[], starts: readonly number[]): number | undefined {
-  let [low, high] = [0, objects.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((starts[objects[middle] ?? 0] ?? 0) < begin) {
-      low = middle + 1;
-    } else {
-      high = middle;
+  /** By the number of an object: that of the first from there on whose members are moved, or how many objects there are. */
+  #nextMoved(): Uint32Array {
+    const count = this.#objectStarts.length;
+    const next = new Uint32Array(count + 1);
+    next[count] = count;
+    for (let object = count - 1; object >= 0; object--) {
+      next[object] = (this.#orderedTo[object] ?? 0) > 0 ? object : (next[object + 1] ?? count);
     }
+    return next;
   }
-  return objects[low];
 }

@@ -126,16 +126,22 @@ export class ServedInProcess implements AsyncDisposable {
     let longest = 0;
     let total = 0;
     let before = threadMs();
-    while (answer === undefined) {
-      await nextTurn();
+    const look = (): number => {
       const now = threadMs();
       const spent = now - before;
       before = now;
       if (spent > emptyTurnMs) {
         longest = Math.max(longest, spent);
         total += spent;
-      } else {
+      }
+      return spent;
+    };
+    while (answer === undefined) {
+      await nextTurn();
+      if (look() <= emptyTurnMs) {
         await sleep(0);
+        // What came meanwhile was a turn of its own; what it has left for later is the next one.
+        look();
       }
     }
     if (answer === 'closed') {

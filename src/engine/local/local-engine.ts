@@ -306,7 +306,8 @@ export class LocalEngine implements SessionEngine {
   async #lookUpAgent(request: SpawnRequest): Promise<string | undefined> {
     await this.#options.shellPath.wait();
     if (isLong(request)) {
-      // Reading its words has taken long enough; others come first.
+      // Reading its words has taken long enough; others come first. The first of the two is still before anybody is read from.
+      await nextTurn();
       await nextTurn();
     }
     return this.#wantsShellAgent(request) ? this.#options.shellAgent?.socket() : undefined;

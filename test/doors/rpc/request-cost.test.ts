@@ -82,7 +82,9 @@ test('work that is quadratic is seen as such', async () => {
   expect(looked).toBeLessThan(0);
 });
 
-test('the report: what the dearest requests that fit a line cost, in the longest turn of the event loop', async () => {
+test('the report: what the dearest requests that fit a line cost, in the longest turn of the event loop', {
+  timeout: 300_000,
+}, async () => {
   const costs: { name: string; longestMs: number }[] = [];
   for (const { name, line } of parts) {
     const whole = line(maxLineBytes - 12_000, served.token, serial++);
