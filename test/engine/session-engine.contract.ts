@@ -3,7 +3,7 @@
  * extensions.md §2), with real children. Readers are played by the test; nothing here knows how an engine is built.
  */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Timings } from '../../src/base/timings.ts';
@@ -21,6 +21,7 @@ import type { Profile } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
 import { fixture } from '../support/fixtures.ts';
 import { isRunning, type ProcessFacts, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 import { waitUntil } from '../support/wait.ts';
 import { failureOf, TestReader } from './test-reader.ts';
 
@@ -142,7 +143,7 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
 
   function folder(): string {
     const path = mkdtempSync('/tmp/hf-');
-    onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+    onTestFinished(() => removeFolder(path));
     return path;
   }
 

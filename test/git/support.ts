@@ -12,6 +12,7 @@ import type { GitServices } from '../../src/git/run/services.ts';
 import { encodeResult } from '../../src/wire/json-writer.ts';
 import type { ProfileName } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 
 export const platform = await loadPlatform();
 
@@ -98,9 +99,9 @@ export function daemon(
 /** Makes a folder of the test's own, which is removed when the test ends. @returns its real path */
 export function scratchFolder(): string {
   const folder = realpathSync(mkdtempSync('/tmp/hfg-'));
-  onTestFinished(() => {
+  onTestFinished(async () => {
     execFileSync('chmod', ['-R', 'u+rwX', folder], { stdio: 'ignore' });
-    rmSync(folder, { recursive: true, force: true });
+    await removeFolder(folder);
   });
   return folder;
 }

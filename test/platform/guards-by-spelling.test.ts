@@ -3,7 +3,7 @@
  * of spellings of the home folder, or of a folder that contains it, is taken for another one. A folder beside it goes each
  * time, so the method would have removed what it was given. Windows has the same test (test/windows/home-spellings.test.ts).
  */
-import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { expect, test } from 'vitest';
@@ -23,7 +23,7 @@ import { usualDecoder } from '../../src/install/zstd.ts';
 import { removeUnusedRunDirectories } from '../../src/run-directory/cleaner/unused-run-directories.ts';
 import type { Profile } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
-import { daemon } from '../git/support.ts';
+import { daemon, repository } from '../git/support.ts';
 import { type FoldingFiles, layFoldingFiles } from './folding-files.ts';
 import { temporaryFolder } from './machine.ts';
 
@@ -172,6 +172,32 @@ test.each(['S', 'current', 'latest'] as const)(
     const beside = makeOld(join(laid.base, 'Users', 'other'), 'file');
     expect(await emptyFolder(beside, services.platform)).toBeUndefined();
     expect(readdirSync(beside)).toEqual([]);
+  },
+);
+
+test.each(['current', 'latest'] as const)(
+  'profile %s: git.worktree_remove takes no spelling of a folder outside the repository for one inside it',
+  async (profile) => {
+    const laid = lay();
+    const base = repository(join(laid.base, 'repo'));
+    mkdirSync(join(base, '.claude', 'worktrees', 'x'), { recursive: true });
+    // A link that the repository brings along.
+    symlinkSync(join(laid.base, 'Users'), join(base, '.claude', 'worktrees', 'out'));
+    const { ask, services } = daemon(profile);
+    Object.assign(services.platform, { look: laid.look });
+    const inside = laid.ofFolder.map((path) => path.slice(laid.base.length));
+    const disguised = [
+      ...inside.map((path) => `${base}/..${path}`),
+      ...inside.map((path) => `${base}/.claude/worktrees/../../..${path}`),
+      ...inside.map((path) => `${base}/.claude/worktrees/x/../../../..${path}`),
+      ...inside.map((path) => `${base.toUpperCase()}/..${path}`),
+      `${base}/.claude/worktrees/out/${name}`,
+    ];
+    for (const path of [...laid.spellings, ...disguised]) {
+      const { success, error } = await ask('git.worktree_remove', { baseRepo: base, worktreePath: path });
+      expect([path, success, error !== '']).toEqual([path, false, true]);
+    }
+    expectAllThere(laid);
   },
 );
 

@@ -6,12 +6,13 @@
  *     const { code, stdout } = await host.run('uname');
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, connect as dial, type Socket } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { program, type RunResult } from '../support/holdfast.ts';
+import { removeFolder } from '../support/remove-folder.ts';
 import { waitUntil } from '../support/wait.ts';
 import { RawConnection } from '../tools/raw-connection.ts';
 
@@ -195,7 +196,8 @@ class RunningHost implements SshHost {
     }
     this.#daemon.kill();
     await this.#ended;
-    rmSync(this.dir, { recursive: true, force: true });
+    // What was started over the connections may be ending still.
+    await removeFolder(this.dir);
   }
 
   #start(command: string): ChildProcess {
