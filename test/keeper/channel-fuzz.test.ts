@@ -132,7 +132,7 @@ test(`seed ${seed}: a damaged stream is refused where it is damaged, and everyth
 }, () => {
   const random = new Random(seed);
   let refused = 0;
-  for (let round = 0; round < byLength(600, 100_000); round++) {
+  for (let round = 0; round < byLength(600, 20_000); round++) {
     const messages = Array.from({ length: 1 + random.below(12) }, () => anyMessage(random));
     const encoded = messages.map(encode);
     const stream = Buffer.concat(encoded);
@@ -245,7 +245,7 @@ test(`seed ${seed}: a keeper outlives a daemon that talks nonsense, and serves t
   const ends = await listen();
   const keeper = newKeeper(ends.path);
   let dropped = 0;
-  for (let round = 0; round < byLength(60, 5_000); round++) {
+  for (let round = 0; round < byLength(60, 1_500); round++) {
     const daemon = connect(ends.path).on('error', () => {});
     const socket = await ends.accepted();
     const channel = new Channel(socket, platform.transport.sendNow);
@@ -270,7 +270,7 @@ test(`seed ${seed}: a daemon outlives a keeper that talks nonsense, and finds th
   const random = new Random(seed + 2);
   const ends = await listen();
   const { engine, ends: told } = newEngine();
-  for (let round = 0; round < byLength(60, 5_000); round++) {
+  for (let round = 0; round < byLength(60, 1_500); round++) {
     const channel = new Channel(connect(ends.path), platform.transport.sendNow);
     const keeper = await ends.accepted();
     keeper.resume();

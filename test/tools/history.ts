@@ -5,7 +5,7 @@
 import { checkChildBytes } from './history-bytes.ts';
 import { checkFrames } from './history-frames.ts';
 import { checkInput } from './history-input.ts';
-import { type HistoryRecord, repliesOf } from './history-records.ts';
+import { type HistoryRecord, repliesOf, requestKey } from './history-records.ts';
 
 /** One broken promise. */
 export interface Violation {
@@ -46,21 +46,46 @@ export function checkHistory(records: readonly HistoryRecord[]): Violation[] {
   const violations: Violation[] = [];
   const report: Report = (rule, text) => violations.push({ rule, text });
   const replies = repliesOf(records);
-  const sessions = new Set<string>();
   for (const record of records) {
-    if ('session' in record) {
-      sessions.add(record.session);
-    } else if (record.what === 'garbage') {
+    if (record.what === 'garbage') {
       report('whole-frames', `${record.connection}: ${record.line}`);
     }
   }
-  for (const session of sessions) {
-    checkFrames(records, session, replies, report);
-    checkChildBytes(records, session, report);
-    checkInput(records, session, replies, report);
+  for (const [session, own] of bySession(records)) {
+    checkFrames(own, session, replies, report);
+    checkChildBytes(own, session, report);
+    checkInput(own, session, replies, report);
   }
   checkSignals(records, report);
   return violations;
+}
+
+/**
+ * What concerns each session, in order: a long run has millions of records, and each part of the checker looks at all it is
+ * given. A reply concerns the session of its request; what names no session, such as the end of a connection, concerns all.
+ */
+function bySession(records: readonly HistoryRecord[]): Map<string, HistoryRecord[]> {
+  const found = new Map<string, HistoryRecord[]>();
+  const requests = new Map<string, string>();
+  for (const record of records) {
+    if ('session' in record) {
+      found.set(record.session, []);
+      if ('request' in record) {
+        requests.set(requestKey(record), record.session);
+      }
+    }
+  }
+  for (const record of records) {
+    const session = 'session' in record ? record.session : record.what === 'reply' && requests.get(requestKey(record));
+    if (typeof session === 'string') {
+      found.get(session)?.push(record);
+    } else if (record.what !== 'reply') {
+      for (const own of found.values()) {
+        own.push(record);
+      }
+    }
+  }
+  return found;
 }
 
 /** The violations as lines for a failure message; empty for a clean run. */
