@@ -25,7 +25,7 @@ function asksForPlainVersion([word, ...more]: readonly string[]): boolean {
 
 async function main(words: readonly string[]): Promise<number> {
   // For every other start bin/holdfast has seen to it.
-  if (isExecutable && (await import('./base/steering-variables.ts')).steersRuntime(process.env)) {
+  if (isExecutable && (await import('./base/steering-variables.ts')).steersRuntime(process.env, words)) {
     return (await import('./modes/start-again.ts')).startAgain(process.argv.slice(2));
   }
   if (asksForPlainVersion(words)) {

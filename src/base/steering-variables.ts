@@ -28,17 +28,27 @@ export const heldVariables = [
 export const channelVariables = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'NODE_UNIQUE_ID'] as const;
 
 /**
- * Whether something in `environment` has an effect on our runtime, or is a secret that whoever may look at our processes
- * must not find there. The single executable ignores `NODE_OPTIONS`, and has no modules to be found.
+ * What the runtime inside the single executable does not look at: the build closes that way, or nothing of ours goes it
+ * (build/executable/inject.ts).
  */
-export function steersRuntime(environment: NodeJS.ProcessEnv): boolean {
-  const harmless: ReadonlySet<string> = new Set([
-    'NODE_OPTIONS',
-    'NODE_PATH',
-    'NODE_PRESERVE_SYMLINKS',
-    'NODE_PRESERVE_SYMLINKS_MAIN',
-  ]);
+const withoutEffect: ReadonlySet<string> = new Set([
+  ...['NODE_OPTIONS', 'NODE_PATH', 'NODE_PRESERVE_SYMLINKS', 'NODE_PRESERVE_SYMLINKS_MAIN'],
+  ...['NODE_REPL_EXTERNAL_MODULE', 'NODE_DEBUG_NATIVE'],
+  ...['OPENSSL_CONF', 'OPENSSL_MODULES', 'OPENSSL_ENGINES'],
+]);
+
+/** The runtime reads it for a connection that is encrypted, of which only a download is one of ours with rules of its own. */
+const certificatesVariable = 'NODE_EXTRA_CA_CERTS';
+const asksForDownload = /^--?install(?:=|$)/;
+
+/**
+ * Whether something in `environment` has an effect on the runtime inside the single executable, or is a secret that whoever
+ * may look at our processes must not find there.
+ */
+export function steersRuntime(environment: NodeJS.ProcessEnv, words: readonly string[]): boolean {
+  const downloads = words.some((word) => asksForDownload.test(word));
   return [...heldVariables, ...channelVariables, ambientTokenVariable].some(
-    (name) => environment[name] !== undefined && !harmless.has(name),
+    (name) =>
+      environment[name] !== undefined && !withoutEffect.has(name) && (name !== certificatesVariable || downloads),
   );
 }

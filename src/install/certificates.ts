@@ -4,7 +4,7 @@ import * as tls from 'node:tls';
 import type { Paths } from '../../platform/paths.ts';
 
 // Node.js 22.15 and newer have this function. An older one still starts, and warns of what it lacks.
-const read: ((kind: 'default' | 'system') => string[]) | undefined = tls.getCACertificates;
+const read: ((kind: 'bundled' | 'system') => string[]) | undefined = tls.getCACertificates;
 
 export interface AuthorityOptions {
   /** Where `NODE_EXTRA_CA_CERTS` may name a file. */
@@ -28,7 +28,8 @@ function ownAndSystem({ warn }: AuthorityOptions): readonly string[] {
     return tls.rootCertificates;
   }
   try {
-    return [...read('default'), ...read('system')];
+    // Not `default`: in the single executable that reads NODE_EXTRA_CA_CERTS once more, and complains in its own words.
+    return [...read('bundled'), ...read('system')];
   } catch (error) {
     warn(`the system's certificate store cannot be read: ${(error as Error).message}`);
     return tls.rootCertificates;

@@ -200,6 +200,15 @@ describe('the executable runs', () => {
     expect(existsSync(join(folder, 'coverage'))).toBe(false);
   });
 
+  test('at once, where a variable cannot have an effect, and without a word about it', async () => {
+    const nowhere = join(folder, 'nowhere');
+    const names = ['NODE_EXTRA_CA_CERTS', 'OPENSSL_CONF', 'OPENSSL_MODULES', 'NODE_REPL_EXTERNAL_MODULE', 'NODE_PATH'];
+    const env = { ...Object.fromEntries(names.map((name) => [name, nowhere])), NODE_DEBUG_NATIVE: 'sea', HOME: folder };
+    const told = await run([executable, 'config'], { ...env, NODE_OPTIONS: `--require ${nowhere}` });
+    expect(told).toEqual(await run([executable, 'config'], { HOME: folder }));
+    expect(told).toMatchObject({ code: 0, stderr: '' });
+  });
+
   testNeeding(linux)(
     'with bytes in its environment that are not UTF-8, for itself begun again and for its children',
     {},
