@@ -11,29 +11,17 @@ import { LineReader, maxLineBytes } from '../../wire/line-reader.ts';
 import { AnswerRooms } from './answer-rooms.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';
 import type { AnswerRoom } from './methods/method.ts';
-import { freeNewcomerBytes, maxNewcomersBytes, type Newcomers } from './newcomers.ts';
+import { freeNewcomerBytes, maxNewcomersBytes, Newcomer, type Newcomers } from './newcomers.ts';
 import { Outbox, type OutboxOptions } from './outbox.ts';
+import { maxUnsentReplyBytes, WaitingRequests } from './waiting-requests.ts';
 
-/** While more replies than this are unsent, no further request is read. */
-const maxUnsentReplyBytes = 1024 * 1024;
 /**
- * The same for replays that reattaches have promised. A few whole windows fit, so that a client can stop a process while
- * it still receives what the process has written.
+ * While reattaches have promised replays of more than this, no further request is read. A few whole windows fit, so that a
+ * client can stop a process while it still receives what the process has written.
  */
 const maxPromisedBytes = 4 * windowBytes;
-/** Requests being answered at once; the next one is read when one of them is done. */
-const maxConcurrentCalls = 4096;
-/**
- * Calls with answers of any size (files.read, files.list) at once; more wait for their turn while other requests are served. Without
- * this bound a burst of them fills the memory with answers before the first one has left.
- */
-const maxBulkCalls = 16;
 /** Events that a client has asked for and does not read; with more the connection is closed. */
 const maxUnsentPushBytes = 4 * 1024 * 1024;
-/** Lines of such calls kept for their turn; beyond, reading stops. */
-const maxDeferredBytes = 1024 * 1024;
-/** Lines of requests that may wait for their answers whatever others hold; beyond, the memory budget is asked. */
-const freeWaitingBytes = 1024 * 1024;
 
 export interface ConnectionContext extends OutboxOptions {
   readonly budget: MemoryBudget;
@@ -55,19 +43,10 @@ export class Connection implements Caller, Reader {
   readonly #context: ConnectionContext;
   readonly #lines = new LineReader();
   readonly #outbox: Outbox;
-  #calls = 0;
-  #bulkCalls = 0;
-  /** Requests that wait for their turn, oldest first. */
-  #deferred: Buffer[] = [];
-  #deferredBytes = 0;
-  /** Lines of requests that wait for their answers. */
-  #waitingBytes = 0;
+  readonly #waiting: WaitingRequests;
+  readonly #newcomer: Newcomer;
   /** What the budget was told of received bytes and of lines that wait for their turn. */
   #countedBytes = 0;
-  /** The client has shown the token. */
-  #proven = false;
-  /** What the other newcomers were told of received bytes and of replies. */
-  #newcomerBytes = 0;
   readonly #rooms: AnswerRooms;
   #gone: AbortController | undefined;
   #toldBusy = false;
@@ -82,11 +61,11 @@ export class Connection implements Caller, Reader {
     this.#socket = socket;
     this.#context = context;
     this.#outbox = new Outbox(socket, () => this.#goOn(), context);
-    this.#rooms = new AnswerRooms({
-      budget: context.budget,
-      maxBytes: maxUnsentReplyBytes,
-      unsentBytes: () => this.#outbox.unsentReplyBytes,
-    });
+    const unsentReplyBytes = (): number => this.#outbox.unsentReplyBytes;
+    const { budget } = context;
+    this.#rooms = new AnswerRooms({ budget, maxBytes: maxUnsentReplyBytes, unsentBytes: unsentReplyBytes });
+    this.#waiting = new WaitingRequests({ budget, unsentReplyBytes, tellBusy: (what) => this.#tellBusy(what) });
+    this.#newcomer = new Newcomer(context.newcomers);
     context.log.info('Server', 'New connection from: @');
     socket.on('data', (chunk) => {
       if (this.#closing) {
@@ -119,7 +98,7 @@ export class Connection implements Caller, Reader {
     }
     if (this.#lines.overlong) {
       this.#refuseOverlong();
-    } else if (!this.#proven) {
+    } else if (!this.#newcomer.isProven) {
       this.#checkNewcomer();
     }
     if (this.#inputEnded) {
@@ -132,12 +111,11 @@ export class Connection implements Caller, Reader {
   }
 
   #handleLines(): void {
-    while (!this.#closing && this.#deferred.length > 0 && this.#hasRoomForBulk()) {
-      const line = this.#deferred.shift();
+    while (!this.#closing) {
+      const line = this.#waiting.nextDeferred();
       if (line === undefined) {
         break;
       }
-      this.#deferredBytes -= line.length;
       this.#context.dispatcher.handle(line, this);
     }
     while (!this.#closing && !this.#isBusy()) {
@@ -152,7 +130,7 @@ export class Connection implements Caller, Reader {
 
   /** Received bytes that wait, here or for their turn. */
   #countHeld(): void {
-    const held = this.#closing ? 0 : this.#lines.heldBytes + this.#deferredBytes;
+    const held = this.#closing ? 0 : this.#lines.heldBytes + this.#waiting.deferredBytes;
     if (held !== this.#countedBytes) {
       this.#context.budget.take(held - this.#countedBytes);
       this.#countedBytes = held;
@@ -160,21 +138,12 @@ export class Connection implements Caller, Reader {
   }
 
   showedToken(): void {
-    if (!this.#proven) {
-      this.#proven = true;
-      this.#countNewcomer(0);
-    }
-  }
-
-  #countNewcomer(bytes: number): void {
-    this.#context.newcomers.take(bytes - this.#newcomerBytes);
-    this.#newcomerBytes = bytes;
+    this.#newcomer.showedToken();
   }
 
   #checkNewcomer(): void {
     const held = this.#closing ? 0 : this.#lines.pendingBytes + this.#outbox.unsentReplyBytes;
-    this.#countNewcomer(held);
-    if (this.#closing || !this.#context.newcomers.refuses(held)) {
+    if (!this.#newcomer.mustGo(held) || this.#closing) {
       return;
     }
     this.#context.counters.newcomersRefused++;
@@ -189,35 +158,20 @@ export class Connection implements Caller, Reader {
   /** Something has left or was answered: there may be room for the next request. */
   #goOn(): void {
     this.#rooms.look();
-    if (this.#socket.isPaused() || this.#inputEnded || this.#deferred.length > 0) {
+    if (this.#socket.isPaused() || this.#inputEnded || this.#waiting.deferredBytes > 0) {
       this.#serve();
     }
   }
 
-  #hasRoomForBulk(): boolean {
-    return this.#bulkCalls < maxBulkCalls && this.#outbox.unsentReplyBytes <= maxUnsentReplyBytes;
-  }
-
-  /** Keeps a copy of the line for its turn. */
   deferBulk(line: Buffer): boolean {
-    if (this.#hasRoomForBulk()) {
-      return false;
-    }
-    this.#tellBusy(`${maxBulkCalls} file requests in progress or unsent; more wait for their turn`);
-    this.#deferred.push(Buffer.from(line));
-    this.#deferredBytes += line.length;
-    return true;
+    return this.#waiting.defer(line);
   }
 
   #isBusy(): boolean {
-    if (this.#calls >= maxConcurrentCalls) {
-      this.#tellBusy(`${maxConcurrentCalls} requests in progress; reading goes on when some are answered`);
-      return true;
-    }
     return (
+      this.#waiting.isFull() ||
       this.#outbox.unsentReplyBytes > maxUnsentReplyBytes ||
-      this.#outbox.promisedBytes > maxPromisedBytes ||
-      this.#deferredBytes > maxDeferredBytes
+      this.#outbox.promisedBytes > maxPromisedBytes
     );
   }
 
@@ -239,29 +193,16 @@ export class Connection implements Caller, Reader {
     this.destroy();
   }
 
-  /** Few bytes may always wait, so that what runs can be asked and ended whatever others hold. */
   admit(lineBytes: number): void {
-    if (this.#waitingBytes + lineBytes > freeWaitingBytes) {
-      this.#context.budget.ensureRoom(lineBytes, 'a request that waits for its answer');
-    }
+    this.#waiting.admit(lineBytes);
   }
 
   callStarted(lineBytes: number, bulk: boolean): void {
-    this.#calls++;
-    this.#waitingBytes += lineBytes;
-    this.#context.budget.take(lineBytes);
-    if (bulk) {
-      this.#bulkCalls++;
-    }
+    this.#waiting.callStarted(lineBytes, bulk);
   }
 
   callEnded(lineBytes: number, bulk: boolean): void {
-    this.#calls--;
-    this.#waitingBytes -= lineBytes;
-    this.#context.budget.give(lineBytes);
-    if (bulk) {
-      this.#bulkCalls--;
-    }
+    this.#waiting.callEnded(lineBytes, bulk);
     this.#goOn();
   }
 
@@ -385,8 +326,7 @@ export class Connection implements Caller, Reader {
   }
 
   #closeWhenDone(): void {
-    const served = this.#calls === 0 && this.#deferred.length === 0;
-    if (!this.#closing && served && this.#outbox.empty) {
+    if (!this.#closing && this.#waiting.none && this.#outbox.empty) {
       this.close();
     }
   }
@@ -416,11 +356,10 @@ export class Connection implements Caller, Reader {
 
   #leave(): void {
     this.#closing = true;
-    this.#countNewcomer(0);
+    this.#newcomer.leave();
     this.#gone?.abort();
     this.#rooms.close();
-    this.#deferred = [];
-    this.#deferredBytes = 0;
+    this.#waiting.dropDeferred();
     this.#countHeld();
     this.setWatch(undefined);
     const streams = [...this.#outbox.streams];

@@ -22,3 +22,42 @@ export class Newcomers {
     return heldBytes > freeNewcomerBytes && this.#heldBytes >= maxNewcomersBytes;
   }
 }
+
+/** What one of them holds, until it has shown the token. */
+export class Newcomer {
+  readonly #all: Newcomers;
+  #heldBytes = 0;
+  #isProven = false;
+
+  constructor(all: Newcomers) {
+    this.#all = all;
+  }
+
+  /** The client has shown the token. */
+  get isProven(): boolean {
+    return this.#isProven;
+  }
+
+  showedToken(): void {
+    if (!this.#isProven) {
+      this.#isProven = true;
+      this.#count(0);
+    }
+  }
+
+  /** @param heldBytes all it holds now @returns whether it must go */
+  mustGo(heldBytes: number): boolean {
+    this.#count(heldBytes);
+    return this.#all.refuses(heldBytes);
+  }
+
+  /** It holds nothing any more. */
+  leave(): void {
+    this.#count(0);
+  }
+
+  #count(heldBytes: number): void {
+    this.#all.take(heldBytes - this.#heldBytes);
+    this.#heldBytes = heldBytes;
+  }
+}
