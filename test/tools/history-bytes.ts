@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Report } from './history.ts';
 import { type Content, type HistoryRecord, type RecordOf, recordsOf } from './history-records.ts';
-import { Noise } from './noise.ts';
+import { Noise, noiseOf } from './noise.ts';
 
 /** Most bytes a frame can carry (spec process.md §4). */
 const frameBytes = 32_768;
@@ -58,9 +58,7 @@ function hashOf(content: Content): string {
   if ('sha256' in content) {
     return content.sha256;
   }
-  return hash(
-    'data' in content ? Buffer.from(content.data, 'base64') : new Noise(content.noise).bytes(0, content.bytes),
-  );
+  return hash('data' in content ? Buffer.from(content.data, 'base64') : noiseOf(content.noise).bytes(0, content.bytes));
 }
 
 function hash(bytes: Buffer): string {
@@ -170,7 +168,7 @@ class ChildStream {
     if (offset !== this.end || 'sha256' in content) {
       return false;
     }
-    const source = 'data' in content ? Buffer.from(content.data, 'base64') : new Noise(content.noise);
+    const source = 'data' in content ? Buffer.from(content.data, 'base64') : noiseOf(content.noise);
     this.#pieces.push({ offset, bytes: content.bytes, source });
     this.end += content.bytes;
     return true;

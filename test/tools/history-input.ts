@@ -8,7 +8,7 @@ import {
   recordsOf,
   requestKey,
 } from './history-records.ts';
-import { Noise } from './noise.ts';
+import { noiseOf } from './noise.ts';
 
 type Sent = RecordOf<'stdin'>;
 
@@ -74,7 +74,7 @@ function bytesOf(content: Content & { readonly offset?: number }): Buffer {
     return Buffer.from(content.data, 'base64');
   }
   if ('noise' in content) {
-    return new Noise(content.noise).bytes(content.offset ?? 0, content.bytes);
+    return noiseOf(content.noise).bytes(content.offset ?? 0, content.bytes);
   }
   throw new Error('stdin is recorded with its bytes');
 }

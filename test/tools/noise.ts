@@ -56,3 +56,15 @@ export class Noise {
     }
   }
 }
+
+const known = new Map<string, Noise>();
+
+/** The same noise for the same seed, made once: whoever judges a long run asks for it with every record. */
+export function noiseOf(seed: string): Noise {
+  let noise = known.get(seed);
+  if (noise === undefined) {
+    noise = new Noise(seed);
+    known.set(seed, noise);
+  }
+  return noise;
+}
