@@ -5,7 +5,7 @@
  *
  *     <temporary folder>/<name of the real one>/
  *       config        written by us from the allow-list
- *       HEAD          copy, for questions about the main worktree
+ *       HEAD          copy, for calls that change records
  *       objects refs reftable info    links to folders
  *       packed-refs shallow           links to files
  *
@@ -28,12 +28,14 @@ import { basename, dirname, join } from 'node:path';
 import type { GitHost } from '../../../platform/git-host.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import type { Platform } from '../../../platform/platform.ts';
-import { readSmallFile } from './control-files.ts';
+import { readSmallFile, targetOf } from './control-files.ts';
 import type { FoundGitDirectory } from './find-git-directory.ts';
 import { linkRefs } from './private-refs.ts';
 
-const files = ['shallow', 'packed-refs'] as const;
-const folders = ['objects', 'reftable', 'info'] as const;
+/** Also where there is none yet: refs may be packed while git runs. */
+const files = ['packed-refs'] as const;
+const rarelyThere = ['shallow', 'reftable'] as const;
+const folders = ['objects', 'info'] as const;
 
 export interface CommonDirectoryRequest {
   /** `undefined`: there is no repository, and git must not find one. */
@@ -66,9 +68,17 @@ export async function makeCommonDirectory(
   await Promise.all([
     writeFile(join(path, 'config'), configuration, { encoding: 'latin1', flag: 'wx', mode: 0o600 }),
     ...folders.map((name) => host.linkFolder(join(real, name), join(path, name))),
-    worktrees === undefined ? host.linkFolder(join(real, 'refs'), join(path, 'refs')) : linkRefs(real, path, host),
-    copyHead(real, path, paths),
     ...files.map((name) => host.linkFile(join(real, name), join(path, name))),
+    ...rarelyThere.map(async (name) => {
+      // Each file that is made costs more than a look whether it is needed.
+      const found = await targetOf(join(real, name));
+      if (found !== undefined) {
+        await (found.isDirectory() ? host.linkFolder : host.linkFile)(join(real, name), join(path, name));
+      }
+    }),
+    worktrees === undefined ? host.linkFolder(join(real, 'refs'), join(path, 'refs')) : linkRefs(real, path, host),
+    // A question is about the worktree that it is asked in, and that one has its own git directory.
+    worktrees === undefined ? undefined : copyHead(real, path, paths),
   ]);
   if (worktrees === undefined) {
     return { commonDirectory: path, gitDirectory: undefined };

@@ -1,7 +1,7 @@
 /** A repository as one request sees it: where git works, what it reads as the repository's configuration, what its calls pin. */
 
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { CommandResult } from '../../base/run-command.ts';
 import { allowedSettings } from './allowed-settings.ts';
 import { CallPins } from './call-pins.ts';
@@ -120,8 +120,10 @@ export class Repository {
 
   async #makeCommonDirectory(use: Use, { changes, mayFetch = false }: CallOptions): Promise<PrivateDirectories> {
     const { settings, found } = this.#place;
-    const folder = join(this.#folder, use);
-    await mkdir(folder, { mode: 0o700 });
+    const folder = this.#folderOf(use);
+    if (folder !== this.#folder) {
+      await mkdir(folder, { mode: 0o700 });
+    }
     const configuration =
       'badLine' in settings
         ? // git is to find an error in the same line, and to report it in its own words.
@@ -131,16 +133,23 @@ export class Repository {
     return makeCommonDirectory(folder, { found, configuration, worktrees }, this.program.services.platform);
   }
 
+  /** Most requests only ask, so that folder is the one that is there already. */
+  #folderOf(use: Use): string {
+    // The common directory in it has the name of the real one, which must not be that of another folder.
+    const isTaken = ['changing', 'fetching'].includes(basename(this.found?.commonDirectory ?? ''));
+    return use === 'asking' && !isTaken ? this.#folder : join(this.#folder, use);
+  }
+
   #asIfInRealPlace(result: CommandResult): CommandResult {
     const real = this.found?.commonDirectory;
     if (!result.stdout.includes(this.#folder) && !result.stderr.includes(this.#folder)) {
       return result;
     }
     const translate = (output: Buffer) =>
-      [...this.#commonDirectories.keys()].reduce(
-        (text, use) => withRealPlace(text, join(this.#folder, use), real),
-        output,
-      );
+      // The folder of the others is in that one.
+      [...this.#commonDirectories.keys()]
+        .sort((a, b) => Number(a === 'asking') - Number(b === 'asking'))
+        .reduce((text, use) => withRealPlace(text, this.#folderOf(use), real), output);
     return {
       ...result,
       stdout: translate(result.stdout),

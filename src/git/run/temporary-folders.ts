@@ -1,5 +1,5 @@
 /** Folders for the time of one piece of work. What is still there at the daemon's end goes with it. */
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, realpath, rm, rmdir, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -46,7 +46,24 @@ export class TemporaryFolders implements AsyncDisposable {
   }
 
   async #remove(folder: string): Promise<void> {
-    await rm(folder, { recursive: true, force: true });
+    await removeAll(folder).catch(() => rm(folder, { recursive: true, force: true }));
     this.#inUse.delete(folder);
   }
+}
+
+/** So many entries are removed at the same time. */
+const removedAtOnce = 32;
+
+/** Takes half the system calls of Node's own removal, which looks at every entry by itself. @throws Node's error */
+async function removeAll(folder: string): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  for (let at = 0; at < entries.length; at += removedAtOnce) {
+    await Promise.all(
+      entries.slice(at, at + removedAtOnce).map((entry) => {
+        const path = join(folder, entry.name);
+        return entry.isDirectory() ? removeAll(path) : unlink(path);
+      }),
+    );
+  }
+  await rmdir(folder);
 }
