@@ -44,7 +44,10 @@ describe('a git that hangs is ended with all it started, and the reply says so',
     const path = base();
     const { noneLeft } = marked();
     hangingAt('rev-parse');
-    expect(await ask(profile, 'git.list_branches', { path })).toBe('{"isRepo":false,"branches":[]}');
+    expect(await ask(profile, 'git.info', { path })).toBe('{"isRepo":false,"repoSlug":"","defaultBranch":""}');
+    // It is made only where there is no answer.
+    expect(await ask(profile, 'git.list_branches', { path: scratchFolder() })).toBe('{"isRepo":false,"branches":[]}');
+    expect(await ask(profile, 'git.list_branches', { path })).toBe('{"isRepo":true,"branches":["main"]}');
     await noneLeft();
   });
 
