@@ -45,6 +45,23 @@ describe.each(['S', 'next'] as const)('profile %s', (profile) => {
     }
   });
 
+  test('a process with ten thousand variables and words has them all, and what is said about it at once finds it', async () => {
+    // The kernel passes on a quarter of what the stack may have.
+    await using daemon = await startDaemon({ profile, through: ['prlimit', `--stack=${8 * 1024 * 1024}`] });
+    await using client = await connectRaw(daemon);
+    const env = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`MANY_${index}`, 'x']));
+    const args = ['-c', 'env | grep -c "^MANY_"; echo "$#"; head -n 1', 'sh', ...Object.keys(env)];
+    client.post('process.spawn', { id: 'long', command: 'sh', args, env });
+    client.post('process.stdin', { id: 'long', data: Buffer.from('typed\n').toString('base64') });
+    expect((await client.exitOf('long')).exitCode).toBe(0);
+    expect(client.stream('long').text()).toBe('10000\n10000\ntyped\n');
+    const { error } = await client.request('process.spawn', { id: 'none', command: '/nowhere/at/all', args, env });
+    expect(error?.message).toBe('fork/exec /nowhere/at/all: no such file or directory');
+    const tooMany = Array.from({ length: 240_000 }, () => '');
+    const refused = await client.request('process.spawn', { id: 'none', command: 'true', args: tooMany });
+    expect(refused.error?.message).toBe('fork/exec true: argument list too long');
+  });
+
   test('a start that fails among others says why, and the others are not touched by it', async () => {
     await using daemon = await startDaemon({ profile });
     await using client = await connectRaw(daemon);
