@@ -38,6 +38,7 @@ interface AttachReply {
   readonly pid?: number;
   readonly startTime?: number;
   readonly activity?: SessionActivity;
+  readonly lastSeq?: number;
 }
 
 /** So much of a replay comes before the reply without anybody being told that it comes. */
@@ -75,6 +76,9 @@ export class Session implements AsyncDisposable {
   readonly #asksForActivity: boolean;
   #activity: SessionActivity | undefined;
   #stdinApplied = 0;
+  /** Known once the daemon has answered, which is behind the whole replay. */
+  #toldSeq: number | undefined;
+  readonly #answered: Deferred<void> = defer(false);
   /** Attempts to open it that may have reached the daemon. */
   #attempts = 0;
   /** Links that have broken. */
@@ -139,6 +143,16 @@ export class Session implements AsyncDisposable {
   /** What came and went last when the daemon answered; `undefined` when it was not asked for, or the daemon cannot tell. */
   get activity(): SessionActivity | undefined {
     return this.#activity;
+  }
+
+  /** The last frame there was when the daemon answered last; `undefined`: it has not answered yet. */
+  get toldSeq(): number | undefined {
+    return this.#toldSeq;
+  }
+
+  /** Resolves when the daemon has answered, or the session cannot be followed. */
+  get answered(): Promise<void> {
+    return this.#answered.promise;
   }
 
   /** Bytes of input that the process had been given when the daemon answered last. */
@@ -285,6 +299,7 @@ export class Session implements AsyncDisposable {
       this.#input.fail(error);
       this.#exit.reject(error);
       this.#opened.reject(error);
+      this.#answered.resolve();
       this.#host.forget(this);
     }
   }
@@ -415,6 +430,8 @@ export class Session implements AsyncDisposable {
     this.#isOpen = true;
     this.#activity = reply.activity;
     this.#stdinApplied = reply.stdinApplied ?? 0;
+    this.#toldSeq = reply.lastSeq ?? 0;
+    this.#answered.resolve();
     this.#lastSeq ??= 0;
     this.#opened.resolve();
     if (this.#isOver) {

@@ -1,5 +1,5 @@
 /** Looks through the windows of sessions for requests that wait (waiting.ts); nobody's stream is touched. */
-import { HoldfastError, type Host, type SessionActivity, type SessionInfo } from '../client/index.ts';
+import { HoldfastError, type Host, type Session, type SessionActivity, type SessionInfo } from '../client/index.ts';
 import { WaitingRequests } from './waiting.ts';
 
 /** What a look at one session has shown. */
@@ -35,15 +35,7 @@ export async function lookForRequests(
   const requests = before ?? new WaitingRequests(startOf(session));
   try {
     const observed = await host.observe(session.id, { fromSeq: requests.lastSeq, onGap: 'continue', activity: true });
-    const { lastSeq } = observed;
-    if (requests.lastSeq < lastSeq) {
-      for await (const event of observed.events) {
-        requests.take(event);
-        if (requests.lastSeq >= lastSeq) {
-          break;
-        }
-      }
-    }
+    await takeReplay(observed, requests);
     await observed.detach();
     const { activity } = observed;
     if (activity !== undefined) {
@@ -55,6 +47,34 @@ export async function lookForRequests(
       return undefined;
     }
     throw error;
+  }
+}
+
+/** Up to the last frame that there was when the daemon answered, which it does behind all of them. */
+async function takeReplay(observed: Session, requests: WaitingRequests): Promise<void> {
+  const reader = observed.events.getReader();
+  try {
+    let next = reader.read();
+    // An error of a read that is not waited for any more is that of the next request, too.
+    next.catch(() => {});
+    while (observed.toldSeq === undefined || requests.lastSeq < observed.toldSeq) {
+      const got = await (observed.toldSeq === undefined ? Promise.race([next, observed.answered]) : next);
+      if (got === undefined && observed.toldSeq === undefined) {
+        // The session cannot be followed: the read says why.
+        await next;
+        return;
+      }
+      if (got?.done === true) {
+        return;
+      }
+      if (got?.value !== undefined) {
+        requests.take(got.value);
+        next = reader.read();
+        next.catch(() => {});
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
   }
 }
 

@@ -194,16 +194,20 @@ describe('an agent that does not behave', () => {
     expect(responses(heard)[0]?.response.request_id).toBe(odd);
   });
 
-  test('broken JSON and a line of 10 MB in front of a request change nothing', { timeout: 60_000 }, async () => {
+  test('broken JSON and a line of 10 MB in front of a request change nothing', { timeout: 120_000 }, async () => {
     await using daemon = await startDaemon();
     await using host = await connectTo(daemon);
     const script = `process.stdout.write('{"type":"control_request"\\n' + 'x'.repeat(10_000_000) + '\\n{]\\n' + ${JSON.stringify(`${asks('r1')}\n`)}); process.stdin.resume()`;
     const session = await host.spawn({ id: 'a', command: process.execPath, args: ['-e', script] });
-    session.stdout.cancel().catch(() => {});
-    const rows = await waitUntil(async () => {
-      const found = await waiting(daemon);
-      return found.length > 0 && found;
-    }, 'the request to show');
+    await session.detach();
+    const rows = await waitUntil(
+      async () => {
+        const found = await waiting(daemon);
+        return found.length > 0 && found;
+      },
+      'the request to show',
+      { timeoutMs: 60_000 },
+    );
     expect(ids(rows)).toEqual(['r1']);
     expect(await verb(daemon, 'answer', ['a', 'r1', 'deny'])).toMatchObject({ code: 0 });
     expect(await waiting(daemon)).toEqual([]);
