@@ -99,12 +99,12 @@ describe('a real shell offers', () => {
   }
 
   testNeeding(installed('bash', 'bash'))('bash: verbs, options and live sessions, quoted', {}, async () => {
-    await withSessions(async (_, env) => {
+    await withSessions(async ({ socket }, env) => {
       const script = `
         source <(holdfast completion bash)
         ask() { COMP_LINE=$1; COMP_POINT=\${#1}; COMP_WORDS=($1); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); COMPREPLY=(); _holdfast; printf '%s|' "\${COMPREPLY[@]}"; echo; }
         compopt() { :; }
-        ask 'holdfast stat'; ask 'holdfast attach --ta'; ask 'holdfast attach my'; ask 'holdfast attach my\\ build:'`;
+        ask 'holdfast stat'; ask 'holdfast attach --ta'; ask 'holdfast attach --socket ${socket} my'; ask 'holdfast attach --socket ${socket} my\\ build:'`;
       const shown = execFileSync('bash', ['--norc', '-c', script], { env, encoding: 'utf8' });
       expect(shown.split('\n')).toEqual([
         'status|',
@@ -117,21 +117,21 @@ describe('a real shell offers', () => {
   });
 
   testNeeding(installed('zsh', 'zsh'))('zsh: the same, with a line about each', {}, async () => {
-    await withSessions(async (_, env) => {
+    await withSessions(async ({ socket }, env) => {
       const script = `
         compadd() { print -r -- "\${(j:|:)values}"; }; _files() { print files; }; compdef() { :; }
         source <(holdfast completion zsh)
         ask() { words=("$@"); CURRENT=$#; _holdfast; }
-        ask holdfast stat; ask holdfast attach my; ask holdfast attach --socket ''`;
+        ask holdfast stat; ask holdfast attach --socket ${socket} my; ask holdfast attach --socket ''`;
       const shown = execFileSync('zsh', ['-f', '-c', script], { env, encoding: 'utf8' });
       expect(shown).toBe(`status\n${odd}\nfiles\n`);
     });
   });
 
   testNeeding(installed('fish', 'fish'))('fish: by its own question for completions', {}, async () => {
-    await withSessions(async (_, env) => {
+    await withSessions(async ({ socket }, env) => {
       const script = `holdfast completion fish | source
-        complete -C 'holdfast stat'; complete -C 'holdfast attach --ta'; complete -C 'holdfast attach my'`;
+        complete -C 'holdfast stat'; complete -C 'holdfast attach --ta'; complete -C 'holdfast attach --socket ${socket} my'`;
       const shown = execFileSync('fish', ['--no-config', '-c', script], { env, encoding: 'utf8' });
       expect(shown.split('\n').map((line) => line.split('\t')[0])).toEqual(['status', '--take', odd, '']);
     });
