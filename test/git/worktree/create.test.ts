@@ -280,13 +280,10 @@ describe.each(['current', 'next'] as const)('git.worktree_create inside the repo
       'for word; do [ "$word" = read-tree ] && { echo half > half; sleep 60 & wait; }; done; exec "$GIT" "$@"',
     );
     expect(
-      await daemon(profile).ask('git.worktree_create', { baseRepo, branchName: 'b', worktreePath, timeoutMs: 3000 }),
+      await daemon(profile).ask('git.worktree_create', { baseRepo, branchName: 'b', worktreePath, timeoutMs: 6000 }),
     ).toEqual({
       success: false,
-      error:
-        profile === 'next'
-          ? 'git worktree add timed out after 3000ms (deadline expired during the checkout): signal: killed'
-          : 'git worktree add timed out after 3000ms (deadline expired during the checkout): signal: killed',
+      error: 'git worktree add timed out after 6000ms (deadline expired during the checkout): signal: killed',
       errorCode: 'timeout',
     });
     expect(existsSync(worktreePath)).toBe(false);
@@ -316,17 +313,17 @@ describe.each(['current', 'next'] as const)('git.worktree_create inside the repo
   test('a copy that comes too late takes everything back', async () => {
     const baseRepo = base();
     write(join(baseRepo, '.worktreeinclude'), 'x\n');
-    standInForGit(scratchFolder(), 'for word; do [ "$word" = --others ] && sleep 2; done; exec "$GIT" "$@"');
+    standInForGit(scratchFolder(), 'for word; do [ "$word" = --others ] && sleep 7; done; exec "$GIT" "$@"');
     expect(
       await daemon(profile).ask('git.worktree_create', {
         baseRepo,
         branchName: 'b',
         worktreePath: session(baseRepo),
-        timeoutMs: 1500,
+        timeoutMs: 6000,
       }),
     ).toEqual({
       success: false,
-      error: 'git worktree add timed out after 1500ms (deadline expired after the checkout finished)',
+      error: 'git worktree add timed out after 6000ms (deadline expired after the checkout finished)',
       errorCode: 'timeout',
     });
     expect(existsSync(session(baseRepo))).toBe(false);
