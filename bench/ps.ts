@@ -1,4 +1,7 @@
-/** `holdfast ps`: of an idle daemon against an empty script, and with a thousand sessions against `ps aux`. */
+/**
+ * `holdfast ps`: of an idle daemon against an empty script, and with a thousand sessions against `ps aux`. And what a shell waits
+ * for when it completes a word, against the help of a verb.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from '../src/client/index.ts';
 import { startDaemon, type TestDaemon } from '../test/support/daemon.ts';
@@ -34,6 +37,11 @@ const together = await interleave(roundsOr(15), {
   aux: () => run(client, ['/bin/ps', 'aux']),
 });
 
+const completing = await interleave(roundsOr(15), {
+  holdfast: () => run(client, [program, 'completion', 'bash', '--', `holdfast attach --socket ${idle.socket} `]),
+  help: () => run(client, [program, 'help', 'status']),
+});
+
 const times = (samples: readonly { readonly ms?: number }[] | undefined) => (samples ?? []).map(({ ms = 0 }) => ms);
 report([
   ...against('an empty script', times(alone.empty), {
@@ -41,5 +49,14 @@ report([
   }),
   ...against('`ps aux`', times(together.aux), {
     ...{ area, what: '`ps` with 1,000 sessions', unit: 'ms', target: { atMost: 3 }, ours: times(together.holdfast) },
+  }),
+  ...against('`holdfast help status`', times(completing.help), {
+    ...{
+      area,
+      what: 'completion of a session id',
+      unit: 'ms',
+      target: { atMost: 3 },
+      ours: times(completing.holdfast),
+    },
   }),
 ]);

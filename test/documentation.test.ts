@@ -117,7 +117,7 @@ test('the screens of the guide for operators are what its commands show: npm run
   for (const { command, shown } of screens) {
     expect({ command, shown: lasting(await scene.run(command)) }).toEqual({ command, shown: lasting(shown) });
   }
-}, 60_000);
+}, 180_000);
 
 /** A line without the values that are others each time. */
 function withoutChance(line: string): string {

@@ -1,6 +1,6 @@
 /** `holdfast release`: ends sessions and what they have left, and says what came of each (spec operators.md). */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { isRunning, processFacts, untilEnded } from '../support/processes.ts';
@@ -71,10 +71,17 @@ test('--keeper ends the keeper with its sessions, and a record that names anothe
   const { daemon, host } = held;
   const { firstLine } = await spawnShell(host, 'durable', 'echo $$; sleep 3600');
   const child = processFacts(Number(firstLine));
-  const record = JSON.parse(readFileSync(join(daemon.runDir, 'keeper.json'), 'utf8'));
+  const file = join(daemon.runDir, 'keeper.json');
+  const record = JSON.parse(readFileSync(file, 'utf8'));
   const keeper = processFacts(record.pid);
   await daemon.kill();
   expect(await verb(daemon, 'release', '--keeper', '--dry-run', '--json')).toMatchObject({ code: 0 });
+  writeFileSync(file, JSON.stringify({ ...record, startTime: `${record.startTime}1` }));
+  const refused = await verb(daemon, 'release', '--keeper', '--yes');
+  expect(refused.code).toBe(4);
+  expect(refused.stdout).toContain('refused');
+  expect(keeper !== undefined && isRunning(keeper)).toBe(true);
+  writeFileSync(file, JSON.stringify(record));
   const rows = await verbJson(daemon, 'release', '--keeper', '--yes');
   expect(rows).toContainEqual(expect.objectContaining({ what: 'keeper', pid: record.pid, result: 'killed' }));
   for (const each of [keeper, child]) {
