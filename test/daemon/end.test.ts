@@ -53,6 +53,9 @@ test('an end without failures leaves nothing, and is told from the request to th
   expect(told.map((line) => line.replace(/^\S+ \S+ +/, '')).filter((line) => !/Connection closed/.test(line))).toEqual([
     'INFO  [ServerHandler] server.shutdown received over RPC',
     'INFO  [Server] shutdown requested',
+    expect.stringMatching(
+      /^INFO {2}\[process\.Manager\] Process p: end asked for by shutdown \(shutdown KILL\), PID=\d+$/,
+    ),
     expect.stringMatching(/^INFO {2}\[process\.Manager\] Process p exited/),
     'INFO  [Server] cleanup: closed 2 connection(s), killed 1 child process group(s)',
     '',
