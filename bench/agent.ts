@@ -38,7 +38,7 @@ async function throughAgent(): Promise<Figures> {
   const started = (): boolean => ids.every((id) => agent.server.acknowledged(`start_${id}`).length > 0);
   await waitUntil(started, 'all sessions', { timeoutMs: 120_000 });
   const bytes = (): number => ids.reduce((sum, id) => sum + agent.server.session(id).bytes('stdout').length, 0);
-  return costOf(() => [agent.pid, ...agent.ownPids()], bytes);
+  return await costOf(() => [agent.pid, ...agent.ownPids()], bytes);
 }
 
 async function throughRpc(): Promise<Figures> {
@@ -57,7 +57,7 @@ async function throughRpc(): Promise<Figures> {
       }
     })().catch(() => {});
   }
-  return costOf(
+  return await costOf(
     () => agent.ownPids(),
     () => received,
   );

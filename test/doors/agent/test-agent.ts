@@ -179,13 +179,12 @@ export class TestAgent implements AsyncDisposable {
     return findMarked(this.#mark);
   }
 
-  /** The host daemon and its keeper. */
+  /** The host daemon and its keeper, by what they have written down. */
   ownPids(): readonly number[] {
-    const isOurs = ({ pid }: ProcessFacts): boolean =>
-      /\0-serve\0|\0keeper\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
-    return this.processes()
-      .filter(isOurs)
-      .map(({ pid }) => pid);
+    return ['daemon.lock', 'keeper.json'].map((name) => {
+      const { pid } = JSON.parse(readFileSync(join(this.stateDir, 'run', name), 'utf8')) as { pid: number };
+      return pid;
+    });
   }
 
   /** The host daemon, by its lock. */
