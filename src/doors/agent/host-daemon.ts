@@ -119,18 +119,22 @@ export class HostDaemon {
     }
   }
 
+  /** How many bytes it was given so far; `undefined`: it is not known. @throws HoldfastError */
+  async inputBytes(id: string): Promise<number | undefined> {
+    return (await this.#host.sessions()).find((each) => each.id === id)?.inBytes;
+  }
+
   /**
    * Gives bytes to the process, once.
    * @returns `ended`: it takes none any more; `full`: it does not read, and none were taken
    * @throws HoldfastError
    */
   async input(id: string, bytes: Buffer): Promise<'taken' | 'ended' | 'closed' | 'full'> {
-    const session = (await this.#host.sessions()).find((each) => each.id === id);
-    if (session === undefined) {
+    const offset = await this.inputBytes(id);
+    if (offset === undefined) {
       return 'ended';
     }
     try {
-      const offset = session.inBytes;
       await this.#host.request('process.stdin', { id, data: bytes.toString('base64'), offset });
       return 'taken';
     } catch (error) {

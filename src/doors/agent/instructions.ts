@@ -147,7 +147,7 @@ export class Instructions {
     switch (instruction.type) {
       case 'start_session': {
         if (before !== undefined && sessions.wasStarted(sessionId)) {
-          return { end: Promise.resolve() };
+          return { end: sessions.finishStart(sessionId, instruction.start) };
         }
         const { session, waits } = sessions.admit(sessionId);
         if (waits) {
@@ -157,7 +157,7 @@ export class Instructions {
         if (!waits) {
           await started;
         }
-        return { end: started };
+        return { end: started.then(({ typed }) => typed) };
       }
       case 'command':
         if (before !== undefined) {

@@ -141,11 +141,17 @@ export class AgentSessions {
   }
 
   /**
-   * Starts the process of an admitted session, when its turn has come.
+   * Starts the process of an admitted session, when its turn has come. Resolves when there is one.
    * @param begin called right before the process is asked for
+   * @returns `typed` resolves when it has the prompt, or will never get it
    * @throws Refusal
    */
-  async start(session: AgentSession, waits: boolean, order: StartOrder, begin: () => Promise<void>): Promise<void> {
+  async start(
+    session: AgentSession,
+    waits: boolean,
+    order: StartOrder,
+    begin: () => Promise<void>,
+  ): Promise<{ readonly typed: Promise<void> }> {
     if (waits && (await session.turn.promise) === 'terminated') {
       throw new Refusal('session_terminated', `session ${session.id} was terminated before it was started`);
     }
@@ -159,11 +165,27 @@ export class AgentSessions {
       session.startSettled.resolve();
       this.#fillRoom();
     }
-    if (order.prompt !== undefined) {
-      // Behind nothing: what waits was ordered later.
-      void this.#enqueue(session, { text: order.prompt }, async () => {}, 'first').catch(() => {});
-    }
+    const typed = this.#typePrompt(session, order);
     void this.#type(session);
+    return { typed };
+  }
+
+  /** In front of everything: what waits was ordered later. */
+  async #typePrompt(session: AgentSession, { prompt }: StartOrder): Promise<void> {
+    if (prompt !== undefined) {
+      await this.#enqueue(session, { text: prompt }, async () => {}, 'first').catch(() => {});
+    }
+  }
+
+  /**
+   * The agent died after it had started this process: the prompt is typed now if nothing was typed yet.
+   * @throws HoldfastError
+   */
+  async finishStart(id: string, order: StartOrder): Promise<void> {
+    const session = this.#byId.get(id);
+    if (session?.state === 'running' && (await this.#options.daemon.inputBytes(id)) === 0) {
+      await this.#typePrompt(session, order);
+    }
   }
 
   async #startNow(session: AgentSession, order: StartOrder, begin: () => Promise<void>): Promise<void> {

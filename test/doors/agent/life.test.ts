@@ -35,7 +35,7 @@ describe('the life of an agent', () => {
     agent.signal('SIGINT');
     expect(await agent.ended()).toBe(0);
     expect(processes.map((target) => target !== undefined && isRunning(target))).toEqual([false, false, false]);
-    expect(server.session('a').exit).toMatchObject({ exitCode: 0 });
+    expect(server.session('a').exit).toMatchObject({ stream: 'exit' });
     expect(server.session('c').exit).toMatchObject({ exitCode: null, signal: 'SIGKILL' });
     expect(server.statuses.map(({ status }) => status)).toContain('stopping');
     expect(server.statuses.at(-1)?.status).toBe('offline');
@@ -110,6 +110,25 @@ describe('the life of an agent', () => {
     agent.launch();
     expect(await agent.exit('s')).toMatchObject({ exitCode: 4 });
     expect(server.session('s').text()).toBe('ready \nlater\n');
+  });
+
+  test('an agent that died between the start of a session and its prompt types the prompt when it is told again, once', async () => {
+    await using agent = await TestAgent.start({ timings });
+    const { server } = agent;
+    server.order('start', 'start_session', 's');
+    await agent.output('s', 'ready');
+    await agent.killed();
+    // What it had written down when it died there.
+    const begun = JSON.stringify({ id: 'start', sessionId: 's', state: 'begun' });
+    writeFileSync(join(agent.stateDir, 'instructions.ndjson'), `${begun}\n`);
+    server.leastHandOuts = 2;
+    server.order('start', 'start_session', 's', { prompt: 'late' });
+    agent.launch();
+    await agent.output('s', 'got: late\n');
+    await waitUntil(() => server.acknowledged('start').length > 2, 'both to be acknowledged');
+    server.order('type', 'command', 's', { command: 'behind' });
+    expect(await agent.output('s', 'behind')).toBe('ready \ngot: late\ngot: behind\n');
+    expect(new Set(server.acknowledged('start').map(({ result }) => result))).toEqual(new Set(['done']));
   });
 
   test('a session that died with the whole host daemon is told as crashed', async () => {

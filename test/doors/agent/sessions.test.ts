@@ -32,7 +32,9 @@ describe('sessions that a server orders', () => {
     await agent.output('session-123', 'got: hello\n');
     server.order('ins_3', 'terminate_session', 'session-123');
     expect(await agent.acknowledged('ins_3')).toMatchObject({ result: 'done' });
-    expect(await agent.exit('session-123')).toMatchObject({ exitCode: 0, signal: null });
+    // The end of its input or INT, whichever the shell sees first.
+    const { exitCode, signal } = await agent.exit('session-123');
+    expect(['0 null', 'null SIGINT']).toContain(`${exitCode} ${signal}`);
     expect(server.session('session-123').text()).toBe('ready a b\ngot: hello\n');
     const wanted = [
       '[INFO] Agent starting...',
@@ -113,11 +115,10 @@ describe('sessions that a server orders', () => {
     expect(await agent.acknowledged('command_3')).toMatchObject({ result: 'done' });
     const [queued, done] = server.acknowledged('start_3');
     expect([queued?.result, done?.result]).toEqual(['queued', 'done']);
-    const status = await waitUntil(
-      () => server.statuses.at(-1)?.limits.queued === 25 && server.statuses.at(-1),
-      '25 to wait',
-    );
-    expect(status.limits).toMatchObject({ maxConcurrentSessions: 2, running: 2, queued: 25 });
+    await waitUntil(() => {
+      const limits = server.statuses.at(-1)?.limits;
+      return limits?.running === 2 && limits.queued === 25 && limits.maxConcurrentSessions === 2;
+    }, 'two to run and 25 to wait');
   });
 
   test('6: an instruction that comes five times is carried out once and acknowledged five times', async () => {
@@ -139,7 +140,7 @@ describe('sessions that a server orders', () => {
     const wanted = Buffer.concat([Buffer.from('ready \n€'), Buffer.from([0xff, 0xfe, 0x0a])]);
     await waitUntil(() => session.bytes('stdout').length === wanted.length, 'all bytes');
     expect(session.bytes('stdout')).toEqual(wanted);
-    expect([...session.chunks.values()].length).toBeGreaterThan(2);
+    expect(session.chunks.size).toBeGreaterThan(1);
   });
 
   test('12: a process that was killed has its signal in the last chunk', async () => {
