@@ -1,4 +1,5 @@
 /** One client's connection over a real socket: order, half-close, pressure, takeover (spec wire.md §2, §9; process.md §8). */
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -65,12 +66,16 @@ describe('requests of one connection', () => {
     await using daemon = await prepareDaemon({ profile: 'current' });
     const bin = join(daemon.dir, 'bin');
     mkdirSync(bin);
+    // What is no repository is told without git.
+    const repository = join(daemon.dir, 'repository');
+    execFileSync('git', ['init', '--quiet', repository]);
     writeFileSync(join(bin, 'git'), '#!/bin/sh\nexec sleep 3600\n', { mode: 0o755 });
+    daemon.env.SHELL = '/bin/false';
     daemon.env.PATH = `${bin}:${daemon.env.PATH}`;
     await daemon.start();
     await using client = await connectRaw(daemon);
     await client.spawn('cat', 'cat');
-    const hanging = Array.from({ length: 100 }, () => client.post('git.info', { path: daemon.dir }));
+    const hanging = Array.from({ length: 100 }, () => client.post('git.info', { path: repository }));
     await client.kill('cat');
     await client.exitOf('cat');
     expect(client.replies.some(({ id }) => hanging.includes(id as number))).toBe(false);
