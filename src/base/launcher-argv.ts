@@ -3,9 +3,10 @@
  * (spec generation-n2.md §3.5). Here are the tests that each launcher must pass, whether it comes from the settings of the
  * host or from a request.
  */
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Paths } from '../../platform/paths.ts';
+import { isExecutableFile } from './executable-file.ts';
 
 /** What makes the CLI itself look for a launcher; one that is started through a launcher must not. */
 export const wrapperVariable = 'CLAUDE_CODE_PROCESS_WRAPPER';
@@ -40,18 +41,6 @@ export function launcherFault(
   return isExecutableFile(argv0)
     ? undefined
     : `launcher ${quoted(argv0)} does not exist or is not an executable regular file`;
-}
-
-function isExecutableFile(path: string): boolean {
-  try {
-    if (!statSync(path).isFile()) {
-      return false;
-    }
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 const longestQuoted = 256;

@@ -4,12 +4,14 @@
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { extract } from 'tar';
+import { afterAll, beforeAll } from 'vitest';
+import { removeFolder } from '../support/remove-folder.ts';
 
 const version = '2.1.197';
 /** Of the package, as the registry tells it, by processor. */
@@ -52,4 +54,18 @@ async function sha512(path: string): Promise<string> {
   const hash = createHash('sha512');
   await pipeline(createReadStream(path), hash);
   return hash.digest('base64');
+}
+
+/**
+ * The program for all tests of a file, fetched before and removed after them. Not skipped when the package cannot be had: the
+ * message says why, and the tests fail.
+ */
+export function agentCliForTests(): { readonly folder: string; readonly program: string } {
+  const cli = { folder: '', program: '' };
+  beforeAll(async () => {
+    cli.folder = mkdtempSync('/tmp/hf-');
+    cli.program = await fetchAgentCli(cli.folder);
+  }, 120_000);
+  afterAll(() => removeFolder(cli.folder));
+  return cli;
 }

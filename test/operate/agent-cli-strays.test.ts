@@ -1,23 +1,14 @@
 /** What the real agent CLI leaves behind when it is killed: its tools run in sessions of their own, out of a group's reach. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fetchAgentCli } from '../install/agent-cli.ts';
+import { expect, test } from 'vitest';
+import { agentCliForTests } from '../install/agent-cli.ts';
 import { startModel } from '../install/model-stand-in.ts';
 import { isRunning, type ProcessFacts, processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 import { type Held, startHeld, untilEndedSession, verb, verbJson } from './sessions.ts';
 
-let folder: string;
-let claude: string;
-
-// Not skipped when the package cannot be had: the message says why, and the tests fail.
-beforeAll(async () => {
-  folder = mkdtempSync('/tmp/hf-');
-  claude = await fetchAgentCli(folder);
-}, 120_000);
-
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const cli = agentCliForTests();
 
 /** The CLI in the middle of a turn: its tool runs. @returns the tool */
 async function inTheMiddleOfATurn({ daemon, host }: Held, id: string): Promise<ProcessFacts> {
@@ -26,7 +17,7 @@ async function inTheMiddleOfATurn({ daemon, host }: Held, id: string): Promise<P
   const told = join(home, 'pid');
   const model = await startModel(`echo $$ > ${told}.new && mv ${told}.new ${told} && sleep 3600`, 'never said');
   const session = await host.spawn({
-    ...{ id, command: claude, cwd: home },
+    ...{ id, command: cli.program, cwd: home },
     args: [
       ...['--print', '--input-format', 'stream-json', '--output-format', 'stream-json', '--verbose'],
       ...['--allowedTools', 'Bash'],

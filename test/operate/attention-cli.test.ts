@@ -1,25 +1,15 @@
 /** `holdfast attention` and `holdfast answer` with the real agent CLI, offline, and a daemon that is started anew in between. */
-import { existsSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fetchAgentCli } from '../install/agent-cli.ts';
+import { expect, test } from 'vitest';
+import { agentCliForTests } from '../install/agent-cli.ts';
 import { startModel } from '../install/model-stand-in.ts';
 import { startDaemon } from '../support/daemon.ts';
 import { connectTo } from '../support/host.ts';
-import { removeFolder } from '../support/remove-folder.ts';
 import { expectSchema } from '../support/schemas.ts';
 import { waitUntil } from '../support/wait.ts';
 
-let folder: string;
-let claude: string;
-
-// Not skipped when the package cannot be had: the message says why, and the test fails.
-beforeAll(async () => {
-  folder = mkdtempSync('/tmp/hf-');
-  claude = await fetchAgentCli(folder);
-}, 120_000);
-
-afterAll(() => removeFolder(folder));
+const cli = agentCliForTests();
 
 const patience = { timeoutMs: 60_000 };
 const message = {
@@ -30,16 +20,16 @@ const message = {
 test('the agent waits for a permission, is allowed to by `answer` after a restart of the daemon, and ends its turn', {
   timeout: 180_000,
 }, async () => {
-  const made = join(folder, 'made');
+  const made = join(cli.folder, 'made');
   const model = await startModel(`touch ${made}`, 'It is made.');
   await using daemon = await startDaemon({ flags: ['-durable'] });
-  const home = join(folder, 'cli-home');
+  const home = join(cli.folder, 'cli-home');
   mkdirSync(join(home, 'tmp'), { recursive: true });
   const stream = ['--input-format', 'stream-json', '--output-format', 'stream-json'];
   await using host = await connectTo(daemon);
   const session = await host.spawn({
     id: 'agent',
-    command: claude,
+    command: cli.program,
     args: ['--print', ...stream, '--verbose', '--permission-prompt-tool', 'stdio'],
     cwd: home,
     env: {

@@ -1,6 +1,7 @@
 /** One session as the server sees it: from its order to the day its last chunk is stored (spec agent.md §1, §6, §9). */
 import type { OutputReader } from './output-reader.ts';
 import type { OutputUpload } from './output-upload.ts';
+import { type InputContext, SessionInput } from './session-input.ts';
 
 export type AgentSessionState = 'queued' | 'running' | 'terminated';
 
@@ -8,14 +9,6 @@ export interface SessionEnd {
   /** `null`: a signal ended it, or nobody knows how it ended. */
   readonly exitCode: number | null;
   readonly signal: string | null;
-}
-
-/** Something to be typed, in its turn. */
-export interface PendingInput {
-  readonly bytes: Buffer;
-  /** Called right before the bytes are handed over; what it throws ends the attempt. */
-  begin(): Promise<void>;
-  readonly done: PromiseWithResolvers<void>;
 }
 
 export class AgentSession {
@@ -30,9 +23,7 @@ export class AgentSession {
   end: SessionEnd | undefined;
   upload: OutputUpload | undefined;
   reader: OutputReader | undefined;
-  readonly inputs: PendingInput[] = [];
-  /** Whether somebody is typing what waits. */
-  isTyping = false;
+  readonly input: SessionInput;
   /** When it leaves the status; `undefined`: it stays. */
   listedUntil: number | undefined;
   /** Of one that waits for room: its turn has come, or it never will. */
@@ -41,8 +32,9 @@ export class AgentSession {
   readonly startSettled = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
 
-  constructor(id: string) {
+  constructor(id: string, context: InputContext) {
     this.id = id;
+    this.input = new SessionInput(this, context);
   }
 
   /** Resolves when its process is gone, or never was. */

@@ -9,12 +9,12 @@ import { AgentSession, type SessionEnd } from './agent-session.ts';
 import type { DeliveryContext } from './delivery-queue.ts';
 import type { ErrorReports } from './error-reports.ts';
 import type { HostDaemon, StartRequest } from './host-daemon.ts';
-import { inputBytes } from './input-line.ts';
 import type { InputOrder, StartOrder } from './instruction.ts';
 import { OutputReader } from './output-reader.ts';
 import { OutputUpload } from './output-upload.ts';
 import { pause } from './pauses.ts';
 import { Refusal } from './refusal.ts';
+import { hasEnded } from './session-input.ts';
 import type { SessionJournal, SessionNote } from './session-journal.ts';
 import type { AgentSettings } from './settings.ts';
 
@@ -36,8 +36,6 @@ export interface SessionsOptions extends DeliveryContext {
 
 /** How many starts may wait for room. */
 const mostQueued = 100;
-/** A child that does not read is asked so often whether it does now. */
-const inputRetryMs = 200;
 /** What an escalated kill is waited for, and a daemon that is being started again between two attempts. */
 const daemonRetryMs = 500;
 
@@ -90,13 +88,13 @@ export class AgentSessions {
   }
 
   #foundSession({ id, pid, startTime, spawnedAt }: SessionInfo): AgentSession {
-    const session = new AgentSession(id);
+    const session = new AgentSession(id, this.#options);
     session.began(pid, startTime, spawnedAt);
     return session;
   }
 
   #lostSession({ id, pid, startTime, startedAt }: SessionNote): AgentSession {
-    const session = new AgentSession(id);
+    const session = new AgentSession(id, this.#options);
     session.began(pid, startTime, startedAt ?? Date.now());
     return session;
   }
@@ -129,7 +127,7 @@ export class AgentSessions {
     if (waits && this.#queue.length >= mostQueued) {
       throw new Refusal('queue_full', `${mostQueued} sessions wait to be started`);
     }
-    const session = new AgentSession(id);
+    const session = new AgentSession(id, this.#options);
     this.#byId.set(id, session);
     if (waits) {
       this.#queue.push(session);
@@ -166,14 +164,14 @@ export class AgentSessions {
       this.#fillRoom();
     }
     const typed = this.#typePrompt(session, order);
-    void this.#type(session);
+    void session.input.handOver();
     return { typed };
   }
 
   /** In front of everything: what waits was ordered later. */
   async #typePrompt(session: AgentSession, { prompt }: StartOrder): Promise<void> {
     if (prompt !== undefined) {
-      await this.#enqueue(session, { text: prompt }, async () => {}, 'first').catch(() => {});
+      await session.input.type({ text: prompt }, async () => {}, 'first').catch(() => {});
     }
   }
 
@@ -222,7 +220,7 @@ export class AgentSessions {
   #neverStarted(session: AgentSession): void {
     session.terminated(undefined);
     session.listedUntil = Date.now() + this.#options.timings.listedMs;
-    this.#refuseInputs(session);
+    session.input.refuse();
     this.#options.changed();
   }
 
@@ -304,7 +302,7 @@ export class AgentSessions {
   #ended(session: AgentSession, end: SessionEnd): void {
     if (session.terminated(end)) {
       this.#options.log.info(`Session terminated: ${session.id}`);
-      this.#refuseInputs(session);
+      session.input.refuse();
       this.#fillRoom();
       this.#options.changed();
       this.#checkOver(session);
@@ -322,81 +320,13 @@ export class AgentSessions {
     const session = this.#byId.get(id);
     if (session === undefined) {
       const wasOurs = this.#options.journal.get(id) !== undefined;
-      throw wasOurs ? this.#terminated(id) : new Refusal('no_such_session', `there is no session ${id}`);
+      throw wasOurs ? hasEnded(id) : new Refusal('no_such_session', `there is no session ${id}`);
     }
     if (session.state === 'terminated') {
-      throw this.#terminated(id);
+      throw hasEnded(id);
     }
-    await this.#enqueue(session, input, begin, 'last');
+    await session.input.type(input, begin, 'last');
     this.#options.log.info(`Command sent to ${id}`);
-  }
-
-  #enqueue(
-    session: AgentSession,
-    input: InputOrder,
-    begin: () => Promise<void>,
-    place: 'first' | 'last',
-  ): Promise<void> {
-    const pending = {
-      bytes: inputBytes(input, this.#options.settings.inputFormat),
-      begin,
-      done: Promise.withResolvers<void>(),
-    };
-    if (place === 'first') {
-      session.inputs.unshift(pending);
-    } else {
-      session.inputs.push(pending);
-    }
-    void this.#type(session);
-    return pending.done.promise;
-  }
-
-  /** Types what waits, in order. */
-  async #type(session: AgentSession): Promise<void> {
-    if (session.isTyping || session.state !== 'running') {
-      return;
-    }
-    session.isTyping = true;
-    for (let next = session.inputs.shift(); next !== undefined; next = session.inputs.shift()) {
-      try {
-        await next.begin();
-        await this.#hand(session, next.bytes);
-        next.done.resolve();
-      } catch (error) {
-        next.done.reject(error);
-      }
-    }
-    session.isTyping = false;
-  }
-
-  /** @throws Refusal */
-  async #hand(session: AgentSession, bytes: Buffer): Promise<void> {
-    const { daemon, signal } = this.#options;
-    const { id } = session;
-    while (session.state === 'running') {
-      const outcome = await daemon.input(id, bytes);
-      if (outcome === 'taken') {
-        return;
-      }
-      if (outcome === 'closed') {
-        throw new Refusal('stdin_closed', `the input of session ${id} is closed`);
-      }
-      if (outcome === 'ended' || signal.aborted) {
-        break;
-      }
-      await pause(inputRetryMs, signal);
-    }
-    throw this.#terminated(id);
-  }
-
-  #refuseInputs(session: AgentSession): void {
-    for (const { done } of session.inputs.splice(0)) {
-      done.reject(this.#terminated(session.id));
-    }
-  }
-
-  #terminated(id: string): Refusal {
-    return new Refusal('session_terminated', `session ${id} has ended`);
   }
 
   // ---- end

@@ -1,7 +1,8 @@
 /** What is started for a session: program, words, folder and environment, each checked (spec agent.md §6.1). */
-import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { delimiter, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Platform } from '../../../platform/platform.ts';
+import { isExecutableFile } from '../../base/executable-file.ts';
 import { type LauncherResolution, resolveLauncher } from '../../install/managed-launcher/resolve.ts';
 import type { StartRequest } from './host-daemon.ts';
 import type { StartOrder } from './instruction.ts';
@@ -107,18 +108,9 @@ function onPath(program: string, path: string, cwd: string): string {
   }
   for (const folder of path.split(delimiter)) {
     const candidate = join(folder, program);
-    if (isAbsolute(folder) && isExecutable(candidate)) {
+    if (isAbsolute(folder) && isExecutableFile(candidate)) {
       return candidate;
     }
   }
   throw new Refusal('spawn_failed', `spawn ${program} ENOENT`);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }

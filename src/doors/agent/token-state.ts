@@ -15,10 +15,6 @@ export class TokenState {
     this.#log = log;
   }
 
-  get isRefused(): boolean {
-    return this.#refusedPolls !== undefined;
-  }
-
   refused({ status, isStale, clockAheadMs }: RefusedToken, what: 'poll' | 'other'): void {
     const isFirst = this.#refusedPolls === undefined;
     const polls = (this.#refusedPolls ?? 0) + (what === 'poll' ? 1 : 0);

@@ -1,7 +1,8 @@
 /** Checks of other programs and of the way to the network. No program is started: a file is looked at. */
-import { accessSync, constants, readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { messageOf } from '../../base/error-texts.ts';
+import { isExecutableFile } from '../../base/executable-file.ts';
 import { trustedAuthorities } from '../../install/certificates.ts';
 import { resolveLauncher } from '../../install/managed-launcher/resolve.ts';
 import { proxyFor } from '../../install/proxy.ts';
@@ -15,7 +16,7 @@ export const checkGit: Check = ({ environment, platform: { paths } }) => {
     .split(delimiter)
     .filter((folder) => folder !== '')
     .map((folder) => join(folder, name))
-    .find(isProgram);
+    .find(isExecutableFile);
   return found === undefined
     ? warn(check, `no ${name} on the PATH: git.* is refused`, 'install git')
     : ok(check, found);
@@ -31,7 +32,7 @@ export const checkAgentCli: Check = (patient) => {
   if (versions.length === 0) {
     return warn(check, `none in ${folder}`, 'holdfast -install -cli-version <version> -cli-url <address>');
   }
-  const broken = versions.filter((name) => !isProgram(join(folder, name)) || sizeOf(join(folder, name)) === 0);
+  const broken = versions.filter((name) => !isExecutableFile(join(folder, name)) || sizeOf(join(folder, name)) === 0);
   const [first] = broken;
   return first === undefined
     ? ok(check, `${versions.join(', ')} in ${folder}`)
@@ -111,15 +112,6 @@ function versionsIn(folder: string): string[] {
       .sort((one, other) => one.localeCompare(other, 'en', { numeric: true }));
   } catch {
     return [];
-  }
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
   }
 }
 

@@ -1,22 +1,13 @@
 /** The real agent CLI behind the polling door, offline: start, commands, end, and on with the same conversation. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fetchAgentCli } from '../../install/agent-cli.ts';
+import { expect, test } from 'vitest';
+import { agentCliForTests } from '../../install/agent-cli.ts';
 import { startModel } from '../../install/model-stand-in.ts';
 import { waitUntil } from '../../support/wait.ts';
 import { TestAgent } from './test-agent.ts';
 
-let folder: string;
-let claude: string;
-
-// Not skipped when the package cannot be had: the message says why, and the test fails.
-beforeAll(async () => {
-  folder = mkdtempSync('/tmp/hf-');
-  claude = await fetchAgentCli(folder);
-}, 120_000);
-
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const cli = agentCliForTests();
 
 interface Line {
   readonly type: string;
@@ -46,7 +37,7 @@ function results(agent: TestAgent, sessionId: string, count: number): Promise<re
 
 test('a turn with a tool, a second command, the end, and a new session that goes on with it', async () => {
   const model = await startModel('echo tool-says-hi', 'The tool has spoken.');
-  const home = join(folder, 'cli-home');
+  const home = join(cli.folder, 'cli-home');
   mkdirSync(join(home, 'tmp'), { recursive: true });
   const env = {
     HOME: home,
@@ -56,7 +47,7 @@ test('a turn with a tool, a second command, the end, and a new session that goes
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
     NO_PROXY: '*',
   };
-  await using agent = await TestAgent.start({ settings: { claudeCommand: claude, inputFormat: 'stream-json' } });
+  await using agent = await TestAgent.start({ settings: { claudeCommand: cli.program, inputFormat: 'stream-json' } });
   const { server } = agent;
   server.order('start', 'start_session', 's', { prompt: 'Let the tool say hi.', env });
   expect(await agent.acknowledged('start')).toMatchObject({ result: 'done' });
