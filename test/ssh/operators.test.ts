@@ -1,31 +1,25 @@
 /** The operators' verbs with `--host`: they run there, and answer here. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { runHoldfast } from '../support/holdfast.ts';
-import { findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
 import { expectSchema } from '../support/schemas.ts';
-import { type SshHost, startSshHost } from './sshd.ts';
+import { sshHostForTests } from './sshd.ts';
 
-let host: SshHost;
-let socket: string;
-
-beforeAll(async () => {
-  host = await startSshHost();
-  socket = join(host.dir, 'run', 'rpc.sock');
-});
-
-afterAll(async () => {
-  for (const daemon of findByArguments(['-serve', '-socket', socket])) {
-    signalProcess(daemon, 'SIGTERM');
-    await untilEnded(daemon);
-  }
-  await host[Symbol.asyncDispose]();
-});
+const shared = sshHostForTests();
 
 const there = (verb: string, ...words: readonly string[]) =>
   runHoldfast(
-    [verb, '--host', 'host', '--ssh-command', join(host.dir, 'client', 'ssh'), '--socket', socket, ...words],
-    { env: host.env },
+    [
+      verb,
+      '--host',
+      'host',
+      '--ssh-command',
+      join(shared.host.dir, 'client', 'ssh'),
+      '--socket',
+      shared.socket,
+      ...words,
+    ],
+    { env: shared.host.env },
   );
 
 test('ps, why, reconcile and release work there as they do here', { timeout: 120_000 }, async () => {
@@ -47,9 +41,11 @@ test('ps, why, reconcile and release work there as they do here', { timeout: 120
 
 test('a host that cannot be reached is one line and exit code 3', async () => {
   const { code, stdout, stderr } = await runHoldfast(['ps', '--host', 'nowhere', '--ssh-command', 'false'], {
-    env: host.env,
+    env: shared.host.env,
   });
   expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
   expect(stderr.split('\n')).toHaveLength(2);
-  expect(await runHoldfast(['ps', '--host', '-oProxyCommand=true'], { env: host.env })).toMatchObject({ code: 1 });
+  expect(await runHoldfast(['ps', '--host', '-oProxyCommand=true'], { env: shared.host.env })).toMatchObject({
+    code: 1,
+  });
 });

@@ -4,37 +4,23 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { program, runHoldfast } from '../support/holdfast.ts';
 import { findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
-import { type SshHost, startSshHost } from './sshd.ts';
+import { sshHostForTests } from './sshd.ts';
 
 const agentServer = fileURLToPath(new URL('../fixtures/agent-server.ts', import.meta.url));
 
-let host: SshHost;
-let socket: string;
-
-beforeAll(async () => {
-  host = await startSshHost();
-  socket = join(host.dir, 'run', 'rpc.sock');
-});
-
-afterAll(async () => {
-  for (const daemon of findByArguments(['-serve', '-socket', socket])) {
-    signalProcess(daemon, 'SIGTERM');
-    await untilEnded(daemon);
-  }
-  await host[Symbol.asyncDispose]();
-});
+const shared = sshHostForTests();
 
 const words = (...more: readonly string[]) => [
-  ...['run', '--host', 'host', '--ssh-command', join(host.dir, 'client', 'ssh'), '--socket', socket],
+  ...['run', '--host', 'host', '--ssh-command', join(shared.host.dir, 'client', 'ssh'), '--socket', shared.socket],
   ...more,
 ];
 
 /** The ssh clients that lead to our daemon, by their arguments. */
-const connections = () => findByArguments(['ssh', `holdfast -bridge -socket ${socket}`]);
+const connections = () => findByArguments(['ssh', `holdfast -bridge -socket ${shared.socket}`]);
 
 async function killConnection(): Promise<void> {
   const found = await waitUntil(() => (connections().length > 0 ? connections() : undefined), 'an ssh connection');
@@ -53,7 +39,7 @@ class Editor {
   #lastId = 0;
 
   constructor() {
-    this.child = spawn(program, words('--', process.execPath, agentServer), { env: host.env });
+    this.child = spawn(program, words('--', process.execPath, agentServer), { env: shared.host.env });
     onTestFinished(() => void this.child.kill('SIGKILL'));
     this.child.stderr?.on('data', (bytes: Buffer) => {
       this.stderr += bytes.toString();
@@ -97,7 +83,7 @@ test('an editor does not see that ssh was killed in the middle of a tool call, t
 });
 
 test('a pipe through ssh has every byte once although ssh is killed', { timeout: 60_000 }, async () => {
-  const child = spawn(program, words('--', 'tee', '/dev/stderr'), { env: host.env });
+  const child = spawn(program, words('--', 'tee', '/dev/stderr'), { env: shared.host.env });
   onTestFinished(() => void child.kill('SIGKILL'));
   const sums = { stdout: createHash('sha256'), stderr: createHash('sha256'), sent: createHash('sha256') };
   child.stdout.on('data', (bytes: Buffer) => sums.stdout.update(bytes));
@@ -127,12 +113,12 @@ test('a pipe through ssh has every byte once although ssh is killed', { timeout:
 });
 
 test('the exit code comes over ssh, and so does what cannot be started there', async () => {
-  const run = (...more: readonly string[]) => runHoldfast(words(...more), { env: host.env });
+  const run = (...more: readonly string[]) => runHoldfast(words(...more), { env: shared.host.env });
   expect((await run('--', 'sh', '-c', 'exit 9')).code).toBe(9);
   expect((await run('--', 'no-such-program')).code).toBe(127);
   const nowhere = await runHoldfast(
     ['run', '--host', 'host', '--ssh-command', 'sh -c "echo no route to it >&2; exit 255"', '--', 'true'],
-    { env: host.env },
+    { env: shared.host.env },
   );
   expect(nowhere.code).toBe(125);
   expect(nowhere.stderr).toMatch(/no route to it/);

@@ -11,7 +11,9 @@ import { createServer, connect as dial, type Socket } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
+import { afterAll, beforeAll } from 'vitest';
 import { program, type RunResult } from '../support/holdfast.ts';
+import { findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
 import { removeFolder } from '../support/remove-folder.ts';
 import { waitUntil } from '../support/wait.ts';
 import { RawConnection } from '../tools/raw-connection.ts';
@@ -245,4 +247,21 @@ function accepts(port: number): Promise<boolean> {
     socket.on('connect', () => resolve(true)).on('error', () => resolve(false));
     socket.on('connect', () => socket.destroy());
   });
+}
+
+/** A host for all tests of a file, and a socket path there; a daemon that they start at it ends with them. */
+export function sshHostForTests(): { readonly host: SshHost; readonly socket: string } {
+  const shared = {} as { host: SshHost; socket: string };
+  beforeAll(async () => {
+    shared.host = await startSshHost();
+    shared.socket = join(shared.host.dir, 'run', 'rpc.sock');
+  });
+  afterAll(async () => {
+    for (const daemon of findByArguments(['-serve', '-socket', shared.socket])) {
+      signalProcess(daemon, 'SIGTERM');
+      await untilEnded(daemon);
+    }
+    await shared.host[Symbol.asyncDispose]();
+  });
+  return shared;
 }
