@@ -14,7 +14,8 @@ import { waitUntil } from '../support/wait.ts';
 
 export const platform = createPlatform();
 
-const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+/** The program, as test/windows/bundle.ts makes it before each run. */
+export const mainFile = fileURLToPath(new URL('../../dist/suite/main.js', import.meta.url));
 
 export interface RunResult {
   readonly code: number | null;

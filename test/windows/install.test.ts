@@ -3,12 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { constants, zstdCompressSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
 import { removeFolder } from '../support/remove-folder.ts';
+import { mainFile } from './daemon.ts';
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const home = realpathSync(mkdtempSync(join(tmpdir(), 'hf-')));
 const blob = join(home, 'blob');
 const packed = zstdCompressSync(readFileSync(process.execPath), {
@@ -19,7 +18,7 @@ afterAll(() => removeFolder(home));
 
 function run(profile: string, words: readonly string[], environment: Record<string, string> = {}) {
   const env = { ...process.env, USERPROFILE: home, ...environment };
-  const all = ['--disable-warning=ExperimentalWarning', main, '-wire-profile', profile, ...words];
+  const all = ['--disable-warning=ExperimentalWarning', mainFile, '-wire-profile', profile, ...words];
   const { status, stdout, stderr } = spawnSync(process.execPath, all, { env, encoding: 'utf8' });
   return { status, stdout, stderr };
 }
@@ -81,7 +80,7 @@ test('without a home folder the variable of this system is named', () => {
 test('-probe-cli tells a program that runs from what is none', () => {
   expect(run('next', ['-probe-cli', process.execPath])).toEqual({ status: 0, stdout: '', stderr: '' });
   // `.exe` is never added to a name.
-  for (const path of [main, home, join(home, 'missing.exe'), process.execPath.slice(0, -'.exe'.length)]) {
+  for (const path of [mainFile, home, join(home, 'missing.exe'), process.execPath.slice(0, -'.exe'.length)]) {
     expect(run('next', ['-probe-cli', path]), path).toEqual({ status: 0, stdout: '__CLI_BAD__\n', stderr: '' });
   }
 });

@@ -23,6 +23,8 @@ for part in bin docs src platform native-bindings test vitest.config.ts; do
   rm -rf "${project:?}/$part"
   cp -r "$root/$part" "$project/$part"
 done
+rm -rf "$project/dist/suite"
+"$root/node_modules/.bin/node" --disable-warning=ExperimentalWarning "$root/test/windows/bundle.ts" "$project/dist/suite"
 
 # Whatever a failed test left running ends with us; only this prefix is meant. A new start must not meet the old server.
 end_wine() {
