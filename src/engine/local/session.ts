@@ -57,7 +57,8 @@ export interface SessionDescription {
 /** Why a process is ended. */
 export type EndReason = Pick<EndAsked, 'by' | 'how'>;
 
-type ChildEvents = Pick<ChildRequest, 'maxChunkBytes' | 'readBuffer' | 'onOutput' | 'onOutputEnd' | 'onEnd'>;
+/** What a child tells its session. */
+export type ChildEvents = Pick<ChildRequest, 'maxChunkBytes' | 'readBuffer' | 'onOutput' | 'onOutputEnd' | 'onEnd'>;
 
 /** What a listener is told of one session; the engine adds whose event it is. */
 type Happening = SessionEvent extends infer Event
