@@ -20,8 +20,8 @@ export function requestFingerprint(request: FingerprintedRequest): Buffer {
     .digest();
 }
 
-/** A piece of JSON that is still to be written: text as it is, or a value. */
-type Piece = { readonly text: string } | { readonly value: unknown };
+/** Text as it is, or a value that is still to be written. */
+type Piece = string | { readonly value: unknown };
 
 /**
  * JSON without spaces and with the keys of every object in order. Without recursion, because `value` is a stranger's JSON and may be
@@ -29,15 +29,22 @@ type Piece = { readonly text: string } | { readonly value: unknown };
  */
 export function canonicalJson(value: unknown): string {
   const written: string[] = [];
+  /** The last piece is the next to be written. */
   const waiting: Piece[] = [{ value }];
   for (let piece = waiting.pop(); piece !== undefined; piece = waiting.pop()) {
-    if ('text' in piece) {
-      written.push(piece.text);
+    if (typeof piece === 'string') {
+      written.push(piece);
+    } else if (Array.isArray(piece.value)) {
+      written.push('[');
+      waiting.push(']');
+      pushReversed(waiting, piece.value, () => '');
     } else if (typeof piece.value === 'object' && piece.value !== null) {
-      // The last piece is taken first.
-      for (const part of piecesOf(piece.value).reverse()) {
-        waiting.push(part);
-      }
+      const object = piece.value as Readonly<Record<string, unknown>>;
+      const keys = Object.keys(object).sort();
+      written.push('{');
+      waiting.push('}');
+      const values = keys.map((key) => object[key]);
+      pushReversed(waiting, values, (at) => `${JSON.stringify(keys[at])}:`);
     } else {
       written.push(JSON.stringify(piece.value));
     }
@@ -45,14 +52,8 @@ export function canonicalJson(value: unknown): string {
   return written.join('');
 }
 
-function piecesOf(container: object): Piece[] {
-  if (Array.isArray(container)) {
-    const items = container.flatMap((value: unknown, at): Piece[] => [{ text: at === 0 ? '' : ',' }, { value }]);
-    return [{ text: '[' }, ...items, { text: ']' }];
+function pushReversed(waiting: Piece[], values: readonly unknown[], label: (at: number) => string): void {
+  for (let at = values.length - 1; at >= 0; at--) {
+    waiting.push({ value: values[at] }, `${at === 0 ? '' : ','}${label(at)}`);
   }
-  const values = container as Readonly<Record<string, unknown>>;
-  const members = Object.keys(values)
-    .sort()
-    .flatMap((key, at): Piece[] => [{ text: `${at === 0 ? '' : ','}${JSON.stringify(key)}:` }, { value: values[key] }]);
-  return [{ text: '{' }, ...members, { text: '}' }];
 }
