@@ -48,7 +48,7 @@ const house: Readonly<Record<string, Row>> = {
   'doors/rpc': { holds: ['src/doors/rpc'], mayImport: doorsInside },
   'doors/metrics': { holds: ['src/doors/metrics'], mayImport: doorsInside },
   'doors/agent': { holds: ['src/doors/agent'], mayImport: processes },
-  'doors/mesh': { holds: ['src/doors/mesh'], mayImport: processes.filter((name) => name !== 'install') },
+  'doors/mesh': { holds: ['src/doors/mesh'], mayImport: processes },
   daemon: {
     holds: ['src/daemon'],
     mayImport: [

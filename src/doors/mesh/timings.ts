@@ -13,6 +13,21 @@ export const meshTimings = {
   inboxKeptMs: 30 * 24 * 3_600_000,
   /** How often old messages of the inbox, and rows too old to send, are looked for. */
   housekeepingMs: 3_600_000,
+  /** To a broker: until the connection stands, and until `hello_ack`. */
+  connectMs: 10_000,
+  helloAckMs: 5_000,
+  /** From a broken connection to the next attempt: the first pause, doubled each time, and the longest. */
+  reconnectMs: 1_000,
+  reconnectMaxMs: 30_000,
+  /** A socket with no frame and no ping for so long is given up. */
+  silenceMs: 75_000,
+  /** A `send` is answered within this time, and a `list_peers`. */
+  ackMs: 15_000,
+  peersMs: 5_000,
+  /** A list of peers in which a name was found serves the next names for so long. */
+  peersKeptMs: 2_000,
+  /** At the stop: how long the broker may take to answer our close frame. */
+  brokerCloseMs: 500,
 };
 
 export type MeshTimings = typeof meshTimings;

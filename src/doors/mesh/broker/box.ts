@@ -1,0 +1,84 @@
+/**
+ * Messages that only one member can read: crypto_box (X25519, XSalsa20-Poly1305) between ed25519 member keys that are
+ * converted to X25519 (spec mesh.md §9.5).
+ */
+import { randomBytes } from 'node:crypto';
+import sodium from 'libsodium-wrappers';
+import { isKey } from './member.ts';
+
+/** As the frames carry them: standard base64 with padding. */
+export interface Sealed {
+  readonly nonce: string;
+  readonly ciphertext: string;
+}
+
+const nonceBytes = 24;
+/** Of Poly1305. A box is so much longer than its message. */
+export const boxOverhead = 16;
+
+/** The text is a broker's or a user's: 64 hex digits that are no point of the curve, or one of small order. */
+export class InvalidMemberKey extends Error {
+  override readonly name = 'InvalidMemberKey';
+}
+
+export class MemberBox {
+  readonly #secret: Uint8Array;
+
+  private constructor(secret: Uint8Array) {
+    this.#secret = secret;
+  }
+
+  /** @param secretKey 128 hex digits, the seed followed by the public key */
+  static async of(secretKey: string): Promise<MemberBox> {
+    await sodium.ready;
+    return new MemberBox(sodium.crypto_sign_ed25519_sk_to_curve25519(Buffer.from(secretKey, 'hex')));
+  }
+
+  /** @param nonce 24 bytes that were never used with this pair of keys @throws InvalidMemberKey */
+  seal(message: Uint8Array, recipient: string, nonce: Uint8Array = randomBytes(nonceBytes)): Sealed {
+    const key = encryptionKey(recipient);
+    if (key === undefined) {
+      throw new InvalidMemberKey(`invalid member key ${recipient}`);
+    }
+    const box = sodium.crypto_box_easy(message, nonce, key, this.#secret);
+    return { nonce: base64(nonce), ciphertext: base64(box) };
+  }
+
+  /** The message; `undefined` when it was not sealed by `sender` for us. */
+  open(nonce: Uint8Array, box: Uint8Array, sender: string): Uint8Array | undefined {
+    const key = encryptionKey(sender);
+    if (key === undefined || nonce.length !== nonceBytes || box.length < boxOverhead) {
+      return undefined;
+    }
+    try {
+      return sodium.crypto_box_open_easy(box, nonce, key, this.#secret);
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** For everybody: not encrypted, but in the same two fields. */
+export function plain(message: Uint8Array): Sealed {
+  return { nonce: base64(randomBytes(nonceBytes)), ciphertext: base64(message) };
+}
+
+/** `undefined` for what is no standard base64; padding may be missing. */
+export function fromBase64(text: string): Buffer | undefined {
+  return /^[A-Za-z0-9+/]*={0,2}$/.test(text) ? Buffer.from(text, 'base64') : undefined;
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+}
+
+function encryptionKey(member: string): Uint8Array | undefined {
+  if (!isKey(member)) {
+    return undefined;
+  }
+  try {
+    return sodium.crypto_sign_ed25519_pk_to_curve25519(Buffer.from(member, 'hex'));
+  } catch {
+    return undefined;
+  }
+}
