@@ -57,3 +57,15 @@ export const GetSecurityInfo: KoffiFunc<
 > = advapi32.func(
   'uint32 __stdcall GetSecurityInfo(void *object, int kind, uint32 parts, _Out_ void **owner, void *group, void *dacl, void *sacl, _Out_ void **descriptor)',
 );
+
+// ---- winreg.h: the return value is the error itself, 0 for success
+
+export const HKEY_LOCAL_MACHINE = 0xffff_ffff_8000_0002n;
+export const RRF_RT_REG_SZ = 2;
+export const RRF_SUBKEY_WOW6464KEY = 0x0001_0000;
+/** `bytes`: room in `data`, and how much of it was filled, with the terminating NUL. */
+export const RegGetValueW: KoffiFunc<
+  (key: Address, subkey: string, value: string, flags: number, type: null, data: Buffer, bytes: Uint32Array) => number
+> = advapi32.func(
+  'uint32 __stdcall RegGetValueW(void *key, str16 subkey, str16 value, uint32 flags, void *type, void *data, void *bytes)',
+);

@@ -36,7 +36,15 @@ export interface TrickleOptions {
   readonly patienceMs: number;
 }
 
-export interface DialOptions {
+export interface EndpointOptions {
+  /**
+   * Where a path is no address (Windows): the pipe has this name with the user's identifier behind it, and no file tells it,
+   * so that programs of others can find it. Elsewhere the path alone counts.
+   */
+  readonly fixedName?: string;
+}
+
+export interface DialOptions extends EndpointOptions {
   readonly timeoutMs?: number;
   /** Nothing is read from the connection until its `resume`. */
   readonly paused?: boolean;

@@ -39,6 +39,15 @@ export interface Host extends Home {
   readonly noPeerCheck: string;
   /** Whether the CPU time and memory of a process can be read without starting another one for it. */
   readonly tellsUsage: boolean;
+  /**
+   * What tells this machine from its clones, with the system in front: `linux:<machine-id>`, `win32:<MachineGuid>`; empty
+   * where nothing does (macOS). Spec mesh.md §3.3.
+   */
+  hostId(): string;
+  /** Whether the files of this host say that it is a container (spec mesh.md §3.4). */
+  isContainer(): boolean;
+  /** Whether a signal asks a process to end; elsewhere it ends it at once, with nothing tidied up. */
+  readonly signalsAreRequests: boolean;
   /** What somebody who looks for faults of this host must know. */
   facts(): Promise<HostFacts>;
   /** What starts programs for a user who has not logged in; `undefined` where there is nothing of that kind. */

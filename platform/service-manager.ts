@@ -1,15 +1,19 @@
 /** What starts programs for a user who has not logged in: systemd's user manager, launchd. Windows has none of this kind. */
 
-/** The daemon is left behind by the command that starts it; the agent is that command, and runs until it is ended. */
-export type ServiceKind = 'daemon' | 'agent';
+/** The daemon is left behind by the command that starts it; the others are that command, and run until they are ended. */
+export type ServiceKind = 'daemon' | 'agent' | 'mesh';
 
 export interface ServiceRequest {
   /** Absolute path of the program, then its words. */
   readonly command: readonly string[];
   /** Children are to live on when the daemon is stopped. */
   readonly keepsChildren: boolean;
-  /** Of an agent: absolute. */
+  /** Absolute. Of an agent that of its settings, of the mesh door the home folder. */
   readonly workingFolder?: string | undefined;
+  /** Of the mesh door: absolute path of the file that its output is appended to. */
+  readonly logFile?: string | undefined;
+  /** Of the mesh door: what it must find in its environment. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 export interface ServiceManager {
@@ -21,13 +25,15 @@ export interface ServiceManager {
   definitionPath(home: string, environment: NodeJS.ProcessEnv): string;
   /** A mark in every definition we write: a file without it is somebody else's. */
   readonly mark: string;
-  /** @throws HostError for a word that a definition cannot carry */
+  /** @throws HostError for what a definition cannot carry */
   definition(request: ServiceRequest): string;
   /** Run first where a definition of ours is there already; the install goes on whatever comes of them. */
   replaceCommands(definitionPath: string): readonly (readonly string[])[];
   /** Run in order after the definition is in its place, and before it is removed. */
   installCommands(definitionPath: string): readonly (readonly string[])[];
   removeCommands(definitionPath: string): readonly (readonly string[])[];
+  /** What a user types to start what was only written, in one line of the shell. */
+  bootCommand(definitionPath: string): string;
   /** Exits with 0 while the service is up; prints what to show. */
   readonly statusCommand: readonly string[];
   /** What else a user must do to have the service without being logged in; empty: nothing. */

@@ -1,6 +1,6 @@
 /** Local connections between clients and the daemon: Unix sockets, on Windows named pipes. Part of `Platform`. */
 import type { Socket } from 'node:net';
-import type { Dialer } from './dialer.ts';
+import type { Dialer, EndpointOptions } from './dialer.ts';
 
 export interface Listener {
   /** Name a client connects to: the socket path, on Windows the pipe name. */
@@ -23,7 +23,7 @@ export interface Transport extends Dialer {
    * Connections are half-open capable where the OS knows half-close; a peer of another user is refused.
    * @throws HostError whose message is the contract's bind failure (spec modes.md §5)
    */
-  listen(socketPath: string, events: ListenerEvents): Promise<Listener>;
+  listen(socketPath: string, events: ListenerEvents, options?: EndpointOptions): Promise<Listener>;
   /**
    * Gives the kernel as much as it takes at once, past the queue of the stream, which must be empty. Several times cheaper
    * than `Socket.write`. @returns how many bytes were taken; 0 also for a broken connection, which the next `Socket.write`

@@ -80,6 +80,9 @@ const keeperEntry: ModeEntry = {
 /** The polling door; its own contract has its options (spec agent.md §2), so it is no verb of the operators' table. */
 const agentWord = 'agent';
 
+/** The mesh door, whose options are those of its contract too (spec mesh.md §2), and the program whose name it answers to. */
+const meshWords = ['mesh', 'claudemesh'] as const;
+
 function fail(line: string): number {
   writeWhole(2, `${line}\n`);
   return exitFailed;
@@ -127,6 +130,16 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
     ]);
     const context = { environment, programName, platform, ...standardOutput };
     return leave(await runAgentMode(verbWords, context));
+  }
+
+  const meshWord = meshWords.find((word) => word === verb);
+  if (meshWord !== undefined) {
+    const [{ runMeshMode }, { standardOutput }] = await Promise.all([
+      import('./modes/mesh.ts'),
+      import('./operate/verbs.ts'),
+    ]);
+    const context = { environment, platform, clientPlatform, ...standardOutput };
+    return leave(await runMeshMode(meshWord, verbWords, context));
   }
 
   const isKeeper = verb === keeperWord && environment[keeperVariable] !== undefined;

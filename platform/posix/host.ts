@@ -11,6 +11,7 @@ import { user } from './home.ts';
 import { readDescriptor, reportStatus } from './inherited-descriptor.ts';
 import { spawnShortcoming } from './launch.ts';
 import { loginShellsEnded, loginShellVariable } from './login-shell.ts';
+import { hostId, isContainer } from './machine.ts';
 import { trimMemory } from './memory.ts';
 import { memoryLimit } from './memory-limit.ts';
 import type { PosixSystem } from './system.ts';
@@ -41,6 +42,9 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
     noPeerCheck: noPeerCheck[os],
     // macOS would run `ps` for each process.
     tellsUsage: os === 'linux',
+    hostId: () => (os === 'linux' ? hostId() : ''),
+    isContainer: () => os === 'linux' && isContainer(),
+    signalsAreRequests: true,
     loginShellVariable: (options) => loginShellVariable(options, paths),
     loginShellsEnded,
     detach: (request) => detach(request, paths),

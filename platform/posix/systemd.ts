@@ -3,14 +3,24 @@ import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'no
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { HostError } from '../errors.ts';
-import type { ServiceKind, ServiceManager } from '../service-manager.ts';
+import type { ServiceKind, ServiceManager, ServiceRequest } from '../service-manager.ts';
 
-const units: Readonly<Record<ServiceKind, string>> = { daemon: 'holdfast.service', agent: 'holdfast-agent.service' };
+const units: Readonly<Record<ServiceKind, string>> = {
+  daemon: 'holdfast.service',
+  agent: 'holdfast-agent.service',
+  mesh: 'claudemesh-daemon.service',
+};
 const systemctl = (...words: string[]): string[] => ['systemctl', '--user', ...words];
-const mark = '# Written by "holdfast service install"; a change made here is lost with the next one.';
+const markOf = (command: string): string => `# Written by "${command}"; a change made here is lost with the next one.`;
+const marks: Readonly<Record<ServiceKind, string>> = {
+  daemon: markOf('holdfast service install'),
+  agent: markOf('holdfast service install'),
+  mesh: markOf('claudemesh daemon install-service'),
+};
 
 export function systemd(kind: ServiceKind): ServiceManager {
   const unit = units[kind];
+  const mark = marks[kind];
   return {
     name: 'systemd',
     probe: systemctl('show', '--property=Version'),
@@ -19,7 +29,8 @@ export function systemd(kind: ServiceKind): ServiceManager {
       const configured = environment.XDG_CONFIG_HOME;
       return join(configured?.startsWith('/') ? configured : join(home, '.config'), 'systemd', 'user', unit);
     },
-    definition({ command, keepsChildren, workingFolder }) {
+    definition(request) {
+      const { command, keepsChildren, workingFolder } = request;
       const [program = '', ...words] = command;
       const odd = /["'\\$]/.exec(program)?.[0];
       if (odd !== undefined) {
@@ -28,13 +39,20 @@ export function systemd(kind: ServiceKind): ServiceManager {
           'install holdfast elsewhere',
         );
       }
-      const start = [quoted(program), ...words.map((word) => quoted(word).replaceAll('$', '$$$$'))].join(' ');
-      return `${mark}\n${kind === 'daemon' ? daemonUnit(start, keepsChildren) : agentUnit(start, keepsChildren, workingFolder)}`;
+      const spell = kind === 'mesh' ? plainOrQuoted : quoted;
+      const start = [spell(program), ...words.map((word) => spell(word).replaceAll('$', '$$$$'))].join(' ');
+      const texts: Readonly<Record<ServiceKind, () => string>> = {
+        daemon: () => daemonUnit(start, keepsChildren),
+        agent: () => agentUnit(start, keepsChildren, workingFolder),
+        mesh: () => meshUnit(start, request),
+      };
+      return `${mark}\n${texts[kind]()}`;
     },
     // `restart` takes the new definition.
     replaceCommands: () => [],
     installCommands: () => [systemctl('daemon-reload'), systemctl('enable', unit), systemctl('restart', unit)],
     removeCommands: () => [systemctl('disable', '--now', unit)],
+    bootCommand: () => `systemctl --user daemon-reload && systemctl --user enable --now ${unit}`,
     statusCommand: systemctl('status', '--no-pager', '--lines=0', unit),
     hint: 'so that it runs while nobody is logged in: loginctl enable-linger',
   };
@@ -78,6 +96,30 @@ WantedBy=default.target
 `;
 }
 
+/** Spec mesh.md §12. A start that ends with 2 (no such mesh) or 4 (another host) would end so again. */
+function meshUnit(start: string, { logFile = '', variables = {} }: ServiceRequest): string {
+  const environment = Object.entries({ PATH: '/usr/local/bin:/usr/bin:/bin', ...variables });
+  return `[Unit]
+Description=claudemesh daemon (peer mesh runtime)
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=simple
+ExecStart=${start}
+Restart=always
+RestartSec=3
+RestartPreventExitStatus=2 4
+UMask=0077
+StandardOutput=append:${path(logFile)}
+StandardError=append:${path(logFile)}
+${environment.map(([name, value]) => `Environment=${quoted(`${name}=${value}`)}`).join('\n')}
+
+[Install]
+WantedBy=default.target
+`;
+}
+
 /** A path that is no word: nothing is quoted there, and `%` begins a specifier. */
 function path(folder: string): string {
   if (/[\u0000-\u001f\u007f]/.test(folder)) {
@@ -92,6 +134,11 @@ function quoted(word: string): string {
     throw new HostError(`${JSON.stringify(word)} has a control character, which a unit cannot carry`);
   }
   return `"${word.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%')}"`;
+}
+
+/** The contract of the mesh door has its words as they are, where they can be (spec mesh.md §12). */
+function plainOrQuoted(word: string): string {
+  return /^[\w@+=:,./-]+$/.test(word) ? word : quoted(word);
 }
 
 /** Where logind is told what to do when a user leaves, and who may have processes without being logged in. */

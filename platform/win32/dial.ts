@@ -34,7 +34,7 @@ export function createDialer(paths: Paths, trustedUser: () => string = currentUs
       const file = win32.join(win32.dirname(path), publishedIn(path));
       const target = { shown: file };
       try {
-        const name = readPublished(file);
+        const name = options.fixedName === undefined ? readPublished(file) : fixedPipe(options.fixedName);
         target.shown = name;
         const handle = await openClient(name, options.timeoutMs ?? defaultDialMs);
         assertServerIs(trustedUser(), handle);
@@ -60,6 +60,11 @@ const serverPids = new WeakMap<Socket, number>();
 export function peerOf(socket: Socket): { readonly pid: number } | undefined {
   const pid = serverPids.get(socket);
   return pid === undefined ? undefined : { pid };
+}
+
+/** A pipe that is found without a file: one for each user. @throws WindowsError */
+export function fixedPipe(fixedName: string): string {
+  return `\\\\.\\pipe\\${fixedName}-${currentUser()}`;
 }
 
 /** Name of the file that tells the pipe: whatever the socket is called, there is one daemon and one keeper in a folder. */

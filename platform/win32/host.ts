@@ -8,6 +8,7 @@ import { detach } from './detach.ts';
 import { variableKey } from './environment.ts';
 import { user } from './home.ts';
 import { readDescriptor, reportStatus } from './inherited-descriptor.ts';
+import { hostId } from './machine.ts';
 
 const keepChildrenIgnored =
   '-keep-children is not supported on Windows and is ignored: child processes are confined to a Job Object that the OS terminates when the daemon exits';
@@ -21,6 +22,9 @@ export function createHost(paths: Paths): Host {
     noPeerCheck: 'this system names no namespaces: cannot tell callers in a sandbox from others, serving all',
     // Reading it would start PowerShell for each process.
     tellsUsage: false,
+    hostId,
+    isContainer: () => false,
+    signalsAreRequests: false,
     variableKey,
     detach: (request) => detach(request, paths),
     become: (successor) => become(successor, paths),

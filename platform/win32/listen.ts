@@ -7,7 +7,7 @@ import { win32 } from 'node:path';
 import { HostError } from '../errors.ts';
 import type { OwnedFile, RunDirectories, RunDirectory } from '../run-directories.ts';
 import type { Listener, Transport } from '../transport.ts';
-import { maxPublishedBytes, pipePrefix, publishedIn } from './dial.ts';
+import { fixedPipe, maxPublishedBytes, pipePrefix, publishedIn } from './dial.ts';
 import { PipeServer } from './pipe-server.ts';
 
 /**
@@ -15,12 +15,17 @@ import { PipeServer } from './pipe-server.ts';
  * @returns `Transport.listen`
  */
 export function createListen(runDirectories: RunDirectories, nextName: () => string = randomName): Transport['listen'] {
-  return async (socketPath, events) => {
-    const name = nextName();
+  return async (socketPath, events, { fixedName } = {}) => {
     let directory: RunDirectory | undefined;
     let server: PipeServer | undefined;
     let published: OwnedFile | undefined;
     try {
+      if (fixedName !== undefined) {
+        server = new PipeServer(fixedPipe(fixedName), events);
+        server.accept();
+        return new UnpublishedListener(fixedPipe(fixedName), server);
+      }
+      const name = nextName();
       directory = runDirectories.open(win32.dirname(win32.resolve(socketPath)));
       server = new PipeServer(name, events);
       const file = publishedIn(win32.resolve(socketPath));
@@ -69,4 +74,27 @@ class PipeListener implements Listener {
     this.#published.remove();
     this.#directory.close();
   }
+}
+
+/** Its name is known, so nothing leads to it but the pipe itself. */
+class UnpublishedListener implements Listener {
+  readonly address: string;
+  readonly #server: PipeServer;
+  #closed = false;
+
+  constructor(address: string, server: PipeServer) {
+    this.address = address;
+    this.#server = server;
+  }
+
+  leadsHere(): boolean {
+    return !this.#closed;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#server.close();
+  }
+
+  unpublish(): void {}
 }

@@ -7,18 +7,23 @@ import { joinWords } from './command-line.ts';
 const tasks: Readonly<Record<ServiceKind, { readonly task: string; readonly file: string; readonly what: string }>> = {
   daemon: { task: 'Holdfast', file: 'holdfast-task.xml', what: 'the daemon that holds agent sessions' },
   agent: { task: 'Holdfast agent', file: 'holdfast-agent-task.xml', what: 'the agent that asks a server for work' },
+  mesh: { task: 'claudemesh daemon', file: 'claudemesh-task.xml', what: 'the daemon of the peer mesh' },
 };
-const mark = '<!-- Written by "holdfast service install"; a change made here is lost with the next one. -->';
+const markOf = (command: string): string =>
+  `<!-- Written by "${command}"; a change made here is lost with the next one. -->`;
 
 export function taskScheduler(kind: ServiceKind): ServiceManager {
   const { task, file, what } = tasks[kind];
+  const mark = markOf(kind === 'mesh' ? 'claudemesh daemon install-service' : 'holdfast service install');
   return {
     name: 'the task scheduler',
     probe: ['schtasks', '/query', '/fo', 'list'],
     mark,
     definitionPath: (home) => win32.join(home, '.claude', 'remote', file),
     // schtasks reads UTF-8 with its declaration. The daemon leaves the task behind, so nothing of the task is to end it.
-    definition: ({ command: [program = '', ...words], workingFolder }) => `<?xml version="1.0" encoding="UTF-8"?>
+    definition: ({ command: [program = '', ...words], workingFolder, variables = {} }) => {
+      refuseVariables(variables);
+      return `<?xml version="1.0" encoding="UTF-8"?>
 ${mark}
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>
@@ -51,7 +56,8 @@ ${mark}
 ${workingFolder === undefined ? '' : `      <WorkingDirectory>${escaped(workingFolder)}</WorkingDirectory>\n`}    </Exec>
   </Actions>
 </Task>
-`,
+`;
+    },
     // `/f` takes the place of a task of that name.
     replaceCommands: () => [],
     installCommands: (path) => [
@@ -59,9 +65,22 @@ ${workingFolder === undefined ? '' : `      <WorkingDirectory>${escaped(workingF
       ['schtasks', '/run', '/tn', task],
     ],
     removeCommands: () => [['schtasks', '/delete', '/f', '/tn', task]],
+    bootCommand: (path) => `schtasks /create /f /tn "${task}" /xml "${path}" && schtasks /run /tn "${task}"`,
     statusCommand: ['schtasks', '/query', '/fo', 'list', '/tn', task],
     hint: 'it runs while this user is logged on; a daemon that runs goes on when the task is removed: holdfast -stop ends it',
   };
+}
+
+/** A task has the environment of its user. */
+function refuseVariables(variables: Readonly<Record<string, string>>): void {
+  const [first] = Object.entries(variables);
+  if (first !== undefined) {
+    const [name, value] = first;
+    throw new HostError(
+      `a task of Windows cannot be given ${name}`,
+      `set it for the user (setx ${name} "${value}"), unset it here and try again`,
+    );
+  }
 }
 
 function userName(): string {

@@ -35,7 +35,10 @@ export function calledName(): string | undefined {
 }
 
 /** Names by which users know a part of the program, and the word that asks for that part. */
-const otherNames: Readonly<Record<string, string>> = { 'claudios-agent': 'agent' };
+const otherNames: Readonly<Record<string, string>> = {
+  'claudios-agent': 'agent',
+  claudemesh: 'claudemesh',
+};
 /** How the program starts itself, which a copy under one of those names does too. */
 const ownModes = /^(?:--?(?:serve|bridge|stop)(?:=|$)|keeper$)/;
 

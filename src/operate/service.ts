@@ -2,7 +2,7 @@
  * `holdfast service install|remove|status`: the daemon without anybody's login, for hosts nobody reaches by ssh first.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
@@ -11,7 +11,8 @@ import { messageOf } from '../base/error-texts.ts';
 import { ownCommand, ownVariables } from '../base/own-process.ts';
 import { ownStart, programFile } from '../base/own-program.ts';
 import { printable } from '../base/printable.ts';
-import { type CommandResult, runCommand } from '../base/run-command.ts';
+import type { CommandResult } from '../base/run-command.ts';
+import { forShell, isForeignDefinition, runManagerCommand, writeDefinition } from '../base/service-definition.ts';
 import { readConfigurationFiles } from '../config/configuration-file.ts';
 import { parseFlags } from '../config/flags.ts';
 import type { OptionValues } from '../config/options.ts';
@@ -24,8 +25,6 @@ const exitFailed = 1;
 const exitUsage = 2;
 /** The exit code of systemctl for a unit that does not run. */
 const exitNotRunning = 3;
-const commandMs = 60_000;
-const maxOutputBytes = 65_536;
 const tokenBytes = 32;
 const ownTokenFileName = 'service.token';
 
@@ -77,7 +76,7 @@ function refused(error: unknown, { complain }: VerbContext): number {
 
 /** What is to be run as a service. */
 interface Service {
-  readonly kind: ServiceKind;
+  readonly kind: 'daemon' | 'agent';
   /** Behind our own program. */
   readonly words: readonly string[];
   readonly keepsChildren: boolean;
@@ -118,7 +117,7 @@ function agentService(words: readonly string[], { config = 'config.json' }: Serv
   return { kind: 'agent', words: ['agent', '--config', file], keepsChildren, workingFolder: dirname(file) };
 }
 
-const names: Readonly<Record<ServiceKind, string>> = { daemon: 'The daemon', agent: 'The agent' };
+const names: Readonly<Record<'daemon' | 'agent', string>> = { daemon: 'The daemon', agent: 'The agent' };
 
 async function installService(
   { kind, words, keepsChildren, workingFolder }: Service,
@@ -200,21 +199,9 @@ function serveFlags(
   return { given: { ...given, socket }, flags: [...words, '-socket', socket] };
 }
 
-/** Whole or not at all, and only for this user to read. */
-function writeDefinition(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
-  try {
-    writeFileSync(temporary, text, { mode: 0o600, flag: 'wx' });
-    renameSync(temporary, path);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
-}
-
 // ---- remove and status
 
-async function removeService(kind: ServiceKind, dryRun: boolean, context: VerbContext): Promise<number> {
+async function removeService(kind: 'daemon' | 'agent', dryRun: boolean, context: VerbContext): Promise<number> {
   const place = await placeOf(kind, context);
   const { manager, path } = place;
   const commands = manager.removeCommands(path);
@@ -243,7 +230,7 @@ async function serviceStatus(kind: ServiceKind, context: VerbContext): Promise<n
     context.print(`Not installed: there is no ${path}\n`);
     return exitNotRunning;
   }
-  context.print(`${isOurs(path, manager) ? 'Installed' : 'Somebody else’s definition'}: ${path}\n`);
+  context.print(`${isForeignDefinition(path, manager) ? 'Somebody else’s definition' : 'Installed'}: ${path}\n`);
   await requireManager(place, undefined);
   const { stdout, stderr, exit } = await runPlain(manager.statusCommand, place);
   context.print(readable(Buffer.concat([stdout, stderr])));
@@ -329,25 +316,14 @@ async function runOrRefuse(command: readonly string[], place: Place): Promise<vo
   throw new Refusal(`${shown(command).trim()}: ${reason}`, exitFailed);
 }
 
-function runPlain(
-  [command = '', ...args]: readonly string[],
-  { platform, environment }: Place,
-): Promise<CommandResult> {
-  const env = Object.entries(environment).flatMap(([name, value]): [string, string][] =>
-    value === undefined ? [] : [[name, value]],
-  );
-  return runCommand(platform.processes, { command, args, cwd: undefined, env, timeoutMs: commandMs, maxOutputBytes });
-}
-
-function isOurs(path: string, { mark }: ServiceManager): boolean {
-  return readFileSync(path, 'utf8').includes(mark);
+function runPlain(command: readonly string[], { platform, environment }: Place): Promise<CommandResult> {
+  return runManagerCommand(command, platform, environment);
 }
 
 function refuseForeign(path: string, manager: ServiceManager): void {
-  if (!existsSync(path) || isOurs(path, manager)) {
-    return;
+  if (isForeignDefinition(path, manager)) {
+    throw new Refusal(`${path} was not written by holdfast; move it away first`, exitFailed);
   }
-  throw new Refusal(`${path} was not written by holdfast; move it away first`, exitFailed);
 }
 
 /** Lines of another program, made safe for a terminal. */
@@ -361,10 +337,6 @@ function readable(output: Buffer): string {
 
 function shown(command: readonly string[]): string {
   return `run ${command.map(forShell).join(' ')}\n`;
-}
-
-function forShell(word: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function capitalized(text: string): string {

@@ -28,6 +28,15 @@ export const meshTimings = {
   peersKeptMs: 2_000,
   /** At the stop: how long the broker may take to answer our close frame. */
   brokerCloseMs: 500,
+  /** A sign of life to those who listen to events. */
+  keepaliveMs: 15_000,
+  /** At the stop: answers that are on their way may go out for so long. */
+  lastAnswersMs: 500,
+  /** `down`: how often, and how many times, it is looked whether the daemon is gone. */
+  downPollMs: 100,
+  downPolls: 50,
+  /** A verb waits so long for an answer of the daemon. */
+  answerMs: 3_000,
 };
 
 export type MeshTimings = typeof meshTimings;
