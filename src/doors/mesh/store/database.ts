@@ -56,8 +56,12 @@ export class Database {
         connection.exec('PRAGMA trusted_schema = OFF');
         connection.exec('PRAGMA cell_size_check = ON');
         requireIntegrity(connection);
+        // Read before the first write: a file that is refused is left as it is.
+        const missing = missingParts(connection, schema);
         connection.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA foreign_keys = ON`);
-        completeSchema(connection, schema);
+        for (const part of missing) {
+          connection.exec(part);
+        }
         return new Database(connection);
       } catch (error) {
         connection.close();
@@ -148,37 +152,33 @@ function requireIntegrity(connection: DatabaseSync): void {
   }
 }
 
-function completeSchema(
-  connection: DatabaseSync,
-  { table, columns, laterColumns, uniqueColumn, indices }: TableSchema,
-): void {
-  const namesOf = (sql: string): ReadonlySet<unknown> =>
-    new Set(
-      connection
-        .prepare(sql)
-        .all()
-        .map(({ name }) => name),
-    );
-  const tables = namesOf("SELECT name FROM sqlite_schema WHERE type = 'table'");
-  if (!tables.has(table)) {
-    // A new table beside others would hide that the rows are still there under a damaged name.
-    if (tables.size > 0) {
-      throw new CorruptDatabase(`no table ${table}, but others`);
-    }
-    connection.exec(`CREATE TABLE ${table} (${[...columns, ...laterColumns].join(', ')})`);
-  } else {
-    const present = namesOf(`PRAGMA table_info(${table})`);
-    const nameIn = (column: string): string => column.split(' ')[0] ?? column;
-    const missing = columns.map(nameIn).filter((name) => !present.has(name));
-    if (missing.length > 0) {
-      throw new CorruptDatabase(`table ${table} lacks ${missing.join(', ')}`);
-    }
-    for (const column of laterColumns) {
-      if (!present.has(nameIn(column))) {
-        connection.exec(`ALTER TABLE ${table} ADD COLUMN ${column}`);
-      }
-    }
+/** SQL that makes the table, or adds what it lacks. @throws CorruptDatabase when it is another table than ours */
+function missingParts(connection: DatabaseSync, schema: TableSchema): readonly string[] {
+  const { table, columns, laterColumns, indices } = schema;
+  const tables = namesFrom(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'");
+  if (tables.size === 0) {
+    return [`CREATE TABLE ${table} (${[...columns, ...laterColumns].join(', ')})`, ...indices];
   }
+  // A new table beside others would hide that the rows are still there under a damaged name.
+  if (!tables.has(table)) {
+    throw new CorruptDatabase(`no table ${table}, but others`);
+  }
+  const present = namesFrom(connection, `PRAGMA table_info(${table})`);
+  const isMissing = (column: string): boolean => !present.has(column.split(' ')[0]);
+  const lacking = columns.filter(isMissing);
+  if (lacking.length > 0) {
+    throw new CorruptDatabase(`table ${table} lacks ${lacking.join(', ')}`);
+  }
+  requireUnique(connection, schema);
+  return [...laterColumns.filter(isMissing).map((column) => `ALTER TABLE ${table} ADD COLUMN ${column}`), ...indices];
+}
+
+function namesFrom(connection: DatabaseSync, sql: string): ReadonlySet<unknown> {
+  const rows = connection.prepare(sql).all();
+  return new Set(rows.map(({ name }) => name));
+}
+
+function requireUnique(connection: DatabaseSync, { table, uniqueColumn }: TableSchema): void {
   const unique = connection
     .prepare(
       `SELECT 1 FROM pragma_index_list('${table}') AS list
@@ -188,9 +188,6 @@ function completeSchema(
     .get();
   if (unique === undefined) {
     throw new CorruptDatabase(`${uniqueColumn} of table ${table} is not unique`);
-  }
-  for (const index of indices) {
-    connection.exec(index);
   }
 }
 
