@@ -97,7 +97,7 @@ export class LocalEngine implements SessionEngine {
     gone?: AbortSignal,
     place?: 'exact',
   ): MaybePromise<InputResult> {
-    return this.#inOrder(id, () => this.#known(id).stdin.offer(bytes, offset, gone, place));
+    return this.#inOrder(id, () => this.#known(id).input.offer(bytes, offset, gone, place));
   }
 
   closeInput(id: string, offset: bigint): MaybePromise<InputResult> {
@@ -149,13 +149,13 @@ export class LocalEngine implements SessionEngine {
         return notFound;
       }
       if (how.how === 'signal') {
-        session.signal(how.signal, { by: 'client', how: 'kill' });
+        session.end.signal(how.signal, { by: 'client', how: 'kill' });
         return { ...notFound, found: true };
       }
       if (how.how === 'signalAndWait') {
         const { signal, escalate } = how;
         const graceMs = this.#grace(how.graceMs);
-        return session.signalAndWait(
+        return session.end.signalAndWait(
           signal,
           { by: 'client', how: 'killAndWait' },
           { graceMs, escalate, asker: reader },
@@ -166,7 +166,7 @@ export class LocalEngine implements SessionEngine {
   }
 
   async #release(session: Session, by: EndAsker, graceMs: number, asker: Reader | undefined): Promise<EndResult> {
-    const result = await session.signalAndWait('TERM', { by, how: 'release' }, { graceMs, escalate: true, asker });
+    const result = await session.end.signalAndWait('TERM', { by, how: 'release' }, { graceMs, escalate: true, asker });
     if (result.died && this.#table.isCurrent(session)) {
       this.#table.forget(session, 'released');
     }
@@ -357,9 +357,9 @@ export class LocalEngine implements SessionEngine {
     }
     const running = [...this.#table.running].filter((session) => this.#table.isCurrent(session));
     for (const session of running) {
-      session.killTree({ by: 'shutdown', how: 'shutdown' });
+      session.end.killTree({ by: 'shutdown', how: 'shutdown' });
     }
-    await Promise.all(running.map((session) => session.waitForExit(shutdownWaitMs)));
+    await Promise.all(running.map((session) => session.end.waitForExit(shutdownWaitMs)));
     await Promise.race([this.#reaper.settled(), delay(shutdownWaitMs, undefined, { ref: false })]);
     return { killed: running.length, kept: 0 };
   }

@@ -76,11 +76,11 @@ export class SessionTable {
     } else if (this.#options.idReuseKillsOld()) {
       old.readers.drop();
       old.forgotten('forgotten');
-      old.killTree({ by: 'supersede', how: 'spawn' });
-      old.exited.then(() => old.letGo());
+      old.end.killTree({ by: 'supersede', how: 'spawn' });
+      old.end.exited.then(() => old.letGo());
     } else {
       old.forgotten('forgotten');
-      old.exited.then(() => {
+      old.end.exited.then(() => {
         old.readers.finish();
         old.letGo();
       });

@@ -1,16 +1,17 @@
-/** One process from its start to its exit frame (spec process.md §2). Its output is session-output.ts, its readers session-readers.ts. */
+/**
+ * One process from its start to its exit frame (spec process.md §2). Its output is session-output.ts, its readers
+ * session-readers.ts, its input session-input.ts, and how it is ended session-end.ts.
+ */
 import type { Child, SpawnRequest as ChildRequest, OutputName, SignalName } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import type { MemoryBudget } from '../../base/memory-budget.ts';
 import type { Timings } from '../../base/timings.ts';
-import { type KilledBy, maxFrameData } from '../../wire/frames.ts';
+import { maxFrameData } from '../../wire/frames.ts';
 import type { Profile } from '../../wire/profile.ts';
 import type { Mark } from '../mark.ts';
 import type {
   Activity,
-  EndAsked,
-  EndResult,
   InputResult,
   MaybePromise,
   Opened,
@@ -22,11 +23,11 @@ import type {
   SessionState,
 } from '../session-engine.ts';
 import type { Feed } from './feed.ts';
-import { RecentInput } from './recent-input.ts';
 import type { ReplayWindow } from './replay-window.ts';
+import { type EndOwner, SessionEnd } from './session-end.ts';
+import { type InputOwner, SessionInput } from './session-input.ts';
 import { type OutputContext, type OutputOwner, SessionOutput } from './session-output.ts';
 import { type ReadersOwner, SessionReaders } from './session-readers.ts';
-import { StdinLedger } from './stdin-ledger.ts';
 
 export interface SessionContext extends OutputContext {
   readonly profile: Pick<Profile, 'process'>;
@@ -54,9 +55,6 @@ export interface SessionDescription {
   readonly launcher: string | undefined;
 }
 
-/** Why a process is ended. */
-export type EndReason = Pick<EndAsked, 'by' | 'how'>;
-
 /** What a child tells its session. */
 export type ChildEvents = Pick<ChildRequest, 'maxChunkBytes' | 'readBuffer' | 'onOutput' | 'onOutputEnd' | 'onEnd'>;
 
@@ -67,7 +65,7 @@ type Happening = SessionEvent extends infer Event
     : never
   : never;
 
-export class Session implements OutputOwner, ReadersOwner {
+export class Session implements OutputOwner, ReadersOwner, InputOwner, EndOwner {
   readonly description: SessionDescription;
   readonly readers = new SessionReaders(this);
   readonly #context: SessionContext;
@@ -76,9 +74,8 @@ export class Session implements OutputOwner, ReadersOwner {
   readonly #tell: (event: SessionEvent) => void;
   readonly #output: SessionOutput;
   // Many processes need neither, and a daemon keeps those that have ended: made when they are first needed.
-  #stdin: StdinLedger | undefined;
-  #recentInput: RecentInput | undefined;
-  #whenExited: (() => void)[] | undefined;
+  #input: SessionInput | undefined;
+  #end: SessionEnd | undefined;
   /** From `began` on; before, nobody knows this process. */
   #child!: Child;
   #state: SessionState = 'running';
@@ -87,8 +84,6 @@ export class Session implements OutputOwner, ReadersOwner {
   /** `performance.now()` of the exit frame. */
   #exitedAt: number | undefined;
   #exit: SessionExit | undefined;
-  #killedBy: KilledBy | undefined;
-  #endAsked: EndAsked | undefined;
   #openOutputs = 2;
   #drainTimer: NodeJS.Timeout | undefined;
   /** The table leads to this process no more. */
@@ -106,23 +101,14 @@ export class Session implements OutputOwner, ReadersOwner {
     this.#output = new SessionOutput(this, context);
   }
 
-  get stdin(): StdinLedger {
-    const { profile, counters, budget } = this.#context;
-    this.#stdin ??= new StdinLedger(profile.process, {
-      isRunning: () => this.running,
-      write: (bytes, done) => {
-        counters.stdinBytes += bytes.length;
-        this.#noteInput(bytes);
-        this.#child.writeInput(bytes, done);
-      },
-      end: () => this.#child.closeInput(),
-      onQueueFull: () => this.#stdinQueueFull(),
-      onRefused: (bytes) => {
-        counters.stdinRefusedBytes += bytes;
-      },
-      budget,
-    });
-    return this.#stdin;
+  get input(): SessionInput {
+    this.#input ??= new SessionInput(this, this.#context);
+    return this.#input;
+  }
+
+  get end(): SessionEnd {
+    this.#end ??= new SessionEnd(this, this.#context);
+    return this.#end;
   }
 
   /** What the child tells this session. */
@@ -187,6 +173,7 @@ export class Session implements OutputOwner, ReadersOwner {
     const { id, command, args, cwd, door } = this.description;
     const { stdout: outBytes, stderr: errBytes } = this.#output.bytes;
     const { firstSeq, lastSeq, bytes: windowBytes, spoolBytes } = this.window;
+    const endAsked = this.#end?.asked;
     return {
       id,
       pid: this.pid,
@@ -205,14 +192,14 @@ export class Session implements OutputOwner, ReadersOwner {
       lastSeq,
       outBytes,
       errBytes,
-      inBytes: this.#stdin?.applied ?? 0,
-      stdinQueued: this.#stdin?.queued ?? 0,
-      stdinClosed: this.#stdin?.closed ?? false,
+      inBytes: this.#input?.applied ?? 0,
+      stdinQueued: this.#input?.queued ?? 0,
+      stdinClosed: this.#input?.closed ?? false,
       windowBytes,
       spoolBytes,
       paced: this.#output.paced,
       door,
-      ...(this.#endAsked === undefined ? {} : { endAsked: this.#endAsked }),
+      ...(endAsked === undefined ? {} : { endAsked }),
       replaced: this.#replaced,
     };
   }
@@ -237,7 +224,7 @@ export class Session implements OutputOwner, ReadersOwner {
       running: this.running,
       firstSeq: this.window.firstSeq,
       lastSeq: this.window.lastSeq,
-      stdinApplied: this.#stdin?.applied ?? 0,
+      stdinApplied: this.#input?.applied ?? 0,
       pid: child.pid,
       // Reading it asks the system, which a spawn that does not tell it should not wait for.
       get startTime() {
@@ -313,7 +300,7 @@ export class Session implements OutputOwner, ReadersOwner {
     this.#happened({ event: 'ended' });
     this.#output.endPacing();
     if (!this.running) {
-      this.#stdin?.processEnded();
+      this.#input?.processEnded();
     }
     if (this.#openOutputs > 0) {
       this.#drainTimer = setTimeout(() => this.#drainExpired(), this.#context.timings.pipeDrainMs);
@@ -337,31 +324,21 @@ export class Session implements OutputOwner, ReadersOwner {
     const { code, signal } = this.#child.collect();
     this.#state = 'exited';
     this.#exitedAt = performance.now();
-    this.#exit = { at: Date.now(), code, signal, killedBy: this.#killedBy };
+    this.#exit = { at: Date.now(), code, signal, killedBy: this.#end?.killedBy };
     this.#child.closeInput();
-    this.#stdin?.processEnded();
-    this.#recentInput?.clear();
+    this.#input?.processEnded();
+    this.#input?.forgetRecent();
     this.#logExit(code, signal);
-    this.#output.writeExit({ code, signal }, this.#context.profile.process.exitFrameSignal, this.#killedBy);
+    this.#output.writeExit({ code, signal }, this.#context.profile.process.exitFrameSignal, this.#end?.killedBy);
     this.#happened({ event: 'exited', exit: this.#exit });
-    for (const tell of this.#whenExited ?? []) {
-      tell();
-    }
-    this.#whenExited = undefined;
+    this.#end?.tellExited();
   }
 
   #logExit(code: number, signal: string | undefined): void {
     const terminated = signal === undefined ? '' : `, terminated by ${signal}`;
-    const asked = this.#killedBy === undefined ? '' : `, signalled at ${this.#killedBy} request`;
+    const killedBy = this.#end?.killedBy;
+    const asked = killedBy === undefined ? '' : `, signalled at ${killedBy} request`;
     this.#context.log.info('process.Manager', `Process ${this.id} exited with code ${code}${terminated}${asked}`);
-  }
-
-  #stdinQueueFull(): void {
-    this.#context.counters.stdinQueueFull++;
-    this.#context.log.warn(
-      'process.Manager',
-      `Process ${this.id}: stdin queue full (${this.#context.profile.process.stdinQueueMax} bytes); the child does not read`,
-    );
   }
 
   /** The table has let go of this process. */
@@ -376,17 +353,20 @@ export class Session implements OutputOwner, ReadersOwner {
 
   // ---- input
 
-  #noteInput(bytes: Buffer): void {
-    this.#recentInput ??= new RecentInput(this.#context.budget);
-    this.#recentInput.add(bytes, this.stdin.applied - bytes.length, this.window.lastSeq);
+  get child(): Pick<Child, 'writeInput' | 'closeInput'> {
+    return this.#child;
+  }
+
+  get lastSeq(): number {
+    return this.window.lastSeq;
   }
 
   get activity(): Activity {
-    return { outputAt: this.#output.lastAt, input: this.#recentInput?.pieces ?? [] };
+    return { outputAt: this.#output.lastAt, input: this.#input?.recent ?? [] };
   }
 
   closeInput(offset: bigint): MaybePromise<InputResult> {
-    const result = this.stdin.close(offset);
+    const result = this.input.close(offset);
     const tell = (closed: InputResult): InputResult => {
       if (!closed.duplicate) {
         this.#happened({ event: 'stdinClosed' });
@@ -396,111 +376,22 @@ export class Session implements OutputOwner, ReadersOwner {
     return result instanceof Promise ? result.then(tell) : tell(result);
   }
 
-  // ---- kill
+  // ---- what its end needs of it
 
-  /** Sends one signal; a child seen as ended gets none, because its pid may be somebody else's soon. */
-  signal(name: SignalName, reason: EndReason): void {
-    if (this.#state !== 'running') {
-      return;
-    }
-    this.#asked(name, reason);
+  suspendPacing(): void {
     this.#output.suspendPacing();
-    this.#tellFailure(this.#child.signal(name, name === 'KILL' ? 'tree' : 'child'));
-    if (name === 'KILL') {
-      this.#context.treeKilled?.(this);
-    }
   }
 
-  /** Remembers who wants the end, and tells the log; the same request again is nothing new. */
-  #asked(signal: SignalName, { by, how }: EndReason): void {
-    this.#killedBy ??= by === 'shutdown' ? 'shutdown' : 'client';
-    const before = this.#endAsked;
-    const { log } = this.#context;
-    if (before?.by === by && before.how === how) {
-      if (signal === 'KILL' && before.signal !== 'KILL' && before.escalatedAt === undefined && how !== 'kill') {
-        this.#endAsked = { ...before, escalatedAt: Date.now() };
-        log.info('process.Manager', `Process ${this.id} outlived ${before.signal}: KILL to its group, PID=${this.pid}`);
-        return;
-      }
-      if (before.signal === signal) {
-        return;
-      }
-    }
-    this.#endAsked = { by, how, signal, at: Date.now() };
-    log.info('process.Manager', `Process ${this.id}: end asked for by ${by} (${how} ${signal}), PID=${this.pid}`);
+  signalChild(name: SignalName, scope: 'tree' | 'child'): string | undefined {
+    return this.#child.signal(name, scope);
   }
 
-  /** Ends everything in the child's group, also when only group members are left to hold the pipes. */
-  killTree(reason: EndReason): void {
-    if (this.#state === 'exited') {
-      return;
-    }
-    if (this.#state === 'running') {
-      this.#asked('KILL', reason);
-    }
-    this.#output.suspendPacing();
-    this.#tellFailure(this.#child.signal('KILL', 'tree'));
+  treeKilled(): void {
     this.#context.treeKilled?.(this);
   }
 
-  /**
-   * A signal, and the group's KILL when the exit frame does not come in time (spec process.md §7, from step 2 on).
-   * @param asker when it reads this process, its reply stands behind the exit frame
-   */
-  async signalAndWait(
-    name: SignalName,
-    reason: EndReason,
-    {
-      graceMs,
-      escalate,
-      asker,
-    }: { readonly graceMs: number; readonly escalate: boolean; readonly asker?: Reader | undefined },
-  ): Promise<EndResult> {
-    const ended = { found: true, died: true, alreadyExited: false, escalated: false, mark: undefined };
-    if (this.#state === 'exited') {
-      return { ...ended, alreadyExited: true, mark: this.readers.markEnd(asker) };
-    }
-    this.signal(name, reason);
-    if (await this.waitForExit(graceMs)) {
-      return { ...ended, mark: this.readers.markEnd(asker) };
-    }
-    if (!escalate) {
-      return { ...ended, died: false };
-    }
-    this.killTree(reason);
-    const died = await this.waitForExit(this.#context.timings.killEscalatedMs);
-    return { ...ended, died, escalated: true, mark: died ? this.readers.markEnd(asker) : undefined };
-  }
-
-  /** Whether the exit frame came within the time. */
-  async waitForExit(timeoutMs: number): Promise<boolean> {
-    if (this.#state === 'exited') {
-      return true;
-    }
-    const limit = Promise.withResolvers<void>();
-    const timer = setTimeout(limit.resolve, timeoutMs);
-    await Promise.race([this.exited, limit.promise]);
-    clearTimeout(timer);
-    return this.#exitedAt !== undefined;
-  }
-
-  /** Resolves with the exit frame. */
-  get exited(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#state === 'exited') {
-        resolve();
-      } else {
-        this.#whenExited ??= [];
-        this.#whenExited.push(resolve);
-      }
-    });
-  }
-
-  #tellFailure(failure: string | undefined): void {
-    if (failure === undefined) {
-      return;
-    }
-    this.#context.log.warn('process.Manager', `KillAndWait ${this.id}: group kill failed: ${failure}`);
+  markEnd(reader: Reader | undefined): Mark | undefined {
+    return this.readers.markEnd(reader);
   }
 }
 

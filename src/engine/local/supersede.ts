@@ -9,10 +9,10 @@ const superseded = { by: 'supersede', how: 'spawn' } as const;
 export async function endRivals(rivals: readonly Session[], { supersedeGraceMs }: Timings): Promise<void> {
   await Promise.all(
     rivals.map(async (rival) => {
-      rival.signal('TERM', superseded);
-      if (!(await rival.waitForExit(supersedeGraceMs))) {
-        rival.killTree(superseded);
-        await rival.exited;
+      rival.end.signal('TERM', superseded);
+      if (!(await rival.end.waitForExit(supersedeGraceMs))) {
+        rival.end.killTree(superseded);
+        await rival.end.exited;
       }
     }),
   );
