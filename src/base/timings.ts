@@ -88,6 +88,8 @@ export interface Timings {
   readonly detachedCheckMs: number;
   /** How long a process that already listens where the metrics are to be served may take to say who it is. */
   readonly metricsAskMs: number;
+  /** How long a verb that goes on looking waits for a daemon that has gone (spec operators.md). */
+  readonly lookGiveUpMs: number;
 }
 
 export const timings: Timings = {
@@ -140,6 +142,7 @@ export const timings: Timings = {
   metricsKeptMs: 1_000,
   detachedCheckMs: 30_000,
   metricsAskMs: 500,
+  lookGiveUpMs: 30_000,
 };
 
 /**

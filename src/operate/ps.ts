@@ -5,6 +5,7 @@ import { commandText } from './command-text.ts';
 import type { DaemonWords } from './daemon-options.ts';
 import { exitCodeOf, lookAtSessions, notesOf, type SessionsLook } from './look-at-sessions.ts';
 import { runThere } from './over-ssh.ts';
+import { Patience } from './patience.ts';
 import { type SessionRow, type ShownProcess, shownProcess } from './session-rows.ts';
 import { writerOf } from './standard-outputs.ts';
 import { ageText, type Column, screenWidth, sizeText, tableLines } from './table.ts';
@@ -38,6 +39,7 @@ export function ps(_: readonly string[], words: PsWords, context: VerbContext): 
 async function show(words: PsWords, context: VerbContext): Promise<number> {
   const print = writerOf(process.stdout);
   const isScreen = process.stdout.isTTY === true;
+  const patience = new Patience();
   let before: SessionsLook | undefined;
   for (let round = 0; ; round++) {
     let answer: PsAnswer;
@@ -58,15 +60,16 @@ async function show(words: PsWords, context: VerbContext): Promise<number> {
         await print(`${round > 0 ? '\n' : ''}${lines.join('\n')}\n`);
       }
     }
-    if (words.watch === undefined || (round === 0 && answer.exitCode !== 0)) {
+    const end = words.watch === undefined ? answer.exitCode : patience.endAfter(answer.exitCode, round === 0);
+    if (end !== undefined || (round === 0 && answer.exitCode !== 0)) {
       for (const note of answer.notes) {
         complainOf(context, 'ps', note);
       }
     }
-    if (words.watch === undefined) {
-      return answer.exitCode;
+    if (end !== undefined) {
+      return end;
     }
-    await delay(words.watch === true ? watchMs : Math.max(leastWatchMs, words.watch));
+    await delay(Math.max(leastWatchMs, typeof words.watch === 'number' ? words.watch : watchMs));
   }
 }
 

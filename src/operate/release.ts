@@ -10,7 +10,7 @@ import { confirm } from './confirm.ts';
 import type { DaemonWords } from './daemon-options.ts';
 import { type Daemons, type ReachedDaemon, reachDaemons } from './daemons.ts';
 import { type EndedProcess, type EndingOptions, endProcesses } from './end-processes.ts';
-import { exitNone, exitOk, exitPartly, exitRefused, exitUsage } from './exit-codes.ts';
+import { exitFailed, exitNone, exitOk, exitPartly, exitRefused, exitUsage } from './exit-codes.ts';
 import { endKeeper, type FoundKeeper, keepersAmong } from './keeper-end.ts';
 import { notesOf } from './look-at-sessions.ts';
 import { runThere } from './over-ssh.ts';
@@ -124,7 +124,8 @@ async function releaseAmong(
     if (missing.length === 0 && daemons.unreached.length === 0) {
       complainOf(context, 'release', 'there is nothing to release');
     }
-    return exitNone;
+    // A daemon that is there and does not answer may hold what is meant.
+    return daemons.unreached.some(({ kind }) => kind !== 'refused') ? exitFailed : exitNone;
   }
   const planned = [
     ...targets.flatMap((target) => rowsOf(target, words, 'planned')),

@@ -1,5 +1,6 @@
 /** What `attach` and `logs` have in common: the way to a session, and the texts of what goes wrong. */
 import { printable } from '../base/printable.ts';
+import { timings } from '../base/timings.ts';
 import { connect, HoldfastError, type Host, type SessionInfo } from '../client/index.ts';
 import { type DaemonWords, targetOptions } from './daemon-options.ts';
 import { type PrintOptions, SessionPrinter } from './session-printer.ts';
@@ -52,7 +53,8 @@ export async function withSession(
   };
   let host: Host | undefined;
   try {
-    host = await connect(targetOptions(words, context, undefined));
+    const retry = { giveUpMs: timings.lookGiveUpMs };
+    host = await connect({ ...targetOptions(words, context, undefined), retry });
     const info = (await host.sessions()).find((each) => each.id === id);
     if (info === undefined) {
       return fail(
@@ -72,7 +74,8 @@ export async function withSession(
       return 0;
     }
     if (error instanceof HoldfastError) {
-      return fail(error.kind === 'refused' ? exitNone : exitFailed, error.message);
+      // Of a daemon that was there, and has gone since, nobody can say that none runs.
+      return fail(error.kind === 'refused' && host === undefined ? exitNone : exitFailed, error.message);
     }
     throw error;
   } finally {

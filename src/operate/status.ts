@@ -18,7 +18,7 @@ export async function status(_: readonly string[], words: StatusWords, context: 
   const shown = words.host === undefined ? address : `${words.host}:${address}`;
   let host: Host | undefined;
   try {
-    host = await connect(targetOptions(words, context, undefined));
+    host = await connect({ ...targetOptions(words, context, undefined), retry: { giveUpMs: 0 } });
     if (!host.daemon.hasExtensions) {
       const row = { socket: shown, version: host.daemon.version };
       context.print(

@@ -55,6 +55,7 @@ export const timerTexts: Record<keyof Timings, string> = {
   detachedCheckMs: 'with detached-ttl, processes without a client are looked at, at the latest',
   metricsKeptMs: 'one page of metrics is shown to everybody who asks',
   metricsAskMs: 'whoever accepts where the metrics are to be served may take to say who it is',
+  lookGiveUpMs: 'attach, logs -f, ps --watch, top and attention --watch wait for a daemon that has gone',
 };
 
 export const installTimerTexts: Record<keyof InstallTimings, string> = {

@@ -27,7 +27,7 @@ export class TestTerminal implements Disposable {
     this.#tmux(['-f', '/dev/null', 'new-session', '-d', ...size, ...shell], env);
     this.#tmux(['set', '-g', 'window-size', 'manual']);
     this.#tmux(['pipe-pane', '-o', `cat >${this.#raw}`]);
-    const variables = ['HOME', 'HOLDFAST_TEST_DAEMON'].flatMap((name) =>
+    const variables = ['HOME', 'HOLDFAST_TEST_DAEMON', 'HOLDFAST_TEST_TIMINGS'].flatMap((name) =>
       env[name] === undefined ? [] : [`${name}=${env[name]}`],
     );
     this.type(` env ${[...variables, 'TERM=xterm-256color', 'LC_ALL=C.UTF-8', ...words].map(quoted).join(' ')}\r`);

@@ -85,6 +85,7 @@ export class FaultProxy implements AsyncDisposable {
   readonly #options: ProxyOptions;
   readonly #server: Server;
   readonly #links = new Set<Link>();
+  #passedToClients = 0;
   #rules!: { readonly toTarget: Rules; readonly toClient: Rules };
   /** Called for each connection before the rules for it are looked at, so that each can have its own. */
   onAccept: () => void = () => {};
@@ -96,7 +97,10 @@ export class FaultProxy implements AsyncDisposable {
       this.onAccept();
       const link = new Link(client, connect({ ...endpoint(options.target), allowHalfOpen: true }), this.#rules);
       this.#links.add(link);
-      link.onGone = () => this.#links.delete(link);
+      link.onGone = () => {
+        this.#links.delete(link);
+        this.#passedToClients += link.toClient.passed;
+      };
     });
     this.listening = new Promise((resolve, reject) => {
       this.#server.once('error', reject).listen(endpoint(options.listen), () => resolve(undefined));
@@ -118,6 +122,11 @@ export class FaultProxy implements AsyncDisposable {
     const sum = (name: 'toTarget' | 'toClient') =>
       [...this.#links].reduce((total, link) => total + link[name].passed, 0);
     return { toTarget: sum('toTarget'), toClient: sum('toClient') };
+  }
+
+  /** Bytes passed on to clients since the start of the proxy. */
+  get passedToClients(): number {
+    return this.#passedToClients + this.passed.toClient;
   }
 
   /** Ends every stall; the bytes flow again, without further faults. */

@@ -4,7 +4,7 @@ import { printable } from '../../base/printable.ts';
 import { answering, complainOf, harmlessJson } from '../answer.ts';
 import type { DaemonWords } from '../daemon-options.ts';
 import { reachDaemons } from '../daemons.ts';
-import { exitFailed } from '../exit-codes.ts';
+import { exitFailed, exitNone } from '../exit-codes.ts';
 import { exitCodeOf, notesOf } from '../look-at-sessions.ts';
 import { keyOf, lookForAllRequests, type SeenSession } from '../look-for-requests.ts';
 import { runThere } from '../over-ssh.ts';
@@ -108,8 +108,8 @@ async function watch(words: AttentionWords, context: VerbContext): Promise<numbe
       await daemons.find();
       if (daemons.watched.length === 0) {
         const [lost] = daemons.lost.slice(-1);
-        complainOf(context, 'attention', lost ?? 'no daemon runs here');
-        return isFirst ? exitCodeOf({ reached: [], unreached: [] }) : exitFailed;
+        complainOf(context, 'attention', lost?.reason ?? 'no daemon runs here');
+        return isFirst && (lost === undefined || lost.kind === 'refused') ? exitNone : exitFailed;
       }
       for (const row of oldestFirst(await daemons.look())) {
         const key = JSON.stringify([row.daemon, row.id, row.requestId, row.since]);

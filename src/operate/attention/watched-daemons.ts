@@ -1,5 +1,6 @@
 /** The daemons that `attention --watch` looks at, over restarts of theirs; new ones are found on the way. */
-import { connect, HoldfastError, type Host } from '../../client/index.ts';
+import { timings } from '../../base/timings.ts';
+import { connect, HoldfastError, type HoldfastErrorKind, type Host } from '../../client/index.ts';
 import { type DaemonWords, targetOptions } from '../daemon-options.ts';
 import { daemonPlaces } from '../daemons.ts';
 import { lookForAllRequests, type SeenSession } from '../look-for-requests.ts';
@@ -12,8 +13,13 @@ interface WatchedDaemon {
   seen: ReadonlyMap<string, SeenSession>;
 }
 
-/** A daemon that is started anew is there again by then. */
-const giveUpMs = 30_000;
+/** A daemon that is not looked at, or not any more. */
+export interface LostDaemon {
+  /** `refused`: nobody answers. */
+  readonly kind: HoldfastErrorKind;
+  readonly reason: string;
+}
+
 const connectMs = 10_000;
 /** Looking for new daemons reads the list of all processes. */
 const findEveryMs = 5_000;
@@ -22,7 +28,7 @@ export class WatchedDaemons implements AsyncDisposable {
   readonly #words: DaemonWords;
   readonly #context: VerbContext;
   readonly #watched = new Map<string, WatchedDaemon>();
-  readonly #lost: string[] = [];
+  readonly #lost: LostDaemon[] = [];
   #foundAt = Number.NEGATIVE_INFINITY;
 
   constructor(words: DaemonWords, context: VerbContext) {
@@ -35,7 +41,7 @@ export class WatchedDaemons implements AsyncDisposable {
   }
 
   /** Why daemons are not looked at, the newest last. */
-  get lost(): readonly string[] {
+  get lost(): readonly LostDaemon[] {
     return this.#lost;
   }
 
@@ -78,13 +84,13 @@ export class WatchedDaemons implements AsyncDisposable {
     const words = this.#words.host === undefined ? { ...this.#words, socket } : this.#words;
     try {
       const target = targetOptions(words, this.#context, undefined);
-      const host = await connect({ ...target, connectTimeoutMs: connectMs, retry: { giveUpMs } });
+      const host = await connect({ ...target, connectTimeoutMs: connectMs, retry: { giveUpMs: timings.lookGiveUpMs } });
       this.#watched.set(socket, { socket, host, seen: new Map() });
     } catch (error) {
       if (!(error instanceof HoldfastError)) {
         throw error;
       }
-      this.#lost.push(error.message);
+      this.#lost.push({ kind: error.kind, reason: error.message });
     }
   }
 
@@ -95,7 +101,7 @@ export class WatchedDaemons implements AsyncDisposable {
     }
     if (error.kind !== 'rpc') {
       this.#watched.delete(daemon.socket);
-      this.#lost.push(error.message);
+      this.#lost.push({ kind: error.kind, reason: error.message });
       await daemon.host.close();
     }
   }

@@ -1,5 +1,5 @@
 /** `holdfast completion <shell>`: the script for a shell, and the answers to what that script asks (spec operators.md). */
-import { writerOf } from '../standard-outputs.ts';
+import { OutputClosed, writerOf } from '../standard-outputs.ts';
 import type { VerbContext } from '../verbs.ts';
 import { livingOf } from './living.ts';
 import { answerFor, type Shell, scriptFor, shells, wordsOf } from './shells.ts';
@@ -20,7 +20,13 @@ export async function completion(
     context.print(scriptFor(shell));
     return 0;
   }
-  await writerOf(process.stdout)(await answer(shell, given, context));
+  try {
+    await writerOf(process.stdout)(await answer(shell, given, context));
+  } catch (error) {
+    if (!(error instanceof OutputClosed)) {
+      throw error;
+    }
+  }
   return 0;
 }
 

@@ -5,9 +5,10 @@ import { printable } from '../../base/printable.ts';
 import { connect, HoldfastError, type Host } from '../../client/index.ts';
 import { answering, complainOf, harmlessJson } from '../answer.ts';
 import { type DaemonWords, targetOptions } from '../daemon-options.ts';
-import { exitOk } from '../exit-codes.ts';
+import { exitNone, exitOk } from '../exit-codes.ts';
 import { exitCodeOf, lookAtSessions, notesOf, type SessionsLook } from '../look-at-sessions.ts';
 import { runThere } from '../over-ssh.ts';
+import { Patience } from '../patience.ts';
 import type { SessionRow } from '../session-rows.ts';
 import { writerOf } from '../standard-outputs.ts';
 import { screenWidth } from '../table.ts';
@@ -36,8 +37,18 @@ export function top(_: readonly string[], words: TopWords, context: VerbContext)
   return answering('top', context, () => {
     const { stdin, stdout } = process;
     const isScreen = words.once !== true && words.json !== true && stdin.isTTY === true && stdout.isTTY === true;
-    return isScreen ? new Screen(words, context).toItsEnd() : showOnce(words, context);
+    return isScreen ? showScreen(words, context) : showOnce(words, context);
   });
+}
+
+async function showScreen(words: TopWords, context: VerbContext): Promise<number> {
+  const screen = new Screen(words, context);
+  const exitCode = await screen.toItsEnd();
+  if (exitCode !== exitOk) {
+    // Only now: the terminal has its own screen back.
+    context.complain(`holdfast top: ${screen.note}\n`);
+  }
+  return exitCode;
 }
 
 async function showOnce(words: TopWords, context: VerbContext): Promise<number> {
@@ -85,6 +96,8 @@ class Screen {
   readonly #terminal: Terminal;
   readonly #look: () => Promise<Look>;
   readonly #over = Promise.withResolvers<number>();
+  readonly #patience = new Patience();
+  #isFirst = true;
   #note = '';
   #timer: NodeJS.Timeout | undefined;
   /** One action after the other. */
@@ -103,6 +116,11 @@ class Screen {
       },
       () => this.#then(() => this.#paint()),
     );
+  }
+
+  /** What is to be told of daemons that do not answer; harmless. */
+  get note(): string {
+    return this.#note;
   }
 
   async toItsEnd(): Promise<number> {
@@ -134,8 +152,10 @@ class Screen {
 
   async #lookAgain(): Promise<void> {
     const start = performance.now();
+    let exitCode: number;
     try {
-      const { rows, notes } = await this.#look();
+      const { rows, notes, ...look } = await this.#look();
+      exitCode = look.exitCode;
       this.#rates.update(rows, Date.now());
       this.#view.update(rows);
       this.#note = notes.map((note) => printable(note)).join('; ');
@@ -143,7 +163,14 @@ class Screen {
       if (!(error instanceof HoldfastError)) {
         throw error;
       }
+      exitCode = exitNone;
       this.#note = printable(error.message);
+    }
+    const end = this.#patience.endAfter(exitCode, this.#isFirst);
+    this.#isFirst = false;
+    if (end !== undefined) {
+      this.#over.resolve(end);
+      return;
     }
     await this.#paint();
     const { interval = intervalMs } = this.#words;

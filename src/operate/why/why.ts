@@ -5,7 +5,7 @@ import { answering, complainOf, printJson } from '../answer.ts';
 import { commandText } from '../command-text.ts';
 import type { DaemonWords } from '../daemon-options.ts';
 import { type Daemons, daemonPlaces, type ReachedDaemon, reachDaemons } from '../daemons.ts';
-import { exitNone, exitOk, exitRefused } from '../exit-codes.ts';
+import { exitFailed, exitNone, exitOk, exitRefused } from '../exit-codes.ts';
 import { runThere } from '../over-ssh.ts';
 import { ProcessTrees } from '../process-trees.ts';
 import { recordsIn } from '../reconcile/recorded.ts';
@@ -80,7 +80,8 @@ async function whyHere(idOrPid: string, words: WhyWords, context: VerbContext): 
     print(found, words, context);
     if (found.length === 0) {
       complainOf(context, 'why', `neither a daemon nor a log here tells of ${idOrPid}`);
-      return exitNone;
+      // A daemon that is there and does not answer may know of it.
+      return daemons.unreached.some(({ kind }) => kind !== 'refused') ? exitFailed : exitNone;
     }
     if (found.length > 1) {
       const places = found.map(({ daemon }) => daemon).join(', ');
