@@ -3,17 +3,20 @@
  * that fails undoes those before it.
  */
 import { chmodSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { HostError } from '../../../platform/errors.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import { printable } from '../../base/printable.ts';
 import { createUndoStack, type UndoStack } from '../../base/undo-stack.ts';
+import { connectBroker } from './broker/connection.ts';
 import { chooseMesh, readConfig } from './config.ts';
 import { MeshEvents } from './events.ts';
 import type { MeshFolders } from './folders.ts';
 import { checkHost, stableMac } from './host-fingerprint.ts';
 import { EventStreams } from './http/event-streams.ts';
 import { messageRoutes } from './http/message-routes.ts';
+import { peerRoutes } from './http/peer-routes.ts';
 import type { Routes } from './http/routes.ts';
 import { MeshServer } from './http/server.ts';
 import { statusRoutes } from './http/status-routes.ts';
@@ -21,7 +24,9 @@ import { stopRoutes } from './http/stop-route.ts';
 import { localToken } from './local-token.ts';
 import type { MeshLog } from './log.ts';
 import { openFolder } from './open-folder.ts';
+import { createReceiver } from './receiver.ts';
 import { exitCodes, MeshRefusal } from './refusal.ts';
+import { DrainWorker } from './send/drain-worker.ts';
 import { SendRoutes } from './send/send-routes.ts';
 import type { MeshSettings } from './settings.ts';
 import { takeSingletonLock } from './singleton-lock.ts';
@@ -36,6 +41,8 @@ export interface MeshOptions {
   readonly folders: MeshFolders;
   readonly platform: Platform;
   readonly log: MeshLog;
+  /** The one the user started us with. */
+  readonly environment: NodeJS.ProcessEnv;
   /** A request to end, with the name of its signal. */
   onEndRequest(callback: (signal: string) => void): void;
 }
@@ -57,7 +64,7 @@ export async function runMesh(options: MeshOptions): Promise<number> {
 }
 
 async function start(options: MeshOptions, stack: UndoStack, ending: PromiseWithResolvers<string>): Promise<void> {
-  const { settings, folders, platform, log } = options;
+  const { settings, folders, platform, log, environment } = options;
   const { transport } = platform;
   const token = await takeFolder(options, stack);
 
@@ -78,16 +85,32 @@ async function start(options: MeshOptions, stack: UndoStack, ending: PromiseWith
   const mesh = chooseMesh(config, settings.slug);
 
   const events = new MeshEvents();
-  const sending = new SendRoutes({ outbox: stores.outbox, mesh: mesh.slug, onQueued: () => {} });
+  const broker = await connectBroker({
+    member: mesh,
+    presence: {
+      displayName: settings.displayName ?? config.displayName ?? hostname(),
+      ...{ pid: process.pid, cwd: process.cwd(), hostname: hostname() },
+    },
+    receiver: createReceiver({ slug: mesh.slug, inbox: stores.inbox, events, log }),
+    ...{ log, timings: meshTimings, environment, paths: platform.paths },
+  });
+  const drain = new DrainWorker({ outbox: stores.outbox, broker, timings: meshTimings, log });
+  const sending = new SendRoutes({ outbox: stores.outbox, mesh: mesh.slug, onQueued: () => drain.wake() });
   ending.promise.then(() => sending.stop());
   const routes: Routes = {
-    ...statusRoutes({ slug: mesh.slug, brokerState: () => 'connecting' }),
+    ...statusRoutes({ slug: mesh.slug, brokerState: () => broker.state }),
+    ...peerRoutes(broker),
     ...messageRoutes(stores, sending),
     ...stopRoutes(platform.host.signalsAreRequests, () => ending.resolve('SIGTERM')),
   };
   const streams = new EventStreams(events, log);
   const { publicHealth, tcpPort } = settings;
   const server = stack.use(new MeshServer({ token, publicHealth, log, streams, routes, transport }));
+  // The row in hand gets its result from the broker's close, and the streams are told of that before they end.
+  stack.defer(async () => {
+    await Promise.all([drain.stop(), broker.close()]);
+  });
+  drain.start();
 
   const sock = await orRefusal(folders.socket, '', () => server.listenForOwner(folders.socket));
   const tcp =

@@ -8,5 +8,13 @@ export async function up({ context, folders, flags }: VerbCall): Promise<number>
   const platform = await context.platform();
   const settings = meshSettings(flags, context.environment, () => platform.host.isContainer());
   const log = new MeshLog(context);
-  return runMesh({ settings, folders, platform, log, onEndRequest: (callback) => context.onEndRequest(callback) });
+  const { environment } = context;
+  return runMesh({
+    settings,
+    folders,
+    platform,
+    log,
+    environment,
+    onEndRequest: (callback) => context.onEndRequest(callback),
+  });
 }
