@@ -1,5 +1,6 @@
 /** Messages that have arrived, each key once (spec mesh.md §7, §10). */
 import { randomUUID } from 'node:crypto';
+import { failpoint } from '../../../base/failpoints.ts';
 import type { IncomingMessage } from '../broker/broker.ts';
 import { Database, type Statement, type TableSchema } from './database.ts';
 import { nullableTextIn, readable, textIn, timeIn } from './row.ts';
@@ -76,7 +77,10 @@ export class Inbox {
       now,
       replyToId,
     ];
-    return this.#insert.run(...values) > 0 ? id : undefined;
+    failpoint('mesh.inbox.before');
+    const isNew = this.#insert.run(...values) > 0;
+    failpoint('mesh.inbox');
+    return isNew ? id : undefined;
   }
 
   /** The newest items, as `GET /v1/inbox` shows them. */
