@@ -21,14 +21,14 @@ export interface SessionEngine {
   /**
    * Gives bytes to the child (spec process.md §5).
    * @param gone aborted when whoever asks has gone: bytes that still wait for room then are let go and not taken
-   * @param place `exact`: all of them are to go to `offset`, or none are taken (spec extensions.md §3)
+   * @param place all of them are to go there, or none are taken
    */
   input(
     id: string,
     bytes: Buffer,
     offset: bigint | undefined,
     gone?: AbortSignal,
-    place?: 'exact',
+    place?: InputPlace,
   ): MaybePromise<InputResult>;
   /** End of file for the child after exactly `offset` bytes (spec extensions.md §2.3). */
   closeInput(id: string, offset: bigint): MaybePromise<InputResult>;
@@ -108,6 +108,8 @@ export type Activity = {
   readonly outputAt: number | undefined;
   /** The newest last; of a process that has ended none. */
   readonly input: readonly InputPiece[];
+  /** Bytes that went aside; `undefined` from a keeper of an older release. */
+  readonly aside?: number | undefined;
 };
 
 /** What one request has put into the input of a process. */
@@ -116,11 +118,19 @@ export type InputPiece = {
   readonly seq: number;
   /** Place of its first byte. */
   readonly offset: number;
+  /** Only of bytes that went aside: how many had before. They take no place among the others. */
+  readonly aside?: number;
   readonly at: number;
   readonly length: number;
   /** All of it, or its beginning and its end; base64. */
   readonly kept: readonly string[];
 };
+
+/**
+ * Where input of all or nothing goes; always with an `offset`, which must be the number of bytes accepted so far (docs/extensions.md).
+ * `exact`: there. `aside`: behind them without being counted among them, as the next of so many bytes that went aside already.
+ */
+export type InputPlace = 'exact' | { readonly aside: bigint };
 
 export interface InputResult {
   /** Bytes accepted so far. */

@@ -96,7 +96,12 @@ export async function lookForAllRequests(
     for (let session = queue.shift(); session !== undefined; session = queue.shift()) {
       const key = keyOf(session);
       const known = before.get(key);
-      const isSame = known !== undefined && known.inBytes === session.inBytes && known.outBytes === session.outBytes;
+      // An answer may go aside, which no counter of the list tells.
+      const isSame =
+        known !== undefined &&
+        known.requests.open.length === 0 &&
+        known.inBytes === session.inBytes &&
+        known.outBytes === session.outBytes;
       const look = isSame ? known : await lookForRequests(host, session, known?.requests);
       if (look !== undefined) {
         seen.set(key, { requests: look.requests, inBytes: session.inBytes, outBytes: session.outBytes });

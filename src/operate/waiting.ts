@@ -217,10 +217,11 @@ function answersIn(input: SessionActivity['input']): readonly { readonly request
   let text = '';
   let next: number | undefined;
   const ends: { readonly at: number; readonly seq: number }[] = [];
-  for (const { seq, offset, length, kept } of input) {
+  for (const { seq, offset, aside, length, kept } of input) {
     const parts = kept.map((part) => Buffer.from(part, 'base64').toString('latin1'));
     text += (next === undefined || next === offset ? '' : hole) + parts.join(hole);
-    next = offset + length;
+    // What went aside takes no place among the bytes that are counted.
+    next = aside === undefined ? offset + length : offset;
     ends.push({ at: text.length, seq });
   }
   return [...text.matchAll(requestIdOf)].flatMap((match) => {

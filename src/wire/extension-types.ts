@@ -57,11 +57,15 @@ export type SessionActivity = {
     readonly seq: number;
     /** Place of the first byte. */
     readonly offset: number;
+    /** Only of bytes that went aside: how many had before. They take no place among the others. */
+    readonly aside?: number | undefined;
     readonly at: number;
     readonly length: number;
     /** All of it, or its beginning and its end; base64. */
     readonly kept: readonly string[];
   }[];
+  /** Bytes that went aside (`aside` of `process.stdin`); absent from an older release, which takes none. */
+  readonly aside?: number | undefined;
 };
 
 /** What can happen to a session, as `holdfast.watch` tells it (docs/extensions.md). */

@@ -218,6 +218,7 @@ export interface Methods {
       readonly data: string;
       readonly offset?: number | undefined;
       readonly exact?: boolean | undefined;
+      readonly aside?: number | undefined;
     },
     InputTaken
   >;

@@ -18,9 +18,9 @@ test('requests are kept whole, the newest last, and given back when the process 
   const budget = new Budget();
   const input = new RecentInput(budget);
   const bytes = Buffer.from('first');
-  input.add(bytes, 0, 1);
+  input.add(bytes, { offset: 0 }, 1);
   bytes.fill('x');
-  input.add(Buffer.from('second'), 5, 3);
+  input.add(Buffer.from('second'), { offset: 5 }, 3);
   expect(input.pieces.map(({ seq, offset, length, kept }) => [seq, offset, length, ...text(kept)])).toEqual([
     [1, 0, 5, 'first'],
     [3, 5, 6, 'second'],
@@ -33,17 +33,17 @@ test('requests are kept whole, the newest last, and given back when the process 
 test('of a long one the beginning and the end are kept, and of many the last', () => {
   const budget = new Budget();
   const input = new RecentInput(budget);
-  input.add(Buffer.from(`a${'-'.repeat(1_000_000)}z`), 0, 1);
+  input.add(Buffer.from(`a${'-'.repeat(1_000_000)}z`), { offset: 0 }, 1);
   const [long] = input.pieces;
   const [head = '', tail = ''] = text(long?.kept ?? []);
   expect([head.length, head[0], tail.length, tail.at(-1)]).toEqual([8192, 'a', 8192, 'z']);
   for (let index = 0; index < 1_000; index++) {
-    input.add(Buffer.from('line\n'), index, index);
+    input.add(Buffer.from('line\n'), { offset: index }, index);
   }
   expect(input.pieces).toHaveLength(64);
   expect(budget.held).toBe(64 * 5);
   for (let index = 0; index < 10; index++) {
-    input.add(Buffer.alloc(100_000), index, index);
+    input.add(Buffer.alloc(100_000), { offset: index }, index);
   }
   expect(budget.held).toBe(64 * 1024);
 });

@@ -395,3 +395,23 @@ test('bytes that are to go to one place exactly go there whole or not at all', (
   expect(exact('two', 3n)).toEqual({ answer: { applied: 6 } });
   expect(Buffer.concat(scene.written).toString()).toBe('onetwo');
 });
+
+test('bytes that go aside reach the child behind those that are counted, and the count is what it was', () => {
+  const scene = new Scene('S');
+  const aside = (data: string, offset: bigint, before: bigint) =>
+    scene.hold(() => scene.ledger.offer(Buffer.from(data), offset, undefined, { aside: before })).answer;
+  expect(scene.offer('mine\n', 0n).answer).toEqual({ applied: 5 });
+  expect(aside('theirs\n', 5n, 0n)).toEqual({ applied: 5 });
+  // All or nothing: somebody was quicker, on either side, or the place is not reached yet.
+  expect(aside('late\n', 5n, 0n)).toEqual({ refused: 'stdinBehind' });
+  expect(aside('late\n', 0n, 7n)).toEqual({ refused: 'stdinBehind' });
+  expect(aside('early\n', 9n, 7n)).toEqual(gap);
+  expect(aside('early\n', 5n, 8n)).toEqual(gap);
+  // Whoever counts its own goes on where it was, and may repeat what it has sent.
+  expect(scene.offer('mine\nagain\n', 0n).answer).toEqual({ applied: 11 });
+  expect(aside('theirs too\n', 11n, 7n)).toEqual({ applied: 11 });
+  expect(scene.close(11n)).toEqual({ applied: 11 });
+  expect(aside('closed\n', 11n, 18n)).toEqual({ refused: 'stdinClosed' });
+  expect(Buffer.concat(scene.written).toString()).toBe('mine\ntheirs\nagain\ntheirs too\n');
+  expect([scene.ledger.applied, scene.ledger.aside]).toEqual([11, 18]);
+});

@@ -1,7 +1,9 @@
 /** `holdfast attention` and `holdfast answer` with agents of the tests' own; the real one is in attention-cli.test.ts. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer, connect as dial } from 'node:net';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Host, Session } from '../../src/client/index.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
@@ -10,6 +12,7 @@ import { program, type RunResult } from '../support/holdfast.ts';
 import { connectTo } from '../support/host.ts';
 import { expectSchema } from '../support/schemas.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 interface Row {
   readonly daemon: string;
@@ -170,6 +173,83 @@ test('a client that types meanwhile loses nothing, and half a line of its is not
   await waitUntil(() => heard.length === 2 || undefined, 'both lines');
   expect(heard[0]).toBe('{"type":"keep-alive"}');
   expect(responses(heard)).toHaveLength(1);
+});
+
+test.each([
+  ['the daemon holds', []],
+  ['a keeper holds', ['-durable']],
+])(
+  'a client that counts its own input loses nothing to an answer from elsewhere, in a session that %s',
+  async (_, flags) => {
+    await using daemon = await startDaemon({ flags });
+    await using owner = await connectRaw(daemon);
+    const [command, args] = fixture('asking-agent.ts', '', asks('r1'));
+    await owner.call('process.spawn', { id: 'a', command, args });
+    let typed = 0;
+    /** As clients of the contract type: each request with the number of bytes that went before. */
+    const type = async (line: string): Promise<void> => {
+      const data = Buffer.from(`${line}\n`);
+      const reply = await owner.call('process.stdin', { id: 'a', data: data.toString('base64'), offset: typed });
+      typed += data.length;
+      expect(reply).toEqual({ success: true, applied: typed });
+    };
+    await type('{"n":1}');
+    const watch = spawn(program, ['ps', '--socket', daemon.socket, '--json', '--watch', '100ms'], { env: daemon.env });
+    onTestFinished(() => void watch.kill('SIGKILL'));
+    let looks = '';
+    watch.stdout.on('data', (bytes: Buffer) => {
+      looks += bytes;
+    });
+    const lastLook = () => JSON.parse(looks.split('\n').at(-2) || '[]')[0]?.waiting?.length;
+    await waitUntil(() => lastLook() === 1 || undefined, 'the request to show');
+    expect(await verb(daemon, 'answer', ['a', 'r1', 'allow'])).toMatchObject({ code: 0, stderr: '' });
+    await waitUntil(() => lastLook() === 0 || undefined, 'the answer to show');
+    if (flags.length > 0) {
+      await daemon.kill();
+      await daemon.start();
+    }
+    await using again = flags.length > 0 ? await connectRaw(daemon) : owner;
+    expect(await again.call('process.reattach', { id: 'a', fromSeq: 0 })).toMatchObject({ stdinApplied: typed });
+    const rest = Buffer.from('{"n":2}\n');
+    const stdin = { id: 'a', data: rest.toString('base64'), offset: typed };
+    expect(await again.call('process.stdin', stdin)).toEqual({ success: true, applied: typed + rest.length });
+    await again.waitFor(
+      () => again.stream('a').text().includes('{\\"n\\":2}') || undefined,
+      'the last line to be heard',
+    );
+    const heard = again
+      .stream('a')
+      .text()
+      .split('\n')
+      .filter((line) => line.startsWith('{"type":"heard"'))
+      .map((line) => JSON.parse(JSON.parse(line).line));
+    expect(heard).toMatchObject([{ n: 1 }, { response: { request_id: 'r1' } }, { n: 2 }]);
+    expect(await verb(daemon, 'answer', ['a', 'r1', 'deny'])).toMatchObject({ code: 4 });
+  },
+);
+
+test('a daemon of an older release counts the answer among the bytes of the client, who is told so', async () => {
+  await using daemon = await startDaemon();
+  await using host = await connectTo(daemon);
+  await startAgent(host, 'a', asks('r1'));
+  // What it does not know is cut out of its answers.
+  const older = join(daemon.runDir, 'older.sock');
+  const relay = createServer((client) => {
+    const target = dial(daemon.socket);
+    client.on('error', () => target.destroy()).pipe(target);
+    target.on('error', () => client.destroy());
+    createInterface({ input: target })
+      .on('line', (line) => client.write(`${line.replace(/,"aside":\d+/g, '')}\n`))
+      .on('close', () => client.end());
+  });
+  await new Promise<void>((resolve) => relay.listen(older, resolve));
+  onTestFinished(() => void relay.close());
+  const answered = await daemon.run(['answer', '--socket', older, 'a', 'r1', 'allow']);
+  expect(answered).toMatchObject({ code: 0, stdout: 'allowed: Bash for session a\n' });
+  expect(answered.stderr).toMatch(
+    /^holdfast answer: this daemon, or its keeper, is of an older release .*stdinApplied/,
+  );
+  expect((await verb(daemon, 'answer', ['a', 'r1', 'allow'])).code).toBe(4);
 });
 
 describe('an agent that does not behave', () => {

@@ -9,6 +9,7 @@ import type {
   EndAsker,
   EndRequest,
   EndResult,
+  InputPlace,
   InputResult,
   MaybePromise,
   Opened,
@@ -95,7 +96,7 @@ export class LocalEngine implements SessionEngine {
     bytes: Buffer,
     offset: bigint | undefined,
     gone?: AbortSignal,
-    place?: 'exact',
+    place?: InputPlace,
   ): MaybePromise<InputResult> {
     return this.#inOrder(id, () => this.#known(id).input.offer(bytes, offset, gone, place));
   }

@@ -26,17 +26,17 @@ export class RecentInput {
   }
 
   /**
-   * @param offset of the first byte
+   * @param place of the first byte
    * @param seq the last frame of output by then
    */
-  add(bytes: Buffer, offset: number, seq: number): void {
+  add(bytes: Buffer, place: Pick<InputPiece, 'offset' | 'aside'>, seq: number): void {
     const isWhole = bytes.length <= mostOfPiece;
     const half = mostOfPiece / 2;
     // Copies: the bytes are the caller's, and their memory is much larger than they are.
     const kept = isWhole
       ? [Buffer.from(bytes)]
       : [Buffer.from(bytes.subarray(0, half)), Buffer.from(bytes.subarray(-half))];
-    this.#pieces.push({ seq, offset, at: Date.now(), length: bytes.length, kept });
+    this.#pieces.push({ seq, ...place, at: Date.now(), length: bytes.length, kept });
     this.#count(Math.min(bytes.length, mostOfPiece));
     while (this.#pieces.length > mostPieces || this.#bytes > mostBytes) {
       const oldest = this.#pieces.shift();

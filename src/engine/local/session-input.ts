@@ -37,9 +37,9 @@ export class SessionInput {
     const { profile, counters, budget } = context;
     this.#ledger = new StdinLedger(profile.process, {
       isRunning: () => owner.running,
-      write: (bytes, done) => {
+      write: (bytes, done, place) => {
         counters.stdinBytes += bytes.length;
-        this.#note(bytes);
+        this.#note(bytes, place);
         owner.child.writeInput(bytes, done);
       },
       end: () => owner.child.closeInput(),
@@ -54,6 +54,11 @@ export class SessionInput {
   /** Bytes accepted so far. */
   get applied(): number {
     return this.#ledger.applied;
+  }
+
+  /** See `StdinLedger.aside`. */
+  get aside(): number {
+    return this.#ledger.aside;
   }
 
   /** Accepted bytes that the child has not taken. */
@@ -91,9 +96,9 @@ export class SessionInput {
     this.#recent?.clear();
   }
 
-  #note(bytes: Buffer): void {
+  #note(bytes: Buffer, place: Pick<InputPiece, 'offset' | 'aside'>): void {
     this.#recent ??= new RecentInput(this.#context.budget);
-    this.#recent.add(bytes, this.#ledger.applied - bytes.length, this.#owner.lastSeq);
+    this.#recent.add(bytes, place, this.#owner.lastSeq);
   }
 
   #queueFull(): void {

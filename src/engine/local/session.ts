@@ -362,7 +362,7 @@ export class Session implements OutputOwner, ReadersOwner, InputOwner, EndOwner 
   }
 
   get activity(): Activity {
-    return { outputAt: this.#output.lastAt, input: this.#input?.recent ?? [] };
+    return { outputAt: this.#output.lastAt, input: this.#input?.recent ?? [], aside: this.#input?.aside ?? 0 };
   }
 
   closeInput(offset: bigint): MaybePromise<InputResult> {

@@ -5,14 +5,15 @@
 import type { MemoryBudget } from '../../base/memory-budget.ts';
 import type { Profile } from '../../wire/profile.ts';
 import { EngineFailure } from '../failures.ts';
-import type { InputResult } from '../session-engine.ts';
+import type { InputPlace, InputResult } from '../session-engine.ts';
 
 export type StdinRules = Pick<Profile['process'], 'stdinOffsetBeforeRunning' | 'stdinQueueMax' | 'stdinQueueFull'>;
 
 export interface StdinTarget {
   /** Whether the process counts as running (profile row `process.runningFlipsAt`). */
   isRunning(): boolean;
-  write(bytes: Buffer, done: () => void): void;
+  /** @param place of the first byte; `aside` only of bytes that are not counted */
+  write(bytes: Buffer, done: () => void, place: { readonly offset: number; readonly aside?: number }): void;
   /** Every accepted byte was written or dropped, and none will follow: the child is to see the end of its input. */
   end(): void;
   /** The limit was reached for the first time. */
@@ -39,6 +40,8 @@ export class StdinLedger {
   readonly #rules: StdinRules;
   readonly #target: StdinTarget;
   #applied = 0;
+  /** Bytes that went to the child without being counted in `#applied`. */
+  #aside = 0;
   #queued = 0;
   #held: HeldRequest[] = [];
   #toldFull = false;
@@ -54,6 +57,11 @@ export class StdinLedger {
     return this.#applied;
   }
 
+  /** Bytes accepted besides those, of whom the one who counts its own knows nothing. */
+  get aside(): number {
+    return this.#aside;
+  }
+
   /** Accepted bytes that the child has not taken. */
   get queued(): number {
     return this.#queued;
@@ -67,7 +75,7 @@ export class StdinLedger {
   /**
    * Accepts `data`, or refuses it and changes nothing.
    * @param gone whoever asks has gone: a request that still waits for room is dropped
-   * @param place `exact`: all of it goes to `offset`, or nothing
+   * @param place all of it goes there, or nothing
    * @returns a promise only where the profile holds replies back
    * @throws EngineFailure, MemoryBudgetReached; also through the promise
    */
@@ -75,7 +83,7 @@ export class StdinLedger {
     data: Buffer,
     offset: bigint | undefined,
     gone?: AbortSignal,
-    place?: 'exact',
+    place?: InputPlace,
   ): InputResult | Promise<InputResult> {
     return this.#inOrder(() => this.#tryOffer(data, offset, place), data.length, gone);
   }
@@ -136,13 +144,13 @@ export class StdinLedger {
   }
 
   /** `undefined`: the queue is full and the reply must wait. */
-  #tryOffer(data: Buffer, offset: bigint | undefined, place: 'exact' | undefined): InputResult | undefined {
+  #tryOffer(data: Buffer, offset: bigint | undefined, place: InputPlace | undefined): InputResult | undefined {
     const running = this.#target.isRunning();
     if (!running && !this.#rules.stdinOffsetBeforeRunning) {
       throw new EngineFailure('processNotRunning');
     }
-    if (place === 'exact' && offset !== undefined && offset < BigInt(this.#applied)) {
-      throw new EngineFailure('stdinBehind');
+    if (place !== undefined && offset !== undefined) {
+      this.#requirePlace(offset, place);
     }
     const fresh = this.#freshBytes(data, offset);
     if (fresh === 'duplicate') {
@@ -165,8 +173,18 @@ export class StdinLedger {
     if (this.#queued + fresh.length > pipeBytes) {
       this.#target.budget?.ensureRoom(fresh.length, 'process.stdin');
     }
-    this.#accept(fresh);
+    this.#accept(fresh, typeof place === 'object');
     return { applied: this.#applied, duplicate: false };
+  }
+
+  #requirePlace(offset: bigint, place: InputPlace): void {
+    const isAside = typeof place === 'object';
+    if (offset < BigInt(this.#applied) || (isAside && place.aside < BigInt(this.#aside))) {
+      throw new EngineFailure('stdinBehind');
+    }
+    if (isAside && place.aside > BigInt(this.#aside)) {
+      throw new EngineFailure('stdinGap');
+    }
   }
 
   /** The table of spec process.md §5.2; the gap is tested first so that no sum can overflow. */
@@ -203,19 +221,28 @@ export class StdinLedger {
     return { applied: this.#applied, duplicate: false };
   }
 
-  #accept(bytes: Buffer): void {
-    this.#applied += bytes.length;
+  #accept(bytes: Buffer, isAside: boolean): void {
+    const place = { offset: this.#applied, ...(isAside ? { aside: this.#aside } : {}) };
+    if (isAside) {
+      this.#aside += bytes.length;
+    } else {
+      this.#applied += bytes.length;
+    }
     if (bytes.length === 0) {
       return;
     }
     this.#queued += bytes.length;
     this.#target.budget?.take(bytes.length);
-    this.#target.write(bytes, () => {
-      this.#queued -= bytes.length;
-      this.#target.budget?.give(bytes.length);
-      this.#letHeldIn();
-      this.#endWhenWritten();
-    });
+    this.#target.write(
+      bytes,
+      () => {
+        this.#queued -= bytes.length;
+        this.#target.budget?.give(bytes.length);
+        this.#letHeldIn();
+        this.#endWhenWritten();
+      },
+      place,
+    );
   }
 
   #endWhenWritten(): void {

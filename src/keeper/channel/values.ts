@@ -83,10 +83,18 @@ export type SentShared = readonly [firstSeq: number, lastSeq: number, isPromised
 /** A number beyond 2^53 may come, so these travel as text. */
 type BigText = string;
 
+/** An older keeper knows `exact` only; nobody sends it `aside`, because its activity does not tell of it. */
+export type SentInputPlace = 'exact' | { readonly aside: BigText };
+
 /** The requests of the engine's interface; `reader` is a number that the daemon has given it. */
 export type Call =
   | { readonly method: 'spawn'; readonly reader: number; readonly request: SentSpawn }
-  | { readonly method: 'input'; readonly id: string; readonly offset: BigText | undefined; readonly place?: 'exact' }
+  | {
+      readonly method: 'input';
+      readonly id: string;
+      readonly offset: BigText | undefined;
+      readonly place?: SentInputPlace;
+    }
   | { readonly method: 'closeInput'; readonly id: string; readonly offset: BigText }
   | { readonly method: 'end'; readonly id: string; readonly how: SentEnd; readonly reader: number | undefined }
   | {

@@ -232,7 +232,7 @@ export class Front implements ReaderHost {
           Buffer.from(data),
           call.offset === undefined ? undefined : BigInt(call.offset),
           gone,
-          call.place,
+          typeof call.place === 'object' ? { aside: BigInt(call.place.aside) } : call.place,
         );
       case 'closeInput':
         return engine.closeInput(call.id, BigInt(call.offset));

@@ -6,6 +6,7 @@ import type {
   ClosedEngine,
   EndRequest,
   EndResult,
+  InputPlace,
   InputResult,
   KeeperFacts,
   MaybePromise,
@@ -114,7 +115,7 @@ export class DurableEngine implements SessionEngine {
     bytes: Buffer,
     offset: bigint | undefined,
     gone?: AbortSignal,
-    place?: 'exact',
+    place?: InputPlace,
   ): MaybePromise<InputResult> {
     return this.#lost.get(id)?.input(bytes.length, offset) ?? this.#remote.input(id, bytes, offset, gone, place);
   }

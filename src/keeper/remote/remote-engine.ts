@@ -13,6 +13,7 @@ import type {
   ClosedEngine,
   EndRequest,
   EndResult,
+  InputPlace,
   InputResult,
   Opened,
   Reader,
@@ -457,11 +458,11 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     bytes: Buffer,
     offset: bigint | undefined,
     gone?: AbortSignal,
-    place?: 'exact',
+    place?: InputPlace,
   ): Promise<InputResult> {
     const where = {
       offset: offset === undefined ? undefined : String(offset),
-      ...(place === undefined ? {} : { place }),
+      ...(place === undefined ? {} : { place: place === 'exact' ? place : { aside: String(place.aside) } }),
     };
     const call: Call = { method: 'input', id, ...where };
     const result = this.#ask<InputResult>(call, undefined, bytes);

@@ -1,10 +1,12 @@
 /**
  * `holdfast answer`: types the answer to a request that waits, once (spec operators.md). The bytes go where the input stood when
  * the request was seen unanswered, all of them or none: whoever types meanwhile makes the daemon refuse them, and we look again.
+ * They go aside (docs/extensions.md): the client of the session counts what it has typed itself, and must not lose a byte by ours.
  */
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { printable } from '../../base/printable.ts';
-import { HoldfastError, type Host } from '../../client/index.ts';
+import { HoldfastError, type Host, type ParamsOf } from '../../client/index.ts';
 import { answering, complainOf, printJson } from '../answer.ts';
 import type { DaemonWords } from '../daemon-options.ts';
 import { type Daemons, type ReachedDaemon, reachDaemons } from '../daemons.ts';
@@ -101,7 +103,14 @@ async function answerHere(
   const daemons = await reachDaemons(words, context);
   try {
     const daemon = daemonOf(id, daemons);
-    const { request } = await answerOnce(daemon, id, requestId, behavior, words.message);
+    const { request, isCounted } = await answerOnce(daemon, id, requestId, behavior, words.message);
+    if (isCounted && daemon.sessions.some((session) => session.id === id && session.attached)) {
+      complainOf(
+        context,
+        'answer',
+        'this daemon, or its keeper, is of an older release and counts the answer among the bytes of the client that has the session: a client that counts its own must ask for stdinApplied (process.reattach) before it types again',
+      );
+    }
     tell({ daemon: daemon.socket, id, requestId: request.requestId, tool: request.tool, behavior }, words, context);
     return exitOk;
   } finally {
@@ -155,12 +164,13 @@ async function answerOnce(
   asked: string,
   behavior: Behavior,
   message: string | undefined,
-): Promise<{ readonly request: ToolRequest }> {
+): Promise<Typed & { readonly request: ToolRequest }> {
   const session = sessions.find((each) => each.id === id);
   let look: SessionLook | undefined;
   let waitedMs = 0;
-  /** What we have sent and the daemon may have taken, with its place. */
-  let sent: { readonly offset: number; readonly data: string; readonly request: ToolRequest } | undefined;
+  /** What we have sent, and the daemon may have taken. */
+  let sent: { readonly request: ToolRequest } | undefined;
+  const signature = newSignature();
   for (let round = 0; round < mostRounds; round++) {
     look = session === undefined ? undefined : await lookForRequests(host, session, look?.requests);
     if (look === undefined) {
@@ -173,12 +183,9 @@ async function answerOnce(
         'this daemon, or its keeper, is of an older release and does not tell what was typed; use holdfast attach --take --input',
       );
     }
-    const mine = sent;
-    if (
-      mine !== undefined &&
-      activity.input.some(({ offset, kept }) => offset === mine.offset && kept[0] === mine.data)
-    ) {
-      return mine;
+    const piece = sent === undefined ? undefined : activity.input.find(({ kept }) => isSigned(kept, signature));
+    if (sent !== undefined && piece !== undefined) {
+      return { ...sent, isCounted: piece.aside === undefined };
     }
     const request = openRequest(look, asked);
     const last = activity.input.at(-1)?.kept.at(-1);
@@ -195,10 +202,11 @@ async function answerOnce(
         'another client has typed half a line into the session, and an answer would tear it',
       );
     }
-    const data = Buffer.from(`${responseTo(request, behavior, message)}\n`).toString('base64');
-    sent = { offset: inBytes, data, request };
-    if (await typed(host, id, data, inBytes)) {
-      return { request };
+    const data = Buffer.from(`${responseTo(request, behavior, message)}${signature}\n`).toString('base64');
+    sent = { request };
+    const taken = await typed(host, { id, data, offset: inBytes, exact: true, aside: activity.aside });
+    if (taken !== undefined) {
+      return { ...sent, ...taken };
     }
   }
   throw new Refusal(exitRefused, 'others type into the session all the time; nothing was typed');
@@ -226,14 +234,36 @@ function responseTo({ requestId, input }: ToolRequest, behavior: Behavior, messa
   });
 }
 
-/** `false`: the input stands elsewhere by now, and nothing was taken. */
-async function typed(host: Host, id: string, data: string, offset: number): Promise<boolean> {
+const signatureBits = 32;
+
+/** Blanks at the end of the line, which no reader of JSON minds: two who give the same answer are told apart by them. */
+function newSignature(): string {
+  const bits = randomBytes(signatureBits / 8).readUInt32BE();
+  return Array.from({ length: signatureBits }, (_, bit) => ((bits >>> bit) & 1 ? '\t' : ' ')).join('');
+}
+
+/** @param kept of a piece of input: all of it, or its beginning and its end */
+function isSigned(kept: readonly string[], signature: string): boolean {
+  return Buffer.from(kept.at(-1) ?? '', 'base64')
+    .toString('latin1')
+    .endsWith(`${signature}\n`);
+}
+
+/** An answer that the daemon has taken. */
+interface Typed {
+  /** Among the bytes of the session's client: only a daemon of an older release does that. */
+  readonly isCounted: boolean;
+}
+
+/** @returns `undefined`: the input stands elsewhere by now, and nothing was taken */
+async function typed(host: Host, input: ParamsOf<'process.stdin'>): Promise<Typed | undefined> {
+  const { id, offset } = input;
   try {
-    await host.process.stdin({ id, data, offset, exact: true });
-    return true;
+    const { applied } = await host.process.stdin(input);
+    return { isCounted: applied !== offset };
   } catch (error) {
     if (error instanceof HoldfastError && /stdin offset/.test(error.message)) {
-      return false;
+      return undefined;
     }
     if (error instanceof HoldfastError && /Process not (?:running|found)/.test(error.message)) {
       throw new Refusal(exitNone, `session ${id} has ended`);

@@ -1,6 +1,6 @@
 /** `process.*` (spec process.md). The work is the engine's; here requests become calls and results become replies. */
 import type { SignalName } from '../../../../platform/processes.ts';
-import type { InputResult, MaybePromise, Opened, SessionEngine } from '../../../engine/session-engine.ts';
+import type { InputPlace, InputResult, MaybePromise, Opened, SessionEngine } from '../../../engine/session-engine.ts';
 import { decodeBase64 } from '../../../wire/base64.ts';
 import type { Profile } from '../../../wire/profile.ts';
 import { RpcError } from '../errors.ts';
@@ -69,14 +69,14 @@ export const processMethods: readonly Method<ProcessServices>[] = [
 
   defineMethod({
     name: 'process.stdin',
-    // `exact` is an opt-in of spec extensions.md §3.
-    params: object({ id: string(), data: string(), offset: uint64(), exact: bool() }),
-    run({ id = '', data = '', offset, exact }, { services, client }: ProcessCall) {
+    // `exact` and `aside` are opt-ins (docs/extensions.md).
+    params: object({ id: string(), data: string(), offset: uint64(), exact: bool(), aside: uint64() }),
+    run({ id = '', data = '', offset, exact, aside }, { services, client }: ProcessCall) {
       const bytes = decodeBase64(data);
       if (bytes === undefined) {
         throw new RpcError('invalidParams', 'Invalid base64 data');
       }
-      const place = exact === true && offset !== undefined ? 'exact' : undefined;
+      const place = offset === undefined ? undefined : placeOf(exact, aside);
       return whenKnown(services.engine.input(id, bytes, offset, client.gone, place), inputReply);
     },
   }),
@@ -129,6 +129,13 @@ export function requireId(id: string | undefined): string {
     throw new RpcError('invalidParams', 'Process ID is required');
   }
   return id;
+}
+
+function placeOf(exact: boolean | undefined, aside: bigint | undefined): InputPlace | undefined {
+  if (aside !== undefined) {
+    return { aside };
+  }
+  return exact === true ? 'exact' : undefined;
 }
 
 export function inputReply({ applied, duplicate }: InputResult): ResultFor<'process.stdin'> {
