@@ -17,7 +17,8 @@ import { type Agreed, ownRelease } from '../channel/handshake.ts';
 import type { KeeperState } from '../channel/values.ts';
 import type { KeeperRecord } from '../record.ts';
 import { startKeeper } from '../start.ts';
-import { type RemoteEngine, unreachable } from './remote-engine.ts';
+import { unreachable } from './calls.ts';
+import type { RemoteEngine } from './remote-engine.ts';
 
 export interface KeeperFinderOptions {
   readonly platform: Platform;

@@ -2,10 +2,8 @@
  * The engine of a daemon whose sessions live in a keeper: every call goes over the channel, and what comes back is put in
  * order for the readers here. It has no state of a session that it could lose.
  */
-import { SystemCallError } from '../../../platform/errors.ts';
 import type { SharedMemory } from '../../../platform/shared-memory.ts';
 import type { Counters } from '../../base/counters.ts';
-import { messageOf } from '../../base/error-texts.ts';
 import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import { Mark } from '../../engine/mark.ts';
@@ -31,7 +29,6 @@ import {
   type FrontSettings,
   type KeeperState,
   readEvent,
-  readFailure,
   readSessions,
   readSpawn,
   type SentEndResult,
@@ -44,9 +41,12 @@ import {
   sentEnd,
   sentSpawn,
 } from '../channel/values.ts';
+import { Calls } from './calls.ts';
+import { KeeperMemory } from './keeper-memory.ts';
+import { ReaderNumbers } from './reader-numbers.ts';
 import { RemoteStream, type RemoteStreamOwner } from './remote-stream.ts';
 import { SessionBook } from './session-book.ts';
-import { SharedFrames } from './shared-frames.ts';
+import { TakenOutput } from './taken-output.ts';
 
 export interface RemoteEngineOptions {
   readonly settings: FrontSettings;
@@ -63,51 +63,35 @@ export interface RemoteEngineOptions {
   channelEnded(reason: string): void;
 }
 
-interface PendingCall {
-  readonly call: Call;
-  readonly data: Buffer | undefined;
-  readonly reader: Reader | undefined;
-  readonly resolve: (result: never) => void;
-  readonly reject: (error: Error) => void;
-}
-
-/** Taken bytes of a stream are told at the latest after so many, or so soon. */
-const tellTakenBytes = 128 * 1024;
-const tellTakenMs = 20;
-
 export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
   readonly #options: RemoteEngineOptions;
   #channel: Channel | undefined;
   /** The keeper knows our settings and has told its state. */
   #ready = false;
-  #wanted = false;
-  #closing = false;
-  readonly #calls = new Map<number, PendingCall>();
-  /** Calls that wait for a channel, in their order. */
-  #waiting: PendingCall[] = [];
-  #lastCall = 0;
+  readonly #readers = new ReaderNumbers();
+  readonly #calls: Calls;
   readonly #streams = new Map<number, RemoteStream>();
-  readonly #readerIds = new WeakMap<Reader, number>();
-  /** Readers that a call has named or that have a stream. */
-  readonly #readers = new Map<number, { readonly reader: Reader; uses: number }>();
-  #lastReader = 0;
-  readonly #taken = new Map<RemoteStream, { bytes: number; lastSeq: number }>();
-  #takenTimer: NodeJS.Timeout | undefined;
+  readonly #taken = new TakenOutput((stream, bytes, lastSeq) => {
+    this.#channel?.send('taken', stream.id, [bytes, lastSeq]);
+  });
+  readonly #memory: KeeperMemory;
   readonly #listeners = new Set<SessionListener>();
-  /** Frames in memory of the keeper that we are connected to. */
-  #shared: SharedFrames | undefined;
-  /** The same of earlier channels, which clients may still be sent. */
-  #unsettled = 0;
-  #distrustsMemory = false;
   /** The keeper ends by itself: it has done what it has answered and nothing else. */
   #saidFarewell = false;
-  #isToldMemory = false;
   /** What would be told if the keeper died. */
   readonly book = new SessionBook();
   #running = 0;
 
   constructor(options: RemoteEngineOptions) {
     this.#options = options;
+    this.#memory = new KeeperMemory(options);
+    this.#calls = new Calls({
+      readers: this.#readers,
+      wantsChannel: () => options.wantsChannel(),
+      // The keeper is to know what was taken before the request, as an engine without a channel would.
+      beforeSend: () => this.#taken.tellAll(),
+      read: (call, sent) => this.#read(call, sent),
+    });
   }
 
   // ---- the channel
@@ -126,10 +110,10 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     channel.handle({
       onMessage: (message) => {
         if (message.name === 'state') {
-          this.#begin(message.value as KeeperState);
+          this.#begin(channel, message.value as KeeperState);
           told.resolve(message.value as KeeperState);
         } else if (message.name === 'memory') {
-          this.#map(channel, keeper, message.value as SentMemory);
+          this.#memory.told(channel, keeper, message.value as SentMemory);
         } else {
           this.#take(message);
         }
@@ -145,78 +129,16 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     return told.promise;
   }
 
-  #begin({ sessions }: KeeperState): void {
+  #begin(channel: Channel, { sessions }: KeeperState): void {
     this.book.begin(sessions);
     this.#running = sessions.filter(({ state }) => state !== 'exited').length;
     this.#ready = true;
-    this.#wanted = false;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const call of waiting) {
-      this.#send(call);
-    }
-  }
-
-  /** Frames may lie in memory of the keeper: it is told whether we can read them there. */
-  #map(channel: Channel, keeper: number, told: SentMemory): void {
-    const { sharedMemory, log } = this.#options;
-    this.#isToldMemory = true;
-    this.#tellSettled();
-    if (sharedMemory === undefined || this.#distrustsMemory || this.#shared !== undefined) {
-      return;
-    }
-    try {
-      this.#shared = new SharedFrames(channel, keeper, told, sharedMemory, () => {
-        this.#unsettled--;
-        this.#tellSettled();
-      });
-      channel.send('mapped', 0);
-    } catch (error) {
-      this.#distrustsMemory = true;
-      log.warn(
-        'keeper',
-        `the output of pid ${keeper} cannot be read in shared memory (${messageOf(error)}); it crosses the channel as bytes, which takes more CPU time`,
-      );
-    }
-  }
-
-  /** Nothing of earlier channels is needed any more: a keeper that has memory may write there again. */
-  #tellSettled(): void {
-    if (this.#unsettled === 0 && this.#isToldMemory) {
-      this.#channel?.send('settled', 0);
-    }
-  }
-
-  #sharedCame(id: number, [firstSeq, lastSeq, isPromised, at, bytes]: SentShared): void {
-    let frames: ReturnType<SharedFrames['came']>;
-    try {
-      if (this.#shared === undefined) {
-        throw new ChannelError('frames in shared memory that was not told');
-      }
-      frames = this.#shared.came(at, bytes);
-    } catch (error) {
-      this.#distrustsMemory = true;
-      this.#channel?.close(messageOf(error));
-      return;
-    }
-    let isHeld = false;
-    this.#streams.get(id)?.framesCame(frames.bytes, firstSeq, lastSeq, isPromised === 1, () => {
-      isHeld = true;
-      return frames.free;
-    });
-    if (!isHeld) {
-      frames.free();
-    }
+    this.#calls.begin(channel);
   }
 
   /** There will be no channel for now: calls that wait are refused with `error`. */
   failed(error: Error): void {
-    this.#wanted = false;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const call of waiting) {
-      this.#settle(call, () => call.reject(error));
-    }
+    this.#calls.failed(error);
   }
 
   #ended(channel: Channel, reason: string): void {
@@ -225,29 +147,13 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     }
     this.#channel = undefined;
     this.#ready = false;
-    const shared = this.#shared;
-    this.#shared = undefined;
-    this.#isToldMemory = false;
-    if (shared !== undefined) {
-      this.#unsettled++;
-      shared.close();
-    }
-    this.#taken.clear();
-    const calls = [...this.#calls.values()];
-    this.#calls.clear();
+    this.#calls.pause();
+    this.#memory.channelEnded();
+    this.#taken.forgetAll();
     this.#options.channelEnded(reason);
-    if (this.#saidFarewell && !this.#closing) {
-      this.#saidFarewell = false;
-      this.#waiting.push(...calls);
-      if (calls.length > 0) {
-        this.#want();
-      }
-      return;
-    }
-    const error = unreachable(reason);
-    for (const call of calls) {
-      this.#settle(call, () => call.reject(error));
-    }
+    const again = this.#saidFarewell;
+    this.#saidFarewell = false;
+    this.#calls.ended(reason, again);
   }
 
   /** Every stream there is, for whoever must tell the readers what has become of them. */
@@ -264,11 +170,10 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
 
   /** Lets go of the keeper, which goes on without a daemon. */
   async detach(): Promise<void> {
-    this.#closing = true;
     const channel = this.#channel;
-    this.failed(new SystemCallError('the daemon is shutting down', 'ESHUTDOWN'));
+    this.#calls.close();
     if (channel !== undefined) {
-      this.#tellTaken();
+      this.#taken.tellAll();
       channel.finish('the daemon ends');
     }
     await Promise.resolve();
@@ -287,13 +192,13 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
       }
       case 'shared':
         failpoint('channel.frames.before');
-        this.#sharedCame(id, value as SentShared);
+        this.#memory.framesCame(this.#channel, this.#streams.get(id), value as SentShared);
         return;
       case 'result':
-        this.#result(id, value);
+        this.#calls.result(id, value);
         return;
       case 'failure':
-        this.#failure(id, value as SentFailure);
+        this.#calls.failure(id, value as SentFailure);
         return;
       case 'attached':
         this.#attached(id, value as { reader: number; process: string; role: ReaderRole });
@@ -371,15 +276,15 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     id: number,
     { reader: readerId, process, role }: { reader: number; process: string; role: ReaderRole },
   ): void {
-    const known = this.#readers.get(readerId);
-    if (known === undefined) {
+    const reader = this.#readers.reader(readerId);
+    if (reader === undefined) {
       this.#channel?.send('leave', id);
       return;
     }
-    known.uses++;
-    const stream = new RemoteStream(id, process, role, known.reader, this);
+    this.#readers.use(reader);
+    const stream = new RemoteStream(id, process, role, reader, this);
     this.#streams.set(id, stream);
-    known.reader.attached(stream);
+    reader.attached(stream);
   }
 
   #forgetStream(id: number): void {
@@ -387,8 +292,8 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     if (stream !== undefined) {
       this.book.reached(stream.processId, stream.lastSeq);
       this.#streams.delete(id);
-      this.#taken.delete(stream);
-      this.#unuse(stream.reader);
+      this.#taken.forget(stream);
+      this.#readers.unuse(stream.reader);
     }
   }
 
@@ -408,31 +313,9 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
   // ---- what the readers do
 
   took(stream: RemoteStream, bytes: number, lastSeq: number): void {
-    let taken = this.#taken.get(stream);
-    if (taken === undefined) {
-      if (!this.#streams.has(stream.id)) {
-        return;
-      }
-      taken = { bytes: 0, lastSeq: 0 };
-      this.#taken.set(stream, taken);
+    if (this.#streams.has(stream.id)) {
+      this.#taken.add(stream, bytes, lastSeq);
     }
-    taken.bytes += bytes;
-    taken.lastSeq = Math.max(taken.lastSeq, lastSeq);
-    if (taken.bytes >= tellTakenBytes) {
-      this.#taken.delete(stream);
-      this.#channel?.send('taken', stream.id, [taken.bytes, taken.lastSeq]);
-    } else {
-      this.#takenTimer ??= setTimeout(() => this.#tellTaken(), tellTakenMs);
-    }
-  }
-
-  #tellTaken(): void {
-    clearTimeout(this.#takenTimer);
-    this.#takenTimer = undefined;
-    for (const [stream, { bytes, lastSeq }] of this.#taken) {
-      this.#channel?.send('taken', stream.id, [bytes, lastSeq]);
-    }
-    this.#taken.clear();
   }
 
   stopLive(stream: RemoteStream): void {
@@ -441,7 +324,7 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
 
   left(stream: RemoteStream): void {
     if (this.#streams.has(stream.id)) {
-      this.#tellTaken();
+      this.#taken.tellAll();
       this.#channel?.send('leave', stream.id);
       this.#forgetStream(stream.id);
     }
@@ -450,7 +333,7 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
   // ---- calls
 
   spawn(request: SpawnRequest, reader: Reader): Promise<Opened> {
-    return this.#ask({ method: 'spawn', reader: this.#idOf(reader), request: sentSpawn(request) }, reader);
+    return this.#calls.ask({ method: 'spawn', reader: this.#readers.of(reader), request: sentSpawn(request) }, reader);
   }
 
   input(
@@ -465,9 +348,10 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
       ...(place === undefined ? {} : { place: place === 'exact' ? place : { aside: String(place.aside) } }),
     };
     const call: Call = { method: 'input', id, ...where };
-    const result = this.#ask<InputResult>(call, undefined, bytes);
+    const result = this.#calls.ask<InputResult>(call, undefined, bytes);
     if (gone !== undefined) {
-      const abandon = (): void => this.#abandon(call);
+      // The keeper need not hold the bytes any longer.
+      const abandon = (): void => this.#calls.abandon(call);
       gone.addEventListener('abort', abandon, { once: true });
       const settled = (): void => gone.removeEventListener('abort', abandon);
       result.then(settled, settled);
@@ -475,22 +359,13 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     return result;
   }
 
-  /** Whoever asked has gone: the keeper need not hold the bytes any longer. */
-  #abandon(call: Call): void {
-    for (const [id, pending] of this.#calls) {
-      if (pending.call === call) {
-        this.#channel?.send('abandon', id);
-      }
-    }
-  }
-
   closeInput(id: string, offset: bigint): Promise<InputResult> {
-    return this.#ask({ method: 'closeInput', id, offset: String(offset) });
+    return this.#calls.ask({ method: 'closeInput', id, offset: String(offset) });
   }
 
   end(id: string, how: EndRequest, reader?: Reader): Promise<EndResult> {
-    const readerId = reader === undefined ? undefined : this.#idOf(reader);
-    return this.#ask({ method: 'end', id, how: sentEnd(how), reader: readerId }, reader);
+    const readerId = reader === undefined ? undefined : this.#readers.of(reader);
+    return this.#calls.ask({ method: 'end', id, how: sentEnd(how), reader: readerId }, reader);
   }
 
   attach(
@@ -500,16 +375,16 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     role: ReaderRole,
     more?: 'activity',
   ): Promise<Opened | undefined> {
-    const what = { id, fromSeq: String(fromSeq), reader: this.#idOf(reader), role };
-    return this.#ask({ method: 'attach', ...what, ...(more === undefined ? {} : { more }) }, reader);
+    const what = { id, fromSeq: String(fromSeq), reader: this.#readers.of(reader), role };
+    return this.#calls.ask({ method: 'attach', ...what, ...(more === undefined ? {} : { more }) }, reader);
   }
 
   unobserve(id: string, reader: Reader): Promise<boolean> {
-    return this.#ask({ method: 'unobserve', id, reader: this.#idOf(reader) }, reader);
+    return this.#calls.ask({ method: 'unobserve', id, reader: this.#readers.of(reader) }, reader);
   }
 
   sessions(): Promise<readonly SessionInfo[]> {
-    return this.#ask({ method: 'sessions' });
+    return this.#calls.ask({ method: 'sessions' });
   }
 
   watch(listener: SessionListener): Disposable {
@@ -522,10 +397,21 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
   }
 
   close(children: 'end' | 'keep'): Promise<ClosedEngine> {
-    return this.#ask({ method: 'close', children });
+    return this.#calls.ask({ method: 'close', children });
   }
 
-  /** What the caller gets. Its mark is made now: the place may be told in the very next message. */
+  /** What the caller gets, and what the book learns from it. */
+  #read(call: Call, sent: unknown): unknown {
+    const result = this.#valueOf(call, sent);
+    if (call.method === 'spawn' && !(result as Opened).existing) {
+      this.book.spawned(readSpawn(call.request), result as Opened);
+    } else if (call.method === 'input') {
+      this.book.applied(call.id, (result as InputResult).applied);
+    }
+    return result;
+  }
+
+  /** Its mark is made now: the place may be told in the very next message. */
   #valueOf(call: Call, sent: unknown): unknown {
     const { method } = call;
     if (method === 'sessions') {
@@ -549,121 +435,4 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     const stream = place === undefined ? undefined : this.#streams.get(place.stream);
     return place === undefined || stream === undefined ? new Mark(undefined) : stream.mark(place.mark);
   }
-
-  #ask<R>(call: Call, reader?: Reader, data?: Buffer): Promise<R> {
-    return new Promise((resolve, reject) => {
-      const pending: PendingCall = {
-        call,
-        // The bytes are valid during this call only, and may have to wait.
-        data: data === undefined || this.#ready ? data : Buffer.from(data),
-        ...{ reader, resolve: resolve as PendingCall['resolve'], reject },
-      };
-      if (reader !== undefined) {
-        this.#use(reader);
-      }
-      if (this.#closing) {
-        this.#settle(pending, () => reject(new SystemCallError('the daemon is shutting down', 'ESHUTDOWN')));
-      } else if (this.#ready) {
-        this.#send(pending);
-      } else {
-        this.#waiting.push(pending);
-        this.#want();
-      }
-    });
-  }
-
-  #want(): void {
-    if (!this.#wanted) {
-      this.#wanted = true;
-      this.#options.wantsChannel();
-    }
-  }
-
-  #send(asked: PendingCall): void {
-    failpoint('channel.call.before');
-    // The keeper is to know what was taken before the request, as an engine without a channel would.
-    if (this.#taken.size > 0) {
-      this.#tellTaken();
-    }
-    this.#lastCall = (this.#lastCall + 1) >>> 0;
-    // The channel may keep the bytes longer than this call.
-    const pending = asked.data === undefined ? asked : { ...asked, data: Buffer.from(asked.data) };
-    this.#calls.set(this.#lastCall, pending);
-    this.#channel?.send('call', this.#lastCall, pending.call, pending.data);
-    failpoint('channel.call.after');
-  }
-
-  #result(id: number, value: unknown): void {
-    failpoint('channel.result.before');
-    const pending = this.#calls.get(id);
-    if (pending === undefined) {
-      return;
-    }
-    this.#calls.delete(id);
-    if (pending.call.method === 'sessions') {
-      // What is told after the list comes after it for whoever has asked.
-      this.#channel?.holdUntilNextTurn();
-    }
-    const result = this.#valueOf(pending.call, value);
-    this.#note(pending.call, result);
-    this.#settle(pending, () => pending.resolve(result as never));
-  }
-
-  #note(call: Call, result: unknown): void {
-    if (call.method === 'spawn' && !(result as Opened).existing) {
-      this.book.spawned(readSpawn(call.request), result as Opened);
-    } else if (call.method === 'input') {
-      this.book.applied(call.id, (result as InputResult).applied);
-    }
-  }
-
-  #failure(id: number, value: SentFailure): void {
-    const pending = this.#calls.get(id);
-    if (pending !== undefined) {
-      this.#calls.delete(id);
-      this.#settle(pending, () => pending.reject(readFailure(value)));
-    }
-  }
-
-  #settle({ reader }: PendingCall, work: () => void): void {
-    work();
-    if (reader !== undefined) {
-      this.#unuse(reader);
-    }
-  }
-
-  // ---- readers by their numbers
-
-  #idOf(reader: Reader): number {
-    let id = this.#readerIds.get(reader);
-    if (id === undefined) {
-      this.#lastReader++;
-      id = this.#lastReader;
-      this.#readerIds.set(reader, id);
-    }
-    return id;
-  }
-
-  #use(reader: Reader): void {
-    const id = this.#idOf(reader);
-    const known = this.#readers.get(id) ?? { reader, uses: 0 };
-    known.uses++;
-    this.#readers.set(id, known);
-  }
-
-  #unuse(reader: Reader): void {
-    const id = this.#idOf(reader);
-    const known = this.#readers.get(id);
-    if (known !== undefined) {
-      known.uses--;
-      if (known.uses === 0) {
-        this.#readers.delete(id);
-      }
-    }
-  }
-}
-
-/** What clients are told whose request cannot reach the keeper (spec durable.md §3). */
-export function unreachable(reason: string): SystemCallError {
-  return new SystemCallError(`session keeper unreachable: ${reason}`, 'EPIPE');
 }
