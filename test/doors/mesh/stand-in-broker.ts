@@ -76,6 +76,8 @@ export class StandInBroker implements AsyncDisposable {
   skewMs = 0;
   /** While set, every hello is answered by this close. */
   closeAtHello: { readonly code: number; readonly reason?: string } | undefined;
+  /** While set, this is the `peers` of every list, whatever it is. */
+  listed: { readonly peers: unknown } | undefined;
   /** While true, sockets are accepted and nothing is ever answered. */
   isSilent = false;
 
@@ -305,7 +307,7 @@ export class StandInBroker implements AsyncDisposable {
       case 'list_peers':
         this.#write(connection.socket, {
           type: 'peers_list',
-          peers: [...this.#connections].filter(({ member }) => member.meshId === connection.member.meshId).map(peerOf),
+          ...(this.listed ?? { peers: this.#peersOf(connection) }),
           _reqId: frame._reqId,
         });
         break;
@@ -328,6 +330,10 @@ export class StandInBroker implements AsyncDisposable {
         break;
       }
     }
+  }
+
+  #peersOf({ member }: Connection): readonly object[] {
+    return [...this.#connections].filter((other) => other.member.meshId === member.meshId).map(peerOf);
   }
 
   #send(sender: Connection, frame: Frame): void {

@@ -13,6 +13,8 @@ export interface Sealed {
 }
 
 const nonceBytes = 24;
+/** Shared keys that are kept; a broker may make up senders without end. */
+const mostShared = 256;
 /** Of Poly1305. A box is so much longer than its message. */
 export const boxOverhead = 16;
 
@@ -23,6 +25,7 @@ export class InvalidMemberKey extends Error {
 
 export class MemberBox {
   readonly #secret: Uint8Array;
+  readonly #shared = new Map<string, Uint8Array>();
 
   private constructor(secret: Uint8Array) {
     this.#secret = secret;
@@ -36,25 +39,43 @@ export class MemberBox {
 
   /** @param nonce 24 bytes that were never used with this pair of keys @throws InvalidMemberKey */
   seal(message: Uint8Array, recipient: string, nonce: Uint8Array = randomBytes(nonceBytes)): Sealed {
-    const key = encryptionKey(recipient);
+    const key = this.#sharedWith(recipient);
     if (key === undefined) {
       throw new InvalidMemberKey(`invalid member key ${recipient}`);
     }
-    const box = sodium.crypto_box_easy(message, nonce, key, this.#secret);
-    return { nonce: base64(nonce), ciphertext: base64(box) };
+    return { nonce: base64(nonce), ciphertext: base64(sodium.crypto_box_easy_afternm(message, nonce, key)) };
   }
 
   /** The message; `undefined` when it was not sealed by `sender` for us. */
   open(nonce: Uint8Array, box: Uint8Array, sender: string): Uint8Array | undefined {
-    const key = encryptionKey(sender);
-    if (key === undefined || nonce.length !== nonceBytes || box.length < boxOverhead) {
+    const key = nonce.length === nonceBytes && box.length >= boxOverhead ? this.#sharedWith(sender) : undefined;
+    if (key === undefined) {
       return undefined;
     }
     try {
-      return sodium.crypto_box_open_easy(box, nonce, key, this.#secret);
+      return sodium.crypto_box_open_easy_afternm(box, nonce, key);
     } catch {
       return undefined;
     }
+  }
+
+  /** The key that we share with a member; two members write to each other often, and it is dear to compute. */
+  #sharedWith(member: string): Uint8Array | undefined {
+    const known = this.#shared.get(member);
+    if (known !== undefined) {
+      return known;
+    }
+    const theirs = encryptionKey(member);
+    if (theirs === undefined) {
+      return undefined;
+    }
+    const key = sodium.crypto_box_beforenm(theirs, this.#secret);
+    const [oldest] = this.#shared.size < mostShared ? [] : this.#shared.keys();
+    if (oldest !== undefined) {
+      this.#shared.delete(oldest);
+    }
+    this.#shared.set(member, key);
+    return key;
   }
 }
 

@@ -46,6 +46,7 @@ export class BrokerSocket {
   readonly #socket: WebSocket;
   readonly #events: SocketEvents;
   readonly #silence: NodeJS.Timeout;
+  #hasGivenUp = false;
   readonly #ended = new AbortController();
 
   constructor(options: SocketOptions, events: SocketEvents) {
@@ -56,7 +57,6 @@ export class BrokerSocket {
     );
     this.#socket = new WebSocket(options.url, {
       maxPayload: mostIncomingBytes,
-      handshakeTimeout: options.connectMs,
       perMessageDeflate: false,
       createConnection: ((_: unknown, opened: (error: Error | null, socket?: Duplex) => void) => {
         this.#connect(options).then(
@@ -65,9 +65,15 @@ export class BrokerSocket {
         );
       }) as never,
     });
+    // Not that of `ws`, which sees nothing of a socket that we have opened.
+    const late = setTimeout(
+      () => this.#giveUp(`no connection within ${options.connectMs / 1000} s`),
+      options.connectMs,
+    );
     const heard = (): unknown => this.#silence.refresh();
     this.#socket
       .on('open', () => {
+        clearTimeout(late);
         heard();
         events.onOpen();
       })
@@ -78,8 +84,9 @@ export class BrokerSocket {
           this.#take(data);
         }
       })
-      .on('error', (error) => events.onError(messageOf(error)))
+      .on('error', (error) => this.#report(messageOf(error)))
       .on('close', (code, reason) => {
+        clearTimeout(late);
         clearTimeout(this.#silence);
         this.#ended.abort(new Error('the socket was closed'));
         events.onClose(code, reason.toString('utf8'));
@@ -126,8 +133,16 @@ export class BrokerSocket {
   }
 
   #giveUp(why: string): void {
-    this.#events.onError(why);
+    this.#report(why);
+    this.#hasGivenUp = true;
     this.#socket.terminate();
+  }
+
+  /** What the end that we have made ourselves breaks is nobody's fault. */
+  #report(why: string): void {
+    if (!this.#hasGivenUp) {
+      this.#events.onError(why);
+    }
   }
 
   #connect({ url, environment, paths, connectMs, warn }: SocketOptions): Promise<Duplex> {
