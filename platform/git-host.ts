@@ -7,6 +7,8 @@ export interface GitHost {
   readonly externalRoots: boolean;
   /** Whether `.git` file and registration are compared after a worktree was added. */
   readonly registrationTests: boolean;
+  /** Whether what {@link linkFile} has made reads as what the file has become by then, also when it was replaced. */
+  readonly linkedFilesFollow: boolean;
   /** Makes `path` lead to a folder, which need not be there. @throws Node's error */
   linkFolder(target: string, path: string): Promise<void>;
   /** Makes `path` read as a file, if there is one. Windows: the file as it is now. @throws Node's error */

@@ -8,6 +8,7 @@ export function createGitHost(): GitHost {
     nullDevice: '/dev/null',
     externalRoots: true,
     registrationTests: true,
+    linkedFilesFollow: true,
     linkFolder: (target, path) => symlink(target, path),
     linkFile: (target, path) => symlink(target, path),
     comparable: (path) => path,

@@ -7,6 +7,7 @@ export function createGitHost(): GitHost {
     nullDevice: 'NUL',
     externalRoots: false,
     registrationTests: false,
+    linkedFilesFollow: false,
     linkFolder: (target, path) => symlink(target, path, 'junction'),
     linkFile,
     comparable: (path) => path.replaceAll('/', '\\').toLowerCase(),

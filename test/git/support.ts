@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
 import type { SpawnRequest } from '../../platform/processes.ts';
 import { errorAnswer } from '../../src/doors/rpc/failures.ts';
-import { gitMethods } from '../../src/doors/rpc/methods/git.ts';
+import { endGit, gitMethods } from '../../src/doors/rpc/methods/git.ts';
 import type { Answer, MethodResult } from '../../src/doors/rpc/methods/method.ts';
 import type { GitServices } from '../../src/git/run/services.ts';
 import { encodeResult } from '../../src/wire/json-writer.ts';
@@ -43,6 +43,8 @@ export interface TestDaemon {
   call(method: string, params: object | string | undefined): Promise<string>;
   /** As `call`, with the result parsed. */
   ask(method: string, params: object): Promise<Record<string, unknown>>;
+  /** Its end, which comes with the test's at the latest. */
+  end(): Promise<void>;
 }
 
 export function daemon(
@@ -93,7 +95,9 @@ export function daemon(
       return `${answer.code} ${answer.message}`;
     }
   };
-  return { services, started, warnings, call, ask: async (name, params) => JSON.parse(await call(name, params)) };
+  const end = () => endGit(services);
+  onTestFinished(end);
+  return { services, started, warnings, call, ask: async (name, params) => JSON.parse(await call(name, params)), end };
 }
 
 /** Makes a folder of the test's own, which is removed when the test ends. @returns its real path */

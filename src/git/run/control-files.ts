@@ -70,6 +70,10 @@ export async function readSmallFile(path: string, paths: Paths, options: ReadOpt
         break;
       }
       length += bytesRead;
+      // One byte more was asked for than there were.
+      if (length === opened.status.size) {
+        break;
+      }
     }
     // git writes these files in one go, so a file that grew meanwhile is not git's.
     if (length > most) {

@@ -14,30 +14,37 @@ export interface FoundGitDirectory {
   readonly commonDirectory: string;
   /** The folder in which the walk found `.git`; `undefined` inside a git directory. */
   readonly workTree: string | undefined;
+  /** Where the walk began, links resolved; `undefined`: there was none. */
+  readonly start?: string;
 }
 
 /** @returns `undefined` where git finds no repository either */
 export async function findGitDirectory(directory: string, paths: Paths): Promise<FoundGitDirectory | undefined> {
-  let at: string;
+  let start: string;
   try {
-    at = await realpath(directory === '' ? '.' : directory);
+    start = await realpath(directory === '' ? '.' : directory);
   } catch {
     return undefined;
   }
-  for (;;) {
+  const found = await walk(start, paths);
+  return found === undefined ? undefined : { ...found, start };
+}
+
+async function walk(start: string, paths: Paths): Promise<FoundGitDirectory | undefined> {
+  for (let at = start; ; ) {
     const dotGit = join(at, '.git');
     const status = await targetOf(dotGit);
     if (status?.isFile()) {
       const content = (await readSmallText(dotGit, paths, { followLinks: true })) ?? '';
       const named = /^gitdir: (.*)$/s.exec(content)?.[1]?.replace(/[\r\n]+$/, '');
       // git stops at a file that does not lead to a git directory.
-      return named === undefined || named === '' ? undefined : found(resolve(at, named), at, paths);
+      return named === undefined || named === '' ? undefined : gitDirectoryAt(resolve(at, named), at, paths);
     }
-    const inDotGit = status?.isDirectory() ? await found(dotGit, at, paths) : undefined;
+    const inDotGit = status?.isDirectory() ? await gitDirectoryAt(dotGit, at, paths) : undefined;
     if (inDotGit !== undefined) {
       return inDotGit;
     }
-    const here = await found(at, undefined, paths);
+    const here = await gitDirectoryAt(at, undefined, paths);
     if (here !== undefined) {
       return here;
     }
@@ -49,15 +56,19 @@ export async function findGitDirectory(directory: string, paths: Paths): Promise
   }
 }
 
-async function found(
+async function gitDirectoryAt(
   gitDirectory: string,
   workTree: string | undefined,
   paths: Paths,
 ): Promise<FoundGitDirectory | undefined> {
-  if (!(await hasHead(gitDirectory, paths))) {
+  // Neither look needs the other one's outcome.
+  const [isOne, commonDirectory] = await Promise.all([
+    hasHead(gitDirectory, paths),
+    commonDirectoryOf(gitDirectory, paths),
+  ]);
+  if (!isOne) {
     return undefined;
   }
-  const commonDirectory = await commonDirectoryOf(gitDirectory, paths);
   const [objects, refs] = await Promise.all([
     targetOf(join(commonDirectory, 'objects')),
     targetOf(join(commonDirectory, 'refs')),

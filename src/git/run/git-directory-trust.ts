@@ -25,7 +25,7 @@ export async function discover(directory: string, paths: Paths): Promise<FoundGi
   if (found === undefined) {
     throw noRepository();
   }
-  return { ...found, commonDirectory: await judge(found.gitDirectory, paths) };
+  return { ...found, start, commonDirectory: await judge(found.gitDirectory, paths) };
 }
 
 type Found = Omit<FoundGitDirectory, 'commonDirectory'>;

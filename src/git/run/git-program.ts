@@ -8,6 +8,7 @@ import { type CommandResult, runCommand } from '../../base/run-command.ts';
 import type { ConfigPin } from './configuration-pins.ts';
 import { hardenedEnvironment, hardenedOptions } from './hardening.ts';
 import { inheritedConfigPairs } from './inherited-configuration.ts';
+import { KeptDirectories } from './kept-directories.ts';
 import type { GitServices } from './services.ts';
 import { TemporaryFolders } from './temporary-folders.ts';
 import { Turns } from './turns.ts';
@@ -50,6 +51,7 @@ const mostAtOnce = 8;
 export class GitProgram implements AsyncDisposable {
   readonly services: GitServices;
   readonly temporaryFolders: TemporaryFolders;
+  readonly kept: KeptDirectories;
   /** Requests that change worktrees, by the path of the repository as it is spelled and as it really is. */
   readonly changesBySpelling = new KeyedQueue();
   readonly changesByRepository = new KeyedQueue();
@@ -62,7 +64,8 @@ export class GitProgram implements AsyncDisposable {
 
   constructor(services: GitServices) {
     this.services = services;
-    this.temporaryFolders = new TemporaryFolders(dirname(services.settings.socketPath));
+    this.temporaryFolders = new TemporaryFolders(dirname(services.settings.socketPath), services.platform);
+    this.kept = new KeptDirectories(this.temporaryFolders, services.platform);
   }
 
   /** Does the work of one request. Where gits must wait for each other, the callers take turns. */
@@ -80,6 +83,7 @@ export class GitProgram implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort();
     await Promise.allSettled([...this.#running]);
+    await this.kept[Symbol.asyncDispose]();
     await this.temporaryFolders[Symbol.asyncDispose]();
   }
 

@@ -30,9 +30,7 @@ export async function withTrustedRepository<T>(
   }
   const settings = await settingsOf(program, found);
   const startDirectory = await startOf(directory, found, settings, profile.git.trustCheck);
-  return program.temporaryFolders.with((folder) =>
-    work(new Repository(program, { directory, startDirectory, found, settings }, folder)),
-  );
+  return Repository.with(program, { directory, startDirectory, found, settings }, work);
 }
 
 /**
@@ -89,9 +87,7 @@ export async function withWorktree<T>(
 ): Promise<T> {
   const found = { gitDirectory: entry, commonDirectory, workTree: worktree };
   const settings = await settingsOf(program, found);
-  return program.temporaryFolders.with((folder) =>
-    work(new Repository(program, { directory: worktree, startDirectory: worktree, found, settings }, folder)),
-  );
+  return Repository.with(program, { directory: worktree, startDirectory: worktree, found, settings }, work);
 }
 
 /** @throws GitFailure `notRun` when the settings cannot be read, for another reason than that git itself cannot read them */
@@ -128,6 +124,6 @@ async function startOf(
   if (isBare && !ignoresBare && (await realpath(found.gitDirectory)) === found.commonDirectory) {
     return found.gitDirectory;
   }
-  const start = await realpath(resolve(directory));
+  const start = found.start ?? (await realpath(resolve(directory)));
   return (await hasDecoy(start, found.workTree)) ? found.workTree : directory;
 }

@@ -46,10 +46,15 @@ export interface CommonDirectoryRequest {
   readonly worktrees: readonly string[] | undefined;
 }
 
+/** What few repositories have: name, and whether it is a folder. */
+export type RarePart = readonly [name: string, isFolder: boolean];
+
 export interface PrivateDirectories {
   readonly commonDirectory: string;
   /** `undefined`: the real one, which git finds. */
   readonly gitDirectory: string | undefined;
+  /** Those that the repository had. */
+  readonly rare: readonly RarePart[];
 }
 
 /** @param folder an empty folder of ours, which nobody else may enter */
@@ -63,25 +68,21 @@ export async function makeCommonDirectory(
   const path = join(folder, real === undefined ? '.git' : basename(real) || '.git');
   await mkdir(path, { mode: 0o700 });
   if (found === undefined || real === undefined) {
-    return { commonDirectory: path, gitDirectory: undefined };
+    return { commonDirectory: path, gitDirectory: undefined, rare: [] };
   }
+  // Each file that is made costs more than a look whether it is needed.
+  const rare = await rareParts(real);
   await Promise.all([
     writeFile(join(path, 'config'), configuration, { encoding: 'latin1', flag: 'wx', mode: 0o600 }),
     ...folders.map((name) => host.linkFolder(join(real, name), join(path, name))),
     ...files.map((name) => host.linkFile(join(real, name), join(path, name))),
-    ...rarelyThere.map(async (name) => {
-      // Each file that is made costs more than a look whether it is needed.
-      const found = await targetOf(join(real, name));
-      if (found !== undefined) {
-        await (found.isDirectory() ? host.linkFolder : host.linkFile)(join(real, name), join(path, name));
-      }
-    }),
+    ...rare.map(([name, isFolder]) => (isFolder ? host.linkFolder : host.linkFile)(join(real, name), join(path, name))),
     worktrees === undefined ? host.linkFolder(join(real, 'refs'), join(path, 'refs')) : linkRefs(real, path, host),
     // A question is about the worktree that it is asked in, and that one has its own git directory.
     worktrees === undefined ? undefined : copyHead(real, path, paths),
   ]);
   if (worktrees === undefined) {
-    return { commonDirectory: path, gitDirectory: undefined };
+    return { commonDirectory: path, gitDirectory: undefined, rare };
   }
   await Promise.all([mkdir(join(path, 'worktrees')), mkdir(join(path, 'logs'))]);
   for (const name of worktrees) {
@@ -89,7 +90,19 @@ export async function makeCommonDirectory(
   }
   const isMain = (await realpath(found.gitDirectory)) === (await realpath(real));
   const gitDirectory = isMain ? path : await copyRegistration(found.gitDirectory, path, host, paths);
-  return { commonDirectory: path, gitDirectory };
+  return { commonDirectory: path, gitDirectory, rare };
+}
+
+/** @param real the common directory; `undefined`: there is none */
+export async function rareParts(real: string | undefined): Promise<RarePart[]> {
+  if (real === undefined) {
+    return [];
+  }
+  const targets = await Promise.all(rarelyThere.map((name) => targetOf(join(real, name))));
+  return rarelyThere.flatMap((name, index): RarePart[] => {
+    const target = targets[index];
+    return target === undefined ? [] : [[name, target.isDirectory()]];
+  });
 }
 
 /** git takes no link for a `HEAD`, but for one in the old form that leads to a ref. */

@@ -1,7 +1,5 @@
 /** A repository as one request sees it: where git works, what it reads as the repository's configuration, what its calls pin. */
 
-import { mkdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
 import type { CommandResult } from '../../base/run-command.ts';
 import { allowedSettings } from './allowed-settings.ts';
 import { CallPins } from './call-pins.ts';
@@ -9,6 +7,7 @@ import { type Setting, writeConfiguration } from './configuration-file.ts';
 import { GitFailure } from './failures.ts';
 import type { FoundGitDirectory } from './find-git-directory.ts';
 import { type GitCall, type GitProgram, notRun } from './git-program.ts';
+import type { Lent } from './kept-directories.ts';
 import { makeCommonDirectory, type PrivateDirectories, withRealPlace } from './private-common-directory.ts';
 import { registrationsIn } from './registrations.ts';
 import type { RepositorySettings } from './repository-settings.ts';
@@ -51,19 +50,30 @@ export class Repository {
   readonly settings: readonly Setting[];
   readonly pins: CallPins;
   readonly #place: RepositoryPlace;
-  /** Of this request alone. */
-  readonly #folder: string;
-  readonly #commonDirectories = new Map<Use, Promise<PrivateDirectories>>();
+  /** Folders of ours that stand for the repository, made when the first such call is made. */
+  readonly #made = new Map<Use, Promise<Lent>>();
 
-  /** @param folder an empty folder of ours, which lives as long as the request */
-  constructor(program: GitProgram, place: RepositoryPlace, folder: string) {
+  private constructor(program: GitProgram, place: RepositoryPlace) {
     this.program = program;
     this.directory = place.directory;
     this.found = place.found;
     this.#place = place;
-    this.#folder = folder;
     this.settings = 'settings' in place.settings ? place.settings.settings : [];
     this.pins = new CallPins(program, this.settings, (args, options) => this.#call(args, options, undefined));
+  }
+
+  /** For the time of the work. */
+  static async with<T>(
+    program: GitProgram,
+    place: RepositoryPlace,
+    work: (repository: Repository) => Promise<T>,
+  ): Promise<T> {
+    const repository = new Repository(program, place);
+    try {
+      return await work(repository);
+    } finally {
+      await repository.#end();
+    }
   }
 
   /**
@@ -108,48 +118,55 @@ export class Repository {
   }
 
   /** What stands for the repository in such calls. @throws LimitReached, Node's error */
-  privateDirectories(options: CallOptions): Promise<PrivateDirectories> {
+  async privateDirectories(options: CallOptions): Promise<PrivateDirectories> {
     const use = useOf(options);
-    let made = this.#commonDirectories.get(use);
+    let made = this.#made.get(use);
     if (made === undefined) {
-      made = this.#makeCommonDirectory(use, options);
-      this.#commonDirectories.set(use, made);
+      made = this.#make(use, options);
+      this.#made.set(use, made);
     }
-    return made;
+    return (await made).directories;
   }
 
-  async #makeCommonDirectory(use: Use, { changes, mayFetch = false }: CallOptions): Promise<PrivateDirectories> {
+  async #make(use: Use, { changes, mayFetch = false }: CallOptions): Promise<Lent> {
     const { settings, found } = this.#place;
-    const folder = this.#folderOf(use);
-    if (folder !== this.#folder) {
-      await mkdir(folder, { mode: 0o700 });
-    }
+    const { kept, temporaryFolders, services } = this.program;
     const configuration =
       'badLine' in settings
         ? // git is to find an error in the same line, and to report it in its own words.
           `${'\n'.repeat(settings.badLine - 1)}[\n`
         : writeConfiguration(allowedSettings(settings.settings, { mayFetch }));
+    if (use === 'asking' && services.platform.git.linkedFilesFollow) {
+      return kept.lend({ found, configuration });
+    }
     const worktrees = changes && found !== undefined ? await registrationsIn(found.commonDirectory) : undefined;
-    return makeCommonDirectory(folder, { found, configuration, worktrees }, this.program.services.platform);
+    const folder = await temporaryFolders.make();
+    const giveBack = () => temporaryFolders.remove(folder);
+    try {
+      const directories = await makeCommonDirectory(folder, { found, configuration, worktrees }, services.platform);
+      return { directories, folder, giveBack };
+    } catch (error) {
+      await giveBack();
+      throw error;
+    }
   }
 
-  /** Most requests only ask, so that folder is the one that is there already. */
-  #folderOf(use: Use): string {
-    // The common directory in it has the name of the real one, which must not be that of another folder.
-    const isTaken = ['changing', 'fetching'].includes(basename(this.found?.commonDirectory ?? ''));
-    return use === 'asking' && !isTaken ? this.#folder : join(this.#folder, use);
+  /** No call is running any more. */
+  async #end(): Promise<void> {
+    const made = await Promise.allSettled(this.#made.values());
+    await Promise.all(made.map((each) => (each.status === 'fulfilled' ? each.value.giveBack() : undefined)));
   }
 
-  #asIfInRealPlace(result: CommandResult): CommandResult {
+  async #asIfInRealPlace(result: CommandResult): Promise<CommandResult> {
     const real = this.found?.commonDirectory;
-    if (!result.stdout.includes(this.#folder) && !result.stderr.includes(this.#folder)) {
+    const settled = await Promise.allSettled(this.#made.values());
+    const folders = settled
+      .flatMap((each) => (each.status === 'fulfilled' ? [each.value.folder] : []))
+      .filter((folder) => result.stdout.includes(folder) || result.stderr.includes(folder));
+    if (folders.length === 0) {
       return result;
     }
-    const translate = (output: Buffer) =>
-      // The folder of the others is in that one.
-      [...this.#commonDirectories.keys()]
-        .sort((a, b) => Number(a === 'asking') - Number(b === 'asking'))
-        .reduce((text, use) => withRealPlace(text, this.#folderOf(use), real), output);
+    const translate = (output: Buffer) => folders.reduce((text, folder) => withRealPlace(text, folder, real), output);
     return {
       ...result,
       stdout: translate(result.stdout),

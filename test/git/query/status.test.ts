@@ -224,10 +224,12 @@ describe.each(['current', 'next'] as const)('git.status of a session worktree (%
     const before = { bytes: readFileSync(index), status: lstatSync(index, { bigint: true }) };
     const temporary = scratchFolder();
     withVariables({ TMPDIR: temporary });
-    expect(await daemon(profile).call('git.status', { path, baseRepo: base })).toBe('{"isRepo":true,"clean":true}');
+    const { call, end } = daemon(profile);
+    expect(await call('git.status', { path, baseRepo: base })).toBe('{"isRepo":true,"clean":true}');
     expect(readFileSync(index)).toEqual(before.bytes);
     expect(lstatSync(index, { bigint: true }).mtimeNs).toBe(before.status.mtimeNs);
     expect(lstatSync(index, { bigint: true }).ino).toBe(before.status.ino);
+    await end();
     expect(readdirSync(temporary)).toEqual([]);
   });
 
@@ -268,9 +270,9 @@ test('a temporary directory that has been removed since the start costs nobody a
   const runDirectory = scratchFolder();
   const socketPath = join(runDirectory, 'rpc.sock');
   for (const profile of ['S', 'current', 'next'] as const) {
-    expect(await daemon(profile, { socketPath }).call('git.status', { path, baseRepo: base })).toBe(
-      '{"isRepo":true,"clean":true}',
-    );
+    const { call, end } = daemon(profile, { socketPath });
+    expect(await call('git.status', { path, baseRepo: base })).toBe('{"isRepo":true,"clean":true}');
+    await end();
   }
   expect(readdirSync(runDirectory)).toEqual([]);
 });

@@ -50,7 +50,7 @@ function prepare(): Huge {
         most = Math.max(most, bytesIn(temporary));
       }, 5);
       onTestFinished(() => clearInterval(watcher));
-      const { call } = daemon(profile, { gitTimeoutMs: 1_500 });
+      const { call, end } = daemon(profile, { gitTimeoutMs: 1_500 });
       const worktreePath = join(base, '.claude', 'worktrees', 's');
       const replies: Record<string, string> = {
         info: await call('git.info', { path: base }),
@@ -62,6 +62,7 @@ function prepare(): Huge {
       };
       clearInterval(watcher);
       expect(most).toBeLessThan(mostTemporaryBytes);
+      await end();
       expect(readdirSync(temporary)).toEqual([]);
       return replies;
     },
