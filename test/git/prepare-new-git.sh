@@ -16,7 +16,7 @@ fail() {
 
 # The folder may have been moved or copied with the clone, and wrappers name it.
 if [ -x "$cache/bin/git" ] && [ "$("$cache/bin/git" version 2>/dev/null)" = "$(cat "$ready" 2>/dev/null)" ] &&
-  [ "$("$cache/bin/git" --exec-path)" = "$cache/exec" ]; then
+  [ "$("$cache/bin/git" --exec-path)" = "$cache/exec" ] && [ -d "$cache/exec/mergetools" ]; then
   echo "prepare-new-git: $(cat "$ready") is there"
   exit 0
 fi
@@ -76,11 +76,10 @@ WRAPPER
 
 for file in "$cache"/root/usr/lib/git-core/*; do
   name=${file##*/}
-  if [ ! -f "$file" ]; then
-    continue
-  elif [ "$(head -c 4 "$file" | tail -c 3)" = ELF ]; then
+  if [ -f "$file" ] && [ "$(head -c 4 "$file" | tail -c 3)" = ELF ]; then
     wrap "$cache/exec/$name" "$file"
   else
+    # Scripts, and the folder that says how each merge tool is called.
     ln -s "$file" "$cache/exec/$name"
   fi
 done

@@ -25,6 +25,8 @@ interface ProgramKey {
   readonly plain: string | { readonly notTried: string };
   /** Only the newer git knows it. */
   readonly isNew?: boolean;
+  /** Tried with both, because it needs files that lie beside git. */
+  readonly isTriedTwice?: boolean;
 }
 
 const conflict =
@@ -94,6 +96,7 @@ const keys: readonly ProgramKey[] = [
     documented: 'difftool.<tool>.path',
     value: 'program',
     plain: 'echo y >>a.txt; git difftool -y --tool=meld',
+    isTriedTwice: true,
   },
   {
     key: 'filter.evil.clean',
@@ -189,6 +192,7 @@ const keys: readonly ProgramKey[] = [
     documented: 'mergetool.<tool>.path',
     value: 'program',
     plain: `${conflict}; git mergetool -y --tool=meld`,
+    isTriedTwice: true,
   },
   { key: 'pager.log', documented: 'pager.<cmd>', value: 'command', plain: onTerminal('git log') },
   {
@@ -317,15 +321,17 @@ describe('plain git runs the program of', () => {
     if (typeof plain !== 'string') {
       continue;
     }
-    testNeeding(one.isNew ? newGit : undefined)(one.key, {}, () => {
-      const folder = scratchFolder();
-      const base = repository(join(folder, 'w'));
-      set(base, folder, one);
-      const PATH = one.isNew ? `${newGitFolder}:${process.env.PATH}` : process.env.PATH;
-      const environment = { ...process.env, PATH, TERM: 'xterm', DISPLAY: ':9' };
-      const { stderr } = spawnSync('sh', ['-c', plain], { cwd: base, env: environment, timeout: 20_000, input: '' });
-      expect(existsSync(sentinelOf(folder, one)), stderr.toString()).toBe(true);
-    });
+    for (const isNew of one.isTriedTwice ? [false, true] : [one.isNew ?? false]) {
+      testNeeding(isNew ? newGit : undefined)(isNew ? `${one.key}, the newer git` : one.key, {}, () => {
+        const folder = scratchFolder();
+        const base = repository(join(folder, 'w'));
+        set(base, folder, one);
+        const PATH = isNew ? `${newGitFolder}:${process.env.PATH}` : process.env.PATH;
+        const environment = { ...process.env, PATH, TERM: 'xterm', DISPLAY: ':9' };
+        const { stderr } = spawnSync('sh', ['-c', plain], { cwd: base, env: environment, timeout: 20_000, input: '' });
+        expect(existsSync(sentinelOf(folder, one)), stderr.toString()).toBe(true);
+      });
+    }
   }
 });
 

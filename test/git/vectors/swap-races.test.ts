@@ -1,15 +1,19 @@
 /** Files and folders that somebody swaps while a method looks at them: what was looked at is what is used. */
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { removeStaleRegistration } from '../../../src/git/worktree/registration.ts';
 import { byLength, limitMs } from '../../faults/support/length.ts';
+import { linux, testNeeding } from '../../support/needs.ts';
 import { commit, daemon, git, repository, scratchFolder, write } from '../support.ts';
-import { newTrap, plainly, profiles, type Trap, touch } from './trap.ts';
+import { contentOf, newTrap, plainly, profiles, type Trap, touch } from './trap.ts';
 
 /** Calls of a method while one thing is swapped. A full run makes 10,000 of them, with all that is swapped together. */
 const rounds = byLength(20, 910);
+/** Removals of a registration that is left over. */
+const staleRounds = byLength(60, 5_000);
 
 interface Race {
   readonly what: string;
@@ -180,6 +184,47 @@ describe.each(races)('$what, swapped while a method runs', (race) => {
     },
     limitMs(120),
   );
+});
+
+/**
+ * The registration that a removed worktree has left behind is taken away without a git, so its races are many and short. What
+ * the link leads to has a registration of the same name for the same place, with more in it.
+ */
+describe.each([
+  ['the folder of worktrees', 'worktrees'],
+  ['the git directory itself', ''],
+] as const)('%s, swapped while a stale registration is removed', (_what, swapped) => {
+  testNeeding(linux)(`has nothing removed where the link leads in ${staleRounds} removals`, {}, async () => {
+    const folder = scratchFolder();
+    const base = repository(join(folder, 'w'));
+    const worktree = join(base, '.claude', 'worktrees', 's');
+    git(base, 'worktree', 'add', '-q', '-b', 's', worktree);
+    const registrations = join(base, '.git', 'worktrees');
+    const stale = join(folder, 'stale');
+    cpSync(join(registrations, 's'), stale, { recursive: true });
+    const outside = join(folder, 'outside');
+    cpSync(join(base, '.git'), outside, { recursive: true });
+    write(join(outside, 'worktrees', 's', 'deep', 'file'), 'mine\n');
+    const before = contentOf(outside);
+    rmSync(worktree, { recursive: true });
+    // A folder that is held open is the same one, whatever its name is at the moment.
+    const held = openSync(registrations, 'r');
+    onTestFinished(() => closeSync(held));
+    const entry = join('/proc/self/fd', String(held), 's');
+    const racer = await swapping(programs.link, [join(base, '.git', swapped), join(outside, swapped)]);
+    const { services } = daemon('next');
+    let removed = 0;
+    for (let round = 0; round < staleRounds || removed === 0; round++) {
+      cpSync(stale, entry, { recursive: true });
+      await removeStaleRegistration(worktree, join(base, '.git'), services);
+      removed += existsSync(entry) ? 0 : 1;
+      if (round % 100 === 0) {
+        expect(contentOf(outside), `round ${round}`).toBe(before);
+      }
+    }
+    await racer.stop();
+    expect(contentOf(outside)).toBe(before);
+  });
 });
 
 test('plain git runs what the evil versions configure', async () => {
