@@ -3,7 +3,7 @@
  * node_modules. It has the folders of the source, so that everything lies where the source would have it.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
@@ -16,7 +16,7 @@ const compiler = createRequire(import.meta.url)
 rmSync(target, { recursive: true, force: true });
 execFileSync(process.execPath, [compiler, '-p', 'build/tsconfig.program.json'], { cwd: root, stdio: 'inherit' });
 mkdirSync(join(target, 'bin'));
-for (const name of ['holdfast', 'holdfast.cmd']) {
+for (const name of readdirSync(join(root, 'bin'))) {
   copyFileSync(join(root, 'bin', name), join(target, 'bin', name));
   chmodSync(join(target, 'bin', name), 0o755);
 }

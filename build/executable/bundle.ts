@@ -20,6 +20,8 @@ export interface Bundle {
 
 export async function bundle({ root, buildTime, addon }: BundleOptions): Promise<Bundle> {
   const define = {
+    // libsodium reads it, and has no use for it outside a browser. A piece has no address of its own.
+    'import.meta.url': '""',
     HOLDFAST_EXECUTABLE: 'true',
     HOLDFAST_BUILD_TIME: JSON.stringify(buildTime),
     HOLDFAST_ADDON: JSON.stringify(addon),

@@ -4,6 +4,7 @@ import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { version } from '../../src/base/version.ts';
 import { type SshHost, startSshHost } from '../ssh/sshd.ts';
 import { cleanEnvironment, runHoldfast } from '../support/holdfast.ts';
 
@@ -144,6 +145,15 @@ describe('the command of the package, in a project that has nothing else', () =>
       { cwd: other, env: environment, stdio: 'pipe' },
     );
   }, 300_000);
+
+  test.each([
+    ['claudemesh', ['daemon', 'status'], { code: 1, stdout: 'daemon: not running\n', stderr: '' }],
+    ['claudios-agent', ['--version'], { code: 0, stdout: `${version}\n`, stderr: '' }],
+  ] as const)('is there as %s too', async (name, words, expected) => {
+    const program = join(folder, 'other/node_modules/.bin', name);
+    const env = cleanEnvironment(home, { PATH: `${dirname(process.execPath)}${delimiter}${path}` });
+    expect(await runHoldfast(words, { program, env })).toMatchObject(expected);
+  });
 
   test('runs a program under a daemon that it starts', async () => {
     const socket = join(home, 'run', 's');

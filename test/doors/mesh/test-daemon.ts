@@ -57,6 +57,7 @@ export class TestDaemon implements AsyncDisposable {
   readonly env: NodeJS.ProcessEnv;
   readonly #options: TestDaemonOptions;
   readonly #children: ChildProcess[] = [];
+  readonly #errors = new Map<ChildProcess, string>();
   #stdout = '';
   #stderr = '';
 
@@ -100,6 +101,8 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Starts the process and waits for `daemon_started`; what was said before is forgotten. */
   async launch(env: Environment = {}): Promise<void> {
+    this.#stdout = '';
+    this.#stderr = '';
     this.begin(env);
     await waitUntil(() => {
       if (!this.isRunning) {
@@ -109,10 +112,8 @@ export class TestDaemon implements AsyncDisposable {
     }, 'the daemon to start');
   }
 
-  /** Starts the process and waits for nothing. */
+  /** Starts the process and waits for nothing; what it says comes after what was said before. */
   begin(env: Environment = {}): void {
-    this.#stdout = '';
-    this.#stderr = '';
     const { words = ['--tcp'] } = this.#options;
     const child = spawn(programForTests, ['mesh', 'up', ...words], {
       env: { ...this.env, ...env },
@@ -124,12 +125,32 @@ export class TestDaemon implements AsyncDisposable {
     });
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text;
+      this.#errors.set(child, (this.#errors.get(child) ?? '') + text);
     });
     this.#children.push(child);
   }
 
   get #child(): ChildProcess | undefined {
     return this.#children.at(-1);
+  }
+
+  /** What tests start. */
+  readonly program = programForTests;
+
+  /** Of several starts, whether one says that it runs. */
+  get isStarted(): boolean {
+    return this.logged('daemon_started').length > 0;
+  }
+
+  /** How many of the starts have ended, and what each of them said. */
+  get endedStarts(): number {
+    return this.endedOutputs.length;
+  }
+
+  get endedOutputs(): readonly { readonly code: number | null; readonly stderr: string }[] {
+    return this.#children
+      .filter(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null)
+      .map((child) => ({ code: child.exitCode, stderr: this.#errors.get(child) ?? '' }));
   }
 
   get pid(): number {

@@ -4,7 +4,10 @@ import { type Answer, refusal } from '../answer.ts';
 
 export type Body = { readonly value: unknown } | { readonly refused: Answer };
 
-/** A sender who goes on after a refusal is listened to for so long, because an answer is lost with a connection that is cut. */
+/**
+ * A sender that is refused for the length of its body is listened to up to here, because an answer is lost when the connection
+ * is cut under a sender that still writes.
+ */
 const mostDiscardedBytes = 16 * 1024 * 1024;
 
 const tooLarge: Body = { refused: refusal(413, 'payload_too_large') };
@@ -22,9 +25,9 @@ export function readBody(request: IncomingMessage, limitBytes: number): Promise<
         return;
       }
       pieces = [];
-      resolve(tooLarge);
       if (bytes > mostDiscardedBytes) {
-        request.destroy();
+        request.pause();
+        resolve(tooLarge);
       }
     });
     request.on('end', () => resolve(bytes <= limitBytes ? parsed(Buffer.concat(pieces)) : tooLarge));
