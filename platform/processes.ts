@@ -54,6 +54,11 @@ export interface SpawnRequest {
   readonly outlivesUs?: boolean;
   /** The program that `command` is to start in its turn, one of `args`; the child may become it. Named in its record. */
   readonly handedProgram?: string;
+  /**
+   * What the child leaves behind is to stay within reach of `Child.endLeft` until `Child.letGo`. Where the OS has no such
+   * hold on it (POSIX: it is found by its marks instead) this is ignored.
+   */
+  readonly keepsReach?: boolean;
   /** ChildMarks the child as one of this run directory (platform/child-markers.ts); its argv[0] is then the program's path. */
   readonly markedFor?: string;
   /**
@@ -93,9 +98,15 @@ export interface Child {
   signal(name: SignalName, reach: SignalReach): string | undefined;
   /** After `onEnd`: takes the exit status and gives the pid back to the OS. Later calls return the same status. */
   collect(): ExitStatus;
+  /** Ends what an ended child that was started with `keepsReach` has left behind. */
+  endLeft?(): void;
+  /** After the end: nobody asks for what it has left any more. */
+  letGo?(): void;
 }
 
 export interface Processes {
+  /** Whether INT and TERM ask a process to end, which can do so in its own way; else they end it at once (Windows). */
+  readonly signalsAsk: boolean;
   /**
    * Starts a child with three pipes.
    * @throws SystemCallError with the contract's text (spec process.md §3.4); nothing is left behind.

@@ -15,6 +15,7 @@ import { checkProgram, checkSpawn } from './program.ts';
 
 export function createProcesses(identities: Identities, paths: Paths): Processes {
   return {
+    signalsAsk: true,
     identify: identities.identify,
     startSeconds: identities.startSeconds,
     commandLine: identities.commandLine,

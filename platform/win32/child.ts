@@ -15,13 +15,18 @@ export class WindowsChild implements Child {
   readonly startTime: number;
   readonly warning: string | undefined;
   readonly #process: Handle;
-  readonly #job: Handle | undefined;
+  #job: Handle | undefined;
+  readonly #keepsReach: boolean;
   readonly #streams: Streams;
   readonly #gentleScope: SignalReach | undefined;
   #status: ExitStatus | undefined;
 
   /** @throws WindowsError when the child cannot be watched; it is ended then */
-  constructor(started: ChildProcess, streams: Streams, request: Pick<SpawnRequest, 'gentleScope' | 'onEnd'>) {
+  constructor(
+    started: ChildProcess,
+    streams: Streams,
+    request: Pick<SpawnRequest, 'gentleScope' | 'keepsReach' | 'onEnd'>,
+  ) {
     this.pid = started.pid;
     this.startTime = startSeconds(started.process);
     this.warning = started.warning;
@@ -29,6 +34,7 @@ export class WindowsChild implements Child {
     this.#job = started.job;
     this.#streams = streams;
     this.#gentleScope = request.gentleScope;
+    this.#keepsReach = request.keepsReach === true;
     try {
       // The open handle keeps the pid ours until `collect`.
       whenSignalled(started.process, () => request.onEnd());
@@ -85,10 +91,23 @@ export class WindowsChild implements Child {
     const status: ExitStatus = { code: code[0], signal: undefined };
     this.#status = status;
     kernel32.CloseHandle(this.#process);
-    // Lets go of processes the child has left behind; they stay in our own job and so end with us.
-    if (this.#job !== undefined) {
-      kernel32.CloseHandle(this.#job);
+    if (!this.#keepsReach) {
+      this.letGo();
     }
     return status;
+  }
+
+  endLeft(): void {
+    if (this.#status !== undefined && this.#job !== undefined) {
+      kernel32.TerminateJobObject(this.#job, killedExitCode);
+    }
+  }
+
+  /** What the child has left behind stays in our own job and so ends with us. */
+  letGo(): void {
+    if (this.#status !== undefined && this.#job !== undefined) {
+      kernel32.CloseHandle(this.#job);
+      this.#job = undefined;
+    }
   }
 }

@@ -27,6 +27,7 @@ export function createProcesses(identities: Identities, paths: Paths): Processes
 
   return {
     ...identities,
+    signalsAsk: false,
     check({ command, cwd }) {
       checkSpawn({ command, cwd, args: [], env: [] }, paths);
     },

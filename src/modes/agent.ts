@@ -1,6 +1,5 @@
 /** `holdfast agent`, also started as `claudios-agent`: sessions that a server orders (spec agent.md). */
 import type { Platform } from '../../platform/platform.ts';
-import { programFile } from '../base/own-program.ts';
 import { version } from '../base/version.ts';
 
 export interface AgentModeContext {
@@ -56,9 +55,9 @@ export async function runAgentMode(words: readonly string[], context: AgentModeC
   return runAgent({
     ...{ settings, source, platform, environment, workingFolder, log },
     version,
-    program: programFile(),
     onEndRequest: (callback) => {
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      // The last is Ctrl+Break of Windows.
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGBREAK'] as const) {
         process.on(signal, callback);
       }
     },

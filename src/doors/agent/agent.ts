@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { RunDirectoryLock } from '../../../platform/lock.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import { messageOf } from '../../base/error-texts.ts';
+import { ownCommand } from '../../base/own-process.ts';
 import { type DeliveryContext, DeliveryQueue } from './delivery-queue.ts';
 import { ErrorReports } from './error-reports.ts';
 import { HostDaemon } from './host-daemon.ts';
@@ -30,8 +31,6 @@ export interface AgentOptions {
   readonly platform: Platform;
   readonly environment: NodeJS.ProcessEnv;
   readonly workingFolder: string;
-  /** Our own program. */
-  readonly program: string;
   readonly log: AgentLog;
   readonly timings?: Partial<AgentTimings>;
   readonly limits?: Partial<ServerLimits>;
@@ -135,6 +134,7 @@ class Agent {
         ...context,
         ...{ settings, daemon, journal, errors },
         plan: (id, order) => planStart(id, order, { settings, platform, environment: childEnvironment, workingFolder }),
+        signalsAsk: platform.processes.signalsAsk,
         endStrays: (id) => endStrays(id, platform.paths.directoryOf(settings.socket), platform),
         changed: () => status.changed(),
       });
@@ -223,16 +223,19 @@ class Agent {
   }
 
   #daemonOptions() {
-    const { settings, environment, program, log, platform } = this.#options;
+    const { settings, environment, log, platform } = this.#options;
     const isOwn = settings.socket === join(settings.stateDir, 'run', 'rpc.sock');
     if (isOwn) {
       platform.runDirectories.create(platform.paths.directoryOf(settings.socket));
     }
+    // The start script of this program is no program on every system, so the daemon is started as we were.
+    const { file, args, env } = ownCommand([], Object.entries(withoutOwn(environment)));
     return {
       socket: settings.socket,
       flags: isOwn ? daemonFlags(settings) : undefined,
-      environment: withoutOwn(environment),
-      ...{ program, log },
+      program: [file, ...args],
+      environment: Object.fromEntries(env),
+      log,
       signal: AbortSignal.any([this.#stopping.signal, this.#over.signal]),
     };
   }

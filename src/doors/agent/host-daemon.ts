@@ -16,8 +16,8 @@ export interface HostDaemonOptions {
   readonly socket: string;
   /** Flags of a daemon that has to be started; `undefined`: it is not ours to start. */
   readonly flags: readonly string[] | undefined;
-  /** Our own program. */
-  readonly program: string;
+  /** The words that start our own program. */
+  readonly program: readonly string[];
   /** For the daemon's start; without what children must not see. */
   readonly environment: NodeJS.ProcessEnv;
   readonly log: AgentLog;
@@ -43,6 +43,15 @@ export interface Started {
 export const door = 'agent';
 
 const retryMs = 1000;
+/**
+ * After a start that failed nobody is started for this long: on a busy machine the daemon may have come too late for those who
+ * waited for it, and a second one would take the socket from it.
+ */
+const startAgainMs = 15_000;
+/** A daemon that cannot be reached is told of so often: the texts of two attempts differ in names of temporary files. */
+const tellAgainMs = 60_000;
+/** How often a session is looked at whose end is waited for. */
+const endPollMs = 100;
 const retry: ConnectOptions['retry'] = { firstMs: 100, maxMs: 2000 };
 
 export class HostDaemon {
@@ -57,16 +66,23 @@ export class HostDaemon {
   /** Tries until there is one. `undefined`: the signal came first. */
   static async connect(options: HostDaemonOptions): Promise<HostDaemon | undefined> {
     const { log, signal } = options;
-    let told = '';
+    let toldAt = Number.NEGATIVE_INFINITY;
+    let mayStartAt = 0;
     while (!signal.aborted) {
       try {
+        if (performance.now() < mayStartAt) {
+          const late = await connect(targetOf(options, false));
+          await late.close();
+        }
         return new HostDaemon(await connect(targetOf(options, true)), options);
       } catch (error) {
-        const text = `The host daemon cannot be reached: ${messageOf(error)}`;
-        if (text !== told) {
-          log.error(text);
+        if (performance.now() >= mayStartAt) {
+          mayStartAt = performance.now() + startAgainMs;
         }
-        told = text;
+        if (performance.now() - toldAt > tellAgainMs) {
+          log.error(`The host daemon cannot be reached: ${messageOf(error)}`);
+          toldAt = performance.now();
+        }
         await pause(retryMs, signal);
       }
     }
@@ -165,6 +181,22 @@ export class HostDaemon {
     const timeoutMs = Math.max(1, Math.round(waitMs));
     const { found, died } = await this.#host.request('process.killAndWait', { id, signal, timeoutMs, escalate });
     return !found || died;
+  }
+
+  /** Waits for its end without asking for it. @returns whether it has ended, or is not known */
+  async untilEnded(id: string, waitMs: number): Promise<boolean> {
+    const giveUpAt = performance.now() + waitMs;
+    for (;;) {
+      const session = (await this.#host.sessions()).find((each) => each.id === id);
+      if (session === undefined || session.state === 'exited') {
+        return true;
+      }
+      const left = giveUpAt - performance.now();
+      if (left <= 0) {
+        return false;
+      }
+      await pause(Math.min(endPollMs, left), this.#options.signal);
+    }
   }
 
   /** The group's KILL, without waiting. */

@@ -115,15 +115,18 @@ export class InstructionLog {
     const entries = [...this.#entries.values()];
     const temporary = `${this.#path}.new`;
     await writeFile(temporary, entries.map(lineOf).join(''), { mode: 0o600, flush: true });
-    await rename(temporary, this.#path);
+    // Windows replaces no file that is open.
+    await this.#file.close();
+    try {
+      await rename(temporary, this.#path);
+    } finally {
+      this.#file = await open(this.#path, 'a', 0o600);
+    }
     const folder = await open(dirname(this.#path), 'r').catch(() => undefined);
     // Where a folder cannot be opened (Windows) the rename is as safe as it gets.
     await folder?.sync().catch(() => {});
     await folder?.close();
-    const before = this.#file;
-    this.#file = await open(this.#path, 'a', 0o600);
     this.#lines = entries.length;
-    await before.close();
   }
 }
 

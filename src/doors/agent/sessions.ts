@@ -28,6 +28,8 @@ export interface SessionsOptions extends DeliveryContext {
   readonly errors: ErrorReports;
   /** @throws Refusal */
   plan(id: string, order: StartOrder): Promise<StartRequest>;
+  /** Whether INT and TERM ask a process to end; else they end it at once. */
+  readonly signalsAsk: boolean;
   /** Ends what a session has left outside its group. */
   endStrays(id: string): Promise<number>;
   /** The state of a session is another one. */
@@ -366,13 +368,17 @@ export class AgentSessions {
   }
 
   async #endProcess({ id }: AgentSession, graceMs: number): Promise<void> {
-    const { daemon } = this.#options;
+    const { daemon, signalsAsk } = this.#options;
     const since = performance.now();
     const left = (): number => Math.max(1, graceMs - (performance.now() - since));
     await daemon.closeInput(id);
+    if (!signalsAsk) {
+      // Only the end of its input asks there. KILL is for what is left then, also of one that has ended by itself.
+      await daemon.untilEnded(id, graceMs);
+    }
     const hasEnded =
-      (graceMs > 0 && (await daemon.end(id, 'INT', graceMs / 2, false))) ||
-      (graceMs > 0 && (await daemon.end(id, 'TERM', left(), false))) ||
+      (signalsAsk && graceMs > 0 && (await daemon.end(id, 'INT', graceMs / 2, false))) ||
+      (signalsAsk && graceMs > 0 && (await daemon.end(id, 'TERM', left(), false))) ||
       (await daemon.end(id, 'KILL', 1, true));
     if (!hasEnded) {
       throw new Refusal('internal', `session ${id} does not end: the system holds its process`);

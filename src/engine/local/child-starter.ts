@@ -26,6 +26,8 @@ export interface ChildStarterOptions {
   readonly shellAgent: Pick<ShellAgent, 'socket'> | undefined;
   /** Children are to live on when the daemon ends (CT-2). */
   readonly keepChildren: boolean;
+  /** What a session that was ended has left outside its group is ended too. */
+  readonly reapTree?: boolean | undefined;
   /** The run directory children are marked for; `undefined`: they are not (profile row `platform.childMarkers`). */
   readonly markedFor: string | undefined;
   /** First part of the mark that children carry (session-mark.ts); `undefined`: they carry none. */
@@ -134,7 +136,7 @@ export class ChildStarter {
   }
 
   #startChild(request: SpawnRequest, events: ChildEvents, agentSocket: string | undefined): MaybePromise<Child> {
-    const { platform, profile, markedFor, keepChildren, shellPath, sessionMarks } = this.#options;
+    const { platform, profile, markedFor, keepChildren, reapTree, shellPath, sessionMarks } = this.#options;
     if (this.#isClosed) {
       throw new SystemCallError('the daemon is shutting down', 'ESHUTDOWN');
     }
@@ -150,6 +152,7 @@ export class ChildStarter {
       env: marked(this.#environments().of(environment), sessionMarks, request.id),
       gentleScope: profile.platform.windowsSignalScope,
       outlivesUs: keepChildren,
+      keepsReach: reapTree === true,
       ...(markedFor === undefined ? {} : { markedFor }),
     });
   }

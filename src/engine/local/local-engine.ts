@@ -34,8 +34,6 @@ export interface LocalEngineOptions extends SessionContext, ChildStarterOptions 
   readonly profile: ChildStarterOptions['profile'];
   /** Processes that may run at once; 0 or `undefined`: any number. */
   readonly maxSessions?: number | undefined;
-  /** What a session that was ended has left outside its group is ended too. */
-  readonly reapTree?: boolean | undefined;
   /** An ended process is kept so long whose exit frame no receiver has; `undefined`: as long as any other. */
   readonly unseenRetentionMs?: number | undefined;
   /** What may be held for all clients together; this engine gives frames back when it is reached. */
@@ -169,6 +167,7 @@ export class LocalEngine implements SessionEngine {
   async #release(session: Session, by: EndAsker, graceMs: number, asker: Reader | undefined): Promise<EndResult> {
     const result = await session.end.signalAndWait('TERM', { by, how: 'release' }, { graceMs, escalate: true, asker });
     if (result.died && this.#table.isCurrent(session)) {
+      session.endLeft();
       this.#table.forget(session, 'released');
     }
     this.#reaper.reap(session);

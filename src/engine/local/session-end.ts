@@ -26,6 +26,8 @@ export interface EndOwner {
   suspendPacing(): void;
   /** @param scope the whole group, or the child alone @returns what went wrong */
   signalChild(name: SignalName, scope: 'tree' | 'child'): string | undefined;
+  /** What the ended process has left is ended, where the system itself has hold of it still (Windows: its job). */
+  endLeft(): void;
   /** The whole group was killed. */
   treeKilled(): void;
   /** The place behind the exit frame in what `reader` reads; `undefined`: it does not read this process. */
@@ -57,6 +59,7 @@ export class SessionEnd {
   /** Sends one signal; a child seen as ended gets none, because its pid may be somebody else's soon. */
   signal(name: SignalName, reason: EndReason): void {
     if (this.#owner.state !== 'running') {
+      this.#endLeft(name);
       return;
     }
     this.#note(name, reason);
@@ -96,6 +99,7 @@ export class SessionEnd {
     const owner = this.#owner;
     const ended = { found: true, died: true, alreadyExited: false, escalated: false, mark: undefined };
     if (owner.state === 'exited') {
+      this.#endLeft(name);
       return { ...ended, alreadyExited: true, mark: owner.markEnd(asker) };
     }
     this.signal(name, reason);
@@ -108,6 +112,13 @@ export class SessionEnd {
     this.killTree(reason);
     const died = await this.waitForExit(this.#context.timings.killEscalatedMs);
     return { ...ended, died, escalated: true, mark: died ? owner.markEnd(asker) : undefined };
+  }
+
+  /** KILL is meant for the whole tree, also when its root has ended. */
+  #endLeft(name: SignalName): void {
+    if (name === 'KILL' && this.#hasExited) {
+      this.#owner.endLeft();
+    }
   }
 
   /** Whether the exit frame came within the time. */

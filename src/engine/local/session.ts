@@ -260,6 +260,7 @@ export class Session implements OutputOwner, ReadersOwner, InputOwner, EndOwner 
 
   /** Nobody can ask for this process any more, and it writes no more: its memory is given back. */
   letGo(): void {
+    this.#child.letGo?.();
     this.window.letGo();
     this.#context.budget.give(this.#wordBytes);
     this.#wordBytes = 0;
@@ -384,6 +385,10 @@ export class Session implements OutputOwner, ReadersOwner, InputOwner, EndOwner 
 
   signalChild(name: SignalName, scope: 'tree' | 'child'): string | undefined {
     return this.#child.signal(name, scope);
+  }
+
+  endLeft(): void {
+    this.#child.endLeft?.();
   }
 
   treeKilled(): void {
