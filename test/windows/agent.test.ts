@@ -1,6 +1,6 @@
 /** The polling door on Windows: sessions in jobs, a state folder of its owner, and an end without signals (spec agent.md). */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,6 +52,14 @@ function launch(): void {
   agent.stderr?.on('data', note);
 }
 
+function daemonLog(): string {
+  try {
+    return readFileSync(join(stateDir, 'run', 'remote-server.log'), 'utf8');
+  } catch (error) {
+    return String(error);
+  }
+}
+
 async function online(): Promise<void> {
   const before = server.statuses.length;
   const hasCome = (): boolean => {
@@ -61,7 +69,7 @@ async function online(): Promise<void> {
     return server.statuses.length > before;
   };
   await waitUntil(hasCome, 'the agent to be online', patience).catch((error: Error) => {
-    throw new Error(`${error.message}\n${log}`);
+    throw new Error(`${error.message}\n${log}\n${daemonLog()}`);
   });
 }
 
