@@ -13,6 +13,7 @@ import { testNeeding } from '../support/needs.ts';
 import { expectSchema } from '../support/schemas.ts';
 import { TestTerminal, tmux } from '../support/terminal.ts';
 import { waitUntil } from '../support/wait.ts';
+import { connectRaw } from '../tools/raw-connection.ts';
 
 const hostile = 'evil\u001b[2J\u009b31m\u202e\nid';
 const shownHostile = 'evil\\x1b[2J';
@@ -154,12 +155,64 @@ testNeeding(tmux)(
 
     terminal.type('q');
     await terminal.until(/\$\s*$/);
-    const own = /\u001b\[(?:\d+;1H|K|J|\?1049[hl]|\?25[hl])/g;
-    const painted = terminal.raw.slice(
-      terminal.raw.indexOf('\u001b[?1049h'),
-      terminal.raw.lastIndexOf('\u001b[?1049l'),
-    );
-    const ofTop = painted.split('\u001b[?1049h').map((part) => part.split('\u001b[?1049l')[0] ?? '');
-    expect(ofTop.join('').replaceAll(own, '')).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/);
+    expectOnlyItsOwn(terminal.raw);
   },
 );
+
+testNeeding(tmux)(
+  'with 1,000 sessions of hostile names: 80 x 24, 200 x 50, resized while it looks, and without a terminal',
+  { timeout: 180_000 },
+  async () => {
+    await using daemon = await startDaemon();
+    const hostileIds = Array.from({ length: 1_000 }, (_, index) => `${index} ${hostile} 漢字`);
+    {
+      // They outlive their starter.
+      await using starter = await connectRaw(daemon, { keep: 'figures' });
+      const spawn = (id: string) => starter.call('process.spawn', { id, command: 'sleep', args: ['1000'] });
+      expect(await Promise.all(hostileIds.map(spawn))).toEqual(hostileIds.map(() => ({ success: true })));
+    }
+    const words = [program, 'top', '--socket', daemon.socket, '--interval', '200ms'];
+    using terminal = new TestTerminal(words, { columns: 80, rows: 24, env: daemon.env });
+    const looking = { timeoutMs: 120_000 };
+    const first = await terminal.until(/1000 of 1000 sessions, 1000 running, 0 waiting[\s\S]*\nq quit/, looking);
+    const fits = (screen: string, columns: number, rows: number) => {
+      const lines = screen.split('\n');
+      expect(lines).toHaveLength(rows);
+      expect(lines.filter((line) => line.length > columns)).toEqual([]);
+      expect(lines.at(-1)).toMatch(/^q quit /);
+      // A row for each line between the two of the head and the keys.
+      expect(lines.filter((line) => /^ *\d+ evil\\x1b/.test(line)).length).toBeGreaterThanOrEqual(rows - 5);
+    };
+    fits(first, 80, 24);
+    for (const [columns, rows] of [
+      [200, 50],
+      [80, 24],
+      [120, 40],
+    ] as const) {
+      terminal.resize(columns, rows);
+      fits(await terminal.until(new RegExp(`^(?:.+\\n){${rows - 1}}q quit`), looking), columns, rows);
+    }
+    terminal.type('/999 evil\r');
+    await terminal.until(/1 of 1000 sessions/, looking);
+    terminal.type('q');
+    await terminal.until(/\$\s*$/, looking);
+    expectOnlyItsOwn(terminal.raw);
+
+    const once = await daemon.run(['top', '--once', '--socket', daemon.socket]);
+    expect(once).toMatchObject({ code: 0, stderr: '' });
+    expect(once.stdout.split('\n')).toHaveLength(1_000 + 2);
+    expect(once.stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+    const json = await daemon.run(['top', '--json', '--socket', daemon.socket]);
+    const ids = (expectSchema('ps', json.stdout) as { readonly id: string }[]).map(({ id }) => id);
+    expect(ids.sort()).toEqual(hostileIds.sort());
+  },
+);
+
+/** What top has painted holds no control byte but those by which it paints. */
+function expectOnlyItsOwn(raw: string): void {
+  const own = /\u001b\[(?:\d+;1H|K|J|\?1049[hl]|\?25[hl])/g;
+  const painted = raw.slice(raw.indexOf('\u001b[?1049h'), raw.lastIndexOf('\u001b[?1049l'));
+  const ofTop = painted.split('\u001b[?1049h').map((part) => part.split('\u001b[?1049l')[0] ?? '');
+  expect(ofTop.join('').length).toBeGreaterThan(100);
+  expect(ofTop.join('').replaceAll(own, '')).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/);
+}

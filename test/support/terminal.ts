@@ -57,12 +57,14 @@ export class TestTerminal implements Disposable {
   }
 
   /** Resolves with the screen once it shows what is meant. */
-  until(pattern: RegExp): Promise<string> {
-    return waitUntil(() => (pattern.test(this.text) ? this.text : undefined), `${pattern} on the screen`).catch(
-      (error: Error) => {
-        throw new Error(`${error.message}\n${JSON.stringify(this.lines)}`);
-      },
-    );
+  until(pattern: RegExp, options?: { readonly timeoutMs?: number }): Promise<string> {
+    const shown = (): string | undefined => {
+      const { text } = this;
+      return pattern.test(text) ? text : undefined;
+    };
+    return waitUntil(shown, `${pattern} on the screen`, options).catch((error: Error) => {
+      throw new Error(`${error.message}\n${JSON.stringify(this.lines)}`);
+    });
   }
 
   [Symbol.dispose](): void {
