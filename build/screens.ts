@@ -1,10 +1,15 @@
-/** `npm run build:screens`: runs every command of docs/operators.md in a real terminal of 80 columns and puts in what it shows. */
+/**
+ * `npm run build:screens`: runs every command of docs/operators.md in a real terminal of 80 columns, puts in what it shows as
+ * text, and the same as a picture into docs/screens.
+ */
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { OperatorsScene, screensOf } from '../test/tools/operators-scene.ts';
+import { svgName, svgOf } from './screen-svg.ts';
 
 const path = join(import.meta.dirname, '..', 'docs', 'operators.md');
+const pictures = join(import.meta.dirname, '..', 'docs', 'screens');
 const server = `holdfast-screens-${process.pid}`;
 const prompt = '@@@';
 
@@ -41,6 +46,11 @@ try {
     page = `${page.slice(0, start)}\`\`\`console taken\n$ ${command}\n${shown.trimEnd()}${page.slice(end)}`;
   }
   writeFileSync(path, page);
+  rmSync(pictures, { recursive: true, force: true });
+  mkdirSync(pictures);
+  for (const screen of screensOf(page)) {
+    writeFileSync(join(pictures, svgName(screen)), svgOf(screen));
+  }
 } finally {
   tmux('kill-server');
   await scene[Symbol.asyncDispose]();

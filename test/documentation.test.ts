@@ -1,6 +1,7 @@
 /** The pages name what there is, so that neither can change without the other. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { svgName, svgOf } from '../build/screen-svg.ts';
 import { createCounters } from '../src/base/counters.ts';
 import { optionNames, options } from '../src/config/options.ts';
 import { extensionMethods } from '../src/doors/rpc/methods/all.ts';
@@ -118,6 +119,21 @@ test('the screens of the guide for operators are what its commands show: npm run
     expect({ command, shown: lasting(await scene.run(command)) }).toEqual({ command, shown: lasting(shown) });
   }
 }, 180_000);
+
+test('each of these screens is there as a picture, too, and the guide shows it', () => {
+  const guide = page('docs/operators.md');
+  const screens = screensOf(guide);
+  const kept = readdirSync(new URL('../docs/screens', import.meta.url)).map((name) => [
+    name,
+    page(`docs/screens/${name}`),
+  ]);
+  expect(Object.fromEntries(kept)).toEqual(
+    Object.fromEntries(screens.map((screen) => [svgName(screen), svgOf(screen)])),
+  );
+  expect(new Set(screens.map(svgName)).size).toBe(screens.length);
+  const shown = [...guide.matchAll(/^!\[(.+)\]\(screens\/(.+)\)$/gm)].map(([, what = '', name]) => [what !== '', name]);
+  expect(shown).toEqual(screens.map((screen) => [true, svgName(screen)]));
+});
 
 /** A line without the values that are others each time. */
 function withoutChance(line: string): string {
