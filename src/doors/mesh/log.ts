@@ -47,6 +47,14 @@ export class MeshLog {
   }
 
   #line(fields: LogFields): string {
-    return `${this.safe(JSON.stringify({ ...fields, ts: new Date().toISOString() }))}\n`;
+    const json = JSON.stringify({ ...fields, ts: new Date().toISOString() });
+    return `${this.safe(json.replace(obeyed, escaped))}\n`;
   }
+}
+
+/** What JSON leaves as it is and a terminal obeys: DEL, C1, and what turns the reading direction or begins a line. */
+const obeyed = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
