@@ -7,10 +7,10 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { leastGlibc } from '../src/operate/deploy/least-glibc.ts';
 import { bundle } from './executable/bundle.ts';
 import { bill, type Component, notices, sha256 } from './executable/contents.ts';
 import { makeExecutable, runtimeOptions } from './executable/inject.ts';
-import { leastGlibc } from './executable/least-glibc.ts';
 import { packageFolder } from './executable/packages.ts';
 import { executableName, isThisMachine, type Target, targets } from './executable/targets.ts';
 
@@ -76,7 +76,7 @@ async function build(target: Target, folder: string, buildTime: string, other: O
   const { main, pieces, packages } = await bundle({
     root,
     buildTime,
-    addon: { sha256: sha256(readFileSync(addon)), glibc: leastGlibc(runtime, addon) },
+    addon: { sha256: sha256(readFileSync(addon)), glibc: leastGlibc(readFileSync(runtime), readFileSync(addon)) },
   });
 
   const assets: Record<string, string> = { addon };

@@ -183,6 +183,13 @@ describe('the house', () => {
     expect(asking).toEqual([]);
   });
 
+  test('no file loads a part of Node.js by `import()`, which the single executable cannot do', () => {
+    const loading = sources
+      .filter(({ source }) => /\bimport\(\s*['"]node:/.test(withoutComments(source)))
+      .map(({ file }) => file);
+    expect(loading, 'import it at the top, or use process.getBuiltinModule').toEqual([]);
+  });
+
   test('no file declares by `using`, which the oldest supported Node.js (22.18) cannot read', () => {
     const usings = sources
       .filter(({ file }) => !file.startsWith('test/') && !file.startsWith('bench/'))

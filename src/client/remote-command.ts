@@ -1,5 +1,6 @@
 /** One command on another host, through the user's own ssh: it may ask for a passphrase at our terminal. */
 import { spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
 import { codeOf, HoldfastError } from './errors.ts';
 
 export interface RemoteCommand {
@@ -10,6 +11,13 @@ export interface RemoteCommand {
   readonly env?: NodeJS.ProcessEnv | undefined;
   /** More output than that is none that was asked for. */
   readonly mostBytes: number;
+  /**
+   * Told all output so far whenever there is more, with the standard input of the command, which whoever gives this ends.
+   * Without it the command has no input.
+   */
+  readonly talk?: ((outputSoFar: string, input: Writable) => void) | undefined;
+  /** Ends the command. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface RemoteResult {
@@ -25,29 +33,40 @@ const keptComplaint = 4_000;
 
 /** @throws HoldfastError `refused` when the command was not run, or ended otherwise than by an exit code; `protocol`, `unsupported` */
 export function runRemote(command: RemoteCommand): Promise<RemoteResult> {
-  const { destination, sshCommand = ['ssh'], words, env, mostBytes } = command;
+  const { destination, sshCommand = ['ssh'], words, env, mostBytes, talk, signal } = command;
   checkDestination(destination);
   const [program = '', ...options] = sshCommand;
   return new Promise((resolve, reject) => {
     const args = [...options, destination, words.map(shellWord).join(' ')];
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env, windowsHide: true });
+    const stdin = talk === undefined ? 'ignore' : 'pipe';
+    const child = spawn(program, args, { stdio: [stdin, 'pipe', 'pipe'], env, windowsHide: true, signal });
+    const { stdout, stderr: complaints, stdin: input } = child as typeof child & { stdout: Readable; stderr: Readable };
+    // A command that ends before it has read its input tells why in its output.
+    input?.on('error', () => {});
     const output: Buffer[] = [];
     let bytes = 0;
     let stderr = '';
-    child.stdout.on('data', (chunk: Buffer) => {
+    stdout.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes > mostBytes) {
         child.kill('SIGKILL');
         reject(new HoldfastError('protocol', `${destination} sent more than ${mostBytes} bytes`));
       } else {
         output.push(chunk);
+        if (input !== null) {
+          talk?.(Buffer.concat(output).toString(), input);
+        }
       }
     });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaints.setEncoding('utf8').on('data', (text: string) => {
       stderr = (stderr + text).slice(-keptComplaint);
     });
     child.once('error', (cause) => {
-      reject(new HoldfastError('refused', `${program} cannot be run: ${codeOf(cause) ?? cause.message}`, { cause }));
+      reject(
+        signal?.aborted === true
+          ? signal.reason
+          : new HoldfastError('refused', `${program} cannot be run: ${codeOf(cause) ?? cause.message}`, { cause }),
+      );
     });
     child.once('close', (code, signal) => {
       if (code === null || code === sshFailed) {

@@ -8,7 +8,6 @@ import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { ServiceKind, ServiceManager } from '../../platform/service-manager.ts';
 import { messageOf } from '../base/error-texts.ts';
-import { ownCommand, ownVariables } from '../base/own-process.ts';
 import { ownStart, programFile } from '../base/own-program.ts';
 import { printable } from '../base/printable.ts';
 import type { CommandResult } from '../base/run-command.ts';
@@ -19,6 +18,7 @@ import type { OptionValues } from '../config/options.ts';
 import { mergeSettings, withDefaultSocket } from '../config/settings.ts';
 import { defaultSocketPath, tokenFileName } from '../run-directory/names.ts';
 import type { Verb } from './commands/row.ts';
+import { startDaemonWithToken } from './start-daemon.ts';
 import type { VerbContext } from './verbs.ts';
 
 const exitFailed = 1;
@@ -26,7 +26,6 @@ const exitUsage = 2;
 /** The exit code of systemctl for a unit that does not run. */
 const exitNotRunning = 3;
 const tokenBytes = 32;
-const ownTokenFileName = 'service.token';
 
 /** A failure that the user can do something about, told in one line. */
 class Refusal extends Error {
@@ -247,23 +246,13 @@ async function startDaemon(words: readonly string[], context: VerbContext): Prom
   const merged = mergeSettings(given, readConfigurationFiles(context.executableDirectory));
   const settings = home === undefined ? merged : withDefaultSocket(merged, defaultSocketPath(home));
   const folder = platform.paths.directoryOf(settings.socketPath);
-  platform.runDirectories.create(folder);
-  const directory = platform.runDirectories.open(folder);
-  try {
-    const secret = Buffer.from(randomBytes(tokenBytes).toString('hex'));
-    const token = await directory.exclusively(() => directory.publish(ownTokenFileName, secret));
-    try {
-      const own = ownCommand(['-serve', '-token-file', token.path, ...words], ownVariables(platform.startedWith));
-      const { spawnSync } = await import('node:child_process');
-      const result = spawnSync(own.file, own.args, { stdio: 'inherit', env: Object.fromEntries(own.env) });
-      return result.status ?? exitFailed;
-    } finally {
-      // The daemon removes it as it reads it; one that could not start has not.
-      token.remove();
-    }
-  } finally {
-    directory.close();
+  const token = randomBytes(tokenBytes).toString('hex');
+  const failure = await startDaemonWithToken(platform, folder, token, words);
+  if (failure !== undefined) {
+    context.complain(`${readable(Buffer.from(failure))}\n`);
+    return exitFailed;
   }
+  return 0;
 }
 
 // ---- the manager

@@ -16,6 +16,8 @@ export const verbNames = [
   'config',
   'licenses',
   'service',
+  'deploy',
+  'upgrade',
   'completion',
   'help',
 ] as const;

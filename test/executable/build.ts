@@ -1,18 +1,60 @@
 /** The single executable of this machine, made from the source as it is. */
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { cleanEnvironment, type Environment } from '../support/holdfast.ts';
 
 const root = join(import.meta.dirname, '../..');
 export const targetName = `${process.platform}-${process.arch}`;
+export const executableName = `holdfast-${targetName}`;
+
+/** A build writes and reads some 400 MB; on a machine that does much else that takes its time. */
+export const buildMs = 300_000;
 
 /** @returns its path in `folder`, where its texts and SHA256SUMS lie too */
 export async function buildExecutable(folder: string, changes: Environment = {}, cwd = root): Promise<string> {
   const words = ['--disable-warning=ExperimentalWarning', join(root, 'build/executables.ts'), '--out', folder];
   await promisify(execFile)(process.execPath, words, { cwd, env: cleanEnvironment(folder, changes) });
-  return join(folder, `holdfast-${targetName}`);
+  return join(folder, executableName);
+}
+
+/**
+ * A build that all test files share and none may change: the one `.ci/run` has made (`HOLDFAST_TEST_BUILD`, a folder), or
+ * else one that is kept as long as the source is the same.
+ * @returns its folder
+ */
+export async function sharedBuild(): Promise<string> {
+  const given = process.env.HOLDFAST_TEST_BUILD;
+  if (given !== undefined) {
+    return given;
+  }
+  const builds = join(root, 'node_modules/.cache/holdfast-executable-for-tests');
+  const folder = join(builds, sourceHash());
+  if (!existsSync(folder)) {
+    // Builds of other sources are 130 MB each.
+    rmSync(builds, { recursive: true, force: true });
+    mkdirSync(builds, { recursive: true });
+    const making = mkdtempSync(join(builds, '.making-'));
+    await buildExecutable(making);
+    try {
+      renameSync(making, folder);
+    } catch {
+      // Another test file was quicker.
+      rmSync(making, { recursive: true });
+    }
+  }
+  return folder;
+}
+
+function sourceHash(): string {
+  const hash = createHash('sha256');
+  const files = ['package-lock.json', ...globSync('{src,platform,native-bindings,build}/**/*.*', { cwd: root }).sort()];
+  for (const file of files) {
+    hash.update(`${file}\0`).update(readFileSync(join(root, file)));
+  }
+  return hash.digest('hex').slice(0, 16);
 }
 
 /** The same program with one byte of its native binding changed. */

@@ -29,6 +29,8 @@ export interface SshHost extends AsyncDisposable {
   readonly home: string;
   /** First folder on the PATH of who logs in; `holdfast` is in it. */
   readonly bin: string;
+  /** With `hasLoginScript`: the shell script that every login runs; its last command runs `$SSH_ORIGINAL_COMMAND`. */
+  setLoginScript(text: string): void;
   /** Environment in which `ssh host` leads here. */
   readonly env: NodeJS.ProcessEnv;
   /** Runs a command line there, to its end. */
@@ -51,8 +53,13 @@ export interface SshConnection {
   cut(): Promise<void>;
 }
 
+export interface SshHostOptions {
+  /** Logins run a script of the test in the place of the login shell alone: another shell, a greeting, another PATH. */
+  readonly hasLoginScript?: boolean;
+}
+
 /** @throws naming the package when there is no OpenSSH server: a machine without it has not tested this */
-export async function startSshHost(): Promise<SshHost> {
+export async function startSshHost({ hasLoginScript = false }: SshHostOptions = {}): Promise<SshHost> {
   const server = serverPaths.find(isExecutable);
   if (server === undefined) {
     throw new Error(`no sshd in ${serverPaths.join(', ')}. ${howToGet}`);
@@ -89,9 +96,11 @@ export async function startSshHost(): Promise<SshHost> {
       // Nothing of the user's own home folder is touched, and nothing of our own environment leaks in.
       `SetEnv HOME=${at('home')} PATH=${at('bin')}:/usr/bin:/bin`,
       'LogLevel VERBOSE',
+      ...(hasLoginScript ? [`ForceCommand . ${at('login')}`] : []),
       '',
     ].join('\n'),
   );
+  writeFileSync(at('login'), 'exec sh -c "$SSH_ORIGINAL_COMMAND"\n');
   writeFileSync(at('known_hosts'), `[127.0.0.1]:${port} ${readFileSync(at('host_key.pub'), 'utf8')}`);
   writeFileSync(
     at('ssh_config'),
@@ -150,6 +159,10 @@ class RunningHost implements SshHost {
     this.#daemon = daemon;
     this.#ended = ended;
     this.log = log;
+  }
+
+  setLoginScript(text: string): void {
+    writeFileSync(join(this.dir, 'login'), text);
   }
 
   run(command: string, input = ''): Promise<RunResult> {

@@ -63,6 +63,11 @@ export function privateMounts(): Need {
   return root ?? probe('mounts in a mount namespace', ['unshare', ...mount]);
 }
 
+/** A network of a program's own, without any way out. */
+export function privateNetwork(): Need {
+  return root ?? probe('networks in a network namespace', ['unshare', '--net', 'true']);
+}
+
 /** A file system that the test itself mounts in a folder of its own. */
 export function mounts(): Need {
   const script = 'd=$(mktemp -d) && { mount -t tmpfs none "$d" && umount "$d"; status=$?; rmdir "$d"; exit $status; }';

@@ -201,7 +201,7 @@ class Screen {
     const words = ['logs', '-f', ...this.#wordsOfDaemon(daemon), '--', id];
     const { startedWith } = await this.#context.clientPlatform();
     const own = ownCommand(words, ownVariables(startedWith));
-    const { spawnSync } = await import('node:child_process');
+    const { spawnSync } = process.getBuiltinModule('node:child_process');
     this.#terminal.close();
     this.#context.complain(`\n${printable(id)}: INT (Ctrl+C) leads back\n`);
     spawnSync(own.file, own.args, { stdio: 'inherit', env: Object.fromEntries(own.env) });

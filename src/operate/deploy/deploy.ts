@@ -1,0 +1,208 @@
+/** `holdfast deploy user@host`: this program on another host, by nothing but ssh. */
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { isExecutable, programFile, programFolder } from '../../base/own-program.ts';
+import { printable } from '../../base/printable.ts';
+import { HoldfastError } from '../../client/index.ts';
+import { shellWord } from '../../client/remote-command.ts';
+import { answering, complainOf, printJson } from '../answer.ts';
+import type { Verb } from '../commands/row.ts';
+import { exitOk, exitPartly, exitUsage } from '../exit-codes.ts';
+import { type Copied, copy, isThere } from './copy.ts';
+import { type Executable, megabytes, readExecutable, type TargetName, targetNames } from './executable.ts';
+import { checkLibc, choosePlace, type HostFacts, lookAt, type Place, pathRemedy } from './look.ts';
+import { progressLine } from './progress.ts';
+import { type RemoteHost, runScript } from './remote-script.ts';
+import type { DaemonOutcome } from './replace-daemon.ts';
+import { daemonLine, type UpgradeReport } from './upgrade.ts';
+
+interface DeployWords {
+  readonly from?: string;
+  readonly to?: string;
+  readonly dryRun?: boolean;
+  readonly endSessions?: boolean;
+  readonly sshCommand?: readonly string[];
+  readonly socket?: string;
+  readonly json?: boolean;
+}
+
+const fileName = 'holdfast';
+
+/** What `holdfast deploy --json` prints (docs/schemas/deploy.json). */
+interface DeployReport {
+  readonly host: string;
+  readonly target: TargetName;
+  readonly libc: string;
+  readonly program: {
+    readonly file: string;
+    readonly state: 'there' | 'would be copied' | 'copied';
+    readonly bytes: number;
+    readonly sha256: string;
+    readonly continuedAt: number;
+    readonly isOnPath: boolean;
+    readonly remedy?: string;
+  };
+  /** `undefined`: it would be started or replaced once the program is there. */
+  readonly daemon?: DaemonOutcome;
+}
+
+export const deploy: Verb<DeployWords> = ([destination = '', ...flags], words, context) =>
+  answering('deploy', context, async () => {
+    if (flags.some((flag) => /^--?token-(file|fd)\b/.test(flag))) {
+      complainOf(context, 'deploy', 'the daemon gets a token of its own, which "holdfast token" tells there');
+      return exitUsage;
+    }
+    const host: RemoteHost = { destination, sshCommand: words.sshCommand, environment: context.environment };
+    const facts = await lookAt(host);
+    const target = facts.target ?? noTarget(destination, facts);
+    const executable = await executableFor(target, words.from, destination);
+    checkLibc(destination, facts, executable);
+    const place = choosePlace(facts, words.to);
+    const to = { folder: place.folder, name: fileName, libc: facts.libc };
+    const progress = progressLine();
+    let copied: Copied;
+    try {
+      copied = await (words.dryRun === true
+        ? isThere(host, executable, to)
+        : copy(host, executable, to, (sent, all) => progress.update(sent, all)));
+    } finally {
+      progress.end();
+    }
+    const file = `${place.folder}/${fileName}`;
+    const after = copied.state === 'missing' ? undefined : await upgradeThere(host, file, words, flags);
+    const isFound = after === undefined ? place.isOnPath : after.found === file;
+    const report: DeployReport = {
+      ...{ host: destination, target, libc: facts.libc },
+      program: {
+        ...{ file, state: states[copied.state], bytes: executable.bytes.length, sha256: executable.sha256 },
+        ...{ continuedAt: copied.continuedAt, isOnPath: isFound },
+        ...(isFound ? {} : { remedy: remedyFor(facts, place, after?.found ?? '') }),
+      },
+      ...(after === undefined ? {} : { daemon: after.daemon }),
+    };
+    if (words.json === true) {
+      printJson(context, report);
+    } else {
+      context.print(textOf(report, place, words));
+    }
+    return after?.daemon.state === 'left' ? exitPartly : exitOk;
+  });
+
+const states = { there: 'there', missing: 'would be copied', placed: 'copied' } as const;
+
+function noTarget(destination: string, { system, processor }: HostFacts): never {
+  throw new HoldfastError(
+    'unsupported',
+    `${destination} is ${system || 'of an unknown system'} on ${processor || 'an unknown processor'}; there are executables for ${targetNames.join(', ')} (docs/deploy.md)`,
+  );
+}
+
+/** The file for a host: the one that was named, this program itself, or one of its folder. */
+async function executableFor(target: TargetName, from: string | undefined, destination: string): Promise<Executable> {
+  if (from === undefined && isExecutable) {
+    const own = await readExecutable(programFile());
+    if (own.target === target) {
+      return own;
+    }
+  }
+  const place = from ?? (isExecutable ? programFolder() : join(programFolder(), '..', 'dist'));
+  const isFolder = statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? from === undefined;
+  const path = isFolder ? join(place, `holdfast-${target}${target === 'win-x64' ? '.exe' : ''}`) : place;
+  if (!existsSync(path)) {
+    throw new HoldfastError(
+      'unsupported',
+      `${destination} is ${target}, and there is no ${path}; make it from source with "npm run build -- --target ${target}", or name it with --from`,
+    );
+  }
+  const executable = await readExecutable(path);
+  if (executable.target !== target) {
+    throw new HoldfastError('unsupported', `${destination} is ${target}, and ${path} is for ${executable.target}`);
+  }
+  return executable;
+}
+
+interface UpgradeThere {
+  readonly daemon: DaemonOutcome;
+  /** The program that `ssh host holdfast` runs; empty: none. */
+  readonly found: string;
+}
+
+/** The program over there does the rest. Its answer is one line; whatever it complains about goes into ours. */
+async function upgradeThere(
+  host: RemoteHost,
+  file: string,
+  { dryRun, endSessions, socket }: DeployWords,
+  flags: readonly string[],
+): Promise<UpgradeThere> {
+  const statements = ['say found "$(command -v holdfast)"', 'A=$("$@")', 'say code $?', 'say answer "$A"'];
+  const told = await runScript(host, statements, [
+    ...[file, 'upgrade', '--start', '--json', ...(dryRun === true ? ['--check'] : [])],
+    ...(endSessions === true ? ['--end-sessions'] : []),
+    ...(socket === undefined ? [] : ['--socket', socket]),
+    ...(flags.length === 0 ? [] : ['--', ...flags]),
+  ]);
+  try {
+    const { daemon } = JSON.parse(told.get('answer') ?? '') as UpgradeReport;
+    return { daemon, found: told.get('found') ?? '' };
+  } catch (cause) {
+    const why = told.get('stderr') || `exit code ${told.get('code')}`;
+    throw new HoldfastError(
+      'unsupported',
+      `${file} is on ${host.destination}, but its daemon was neither started nor replaced (${why}); see there: holdfast doctor`,
+      { cause },
+    );
+  }
+}
+
+function remedyFor(facts: HostFacts, { folder, isOnPath }: Place, found: string): string {
+  return isOnPath && found !== ''
+    ? `ssh finds ${found} first; remove it, or choose its folder with --to`
+    : `${folder} is not on the PATH of ssh commands there; ${pathRemedy(facts, folder)}`;
+}
+
+function textOf(report: DeployReport, { why }: Place, words: DeployWords): string {
+  const { host, target, libc, program, daemon } = report;
+  const size = megabytes(program.bytes);
+  const how = {
+    there: 'is there already',
+    'would be copied': `would be copied, ${size}`,
+    copied: `copied, ${size}${program.continuedAt === 0 ? '' : ` (${megabytes(program.continuedAt)} were there)`}, SHA-256 verified there`,
+  };
+  const lines = [
+    `host     ${printable(host)}: ${target}${libc === '' ? '' : `, ${printable(libc)}`}`,
+    `program  ${printable(program.file)}: ${how[program.state]} (${why})`,
+    daemon === undefined
+      ? 'daemon   then would be started, or replaced if it runs an older program'
+      : daemonLine(daemon),
+    ...(program.remedy === undefined ? [] : [`PATH     ${printable(program.remedy)}`]),
+  ];
+  if (program.state === 'there' && daemon?.state === 'current') {
+    lines.push('nothing to do');
+  }
+  return [...lines, '', ...clientLines(report, words)].map((line) => `${line}\n`).join('');
+}
+
+/** What leads a client to the daemon there. */
+function clientLines({ host, program }: DeployReport, { sshCommand = ['ssh'], socket }: DeployWords): string[] {
+  const ssh = [...sshCommand, host].map(shellWord).join(' ');
+  const usual = sshCommand.length === 1 && sshCommand[0] === 'ssh';
+  const options = [
+    ...['--host', host],
+    ...(usual ? [] : ['--ssh-command', sshCommand.map(shellWord).join(' ')]),
+    ...(socket === undefined ? [] : ['--socket', socket]),
+  ];
+  const name = program.isOnPath ? 'holdfast' : program.file;
+  const target = {
+    ssh: host,
+    ...(usual ? {} : { sshCommand }),
+    ...(program.isOnPath ? {} : { program: name }),
+    ...(socket === undefined ? {} : { socket }),
+  };
+  const at = (flag: string): string => (socket === undefined ? '' : ` ${flag} ${shellWord(shellWord(socket))}`);
+  return [
+    ...(program.isOnPath ? [`a program there       holdfast run ${options.map(shellWord).join(' ')} -- uname -a`] : []),
+    `your own client       await connect(${JSON.stringify(target)})`,
+    `any other client      ${ssh} ${shellWord(name)} -bridge${at('-socket')}`,
+    `its token             ${ssh} ${shellWord(name)} token${at('--socket')}`,
+  ].map((line) => printable(line));
+}
