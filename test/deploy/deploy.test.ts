@@ -319,6 +319,28 @@ testNeeding(linux)(
   },
 );
 
+test('a daemon whose sessions would end is left, and replaced when that is asked for', {
+  timeout: 120_000,
+}, async () => {
+  login();
+  const socket = join(host.dir, 'plain', 'rpc.sock');
+  expect((await host.run(`holdfast upgrade --start --socket ${socket}`)).code).toBe(0);
+  await using client = await connect({ ssh: 'host', socket, env: host.env, start: false });
+  await client.spawn({ command: 'sleep', args: ['1000'] });
+  // As a copy would: the file is newer than the daemon.
+  chmodSync(there(), 0o755);
+  const left = await deploy(['--from', there(), '--socket', socket]);
+  expect(left).toMatchObject({ code: 5, stderr: '' });
+  expect(left.stdout).toContain('left as it is, pid ');
+  expect(left.stdout).toContain('it is not durable, and 1 session that runs would end with it; wait for their end');
+  const done = await deploy(['--from', there(), '--socket', socket, '--end-sessions', '--json']);
+  expect(done).toMatchObject({ code: 0, stderr: '' });
+  expect(expectSchema('deploy', done.stdout)).toMatchObject({
+    daemon: { state: 'replaced', sessions: 0, durable: false },
+  });
+  expect((await host.run(`holdfast -stop -socket ${socket}`)).code).toBe(0);
+});
+
 test('a host that cannot be reached is told with what ssh says', async () => {
   const nowhere = await runHoldfast(
     ['deploy', '--from', built, '--ssh-command', 'sh -c "echo no route >&2; exit 255"', 'host'],

@@ -48,6 +48,9 @@ const lines: Readonly<Record<CommandName, readonly Words[]>> = {
   licenses: [],
   service: [['install', '--print']],
   completion: [['bash'], ['bash', '--', 'holdfast', '']],
+  // It needs another host, and prints like `upgrade`.
+  deploy: [],
+  upgrade: [['--check'], ['--check', '--json']],
 };
 
 interface End {

@@ -283,6 +283,22 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
     [0, (world) => world.plainly('completion', 'bash')],
     [2, (world) => world.plainly('completion', 'cmd')],
   ],
+  deploy: [
+    [0, 'test/deploy/deploy.test.ts: the executable brings itself, without any folder'],
+    [
+      1,
+      'test/deploy/deploy.test.ts: a host of another processor is named, and so is the file that is missing or wrong',
+    ],
+    [2, usage('deploy', 'box')],
+    [3, 'test/deploy/deploy.test.ts: a host that cannot be reached is told with what ssh says'],
+    [5, 'test/deploy/deploy.test.ts: a daemon whose sessions would end is left, and replaced when that is asked for'],
+  ],
+  upgrade: [
+    [0, held('upgrade --check')],
+    [1, (world) => world.plainly('upgrade', '--from', '/nowhere')],
+    [2, usage('upgrade')],
+    [5, locked('upgrade')],
+  ],
 };
 
 const listed: readonly (readonly [string, CommandRow])[] = commandNames.flatMap((name) => {

@@ -49,9 +49,10 @@ const looks: Partial<Readonly<Record<CommandName, readonly string[]>>> = {
   release: ['over', '--dry-run'],
   status: [],
   doctor: [],
+  upgrade: ['--check'],
 };
 /** `run` makes its connection anew (run.test.ts); the others have none, and completion is silent whatever happens. */
-const others: readonly CommandName[] = ['run', 'token', 'config', 'licenses', 'service', 'completion'];
+const others: readonly CommandName[] = ['run', 'token', 'config', 'licenses', 'service', 'completion', 'deploy'];
 
 let proxies = 0;
 /** In the run directory, where the token is. */
