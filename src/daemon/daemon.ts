@@ -5,6 +5,7 @@ import type { Platform } from '../../platform/platform.ts';
 import { createCounters } from '../base/counters.ts';
 import { EndRequest } from '../base/end-request.ts';
 import type { Log } from '../base/log.ts';
+import { pinModules } from '../base/pinned-modules.ts';
 import { raiseOpenFilesLimit, surviveFailures } from '../base/process-set-up.ts';
 import { failedReport, type PeerCheck, readyReport, takeMarkers, takePeerCheck } from '../base/start-markers.ts';
 import { timings } from '../base/timings.ts';
@@ -12,6 +13,7 @@ import { createUndoStack, failuresOf, type UndoStack } from '../base/undo-stack.
 import { version } from '../base/version.ts';
 import { logWarnings, type Settings } from '../config/settings.ts';
 import { createLatency, startMetrics } from '../doors/metrics/start-metrics.ts';
+import { loadedOnDemand } from '../doors/rpc/methods/all.ts';
 import { openWireLog } from '../doors/rpc/wire-log/open-wire-log.ts';
 import { leaveSessions } from '../engine/leave-sessions.ts';
 import { lookUpShellPath } from '../engine/local/shell-path.ts';
@@ -35,6 +37,7 @@ export interface DaemonOptions {
 
 /** Serves until somebody asks for the end. @returns the exit code */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
+  pinModules(loadedOnDemand);
   const { log, platform } = options;
   const { statusDescriptor, tokenDescriptor } = takeMarkers(options.environment);
   const peerCheck = options.settings.profile.server.peerCheck ? takePeerCheck(options.environment) : 'off';

@@ -9,8 +9,7 @@ import type { Settings } from '../config/settings.ts';
 import type { RpcLatency } from '../doors/metrics/rpc-latency.ts';
 import { Clients } from '../doors/rpc/clients.ts';
 import { createDispatcher } from '../doors/rpc/dispatcher.ts';
-import { type AllServices, contractMethods, extensionMethods } from '../doors/rpc/methods/all.ts';
-import { endGit } from '../doors/rpc/methods/git.ts';
+import { type AllServices, contractMethods, endPrograms, extensionMethods } from '../doors/rpc/methods/all.ts';
 import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
 import type { WireLog } from '../doors/rpc/wire-log/wire-log.ts';
 import { endDetached } from '../engine/detached-ttl.ts';
@@ -133,7 +132,7 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     idleCloseMs: profile.wire.idleCloseMs,
     onClose: options.onLessToDo,
   });
-  return { engine, clients, budget, endPrograms: () => endGit(services) };
+  return { engine, clients, budget, endPrograms: () => endPrograms(services) };
 }
 
 /** First half of the mark that every child carries (key `mark-children`); `undefined`: they carry none. */

@@ -3,12 +3,10 @@
 import type { PluginServices } from '../../../files/plugin-prune.ts';
 import type { FilesServices } from '../../../files/services.ts';
 import type { GitServices } from '../../../git/run/services.ts';
-import { filesMethods } from './files.ts';
-import { gitMethods } from './git.ts';
 import { type HoldfastServices, holdfastMethods } from './holdfast.ts';
 import { type LauncherServices, launcherMethods } from './launcher.ts';
 import type { Method } from './method.ts';
-import { pluginsMethods } from './plugins.ts';
+import { onDemand } from './on-demand.ts';
 import { type ProcessServices, processMethods } from './process.ts';
 import { type ServerServices, serverMethods } from './server.ts';
 
@@ -19,6 +17,46 @@ export type AllServices = ServerServices &
   PluginServices &
   LauncherServices &
   HoldfastServices;
+
+/** What the methods below load, with everything that only they need; the daemon pins it at its start. */
+export const loadedOnDemand = ['src/base', 'src/doors/rpc', 'src/files', 'src/git', 'src/wire'] as const;
+
+const filesMethods = onDemand<FilesServices>(
+  [
+    { name: 'files.list', bulk: true },
+    { name: 'files.validate' },
+    { name: 'files.stat' },
+    { name: 'files.read', bulk: true },
+    { name: 'files.extract_tar' },
+  ],
+  async () => (await import('./files.ts')).filesMethods,
+);
+
+let endGit: typeof import('./git.ts').endGit | undefined;
+const gitMethods = onDemand<GitServices>(
+  [
+    { name: 'git.info' },
+    { name: 'git.status' },
+    { name: 'git.list_branches' },
+    { name: 'git.worktree_create' },
+    { name: 'git.worktree_remove' },
+  ],
+  async () => {
+    const git = await import('./git.ts');
+    endGit = git.endGit;
+    return git.gitMethods;
+  },
+);
+
+const pluginsMethods = onDemand<PluginServices>(
+  [{ name: 'plugins.prune' }],
+  async () => (await import('./plugins.ts')).pluginsMethods,
+);
+
+/** Ends the programs that methods have started and that still run. */
+export async function endPrograms(services: AllServices): Promise<void> {
+  await endGit?.(services);
+}
 
 export const contractMethods: readonly Method<AllServices>[] = [
   ...serverMethods,
