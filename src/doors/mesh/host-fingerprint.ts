@@ -34,7 +34,7 @@ export function fingerprintOf({ hostId, stableMac }: HostIdentity): string {
 }
 
 /** What later generations write (schema 2); records of theirs are understood. */
-function laterFingerprintOf({ hostId, stableMac }: HostIdentity): string {
+export function laterFingerprintOf({ hostId, stableMac }: HostIdentity): string {
   return createHash('sha256').update('v2\0').update(hostId).update('\0').update(stableMac).digest('hex');
 }
 

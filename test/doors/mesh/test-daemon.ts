@@ -1,6 +1,6 @@
 /** A mesh daemon of the test's own: private folders, a member, and the ways to it; ended with the test. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import type { MeshTimings } from '../../../src/doors/mesh/timings.ts';
@@ -188,6 +188,11 @@ export class TestDaemon implements AsyncDisposable {
       });
   }
 
+  /** What a daemon removes when it ends, as far as it is there. */
+  get leftFiles(): readonly string[] {
+    return ['daemon.pid', 'daemon.sock'].filter((name) => existsSync(join(this.daemonFolder, name)));
+  }
+
   /** Of this start. */
   get tcpPort(): number {
     const [{ tcp } = { tcp: null }] = this.logged('daemon_started');
@@ -322,6 +327,10 @@ export class EventReader implements Disposable {
         data: JSON.parse(data) as Record<string, unknown>,
       }),
     );
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.#response.headers;
   }
 
   of(kind: string): readonly MeshEvent[] {
