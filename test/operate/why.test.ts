@@ -2,7 +2,10 @@
 import { describe, expect, test } from 'vitest';
 import { causeOf } from '../../src/operate/why/cause.ts';
 import { findOomKill } from '../../src/operate/why/kernel.ts';
+import { MemoryCgroup, memoryCgroups } from '../faults/support/memory-cgroup.ts';
 import type { TestDaemon } from '../support/daemon.ts';
+import { connectTo } from '../support/host.ts';
+import { linux, probe, testNeeding } from '../support/needs.ts';
 import { connectRaw } from '../tools/raw-connection.ts';
 import { spawnShell, startHeld, untilEndedSession, verb, verbJson } from './sessions.ts';
 
@@ -143,6 +146,32 @@ test('with -durable a killed daemon ends nothing, and a killed keeper is the rea
   await daemon.untilLogged(/\[keeper\].*(?:died|gone|ended)/i);
   expect(await whyOf(daemon, 'durable')).toMatchObject({ state: 'ended', cause: 'keeper-crash' });
 });
+
+testNeeding(linux, memoryCgroups(), probe('the log of the kernel', ['dmesg']))(
+  'a process that the kernel has killed for want of memory ended because of that, also when its daemon is gone',
+  {},
+  async () => {
+    await using cgroup = new MemoryCgroup(16 * 1024 * 1024);
+    await using held = await startHeld({ profile: 'next' });
+    const { daemon, host } = held;
+    // One line that never ends.
+    const [command = '', ...args] = [...cgroup.through, 'tail', '/dev/zero'];
+    await host.spawn({ id: 'hungry', command, args });
+    await untilEndedSession(host, 'hungry');
+    expect(cgroup.killed).toBe(1);
+    const killed = { state: 'ended', cause: 'oom', signal: 'SIGKILL', reason: expect.stringContaining('memory') };
+    expect(await whyOf(daemon, 'hungry')).toMatchObject({ ...killed, sources: ['daemon', 'kernel'] });
+    expect((await verb(daemon, 'why', 'hungry')).stdout).toMatch(/^because +.*memory.*$/m);
+    await daemon.kill();
+    expect(await whyOf(daemon, 'hungry')).toMatchObject({ ...killed, sources: ['log', 'kernel'] });
+    // A KILL of somebody else is none of the kernel's.
+    await daemon.start();
+    await using again = await connectTo(daemon);
+    await again.spawn({ id: 'shot', command: 'sh', args: ['-c', 'kill -KILL $$'] });
+    await untilEndedSession(again, 'shot');
+    expect(await whyOf(daemon, 'shot')).toMatchObject({ cause: 'signal', sources: ['daemon'] });
+  },
+);
 
 describe('the kernel’s log', () => {
   const pid = 4711;
