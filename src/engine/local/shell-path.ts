@@ -15,11 +15,16 @@ export interface ShellPath {
 export function lookUpShellPath(host: Host, log: Log, timeoutMs: number, signal: AbortSignal): ShellPath {
   let value: string | undefined;
   let known = false;
+  const start = performance.now();
   const done = host
     .loginShellVariable({ name: 'PATH', timeoutMs, signal })
     .then(
       (path) => {
         value = path === '' ? undefined : path;
+        if (value !== undefined) {
+          // `holdfast doctor` reads it: the first sessions have waited for it.
+          log.info('shellenv', `PATH from login shell after ${Math.round(performance.now() - start)} ms`);
+        }
       },
       (error: Error) => {
         if (!signal.aborted) {

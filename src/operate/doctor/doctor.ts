@@ -30,7 +30,7 @@ import {
 import { checkAgentCli, checkAuthorities, checkGit, checkLauncher, checkProxy } from './program-checks.ts';
 import {
   checkLock,
-  checkLog,
+  checkLoginShellTime,
   checkRunDirectory,
   checkSocketPath,
   checkStaleFiles,
@@ -41,7 +41,17 @@ import {
 const checks: readonly Check[] = [
   ...[checkRunDirectory, checkSocketPath, checkStaleFiles, checkLock, checkToken],
   ...[checkDaemon, checkVersions, checkOrphans],
-  ...[checkHome, checkPrograms, checkDisk, checkLimits, checkLogin, checkCgroup, checkLoginShell, checkLog, checkClock],
+  ...[
+    checkHome,
+    checkPrograms,
+    checkDisk,
+    checkLimits,
+    checkLogin,
+    checkCgroup,
+    checkLoginShell,
+    checkLoginShellTime,
+    checkClock,
+  ],
   ...[checkLibc, checkGit, checkAgentCli, checkLauncher, checkProxy, checkAuthorities],
 ];
 

@@ -3,6 +3,7 @@ import { closeSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunDirectory } from '../../../platform/run-directories.ts';
 import { messageOf } from '../../base/error-texts.ts';
+import { timings } from '../../base/timings.ts';
 import { lockFileName, logFileName, socketName, tokenFileName } from '../../run-directory/names.ts';
 import { bad, type Check, entryAt, type Finding, ok, warn } from './check.ts';
 
@@ -139,21 +140,26 @@ export const checkToken: Check = (patient) => {
   return ok(check, `${path} is this user's alone`);
 };
 
-/** What a start and the look-up of the login shell have told last. */
-export const checkLog: Check = ({ runDirectory }) => {
-  const check = 'login shell';
-  const text = tailOf(join(runDirectory, logFileName));
-  const line = text
+/** How long the login shell took when the daemon last asked it for its PATH; it is not started to find out. */
+export const checkLoginShellTime: Check = ({ runDirectory }) => {
+  const check = 'login time';
+  const remedy =
+    'make the start of the login shell quick and quiet: commands that wait belong below a test for an interactive shell';
+  const line = tailOf(join(runDirectory, logFileName))
     .split('\n')
-    .filter((each) => /Failed to extract PATH from login shell/.test(each))
-    .at(-1);
-  return line === undefined
-    ? ok(check, 'the daemon has not complained of it')
-    : warn(
-        check,
-        line.replace(/^.*?(Failed to extract)/, '$1'),
-        'make its start quick and quiet: commands that wait belong below a test for an interactive shell',
-      );
+    .findLast((each) => /\[shellenv\] (?:Failed to extract PATH|PATH) from login shell/.test(each));
+  const [, tookMs] = /PATH from login shell after (\d+) ms/.exec(line ?? '') ?? [];
+  if (line === undefined) {
+    return ok(check, 'no daemon has asked the login shell for its PATH yet');
+  }
+  if (tookMs === undefined) {
+    return warn(check, line.replace(/^.*?(Failed to extract)/, '$1'), remedy);
+  }
+  const seen = `the login shell took ${tookMs} ms`;
+  const limitMs = timings.shellPathMs;
+  return Number(tookMs) * 2 > limitMs
+    ? warn(check, `${seen}, sessions wait for it, and after ${limitMs} ms they go without its PATH`, remedy)
+    : ok(check, seen);
 };
 
 function namesIn(folder: string): string[] {

@@ -118,6 +118,16 @@ const policy = (daemon: TestDaemon, text: string): Run => {
   return { env: { CLAUDE_SSH_E2E_MANAGED_SETTINGS_DIR: join(daemon.dir, 'policy') } };
 };
 
+/** Starts the daemon with a login shell of its own, and waits until it has been asked. */
+async function withShell(daemon: TestDaemon, script: string): Promise<undefined> {
+  const shell = join(daemon.dir, 'slow-shell');
+  writeFileSync(shell, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  daemon.env.SHELL = shell;
+  await daemon.start();
+  daemon.env.SHELL = '/bin/sh';
+  await daemon.untilLogged(/\[shellenv\]/);
+}
+
 const stages: readonly Stage[] = [
   {
     title: 'a file in the place of the run directory',
@@ -201,18 +211,25 @@ const stages: readonly Stage[] = [
     finds: [['lock', 'bad', /daemon\.lock/, /^mv /]],
   },
   {
-    title: 'a token that others may read, and a login shell that takes too long',
+    title: 'a token that others may read',
     daemon: 'S',
     stage({ runDir }) {
-      const line = '2026/11/28 08:00:00 [shellenv] Failed to extract PATH from login shell: no answer within 10s\n';
-      writeFileSync(join(runDir, 'remote-server.log'), line, { flag: 'a' });
       chmodSync(join(runDir, 'daemon.token'), 0o644);
       return undefined;
     },
-    finds: [
-      ['token', 'bad', /mode 0644 lets others in/, /chmod 0600/],
-      ['login shell', 'warn', /no answer within 10s/, /interactive shell/],
-    ],
+    finds: [['token', 'bad', /mode 0644 lets others in/, /chmod 0600/]],
+  },
+  {
+    title: 'a login shell that never comes to its prompt',
+    needs: [linux],
+    stage: (daemon) => withShell(daemon, 'exec sleep 60'),
+    finds: [['login time', 'warn', /timed out/, /interactive shell/]],
+  },
+  {
+    title: 'a login shell that takes its time',
+    needs: [linux],
+    stage: (daemon) => withShell(daemon, 'sleep 2.2; exec sh "$@"'),
+    finds: [['login time', 'warn', /took \d{4} ms, sessions wait for it|timed out/, /interactive shell/]],
   },
   {
     title: 'a daemon whose token nobody finds',
@@ -405,6 +422,32 @@ test('--fix mends what it offers and asks first: without a terminal it needs --y
   expect(mended.stderr).toMatch(/^run directory: done: chmod 0700 /m);
   expect(lstatSync(daemon.runDir).mode & 0o777).toBe(0o700);
   expect(readdirSync(daemon.runDir)).toEqual(['remote-server.log']);
+});
+
+test('--fix takes the token from others and removes what a killed start has left, beside a daemon that runs', async () => {
+  await using daemon = await startDaemon();
+  const token = join(daemon.runDir, 'daemon.token');
+  const left = ['rpc.sock-1a2b', 'daemon.token-3c4d'].map((name) => join(daemon.runDir, name));
+  for (const path of left) {
+    writeFileSync(path, '');
+    utimesSync(path, 1_700_000_000, 1_700_000_000);
+  }
+  // A start that goes on at this moment.
+  const young = join(daemon.runDir, 'rpc.sock-5e6f');
+  writeFileSync(young, '');
+  chmodSync(token, 0o640);
+  const before = treeHash(daemon.dir);
+  expect((await run(daemon, { words: ['--fix'] })).code).toBe(5);
+  expect(treeHash(daemon.dir)).toBe(before);
+
+  const mended = await run(daemon, { words: ['--fix', '--yes'] });
+  expect(mended.code).toBe(0);
+  expect(mended.stderr).toMatch(/^token: done: chmod 0600 /m);
+  expect(mended.stderr).toMatch(/^stale files: done: rm .*1a2b.*/m);
+  expect(lstatSync(token).mode & 0o777).toBe(0o600);
+  expect(readFileSync(token, 'utf8')).toBe(daemon.token);
+  expect([...left, young].map((path) => existsSync(path))).toEqual([false, false, true]);
+  expect((await daemon.run(['status', '--socket', daemon.socket])).code).toBe(0);
 });
 
 test('words it does not know are exit code 2; --host asks there, and a host that cannot be reached is 3', async () => {
