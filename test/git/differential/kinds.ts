@@ -346,7 +346,11 @@ export const kinds: readonly Kind[] = [
       git(folder, 'config', '--global', 'filter.lfs.clean', 'tr a-z A-Z');
       git(folder, 'config', '--global', 'filter.lfs.smudge', 'tr A-Z a-z');
       git(folder, 'config', '--global', 'filter.lfs.required', 'true');
-      return withAttributes(folder, '*.txt filter=lfs diff=lfs merge=lfs -text');
+      const base = withAttributes(folder, '*.txt filter=lfs diff=lfs merge=lfs -text');
+      // It was committed before there was a filter. As long as git has not looked at its content, by chance, it is unchanged.
+      write(join(base, 'a.txt'), 'filtered\n');
+      commit(base, 'filtered');
+      return base;
     },
     both: true,
   },

@@ -48,7 +48,12 @@ test('however many requests come at once, at most eight gits run, and every requ
   mkdirSync(running);
   standInForGit(
     folder,
-    `touch ${running}/$$; ls ${running} | wc -l >> ${folder}/most; "$GIT" "$@"; s=$?; sleep 0.02; rm ${running}/$$; exit $s`,
+    // None goes on before three of them are there at the same time, however slowly they are started.
+    `touch ${running}/$$
+     while [ ! -e ${folder}/several ]; do
+       now=$(ls ${running} | wc -l); [ "$now" -lt 3 ] || { echo "$now" >> ${folder}/most; touch ${folder}/several; }; sleep 0.02
+     done
+     ls ${running} | wc -l >> ${folder}/most; "$GIT" "$@"; s=$?; sleep 0.02; rm ${running}/$$; exit $s`,
   );
   const { call, services } = daemon('S');
   const replies = await Promise.all(Array.from({ length: 20 }, () => call('git.list_branches', { path })));

@@ -7,16 +7,17 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { byLength } from '../../faults/support/length.ts';
 import { gitIsAtLeast } from '../each-git.ts';
-import { daemon, scratchFolder, withVariables, write } from '../support.ts';
+import { daemon, scratchFolder, type TestDaemon, withVariables, write } from '../support.ts';
 import { RandomLayout, randomNumbers, startingPoint } from './random-layout.ts';
 import { newTrap, plainly, profiles, type Trap, touch } from './trap.ts';
 
 /** An hour in a full run; `HOLDFAST_FUZZ_SECONDS` says otherwise. */
 const seconds = Number(process.env.HOLDFAST_FUZZ_SECONDS ?? byLength(60, 3600));
 
-async function askEverything(base: string, seed: number, trap: Trap): Promise<void> {
+/** @param daemons live as long as the test, so that what they keep between questions is tried too */
+async function askEverything(base: string, seed: number, trap: Trap, daemons: readonly TestDaemon[]): Promise<void> {
   const profile = profiles[seed % profiles.length] ?? 'S';
-  const { call } = daemon(profile, { gitTimeoutMs: 5_000 });
+  const { call } = daemons[seed % profiles.length] ?? daemon(profile);
   const there = join(base, '.claude', 'worktrees', 'there');
   const worktreePath = join(base, '.claude', 'worktrees', 's');
   for (const path of [base, there, join(base, 'sub')]) {
@@ -50,6 +51,7 @@ test(
     withVariables({ HOME: join(folder, 'home'), XDG_CONFIG_HOME: join(folder, 'home', '.config') });
     mkdirSync(join(folder, 'home'));
     const start = startingPoint(join(folder, 'start'));
+    const daemons = profiles.map((profile) => daemon(profile, { gitTimeoutMs: 5_000 }));
     const deadline = performance.now() + seconds * 1000;
     let round = 0;
     for (; performance.now() < deadline; round++) {
@@ -73,7 +75,7 @@ test(
       layout.scramble();
       trap.arm();
       try {
-        await askEverything(start, seed, trap);
+        await askEverything(start, seed, trap, daemons);
       } catch (error) {
         throw new Error(`seed ${seed}, round ${round}: ${(error as Error).message}\n${layout.steps.join('\n')}`);
       }

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { removeStaleRegistration } from '../../../src/git/worktree/registration.ts';
 import { byLength, limitMs } from '../../faults/support/length.ts';
 import { linux, testNeeding } from '../../support/needs.ts';
-import { commit, daemon, git, repository, scratchFolder, write } from '../support.ts';
+import { commit, daemon, git, repository, scratchFolder, type TestDaemon, write } from '../support.ts';
 import { contentOf, newTrap, plainly, profiles, type Trap, touch } from './trap.ts';
 
 /** Calls of a method while one thing is swapped. A full run makes 10,000 of them, with all that is swapped together. */
@@ -143,10 +143,18 @@ async function swapping(program: string, args: readonly string[]): Promise<{ sto
   return { stop };
 }
 
-/** One call after the other, of all methods and profiles in turn. */
-async function call(base: string, there: string, round: number, isWritten: boolean): Promise<void> {
+/**
+ * One call after the other, of all methods and profiles in turn.
+ * @param daemons one for each profile; what they keep between questions is tried too
+ */
+async function call(
+  { base, there }: { readonly base: string; readonly there: string },
+  round: number,
+  isWritten: boolean,
+  daemons: readonly TestDaemon[],
+): Promise<void> {
   const profile = profiles[round % profiles.length] ?? 'S';
-  const asked = daemon(profile, { gitTimeoutMs: 10_000 });
+  const asked = daemons[round % profiles.length] ?? daemon(profile);
   const worktreePath = join(base, '.claude', 'worktrees', 's');
   touch(base);
   touch(there);
@@ -175,9 +183,10 @@ describe.each(races)('$what, swapped while a method runs', (race) => {
       const { base, there, trap } = prepare();
       const { program, args } = race.prepare(base, trap);
       trap.arm();
+      const daemons = profiles.map((profile) => daemon(profile, { gitTimeoutMs: 10_000 }));
       const racer = await swapping(programs[program], args);
       for (let round = 0; round < rounds; round++) {
-        await call(base, there, round, race.isWritten ?? false);
+        await call({ base, there }, round, race.isWritten ?? false, daemons);
         expect(trap.harm(), `round ${round}`).toBe('');
       }
       await racer.stop();
