@@ -2,6 +2,7 @@
  * Methods whose code is loaded by their first call: an idle daemon does without it (docs/performance.md "Memory"). What is
  * loaded then is what lay there at the start (base/pinned-modules.ts).
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { JsonSlice } from '../../../wire/json.ts';
 import type { Method } from './method.ts';
 
@@ -27,6 +28,14 @@ export function onDemand<S>(
       });
     },
   }));
+}
+
+/** Loads one after the other and lets others in between: all at once would hold the loop for longer than a request may. */
+export async function inTurns(imports: readonly (() => Promise<unknown>)[]): Promise<void> {
+  for (const load of imports) {
+    await load();
+    await nextTurn();
+  }
 }
 
 function methodOf<S>(methods: ReadonlyMap<string, Method<S>>, name: string): Method<S> {
