@@ -26,6 +26,9 @@ export interface ProcessList {
   readonly user: number;
   /** Boot and pid namespace of this host, as `ProcessIdentity.node`. */
   readonly node: string | undefined;
-  /** Every process that can be seen, of whatever user; those that have ended and wait to be collected are left out. */
+  /**
+   * Every process that can be seen, of whatever user; those that have ended and wait to be collected are left out.
+   * @throws HostError where none can be seen: a root file system without `/proc`
+   */
   all(): readonly ListedProcess[];
 }

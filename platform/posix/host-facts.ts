@@ -21,9 +21,18 @@ export function createHostFacts(os: PosixSystem): HostFacts {
       return warning === undefined ? undefined : { reason, remedy };
     },
     // The account's own, not a variable: a login through ssh has it from there.
-    loginShell: () => userInfo().shell ?? undefined,
+    loginShell,
     libc: () => (os === 'linux' ? libc() : undefined),
   };
+}
+
+function loginShell(): string | undefined {
+  try {
+    return userInfo().shell ?? undefined;
+  } catch {
+    // A user without an account, as in a container.
+    return undefined;
+  }
 }
 
 function privacyFault(path: string): AccessFault | undefined {

@@ -1,6 +1,7 @@
 /** All processes: from /proc on Linux, one `ps` on macOS, whose task information cannot be tried here. */
 import { execFileSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { HostError } from '../errors.ts';
 import type { ListedProcess, ProcessList } from '../process-list.ts';
 import type { PosixSystem } from './system.ts';
 
@@ -74,18 +75,34 @@ function linuxList(): ProcessList {
   return {
     user: process.geteuid?.() ?? -1,
     node,
-    all: () =>
-      readdirSync('/proc').flatMap((name) => {
+    all() {
+      const found = namesIn('/proc').flatMap((name) => {
         const pid = Number(name);
-        const found = Number.isInteger(pid) ? listed(pid) : undefined;
-        return found === undefined ? [] : [found];
-      }),
+        return Number.isInteger(pid) ? (listed(pid) ?? []) : [];
+      });
+      // Our own process is among them wherever any can be seen.
+      if (found.length === 0) {
+        throw new HostError(
+          'the processes of this host cannot be seen: /proc is not mounted',
+          'mount -t proc proc /proc',
+        );
+      }
+      return found;
+    },
   };
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 function systemUnits(): { readonly pageBytes: number; readonly ticksPerSecond: number } {
   const found = new Map<number, number>();
-  const vector = readFileSync('/proc/self/auxv');
+  const vector = auxiliaryVector();
   for (let at = 0; at + 16 <= vector.length; at += 16) {
     found.set(Number(vector.readBigUInt64LE(at)), Number(vector.readBigUInt64LE(at + 8)));
   }
@@ -93,6 +110,15 @@ function systemUnits(): { readonly pageBytes: number; readonly ticksPerSecond: n
     pageBytes: found.get(auxiliaryPageSize) ?? 4096,
     ticksPerSecond: found.get(auxiliaryClockTicks) ?? 100,
   };
+}
+
+/** Empty without `/proc`; then there are no processes to be counted either. */
+function auxiliaryVector(): Buffer {
+  try {
+    return readFileSync('/proc/self/auxv');
+  } catch {
+    return Buffer.alloc(0);
+  }
 }
 
 /** As identity.ts has it. */

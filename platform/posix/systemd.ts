@@ -152,7 +152,7 @@ const loginFiles: LoginFiles = { configuration: '/etc/systemd', linger: '/var/li
 /** See `Host.leaveLogin`: a scope of the user's manager is no part of the login's, and `--scope` becomes the program itself. */
 export function leaveLogin(
   environment: NodeJS.ProcessEnv = process.env,
-  user: string = userInfo().username,
+  user: string = userName(),
   files: LoginFiles = loginFiles,
 ): { readonly through: readonly string[]; readonly warning: string | undefined } {
   const { XDG_RUNTIME_DIR: runtime, PATH: path = '' } = environment;
@@ -172,6 +172,15 @@ export function leaveLogin(
     return { through: [program, '--user', '--scope', '--quiet', '--collect', '--'], warning };
   }
   return { through: [], warning };
+}
+
+/** As a number where nobody has given it a name, as in a container. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.());
+  }
 }
 
 function isExecutable(file: string): boolean {

@@ -1,4 +1,5 @@
 /** The engine of a daemon with `durable` (spec durable.md), put together. Loaded by such a daemon only. */
+import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { RunDirectory } from '../../platform/run-directories.ts';
 import type { Counters } from '../base/counters.ts';
@@ -30,9 +31,16 @@ const pieceBytes = 256 * 1024;
 /** The same where writes must be short (src/doors/rpc/outbox.ts). */
 const shortPieceBytes = 64 * 1024;
 
-export function openDurableSessions(options: DurableSessionsOptions): Promise<DurableEngine> {
+/** @throws HostError where a keeper could not be told from another process of its number */
+export async function openDurableSessions(options: DurableSessionsOptions): Promise<DurableEngine> {
   const { platform, settings, directory, ownership, log, counters, timings, shellPath } = options;
   const { profile, socketPath, slowReader } = settings;
+  if (platform.processes.ownStartSeconds() === 0) {
+    throw new HostError(
+      '-durable does not work here: no process tells when it was started, so a keeper could not be recognized (Linux: /proc is not mounted)',
+      'mount -t proc proc /proc, or start without -durable',
+    );
+  }
   const unseenRetentionMs = settings.unseenRetentionMs ?? timings.durableUnseenMs;
   return DurableEngine.open({
     ...{ platform, directory, socketPath, log, counters, timings, shellPath },

@@ -153,8 +153,11 @@ function dlopen(module: Loaded, file: string): void {
     process.dlopen(module, file);
   } catch (error) {
     const { message } = error as Error;
-    const needed = HOLDFAST_ADDON.glibc;
-    if (needed !== undefined && message.includes('GLIBC_')) {
+    const missing = /GLIBC_2\.(\d+)/.exec(message)?.[1];
+    if (missing !== undefined) {
+      // The loader names the first version that it misses, and the build the newest that anything of us needs.
+      const noted = HOLDFAST_ADDON.glibc?.slice('2.'.length) ?? missing;
+      const needed = `2.${Math.max(Number(missing), Number(noted))}`;
       const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
       throw new HostError(
         `this program needs glibc ${needed} or newer; this host has ${header.glibcVersionRuntime ?? 'another C library'}`,

@@ -1,9 +1,10 @@
 /** Which daemons the verbs mean: those of this user on this host, or the one of `--socket` (spec operators.md). */
 import { realpathSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { HostError } from '../../platform/errors.ts';
 import type { Paths } from '../../platform/paths.ts';
 import type { ClientPlatform } from '../../platform/platform.ts';
-import type { ListedProcess } from '../../platform/process-list.ts';
+import type { ListedProcess, ProcessList } from '../../platform/process-list.ts';
 import {
   connect,
   type DaemonDescription,
@@ -99,6 +100,24 @@ export async function daemonPlaces(
   return [...seen.values()];
 }
 
+export interface SeenProcesses {
+  readonly processes: readonly ListedProcess[];
+  /** Why there are none; `undefined`: there are. */
+  readonly reason: string | undefined;
+}
+
+/** All processes for who can do without: a daemon tells of its sessions also where the host hides its processes. */
+export function seenProcesses(list: Pick<ProcessList, 'all'>): SeenProcesses {
+  try {
+    return { processes: list.all(), reason: undefined };
+  } catch (error) {
+    if (error instanceof HostError) {
+      return { processes: [], reason: `${error.message}; ${error.remedy}` };
+    }
+    throw error;
+  }
+}
+
 interface ServingProcess {
   readonly socket: string;
   readonly process: ListedProcess;
@@ -111,7 +130,7 @@ async function servingProcesses(
   const { paths, user, processList } = platform;
   const list = await processList();
   const home = user.home();
-  const all = processes ?? list.all();
+  const all = processes ?? seenProcesses(list).processes;
   const byPid = new Map(all.map((each) => [each.identity.pid, each]));
   return all.flatMap((process): ServingProcess[] => {
     const parent = byPid.get(process.parent);

@@ -2,7 +2,7 @@
 import { dirname } from 'node:path';
 import { HoldfastError } from '../client/index.ts';
 import type { DaemonWords } from './daemon-options.ts';
-import { type ReachedDaemon, reachDaemons, type UnreachedDaemon } from './daemons.ts';
+import { type ReachedDaemon, reachDaemons, seenProcesses, type UnreachedDaemon } from './daemons.ts';
 import { exitFailed, exitNone, exitOk, exitPartly } from './exit-codes.ts';
 import { keyOf, lookForAllRequests, type SeenSession } from './look-for-requests.ts';
 import { ProcessTrees } from './process-trees.ts';
@@ -13,6 +13,8 @@ export interface SessionsLook {
   readonly rows: readonly RowWithProcesses[];
   readonly reached: readonly ReachedDaemon[];
   readonly unreached: readonly UnreachedDaemon[];
+  /** Why CPU, memory and strays are not known; `undefined`: they are. */
+  readonly unseen: string | undefined;
   /** Milliseconds since the epoch. */
   readonly at: number;
   /** For the rates of the next look. */
@@ -29,7 +31,7 @@ export async function lookAtSessions(
 ): Promise<SessionsLook> {
   const { processList } = await context.clientPlatform();
   const list = await processList();
-  const processes = list.all();
+  const { processes, reason: unseen } = seenProcesses(list);
   const at = Date.now();
   const daemons = await reachDaemons(words, context, processes);
   const requests = await requestsOf(daemons.reached, before);
@@ -46,6 +48,7 @@ export async function lookAtSessions(
     rows,
     reached,
     unreached,
+    unseen,
     at,
     requests,
     cpuSeconds: new Map(processes.map((each) => [processKey(each), each.cpuSeconds])),
@@ -97,13 +100,18 @@ export function exitCodeOf({ reached, unreached }: Pick<SessionsLook, 'reached' 
 }
 
 /** What the user should know about daemons that do not answer, one line each. */
-export function notesOf({ reached, unreached }: Pick<SessionsLook, 'reached' | 'unreached'>): string[] {
+export function notesOf({
+  reached,
+  unreached,
+  unseen,
+}: Pick<SessionsLook, 'reached' | 'unreached'> & Partial<Pick<SessionsLook, 'unseen'>>): string[] {
   const mute = reached.filter(({ description }) => description === undefined);
   const notes = [
     ...mute.map(({ socket }) => `the daemon at ${socket} tells nothing of its sessions; it has no holdfast.* methods`),
     ...unreached.map(({ reason, process }) =>
       process === undefined ? reason : `pid ${process.identity.pid}: ${reason}`,
     ),
+    ...(unseen === undefined ? [] : [`CPU%, MEM and strays are not known: ${unseen}`]),
   ];
   return reached.length + unreached.length > 0
     ? notes

@@ -57,8 +57,8 @@ function sourceHash(): string {
   return hash.digest('hex').slice(0, 16);
 }
 
-/** The same program with one byte of its native binding changed. */
-export function withDamagedBinding(executable: Buffer): Buffer {
+/** Its native binding, and where it lies in it. */
+function bindingOf(executable: Buffer): { readonly binding: Buffer; readonly at: number } {
   const binding = readFileSync(
     join(root, `node_modules/@koromix/koffi-${targetName}/linux_${process.arch}/koffi.node`),
   );
@@ -66,6 +66,35 @@ export function withDamagedBinding(executable: Buffer): Buffer {
   if (at < 0) {
     throw new Error('the executable does not have the native binding inside');
   }
+  return { binding, at };
+}
+
+/** The same program whose native binding wants a glibc that no system has; the build would have noted its hash. */
+export function withNewerGlibc(executable: Buffer): Buffer {
+  const { binding, at } = bindingOf(executable);
+  const versions = [...binding.toString('latin1').matchAll(/\0GLIBC_(2\.\d\d)(?=\0)/g)];
+  const newest = versions.sort(([, a = ''], [, b = '']) => Number(a.slice(2)) - Number(b.slice(2))).at(-1);
+  if (newest === undefined) {
+    throw new Error('the native binding names no version of glibc');
+  }
+  const other = Buffer.from(binding);
+  other.write('2.99', newest.index + '\0GLIBC_'.length, 'latin1');
+  const changed = Buffer.from(executable);
+  other.copy(changed, at);
+  const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+  replaceAll(changed, sha256(binding), sha256(other));
+  return changed;
+}
+
+function replaceAll(bytes: Buffer, from: string, to: string): void {
+  for (let found = bytes.indexOf(from, 0, 'latin1'); found >= 0; found = bytes.indexOf(from, found + 1, 'latin1')) {
+    bytes.write(to, found, 'latin1');
+  }
+}
+
+/** The same program with one byte of its native binding changed. */
+export function withDamagedBinding(executable: Buffer): Buffer {
+  const { binding, at } = bindingOf(executable);
   const damaged = Buffer.from(executable);
   damaged.writeUInt8(damaged.readUInt8(at + binding.length - 1) ^ 1, at + binding.length - 1);
   return damaged;

@@ -25,7 +25,15 @@ import type { Environment, RunResult } from '../support/holdfast.ts';
 import { connectTo, textOf } from '../support/host.ts';
 import { devices, installed, linux, privateMounts, root as superuser, testNeeding } from '../support/needs.ts';
 import { waitUntil } from '../support/wait.ts';
-import { buildExecutable, buildMs, executableName, sharedBuild, targetName, withDamagedBinding } from './build.ts';
+import {
+  buildExecutable,
+  buildMs,
+  executableName,
+  sharedBuild,
+  targetName,
+  withDamagedBinding,
+  withNewerGlibc,
+} from './build.ts';
 import { makeEmptyRoot } from './empty-root.ts';
 
 let folder: string;
@@ -123,6 +131,22 @@ describe('the executable runs', () => {
     expect(config).toMatchObject({ code: 0, stderr: '' });
     expect(config.stdout).toContain(`${place}/holdfast.conf`);
     expect(readdirSync(temporary)).toEqual([]);
+    // A durable daemon too, though nobody has an account of that number.
+    const nameless = ['setpriv', '--reuid=47110', '--regid=47110', '--clear-groups'];
+    const socket = join(temporary, 'run/rpc.sock');
+    const words = ['upgrade', '--start', '--json', '--socket', socket, '--', '-durable'];
+    const started = await run([join(place, 'holdfast'), ...words], { TMPDIR: temporary }, nameless);
+    expect(started).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining('"state":"started"') });
+    const ran = ['run', '--socket', socket, '--', 'sh', '-c', 'echo ran; exit 6'];
+    expect(await run([join(place, 'holdfast'), ...ran], { TMPDIR: temporary }, nameless)).toMatchObject({
+      ...{ code: 6, stdout: 'ran\n', stderr: '' },
+    });
+    for (const words of [
+      ['release', '--keeper', '--yes', '--socket', socket],
+      ['-stop', '-socket', socket],
+    ]) {
+      expect((await run([join(place, 'holdfast'), ...words], {}, nameless)).code).toBe(0);
+    }
   });
 
   testMounting('where programs may not be started from /tmp', {}, async () => {
@@ -268,6 +292,20 @@ describe('the native binding', () => {
   });
 });
 
+testNeeding(linux)('a native binding that needs a newer glibc is refused with both versions', {}, async () => {
+  const newer = join(folder, 'newer');
+  writeFileSync(newer, withNewerGlibc(readFileSync(executable)), { mode: 0o755 });
+  try {
+    const { code, stderr } = await run([newer, 'config']);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^holdfast: this program needs glibc 2\.99 or newer; this host has 2\.\d+; use a newer system, or run Holdfast from source with a Node\.js that was made for this one\n$/,
+    );
+  } finally {
+    rmSync(newer);
+  }
+});
+
 describe('in a root file system that has nothing else', () => {
   const testIn = testNeeding(linux, superuser, devices(), installed('busybox', 'busybox'));
   const token = 'a'.repeat(32);
@@ -300,16 +338,58 @@ describe('in a root file system that has nothing else', () => {
     expect(await inside(['/bin/holdfast', ...`-stop ${words}`.split(' ')])).toMatchObject({ code: 0, stderr: '' });
   });
 
-  testIn('run starts its own daemon and has the exit code of its program', { timeout: 60_000 }, async () => {
-    const socket = ['--socket', '/root/own/rpc.sock'];
-    const env = { HOME: '/root' };
-    const ran = await inside(
-      ['/bin/holdfast', 'run', ...socket, '--', '/bin/busybox', 'sh', '-c', 'echo out; exit 7'],
-      env,
-    );
-    expect(ran).toEqual({ code: 7, signal: null, stdout: 'out\n', stderr: '' });
-    expect(await inside(['/bin/holdfast', '-stop', '-socket', '/root/own/rpc.sock'])).toMatchObject({ code: 0 });
-  });
+  testIn(
+    'run starts its own daemon and has the exit code of its program; ps, top and doctor tell what can be known',
+    { timeout: 60_000 },
+    async () => {
+      const socket = ['--socket', '/root/own/rpc.sock'];
+      const env = { HOME: '/root' };
+      const ran = await inside(
+        ['/bin/holdfast', 'run', ...socket, '--', '/bin/busybox', 'sh', '-c', 'echo out; exit 7'],
+        env,
+      );
+      expect(ran).toEqual({ code: 7, signal: null, stdout: 'out\n', stderr: '' });
+      const own = { socket: join(root, 'root/own/rpc.sock'), tokenFile: join(root, 'root/own/daemon.token') };
+      await using client = await connect(own);
+      await client.spawn({ id: 'runs', command: '/bin/busybox', args: ['sleep', '1000'] });
+      // Without /proc a daemon tells of its sessions, and the rest is said to be unknown.
+      const listed = await inside(['/bin/holdfast', 'ps', ...socket]);
+      expect(listed.stdout).toMatch(/^runs +\d+ running .* \/bin\/busybox sleep 1000$/m);
+      const unseen = 'the processes of this host cannot be seen: /proc is not mounted; mount -t proc proc /proc';
+      expect(listed).toMatchObject({ code: 0, stderr: `holdfast ps: CPU%, MEM and strays are not known: ${unseen}\n` });
+      expect((await inside(['/bin/holdfast', 'top', '--once', ...socket])).stdout).toContain('runs');
+      // What would have to guess without processes does not.
+      expect(await inside(['/bin/holdfast', 'reconcile', ...socket])).toMatchObject({
+        ...{ code: 1, stdout: '', stderr: `holdfast: ${unseen}\n` },
+      });
+      const examined = await inside(['/bin/holdfast', 'doctor', ...socket], { HOME: '/root' });
+      expect(examined.stdout).toMatch(/^ok {4}daemon/m);
+      expect(examined.stdout).not.toMatch(/system error/);
+      expect(await inside(['/bin/holdfast', '-stop', '-socket', '/root/own/rpc.sock'])).toMatchObject({ code: 0 });
+    },
+  );
+
+  testIn(
+    'the daemon of a user without an account gives way to the next one; a durable one needs /proc, and says so',
+    { timeout: 60_000 },
+    async () => {
+      const words = ['upgrade', '--socket', '/tmp/any/rpc.sock', '--json'];
+      const user = (more: readonly string[], env: Environment = {}) =>
+        run(['/bin/holdfast', ...words, ...more], env, ['chroot', '--userspec=4711:4711', root]);
+      const refused = await user(['--start', '--', '-durable']);
+      expect(refused).toMatchObject({ code: 1, stdout: '' });
+      expect(refused.stderr).toContain('-durable does not work here: no process tells when it was started');
+      const first = await user(['--start']);
+      expect({ ...first, daemon: JSON.parse(first.stdout).daemon }).toMatchObject({
+        ...{ code: 0, stderr: '', daemon: { state: 'started', durable: false } },
+      });
+      const second = await user(['--restart']);
+      expect({ ...second, daemon: JSON.parse(second.stdout).daemon }).toMatchObject({
+        ...{ code: 0, stderr: '', daemon: { state: 'replaced', durable: false } },
+      });
+      expect(await inside(['/bin/holdfast', '-stop', '-socket', '/tmp/any/rpc.sock'])).toMatchObject({ code: 0 });
+    },
+  );
 
   testIn('-install puts a blob that lies there in its place', { timeout: 60_000 }, async () => {
     const blob = zstdCompressSync(Buffer.from('#!/bin/busybox sh\necho 1.2.3\n'));

@@ -37,23 +37,22 @@ import {
   checkToken,
 } from './run-directory-checks.ts';
 
-/** In the order of the answer. */
-const checks: readonly Check[] = [
-  ...[checkRunDirectory, checkSocketPath, checkStaleFiles, checkLock, checkToken],
-  ...[checkDaemon, checkVersions, checkOrphans],
-  ...[
-    checkHome,
-    checkPrograms,
-    checkDisk,
-    checkLimits,
-    checkLogin,
-    checkCgroup,
-    checkLoginShell,
-    checkLoginShellTime,
-    checkClock,
-  ],
-  ...[checkLibc, checkGit, checkAgentCli, checkLauncher, checkProxy, checkAuthorities],
-];
+/** In the order of the answer, by the names under which a check that fails is told. */
+const checks: Readonly<Record<string, Check>> = {
+  ...{ 'run directory': checkRunDirectory, 'socket path': checkSocketPath, 'stale files': checkStaleFiles },
+  ...{ lock: checkLock, token: checkToken, daemon: checkDaemon, versions: checkVersions, orphans: checkOrphans },
+  ...{ home: checkHome, programs: checkPrograms, disk: checkDisk, limits: checkLimits, login: checkLogin },
+  ...{ cgroup: checkCgroup, 'login shell': checkLoginShell, 'login shell time': checkLoginShellTime },
+  ...{
+    clock: checkClock,
+    libc: checkLibc,
+    git: checkGit,
+    'agent cli': checkAgentCli,
+    launcher: checkLauncher,
+    proxy: checkProxy,
+  },
+  ...{ authorities: checkAuthorities },
+};
 
 interface DoctorWords extends DaemonWords {
   readonly json?: boolean;
@@ -142,12 +141,11 @@ async function askDaemon(socketPath: string, context: VerbContext): Promise<Daem
 
 async function examine(patient: Patient): Promise<readonly Finding[]> {
   const found = await Promise.all(
-    checks.map(async (check) => {
+    Object.entries(checks).map(async ([name, check]) => {
       try {
         return await check(patient);
       } catch (error) {
-        const name = check.name.replace(/^check/, '').replace(/([a-z])([A-Z])/g, '$1 $2');
-        return bad(name.toLowerCase(), messageOf(error), 'mend what the text names, and look again');
+        return bad(name, messageOf(error), 'mend what the text names, and look again');
       }
     }),
   );
