@@ -94,6 +94,31 @@ describe('fault 23: the sender dies by SIGKILL', () => {
   });
 });
 
+describe('a full disk', () => {
+  const failed = 'error(ENOSPC)';
+
+  test('refuses a send with 500, and the same request is accepted when there is room again', async () => {
+    requireKnownFailpoints(`mesh.accept.before=${failed}`);
+    await sender.killed();
+    await sender.launch({ HOLDFAST_FAILPOINTS: `mesh.accept.before=1*${failed}` });
+    const refused = await sender.send(message('no room'));
+    expect([refused.status, refused.body]).toEqual([500, { error: 'internal' }]);
+    expect(await rowOf(sender, 'no room')).toBeUndefined();
+    expect(sender.logged('ipc_send_failed')).toMatchObject([{ level: 'error', route: 'POST /v1/send' }]);
+    expect((await sender.send(message('no room'))).status).toBe(202);
+    expect(await untilArrived(['no room'])).toEqual(['no room']);
+  });
+
+  test('does not lose what became of a message that was sent, and is told once', async () => {
+    requireKnownFailpoints(`mesh.drain.write=${failed}`);
+    await sender.killed();
+    await sender.launch({ HOLDFAST_FAILPOINTS: `mesh.drain.write=5*${failed}` });
+    await sender.send(message('not written down'));
+    expect(await untilRow(sender, 'not written down', { status: 'done' })).toMatchObject({ attempts: 1 });
+    expect(sender.logged('drain_tick_failed')).toHaveLength(1);
+  });
+});
+
 describe('fault 23: the receiver dies by SIGKILL', () => {
   test.each(['mesh.inbox.before', 'mesh.inbox'])(
     'at %s: each message is once in its inbox, in order',

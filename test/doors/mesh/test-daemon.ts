@@ -58,6 +58,8 @@ export class TestDaemon implements AsyncDisposable {
   readonly #options: TestDaemonOptions;
   readonly #children: ChildProcess[] = [];
   readonly #errors = new Map<ChildProcess, string>();
+  /** The present process is gone and all it has written was read. */
+  #closed: Promise<void> = Promise.resolve();
   #stdout = '';
   #stderr = '';
 
@@ -127,6 +129,7 @@ export class TestDaemon implements AsyncDisposable {
       this.#stderr += text;
       this.#errors.set(child, (this.#errors.get(child) ?? '') + text);
     });
+    this.#closed = new Promise((resolve) => child.once('close', () => resolve()));
     this.#children.push(child);
   }
 
@@ -211,6 +214,7 @@ export class TestDaemon implements AsyncDisposable {
   async ended(): Promise<number> {
     const child = this.#child;
     await waitUntil(() => child?.exitCode !== null || child.signalCode !== null, `the daemon to end\n${this.output}`);
+    await this.#closed;
     return child?.exitCode ?? -1;
   }
 

@@ -4,12 +4,14 @@ import { listInbox, listOutbox } from '../store/listings.ts';
 import type { Stores } from '../store/open-stores.ts';
 import type { Routes } from './routes.ts';
 
+export const sendPath = '/v1/send';
+
 const sendBytes = 256 * 1024;
 const requeueBytes = 4 * 1024;
 
 export function messageRoutes({ outbox, inbox }: Stores, sending: SendRoutes): Routes {
   return {
-    'POST /v1/send': {
+    [`POST ${sendPath}`]: {
       limitBytes: sendBytes,
       answer: ({ body, headers }) => sending.send(body, textOf(headers['idempotency-key'])),
     },

@@ -13,6 +13,7 @@ import { meshTimings } from '../timings.ts';
 import { readBody } from './body.ts';
 import type { EventStreams } from './event-streams.ts';
 import { type GuardOptions, refusalOf, split, type Way } from './guards.ts';
+import { sendPath } from './message-routes.ts';
 import type { Routes } from './routes.ts';
 import { writeAnswer } from './write-answer.ts';
 
@@ -78,7 +79,9 @@ export class MeshServer implements AsyncDisposable {
       this.#count(request.socket, 1);
       response.on('close', () => this.#count(request.socket, -1));
       this.#serve(request, response, way).catch((error: unknown) => {
-        this.#options.log.error('ipc_request_failed', { route: request.method ?? '', err: messageOf(error) });
+        const [path] = split(request.url ?? '');
+        const name = path === sendPath ? 'ipc_send_failed' : 'ipc_request_failed';
+        this.#options.log.error(name, { route: `${request.method} ${path}`, err: messageOf(error) });
         writeAnswer(response, refusal(500, 'internal'));
       });
     });

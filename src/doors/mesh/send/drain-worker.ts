@@ -33,6 +33,8 @@ export class DrainWorker {
   /** Ends the present pause; while there is none, `#isWoken` lets the next one be skipped. */
   #endPause: (() => void) | undefined;
   #isWoken = false;
+  /** Why the database could not be used the last time. */
+  #failure = '';
 
   constructor(options: DrainOptions) {
     this.#options = options;
@@ -60,7 +62,7 @@ export class DrainWorker {
   }
 
   async #run(): Promise<void> {
-    const { broker, log, timings } = this.#options;
+    const { broker, timings } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       // Rows stay pending meanwhile, and no attempt is spent.
@@ -70,8 +72,9 @@ export class DrainWorker {
       let found = 0;
       try {
         found = await this.#sendDueRows();
+        this.#failure = '';
       } catch (error) {
-        log.warn('drain_tick_failed', { err: messageOf(error) });
+        this.#tellFailure(error);
       }
       if (found === 0 && broker.state === 'open') {
         await this.#pause(timings.drainTickMs);
@@ -123,6 +126,7 @@ export class DrainWorker {
     const attempts = row.attempts + 1;
     const outcome = result.ok ? settled : this.#outcomeOf(result, attempts);
     await this.#keepTrying(() => {
+      failpoint('mesh.drain.write');
       if (result.ok) {
         outbox.markDone(row.id, result, this.#now());
       } else if (outcome.pauseMs !== undefined) {
@@ -167,18 +171,26 @@ export class DrainWorker {
 
   /** A result that cannot be written (a full disk) is kept and tried again: the row would stay in flight until the next start. */
   async #keepTrying(write: () => void): Promise<void> {
-    const { log, timings } = this.#options;
     for (;;) {
       try {
         write();
         return;
       } catch (error) {
-        log.warn('drain_tick_failed', { err: messageOf(error) });
+        this.#tellFailure(error);
         if (this.#stopping.signal.aborted) {
           return;
         }
-        await this.#pause(timings.drainTickMs, { canBeWoken: false });
+        await this.#pause(this.#options.timings.drainTickMs, { canBeWoken: false });
       }
+    }
+  }
+
+  /** A full disk says the same twice a second, and is told once. */
+  #tellFailure(error: unknown): void {
+    const failure = messageOf(error);
+    if (failure !== this.#failure) {
+      this.#failure = failure;
+      this.#options.log.warn('drain_tick_failed', { err: failure });
     }
   }
 
