@@ -7,6 +7,7 @@ import type { ClientPlatform, Platform } from '../../../platform/platform.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import { printable } from '../../base/printable.ts';
 import { type MeshFolders, meshFolders } from './folders.ts';
+import { jsonLine } from './log.ts';
 import { exitCodes, MeshRefusal } from './refusal.ts';
 
 export interface MeshContext {
@@ -149,7 +150,7 @@ async function runVerb(name: string, row: VerbRow, words: readonly string[], con
     return await verb({
       ...{ context, folders, isJson, words: positionals },
       flags: values as VerbCall['flags'],
-      tell: (plain, json) => context.print(`${isJson ? JSON.stringify(json) : plain}\n`),
+      tell: (plain, json) => context.print(`${isJson ? jsonLine(json) : plain}\n`),
     });
   } catch (error) {
     if (error instanceof MeshRefusal) {

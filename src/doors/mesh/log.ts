@@ -4,6 +4,15 @@
  */
 import { Secrets } from '../../base/secrets.ts';
 
+/** What JSON leaves as it is and a terminal obeys: C1 controls, DEL, marks of direction, separators of lines. */
+const obeyed = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** JSON in one line that steers no terminal (threat 10 of docs/security.md). */
+export function jsonLine(value: object): string {
+  const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(value).replace(obeyed, escaped);
+}
+
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface MeshLogOutputs {
@@ -47,14 +56,6 @@ export class MeshLog {
   }
 
   #line(fields: LogFields): string {
-    const json = JSON.stringify({ ...fields, ts: new Date().toISOString() });
-    return `${this.safe(json.replace(obeyed, escaped))}\n`;
+    return `${this.safe(jsonLine({ ...fields, ts: new Date().toISOString() }))}\n`;
   }
-}
-
-/** What JSON leaves as it is and a terminal obeys: DEL, C1, and what turns the reading direction or begins a line. */
-const obeyed = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

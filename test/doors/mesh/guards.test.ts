@@ -1,5 +1,5 @@
 /** Who is answered at all, on the socket and on the TCP port (spec mesh.md §4), and what an answer looks like. */
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../support/wait.ts';
 import { type RequestOptions, TestDaemon } from './test-daemon.ts';
@@ -188,6 +188,56 @@ describe.each(ways)('acceptance 5, on the %s', (way) => {
     expect((await daemon.request(health, { way })).status).toBe(200);
     expect(daemon.logged('ipc_request_failed')).toEqual([]);
   });
+});
+
+test('threat 12: a page in a browser learns nothing and sends nothing, whatever name it was made to believe in', async () => {
+  const page = { Origin: 'https://evil.example', Authorization: `Bearer ${daemon.token}` };
+  const before = (await daemon.items('/v1/outbox')).length;
+  for (const host of ['localhost', '127.0.0.1']) {
+    const url = `http://${host}:${daemon.tcpPort}`;
+    for (const [path, init] of [
+      ['/v1/health', {}],
+      ['/v1/send', { method: 'OPTIONS' }],
+      // What a page may send without being asked for leave first.
+      ['/v1/send', { method: 'POST', body: '{"to":"bob","message":"x"}' }],
+    ] as const) {
+      const response = await fetch(url + path, { ...init, headers: page }).catch(() => undefined);
+      // Where localhost is an IPv6 address nobody listens.
+      expect(response?.status ?? 403).toBe(403);
+      expect(response?.headers.get('access-control-allow-origin') ?? null).toBe(null);
+    }
+  }
+  const rebound = { Host: `rebound.evil.example:${daemon.tcpPort}`, Authorization: `Bearer ${daemon.token}` };
+  expect((await daemon.request('/v1/inbox', { way: 'tcp', headers: rebound })).status).toBe(403);
+  expect(await daemon.items('/v1/outbox')).toHaveLength(before);
+});
+
+test('the port takes so many connections at once, says so once, and the socket is not touched by it', async () => {
+  const limit = 256;
+  const open: Socket[] = [];
+  try {
+    while (daemon.logged('ipc_connections_full').length === 0) {
+      const socket = connect({ host: '127.0.0.1', port: daemon.tcpPort });
+      socket.on('error', () => {});
+      open.push(socket);
+      await new Promise((resolve) => socket.once('connect', resolve));
+      expect(open.length).toBeLessThan(limit * 2);
+    }
+    // A few may still be open from the tests before.
+    expect(open.length).toBeGreaterThan(limit / 2);
+    expect(daemon.logged('ipc_connections_full')).toMatchObject([
+      { level: 'warn', limit, remedy: expect.stringContaining('--no-tcp') },
+    ]);
+    expect((await daemon.request(health)).status).toBe(200);
+  } finally {
+    for (const socket of open) {
+      socket.destroy();
+    }
+  }
+  await waitUntil(
+    async () => (await daemon.request(health, { way: 'tcp' }).catch(() => undefined))?.status === 200,
+    'the port to take connections again',
+  );
 });
 
 test('what the routes say of themselves and of the broker', async () => {

@@ -218,6 +218,19 @@ test('outbox lists what became of messages, and requeues what failed', async () 
   });
 });
 
+test('threat 10: a key that somebody chose makes one line, and nothing that a terminal obeys', async () => {
+  const key = 'a\n[31m\u001b[31m\u009b2J\u202e\u007fb';
+  await daemon.send({ to: 'nobody', message: 'x', client_message_id: key });
+  const { stdout } = await daemon.run(['outbox', '--pending']);
+  const json = await daemon.run(['outbox', '--pending', '--json']);
+  const obeyed = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/;
+  expect([stdout, json.stdout, daemon.output].map((text) => obeyed.exec(text))).toEqual([null, null, null]);
+  const lines = stdout.trim().split('\n').length;
+  const { items } = parsed(json.stdout) as { items: { client_message_id: string }[] };
+  expect(items.map(({ client_message_id: id }) => id)).toContain(key);
+  expect(lines).toBe(items.length);
+});
+
 test('up in a folder whose daemon runs is refused with its number', async () => {
   for (const words of [['up'], ['start'], [], ['--no-tcp']]) {
     expect(await daemon.run(words)).toMatchObject({ code: 1, stderr: `daemon already running (pid ${daemon.pid})\n` });

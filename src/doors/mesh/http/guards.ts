@@ -1,6 +1,6 @@
 /**
  * Who is answered at all (spec mesh.md §4): before any route, in this order, on the socket and on the TCP port alike. A web page
- * reaches a port of this machine too, so whatever looks like a browser's request is refused (threat 11 of docs/security.md).
+ * reaches a port of this machine too, so whatever looks like a browser's request is refused (threat 12 of docs/security.md).
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';

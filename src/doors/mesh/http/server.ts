@@ -26,6 +26,8 @@ export interface MeshServerOptions extends Omit<GuardOptions, 'warn'> {
 
 const eventsRoute = 'GET /v1/events';
 const loopback = '127.0.0.1';
+/** Every user of the host can open connections to the port; the socket is to have descriptors left whatever they do. */
+const mostTcpConnections = 256;
 
 export class MeshServer implements AsyncDisposable {
   readonly #options: MeshServerOptions;
@@ -63,6 +65,21 @@ export class MeshServer implements AsyncDisposable {
   /** @param port 0 picks one @returns `127.0.0.1:<port>` @throws Node's error */
   listenOnLoopback(port: number): Promise<string> {
     const server = this.#servers.tcp;
+    server.maxConnections = mostTcpConnections;
+    let isTold = false;
+    server.on('drop', () => {
+      // Told once for as long as the port is full.
+      if (!isTold) {
+        this.#options.log.warn('ipc_connections_full', {
+          limit: mostTcpConnections,
+          remedy: 'use the socket, close connections that are not used, or close the port with --no-tcp',
+        });
+      }
+      isTold = true;
+    });
+    server.on('connection', () => {
+      isTold = false;
+    });
     return new Promise((resolve, reject) => {
       server.once('error', reject);
       server.listen({ host: loopback, port }, () => {

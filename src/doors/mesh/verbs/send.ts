@@ -4,6 +4,7 @@ import { printable } from '../../../base/printable.ts';
 import type { VerbCall } from '../command-line.ts';
 import { readConfig } from '../config.ts';
 import { askDaemon, type DaemonAnswer, type DaemonRequest } from '../http/client.ts';
+import { jsonLine } from '../log.ts';
 import { exitCodes, MeshRefusal } from '../refusal.ts';
 
 export const sendUsage = 'claudemesh send <to> <message>';
@@ -69,7 +70,7 @@ function told(call: VerbCall, target: string, { status, body }: DaemonAnswer): n
 
 function refuse({ context, isJson }: VerbCall, error: string): number {
   if (isJson) {
-    context.print(`${JSON.stringify({ ok: false, error, via: 'daemon' })}\n`);
+    context.print(`${jsonLine({ ok: false, error, via: 'daemon' })}\n`);
   } else {
     context.complain(`${printable(error)}\n`);
   }
