@@ -30,6 +30,8 @@ export class OpenPage implements AsyncDisposable {
     // The pipe keeps the page open; nobody speaks over it.
     this.#process = spawn(program, [...args, '--remote-debugging-pipe', url], {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
+      // A group of their own: the program is a script, and the browser has helpers.
+      detached: true,
     });
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#said = `${this.#said}${text}`.slice(-4000);
@@ -42,12 +44,17 @@ export class OpenPage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const { exitCode, signalCode } = this.#process;
-    if (exitCode === null && signalCode === null) {
-      this.#process.kill('SIGTERM');
-      const hasEnded = () => this.#process.exitCode !== null || this.#process.signalCode !== null;
-      await waitUntil(hasEnded, 'the browser to end');
-    }
+    await waitUntil(() => !this.#end(), 'the browser and its helpers to end');
     await removeFolder(this.#profile);
+  }
+
+  /** @returns whether one of them is left */
+  #end(): boolean {
+    const { pid } = this.#process;
+    try {
+      return pid !== undefined && process.kill(-pid, 'SIGKILL');
+    } catch {
+      return false;
+    }
   }
 }
