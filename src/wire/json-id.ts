@@ -3,10 +3,11 @@
  * long and as deep as a line, and what it costs holds up everybody else.
  */
 import { GrowingBytes } from './growing-bytes.ts';
+import { GrowingNumbers } from './growing-numbers.ts';
 import { addDecoded, addLiteral, needsNoEscape } from './json-literal.ts';
 import { addNumber } from './json-number.ts';
 import { ascii, type JsonScanner } from './json-scanner.ts';
-import { memberOrder } from './member-order.ts';
+import { inOrder, memberOrder, orderedMember } from './member-order.ts';
 
 /**
  * Reads the value at the scanner's position, which has been scanned before, and moves past it.
@@ -35,47 +36,62 @@ function isCanonical(scanner: JsonScanner, start: number): boolean {
 }
 
 /** In place of an object's number: an array. */
-const noObject = -1;
-
-/** Shared by all ids, because nothing here yields to another one, and a line may have a hundred thousand of them. */
-const room = { written: new GrowingBytes(), names: new GrowingBytes(), decoded: new GrowingBytes() };
+const noObject = 0xffff_ffff;
 
 /**
- * Lists that grow like a stack are shortened by their count alone, and hold numbers only: a line may have a hundred thousand
- * small objects, and making some lists for each of them is what would cost most.
+ * Shared by all ids, because nothing here yields to another one, and a line may have a hundred thousand of them. The numbers
+ * are rows, see the constants below.
  */
+const room = {
+  written: new GrowingBytes(),
+  names: new GrowingBytes(),
+  /** Of each member: begin and end of its name. */
+  places: new GrowingNumbers(),
+  decoded: new GrowingBytes(),
+  levels: new GrowingNumbers(),
+  members: new GrowingNumbers(),
+  objects: new GrowingNumbers(),
+  ordered: new GrowingNumbers(),
+};
+
+/** Of each array and object that is open, the outermost first: the number of the object (or `noObject`), and of its first member. */
+const level = { object: 0, firstMember: 1, size: 2 } as const;
+/**
+ * Of each member of the objects that are open: where it begins in what was written, and the number of the first object that
+ * can lie in it. Its name is in a list of its own, which is sorted.
+ */
+const member = { start: 0, firstObject: 1, size: 2 } as const;
+/**
+ * Of each object: where its brackets are in what was written, the number of the first object behind it, and its members among
+ * the ordered ones if they are to be moved.
+ */
+const object = { start: 0, end: 1, behind: 2, orderedFrom: 3, orderedTo: 4, size: 5 } as const;
+/** Of each member that is to be moved, in the order of its object: begin, end, and the first object that can lie in it. */
+const moved = { begin: 0, end: 1, firstObject: 2, size: 3 } as const;
+/** Of each object whose members are being copied: its number, the next of them, and the end of what it is a part of. */
+const copy = { object: 0, place: 1, end: 2, size: 3 } as const;
+
+/**
+ * Members of an object that is no longer than this are moved at once. So few objects can lie in each other within so many bytes
+ * that being moved once for each of them costs little.
+ */
+const smallBytes = 64;
+const aside = new Uint8Array(smallBytes);
+
+/** A line may have a hundred thousand small objects, and making something for each of them is what would cost most. */
 class IdWriter {
   readonly #scanner: JsonScanner;
   readonly #written = room.written.emptied();
-
-  /** Arrays and objects that are open, the outermost first: the number of the object (-1: an array), and of its first member. */
-  #depth = 0;
-  readonly #openObjects: number[] = [];
-  readonly #firstMembers: number[] = [];
-
-  /**
-   * Members of the objects that are open: decoded names, where each member begins in what was written, and the number of the
-   * first object that can lie in it.
-   */
-  #memberCount = 0;
-  readonly #names = room.names.emptied();
-  readonly #nameStarts: number[] = [];
-  readonly #nameEnds: number[] = [];
-  readonly #memberStarts: number[] = [];
-  readonly #memberObjects: number[] = [];
   readonly #decoded = room.decoded.emptied();
-
-  /**
-   * All objects: where their brackets are in what was written, the number of the first object behind them, and their members
-   * in `#ordered` if they are to be moved.
-   */
-  readonly #objectStarts: number[] = [];
-  readonly #objectEnds: number[] = [];
-  readonly #objectsBehind: number[] = [];
-  readonly #orderedFrom: number[] = [];
-  readonly #orderedTo: number[] = [];
-  /** Begin, end and first object of each member of such objects, in their order. */
-  readonly #ordered: number[] = [];
+  readonly #levels = room.levels.emptied();
+  #depth = 0;
+  readonly #members = room.members.emptied();
+  readonly #names = { text: room.names.emptied(), places: room.places.emptied() };
+  #memberCount = 0;
+  readonly #objects = room.objects.emptied();
+  #objectCount = 0;
+  readonly #ordered = room.ordered.emptied();
+  #orderedCount = 0;
 
   constructor(scanner: JsonScanner) {
     this.#scanner = scanner;
@@ -110,14 +126,16 @@ class IdWriter {
       this.#add(closing);
       return false;
     }
-    this.#openObjects[this.#depth] = isObject ? this.#objectStarts.length : noObject;
-    this.#firstMembers[this.#depth++] = this.#memberCount;
+    this.#levels.ensure((this.#depth + 1) * level.size);
+    const at = this.#depth++ * level.size;
+    this.#levels.numbers[at + level.object] = isObject ? this.#objectCount : noObject;
+    this.#levels.numbers[at + level.firstMember] = this.#memberCount;
     if (isObject) {
-      this.#objectStarts.push(start);
-      this.#objectEnds.push(0);
-      this.#objectsBehind.push(0);
-      this.#orderedFrom.push(0);
-      this.#orderedTo.push(0);
+      this.#objects.ensure((this.#objectCount + 1) * object.size);
+      const { numbers } = this.#objects;
+      const row = this.#objectCount++ * object.size;
+      numbers[row + object.start] = start;
+      numbers[row + object.orderedTo] = 0;
       this.#name();
     }
     return true;
@@ -127,10 +145,11 @@ class IdWriter {
   #goOn(): boolean {
     const scanner = this.#scanner;
     while (this.#depth > 0) {
-      const object = this.#openObjects[this.#depth - 1] ?? noObject;
+      const at = (this.#depth - 1) * level.size;
+      const open = this.#levels.numbers[at + level.object] ?? noObject;
       if (scanner.take(ascii.comma)) {
         this.#add(ascii.comma);
-        if (object === noObject) {
+        if (open === noObject) {
           scanner.skipSpace();
         } else {
           this.#name();
@@ -140,10 +159,10 @@ class IdWriter {
       // Neither white space nor a comma: the closing bracket.
       scanner.position++;
       this.#depth--;
-      if (object === noObject) {
+      if (open === noObject) {
         this.#add(ascii.closeBracket);
       } else {
-        this.#close(object, this.#firstMembers[this.#depth] ?? 0);
+        this.#close(open, this.#levels.numbers[at + level.firstMember] ?? 0);
       }
     }
     return false;
@@ -157,20 +176,23 @@ class IdWriter {
   /** The next member of the object begins. */
   #name(): void {
     const scanner = this.#scanner;
-    const names = this.#names;
+    const { text, places } = this.#names;
     scanner.scanKey();
-    const member = this.#memberCount++;
-    const start = names.length;
-    this.#memberStarts[member] = this.#written.length;
-    this.#memberObjects[member] = this.#objectStarts.length;
-    this.#nameStarts[member] = start;
+    const count = this.#memberCount++;
+    this.#members.ensure((count + 1) * member.size);
+    const row = count * member.size;
+    this.#members.numbers[row + member.start] = this.#written.length;
+    this.#members.numbers[row + member.firstObject] = this.#objectCount;
+    const start = text.length;
     if (scanner.textIsPlain) {
-      names.add(scanner.bytes, scanner.textStart, scanner.textEnd);
+      text.add(scanner.bytes, scanner.textStart, scanner.textEnd);
     } else {
-      addDecoded(names, scanner.bytes, scanner.textStart, scanner.textEnd);
+      addDecoded(text, scanner.bytes, scanner.textStart, scanner.textEnd);
     }
-    this.#nameEnds[member] = names.length;
-    addLiteral(this.#written, names.bytes, start, names.length);
+    places.ensure(2 * count + 2);
+    places.numbers[2 * count] = start;
+    places.numbers[2 * count + 1] = text.length;
+    addLiteral(this.#written, text.bytes, start, text.length);
     this.#add(ascii.colon);
   }
 
@@ -202,31 +224,68 @@ class IdWriter {
     addLiteral(this.#written, decoded.bytes, 0, decoded.length);
   }
 
-  #close(object: number, firstMember: number): void {
+  #close(closed: number, from: number): void {
     const end = this.#written.length;
     this.#add(ascii.closeBrace);
-    this.#objectEnds[object] = end;
-    this.#objectsBehind[object] = this.#objectStarts.length;
-    const [from, to] = [firstMember, this.#memberCount];
-    const names = { bytes: this.#names.bytes, starts: this.#nameStarts, ends: this.#nameEnds };
-    const moved = memberOrder(names, from, to);
-    this.#names.length = this.#nameStarts[from] ?? 0;
+    const objects = this.#objects.numbers;
+    const row = closed * object.size;
+    objects[row + object.end] = end;
+    objects[row + object.behind] = this.#objectCount;
+    const to = this.#memberCount;
+    const { text, places } = this.#names;
+    const count = memberOrder(text.bytes, places.numbers, from, to);
+    text.length = places.numbers[2 * from] ?? 0;
     this.#memberCount = from;
-    if (moved === undefined) {
+    if (count === inOrder) {
       return;
     }
-    this.#orderedFrom[object] = this.#ordered.length;
-    for (let place = 0; place < moved.count; place++) {
-      const member = moved.order[place] ?? 0;
-      // A member ends with the comma in front of the next one, the last one with the bracket.
-      const memberEnd = member + 1 < to ? (this.#memberStarts[member + 1] ?? 0) - 1 : end;
-      this.#ordered.push(this.#memberStarts[member] ?? 0, memberEnd, this.#memberObjects[member] ?? 0);
+    const start = objects[row + object.start] ?? 0;
+    if (end - start <= smallBytes) {
+      this.#moveNow(start, end, to, count);
+      return;
     }
-    this.#orderedTo[object] = this.#ordered.length;
+    objects[row + object.orderedFrom] = this.#orderedCount;
+    this.#ordered.ensure((this.#orderedCount + count) * moved.size);
+    const ordered = this.#ordered.numbers;
+    const members = this.#members.numbers;
+    for (let place = 0; place < count; place++) {
+      const at = orderedMember(place);
+      const target = this.#orderedCount++ * moved.size;
+      ordered[target + moved.begin] = members[at * member.size + member.start] ?? 0;
+      // A member ends with the comma in front of the next one, the last one with the bracket.
+      ordered[target + moved.end] = at + 1 < to ? (members[(at + 1) * member.size + member.start] ?? 0) - 1 : end;
+      ordered[target + moved.firstObject] = members[at * member.size + member.firstObject] ?? 0;
+    }
+    objects[row + object.orderedTo] = this.#orderedCount;
+  }
+
+  /**
+   * Puts the members of a small object in their order where it was written. What is in it is small too, so nothing of it is to
+   * be moved at the end.
+   */
+  #moveNow(start: number, end: number, to: number, count: number): void {
+    const { bytes } = this.#written;
+    const members = this.#members.numbers;
+    for (let at = start; at < end; at++) {
+      aside[at - start] = bytes[at] ?? 0;
+    }
+    let target = start + 1;
+    for (let place = 0; place < count; place++) {
+      if (place > 0) {
+        bytes[target++] = ascii.comma;
+      }
+      const at = orderedMember(place);
+      const memberEnd = at + 1 < to ? (members[(at + 1) * member.size + member.start] ?? 0) - 1 : end;
+      for (let from = members[at * member.size + member.start] ?? 0; from < memberEnd; from++) {
+        bytes[target++] = aside[from - start] ?? 0;
+      }
+    }
+    bytes[target++] = ascii.closeBrace;
+    this.#written.length = target;
   }
 
   #result(): string {
-    const all = this.#ordered.length === 0 ? this.#written : this.#inOrder();
+    const all = this.#orderedCount === 0 ? this.#written : this.#inOrder();
     return all.bytes.toString('utf8', 0, all.length);
   }
 
@@ -236,43 +295,60 @@ class IdWriter {
    */
   #inOrder(): GrowingBytes {
     const { bytes, length } = this.#written;
-    const [starts, ends, behind] = [this.#objectStarts, this.#objectEnds, this.#objectsBehind];
-    const [ordered, orderedFrom, orderedTo] = [this.#ordered, this.#orderedFrom, this.#orderedTo];
-    const moved = this.#nextMoved();
+    const objects = this.#objects.numbers;
+    const ordered = this.#ordered.numbers;
+    const nextMoved = this.#nextMoved();
+    const copies = this.#levels.emptied();
+    let depth = 0;
     const result = new GrowingBytes();
     result.ensure(length);
-    /** What is to be copied, the next last: begin, end, the first object that can lie in it, and 1 for a comma in front. */
-    const parts = [0, length, 0, 0];
-    while (parts.length > 0) {
-      const comma = parts.pop() ?? 0;
-      const object = moved[parts.pop() ?? 0] ?? 0;
-      const end = parts.pop() ?? 0;
-      const begin = parts.pop() ?? 0;
-      if (comma === 1) {
-        result.put(ascii.comma);
-      }
-      const start = starts[object] ?? length;
+    /** What is copied next, and the first object that can lie in it. */
+    let [begin, end, first] = [0, length, 0];
+    for (;;) {
+      const next = nextMoved[first] ?? 0;
+      const row = next * object.size;
+      const start = next === this.#objectCount ? length : (objects[row + object.start] ?? length);
       if (start >= end) {
         result.add(bytes, begin, end);
-        continue;
+      } else {
+        result.add(bytes, begin, start + 1);
+        copies.ensure((depth + 1) * copy.size);
+        const at = depth++ * copy.size;
+        copies.numbers[at + copy.object] = next;
+        copies.numbers[at + copy.place] = objects[row + object.orderedFrom] ?? 0;
+        copies.numbers[at + copy.end] = end;
       }
-      result.add(bytes, begin, start + 1);
-      parts.push(ends[object] ?? 0, end, behind[object] ?? 0, 0);
-      const first = orderedFrom[object] ?? 0;
-      for (let at = (orderedTo[object] ?? 0) - 3; at >= first; at -= 3) {
-        parts.push(ordered[at] ?? 0, ordered[at + 1] ?? 0, ordered[at + 2] ?? 0, at === first ? 0 : 1);
+      if (depth === 0) {
+        return result;
+      }
+      const at = (depth - 1) * copy.size;
+      const around = (copies.numbers[at + copy.object] ?? 0) * object.size;
+      const place = copies.numbers[at + copy.place] ?? 0;
+      if (place < (objects[around + object.orderedTo] ?? 0)) {
+        if (place > (objects[around + object.orderedFrom] ?? 0)) {
+          result.put(ascii.comma);
+        }
+        copies.numbers[at + copy.place] = place + 1;
+        const from = place * moved.size;
+        begin = ordered[from + moved.begin] ?? 0;
+        end = ordered[from + moved.end] ?? 0;
+        first = ordered[from + moved.firstObject] ?? 0;
+      } else {
+        depth--;
+        begin = objects[around + object.end] ?? 0;
+        end = copies.numbers[at + copy.end] ?? 0;
+        first = objects[around + object.behind] ?? 0;
       }
     }
-    return result;
   }
 
   /** By the number of an object: that of the first from there on whose members are moved, or how many objects there are. */
   #nextMoved(): Uint32Array {
-    const count = this.#objectStarts.length;
+    const count = this.#objectCount;
     const next = new Uint32Array(count + 1);
     next[count] = count;
-    for (let object = count - 1; object >= 0; object--) {
-      next[object] = (this.#orderedTo[object] ?? 0) > 0 ? object : (next[object + 1] ?? count);
+    for (let at = count - 1; at >= 0; at--) {
+      next[at] = (this.#objects.numbers[at * object.size + object.orderedTo] ?? 0) > 0 ? at : (next[at + 1] ?? count);
     }
     return next;
   }

@@ -164,6 +164,30 @@ describe('objects with many members come back in the order of their names', () =
   });
 });
 
+test('objects in objects come back in order, whether they are moved at once or at the end', () => {
+  const { object } = fc.letrec<{ object: string }>((tie) => ({
+    object: fc
+      .array(
+        fc.tuple(
+          fc.constantFrom('', 'a', 'b', 'c', 'dd'),
+          fc.oneof(
+            { depthSize: 'medium', withCrossShrink: true },
+            fc.integer({ min: 0, max: 40 }).map((length) => `"${'x'.repeat(length)}"`),
+            tie('object'),
+            tie('object').map((inner) => `[${inner},${inner}]`),
+          ),
+        ),
+        { maxLength: 4 },
+      )
+      .map((members) => `{${members.map(([name, value]) => `"${name}":${value}`).join(',')}}`),
+  }));
+  fc.assert(fc.property(object, comesBack), { numRuns: 2000 });
+  // Of so many small ones that lie in each other each is moved by itself.
+  for (let depth = 1; depth < 12; depth++) {
+    comesBack(`${'{"b":'.repeat(depth)}1${',"a":2,"b":3}'.repeat(depth)}`);
+  }
+});
+
 test('an id that was long leaves nothing for the next one', () => {
   const long = `{"b":"${'\\n'.repeat(100_000)}","a":1}`;
   expect(echoed(long)).toBe(expected(Buffer.from(long)));
