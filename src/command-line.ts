@@ -134,6 +134,11 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
 
   const meshWord = meshWords.find((word) => word === verb);
   if (meshWord !== undefined) {
+    const variables = ['HOME', 'CLAUDEMESH_CONFIG_DIR', 'CLAUDEMESH_DAEMON_DIR'];
+    const inexact = await inexactPath({ words, variables, workingDirectory: false }, clientPlatform);
+    if (inexact !== undefined) {
+      return fail(inexact);
+    }
     const [{ runMeshMode }, { standardOutput }] = await Promise.all([
       import('./modes/mesh.ts'),
       import('./operate/verbs.ts'),

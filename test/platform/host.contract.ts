@@ -43,6 +43,11 @@ export function hostContract({ platform, openHandles, words }: Machine): void {
     return Buffer.concat(pieces).toString();
   }
 
+  test('a machine has a name that it keeps, with the system in front, or none', () => {
+    expect(host.hostId()).toMatch(/^(?:(?:linux|win32):[0-9a-f-]{32,36})?$/);
+    expect(host.hostId()).toBe(host.hostId());
+  });
+
   describe('a detached program', () => {
     test('reports once, and the report ends when it was written', async () => {
       const detached = detach(['report', 'two words', 'ready\nand more']);

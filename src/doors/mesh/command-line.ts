@@ -89,6 +89,7 @@ const aliases: Readonly<Record<string, string>> = { start: 'up', stop: 'down' };
 const verbsUsage =
   'usage: claudemesh daemon [up|status|version|down|accept-host|outbox|install-service|uninstall-service]';
 
+const helpWords: readonly string[] = ['-h', '--help', 'help'];
 const programUsage = 'usage: claudemesh daemon [verb] [flags]\n       claudemesh send <to> <message> [flags]';
 
 /** @param words behind `holdfast mesh` @returns the exit code */
@@ -119,6 +120,11 @@ export async function runClaudemeshWords([first, ...rest]: readonly string[], co
 }
 
 async function runDaemonWords(words: readonly string[], context: MeshContext): Promise<number> {
+  if (helpWords.includes(words[0] ?? '')) {
+    const rows = Object.entries({ ...verbs, send: sendRow }).map(([name, { help }]) => `  ${name} ${help}\n`);
+    context.print(`${programUsage}\n\n${rows.join('')}`);
+    return 0;
+  }
   // Flags alone are those of `up`.
   const [first = 'up', ...rest] = words[0]?.startsWith('-') ? ['up', ...words] : words;
   const name = Object.hasOwn(aliases, first) ? (aliases[first] ?? first) : first;

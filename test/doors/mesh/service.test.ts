@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { launchd } from '../../../platform/posix/launchd.ts';
 import { taskScheduler } from '../../../platform/win32/task-scheduler.ts';
+import { programForTests, runHoldfast } from '../../support/holdfast.ts';
 import { installed, testNeeding } from '../../support/needs.ts';
 import { TestDaemon } from './test-daemon.ts';
 
@@ -60,6 +61,15 @@ test('acceptance 16: in CI nothing is installed, unless that is asked for', asyn
     code: 0,
     told: { ok: true, platform: 'linux', unitPath: unitIn(daemon), bootCommand: boot },
   });
+});
+
+test('a service finds the folders of whoever installs it, also when they are named from another folder', async () => {
+  await using daemon = new TestDaemon();
+  const env = { ...daemon.env, CLAUDEMESH_CONFIG_DIR: '', CLAUDEMESH_DAEMON_DIR: 'somewhere' };
+  await runHoldfast(['mesh', 'install-service', '--mesh', 'x'], { env, program: programForTests, cwd: daemon.folder });
+  const unit = readFileSync(unitIn(daemon), 'utf8');
+  expect(unit).toContain(`Environment="CLAUDEMESH_DAEMON_DIR=${join(daemon.folder, 'somewhere')}"`);
+  expect(unit).not.toContain('CLAUDEMESH_CONFIG_DIR');
 });
 
 test('uninstall-service removes what was installed, without a service manager too, and nothing else', async () => {

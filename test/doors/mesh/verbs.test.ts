@@ -73,7 +73,15 @@ describe('words that are wrong', () => {
   });
 
   test('each verb tells how it is used', async () => {
-    for (const words of [['--help'], ['claudemesh', '--help'], ['outbox', '-h'], ['claudemesh', 'send', '--help']]) {
+    const all = await daemon.run(['--help']);
+    expect(all.stdout).toContain('\n  install-service --mesh <slug>');
+    for (const words of [
+      ['--help'],
+      ['claudemesh', '--help'],
+      ['claudemesh', 'daemon', 'help'],
+      ['outbox', '-h'],
+      ['claudemesh', 'send', '--help'],
+    ]) {
       expect(await daemon.run(words)).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^usage: /) });
     }
   });

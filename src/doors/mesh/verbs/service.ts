@@ -1,5 +1,6 @@
 /** `install-service` and `uninstall-service` (spec mesh.md §12): the definition for the service manager of this user. */
 import { chmodSync, closeSync, existsSync, openSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { HostError } from '../../../../platform/errors.ts';
 import type { Platform } from '../../../../platform/platform.ts';
 import type { ServiceManager } from '../../../../platform/service-manager.ts';
@@ -15,8 +16,6 @@ import { exitCodes, MeshRefusal } from '../refusal.ts';
 /** One of them is set where a build runs, which has no use for a service that stays. */
 const ciVariables = ['CI', 'GITHUB_ACTIONS', 'GITLAB_CI', 'BUILDKITE', 'CIRCLECI', 'JENKINS_URL'];
 const ciRefusal = 'Refusing to install persistent service in CI; pass --allow-ci-persistent to override.';
-/** What the daemon needs of the environment that it is installed from. */
-const ownVariables = ['CLAUDEMESH_CONFIG_DIR', 'CLAUDEMESH_DAEMON_DIR', 'CLAUDEMESH_DAEMON_TCP_PORT'];
 /** A manager's definition is no secret: it names files, and a mesh. */
 const definitionMode = 0o644;
 
@@ -42,9 +41,7 @@ export async function installService({ context, folders, flags, tell }: VerbCall
       keepsChildren: false,
       workingFolder: home,
       logFile: folders.log,
-      variables: Object.fromEntries(
-        ownVariables.flatMap((each) => (environment[each] ? [[each, environment[each]] as const] : [])),
-      ),
+      variables: ownVariables(environment, folders),
     });
     if (isForeignDefinition(path, manager)) {
       throw new Error(`${path} was not written by this program; move it away first`);
@@ -89,6 +86,22 @@ export async function uninstallService({ context, tell }: VerbCall): Promise<num
     removed,
   });
   return 0;
+}
+
+/** What the daemon needs of the environment that it is installed from; the service has another working folder. */
+function ownVariables(environment: NodeJS.ProcessEnv, folders: MeshFolders): Record<string, string> {
+  const values: Readonly<Record<string, string | undefined>> = {
+    CLAUDEMESH_CONFIG_DIR: dirname(folders.configFile),
+    CLAUDEMESH_DAEMON_DIR: folders.daemon,
+    CLAUDEMESH_DAEMON_TCP_PORT: environment.CLAUDEMESH_DAEMON_TCP_PORT,
+  };
+  const given: Record<string, string> = {};
+  for (const [name, value] of Object.entries(values)) {
+    if ((environment[name] ?? '') !== '' && value !== undefined) {
+      given[name] = value;
+    }
+  }
+  return given;
 }
 
 interface Place {
