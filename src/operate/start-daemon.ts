@@ -1,7 +1,7 @@
 /** Starts the daemon in the background with a token that the next client finds in `daemon.token`. */
 import type { Platform } from '../../platform/platform.ts';
-import { ownCommand, ownVariables } from '../base/own-process.ts';
-import { runCommand } from '../base/run-command.ts';
+import { messageOf } from '../base/error-texts.ts';
+import { type OwnCommand, ownCommand, ownVariables } from '../base/own-process.ts';
 
 /** For the daemon alone, which removes it as it reads it. */
 const tokenFileForStart = 'service.token';
@@ -9,7 +9,7 @@ const tokenFileForStart = 'service.token';
 const startMs = 120_000;
 /** A daemon that could open no log keeps our pipe; what it had to say has come by then. */
 const outputGraceMs = 1_000;
-const maxOutputBytes = 65_536;
+const mostOfStderr = 65_536;
 
 /**
  * Whoever serves the socket by now gives way (spec modes.md §7).
@@ -29,16 +29,9 @@ export async function startDaemonWithToken(
     const secret = Buffer.from(token);
     const file = await directory.exclusively(() => directory.publish(tokenFileForStart, secret));
     try {
-      const {
-        file: command,
-        args,
-        env,
-      } = ownCommand(['-serve', '-token-file', file.path, ...flags], ownVariables(platform.startedWith));
-      const { failure, stderr } = await runCommand(platform.processes, {
-        ...{ command, args, env, cwd: undefined },
-        ...{ timeoutMs: startMs, outputGraceMs, outputHolders: 'leave', maxOutputBytes },
-      });
-      return failure === undefined ? undefined : stderr.toString('utf8').trim() || failure;
+      return await launch(
+        ownCommand(['-serve', '-token-file', file.path, ...flags], ownVariables(platform.startedWith)),
+      );
     } finally {
       // One that could not start has not removed it.
       file.remove();
@@ -46,4 +39,35 @@ export async function startDaemonWithToken(
   } finally {
     directory.close();
   }
+}
+
+/**
+ * Runs the launcher as no child of ours in the sense of `Processes`: on Windows those live in a job that ends with us, and the
+ * daemon would be in it. `detached` keeps it out of Node's own job of that kind.
+ */
+function launch({ file, args, env }: OwnCommand): Promise<string | undefined> {
+  const { spawn } = process.getBuiltinModule('node:child_process');
+  const child = spawn(file, args, {
+    ...{ stdio: ['ignore', 'ignore', 'pipe'], env: Object.fromEntries(env) },
+    ...{ detached: true, windowsHide: true, timeout: startMs, killSignal: 'SIGKILL' },
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(0, mostOfStderr);
+  });
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(messageOf(error)));
+    child.once('exit', (code, signal) => {
+      const told = (): void => {
+        child.stderr.destroy();
+        const how = signal === null ? `exit status ${code}` : `ended by ${signal}`;
+        resolve(code === 0 ? undefined : stderr.trim() || how);
+      };
+      const grace = setTimeout(told, outputGraceMs);
+      child.once('close', () => {
+        clearTimeout(grace);
+        told();
+      });
+    });
+  });
 }
