@@ -47,9 +47,14 @@ function normalized(text: string): string {
     .replace(/\bpid"?[ :]\d+/g, '<pid>');
 }
 
-/** JSON that is spread over lines for who reads the page, and answers that follow each other without a newline. */
+/** JSON that the formatter of the page has spread out, and answers that follow each other without a newline. */
 function asOneLineEach(text: string): string {
-  const compact = text.startsWith('{\n') ? JSON.stringify(JSON.parse(text)) : text;
+  let compact = text;
+  try {
+    compact = JSON.stringify(JSON.parse(text));
+  } catch {
+    // Several answers, or none that is JSON.
+  }
   return compact.replaceAll('}{', '}\n{').trim();
 }
 
