@@ -1,7 +1,7 @@
 /** Where a daemon is, and how to get its token and start it there: what differs between this machine and one behind ssh. */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { codeOf, HoldfastError, messageOf } from './errors.ts';
@@ -124,11 +124,43 @@ async function startHere(socket: string, options: TargetOptions): Promise<string
   try {
     const file = join(folder, 'token');
     writeFileSync(file, `${token}\n`, { mode: 0o600 });
-    await runToEnd([...words, '-token-file', file, ...flags], '', env);
+    try {
+      await runToEnd([...words, '-token-file', file, ...flags], '', env);
+    } catch (error) {
+      if (!isLate(error) || !(await comesLate(file, socket))) {
+        throw error;
+      }
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
   return token;
+}
+
+/** How long a daemon may take that comes after its launcher has given up waiting. */
+const lateMs = 30_000;
+const latePollMs = 50;
+
+/** On a busy machine a daemon may come later than its launcher waits. */
+function isLate(error: unknown): boolean {
+  return messageOf(error).includes('timeout waiting for daemon to accept');
+}
+
+/** Waits for the daemon to read its token file, which it then removes, and to listen. @returns whether it does */
+async function comesLate(tokenFile: string, socket: string): Promise<boolean> {
+  for (const giveUpAt = performance.now() + lateMs; performance.now() < giveUpAt; ) {
+    const found = existsSync(tokenFile)
+      ? undefined
+      : await socketDialer(socket)
+          .dial()
+          .catch(() => undefined);
+    if (found !== undefined) {
+      found.destroy();
+      return true;
+    }
+    await new Promise((resolve) => setTimeout(resolve, latePollMs));
+  }
+  return false;
 }
 
 function sshTarget(destination: string, options: TargetOptions): Target {

@@ -258,6 +258,17 @@ test('a daemon that is started with a given token keeps it off the disk, and is 
   expect((await host.describe()).instanceId).not.toBe(first.instanceId);
 });
 
+test('a daemon that comes after its launcher has given up finds its token all the same', async () => {
+  await using daemon = await prepareDaemon();
+  const late =
+    'echo "claustrum: timeout waiting for daemon to accept on $3" >&2; (sleep 1; exec "$@") >/dev/null 2>&1 & exit 1';
+  const words = ['sh', '-c', late, 'sh', program];
+  const place = { socket: daemon.socket, env: daemon.env, program: words, ...quick };
+  await using host = await connect({ ...place, start: true });
+  expect((await host.describe()).durable).toBe(false);
+  expect(daemon.daemons()).toHaveLength(1);
+});
+
 test('a start that fails says what the daemon says', async () => {
   await using daemon = await prepareDaemon();
   const place = { socket: daemon.socket, env: daemon.env, program };

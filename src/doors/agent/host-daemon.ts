@@ -43,11 +43,6 @@ export interface Started {
 export const door = 'agent';
 
 const retryMs = 1000;
-/**
- * After a start that failed nobody is started for this long: on a busy machine the daemon may have come too late for those who
- * waited for it, and a second one would take the socket from it.
- */
-const startAgainMs = 15_000;
 /** A daemon that cannot be reached is told of so often: the texts of two attempts differ in names of temporary files. */
 const tellAgainMs = 60_000;
 /** How often a session is looked at whose end is waited for. */
@@ -67,18 +62,10 @@ export class HostDaemon {
   static async connect(options: HostDaemonOptions): Promise<HostDaemon | undefined> {
     const { log, signal } = options;
     let toldAt = Number.NEGATIVE_INFINITY;
-    let mayStartAt = 0;
     while (!signal.aborted) {
       try {
-        if (performance.now() < mayStartAt) {
-          const late = await connect(targetOf(options, false));
-          await late.close();
-        }
         return new HostDaemon(await connect(targetOf(options, true)), options);
       } catch (error) {
-        if (performance.now() >= mayStartAt) {
-          mayStartAt = performance.now() + startAgainMs;
-        }
         if (performance.now() - toldAt > tellAgainMs) {
           log.error(`The host daemon cannot be reached: ${messageOf(error)}`);
           toldAt = performance.now();
