@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { RunDirectoryLock } from '../../../platform/lock.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import { messageOf } from '../../base/error-texts.ts';
+import { defaultMemoryBudget } from '../../base/memory-budget.ts';
 import { ownCommand } from '../../base/own-process.ts';
 import { type DeliveryContext, DeliveryQueue } from './delivery-queue.ts';
 import { ErrorReports } from './error-reports.ts';
@@ -83,9 +84,14 @@ function takeStateLock(stateDir: string, { runDirectories, processes }: Platform
   return attempt.lock;
 }
 
+/** What the host daemon keeps of all sessions in memory at most; what is more lies in their spools. */
+const mostKeptBytes = 256 * 1024 * 1024;
+
 /** Flags of the host daemon that an agent starts for itself. */
-function daemonFlags({ spoolBytes }: AgentSettings): string[] {
-  return ['-wire-profile', 'latest', '-durable', '-mark-children', '-reap-tree', '-spool-bytes', String(spoolBytes)];
+function daemonFlags({ spoolBytes }: AgentSettings, { host }: Platform): string[] {
+  const budget = Math.min(mostKeptBytes, defaultMemoryBudget(host.memoryLimit()));
+  const kept = ['-spool-bytes', String(spoolBytes), '-memory-budget', String(budget)];
+  return ['-wire-profile', 'latest', '-durable', '-mark-children', '-reap-tree', ...kept];
 }
 
 class Agent {
@@ -232,7 +238,7 @@ class Agent {
     const { file, args, env } = ownCommand([], Object.entries(withoutOwn(environment)));
     return {
       socket: settings.socket,
-      flags: isOwn ? daemonFlags(settings) : undefined,
+      flags: isOwn ? daemonFlags(settings, platform) : undefined,
       program: [file, ...args],
       environment: Object.fromEntries(env),
       log,

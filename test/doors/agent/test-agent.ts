@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AgentTimings } from '../../../src/doors/agent/pauses.ts';
 import { cleanEnvironment, type Environment, program, programForTests } from '../../support/holdfast.ts';
-import { findMarked, type ProcessFacts, processFacts, signalProcess } from '../../support/processes.ts';
+import { findMarked, isRunning, type ProcessFacts, processFacts, signalProcess } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
 import { StandInServer } from './stand-in-server.ts';
 
@@ -187,10 +187,11 @@ export class TestAgent implements AsyncDisposable {
     });
   }
 
-  /** The host daemon, by its lock. */
+  /** The host daemon, by its lock, which is empty for a moment while a daemon starts; `undefined`: there is none now. */
   daemon(): ProcessFacts | undefined {
-    const { pid } = JSON.parse(readFileSync(join(this.stateDir, 'run', 'daemon.lock'), 'utf8')) as { pid: number };
-    return processFacts(pid);
+    const text = readFileSync(join(this.stateDir, 'run', 'daemon.lock'), 'utf8');
+    const facts = text.trimEnd().endsWith('}') ? processFacts((JSON.parse(text) as { pid: number }).pid) : undefined;
+    return facts !== undefined && isRunning(facts) ? facts : undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
