@@ -45,6 +45,8 @@ export const door = 'agent';
 const retryMs = 1000;
 /** A daemon that cannot be reached is told of so often: the texts of two attempts differ in names of temporary files. */
 const tellAgainMs = 60_000;
+/** A daemon that has lost its keeper for a moment is asked again for so long. */
+const keeperAwayMs = 30_000;
 /** How often a session is looked at whose end is waited for. */
 const endPollMs = 100;
 const retry: ConnectOptions['retry'] = { firstMs: 100, maxMs: 2000 };
@@ -100,7 +102,7 @@ export class HostDaemon {
 
   /** Sessions that were started through this door. @throws HoldfastError */
   async sessions(): Promise<readonly SessionInfo[]> {
-    return (await this.#host.sessions()).filter((session) => session.door === door);
+    return (await this.#all()).filter((session) => session.door === door);
   }
 
   /**
@@ -110,12 +112,14 @@ export class HostDaemon {
   async start({ id, command, args, cwd, env, launcher }: StartRequest): Promise<Started> {
     const host = await connect({ ...this.readerTarget, signal: this.#options.signal });
     try {
-      const { pid, startTime, existing } = await host.request('process.spawn', {
-        ...{ id, command, args, cwd, env, door },
-        ...(launcher === undefined ? {} : { launcher }),
-        ifAbsent: true,
-        wantPid: true,
-      });
+      const { pid, startTime, existing } = await this.#patiently(() =>
+        host.request('process.spawn', {
+          ...{ id, command, args, cwd, env, door },
+          ...(launcher === undefined ? {} : { launcher }),
+          ifAbsent: true,
+          wantPid: true,
+        }),
+      );
       return { pid, startTime, existing: existing === true };
     } finally {
       await host.close();
@@ -124,7 +128,31 @@ export class HostDaemon {
 
   /** How many bytes it was given so far; `undefined`: it is not known. @throws HoldfastError */
   async inputBytes(id: string): Promise<number | undefined> {
-    return (await this.#host.sessions()).find((each) => each.id === id)?.inBytes;
+    return (await this.#find(id))?.inBytes;
+  }
+
+  async #find(id: string): Promise<SessionInfo | undefined> {
+    return (await this.#all()).find((each) => each.id === id);
+  }
+
+  #all(): Promise<readonly SessionInfo[]> {
+    return this.#patiently(() => this.#host.sessions());
+  }
+
+  /** A daemon that looks for its keeper says so. Each request here may be repeated. */
+  async #patiently<T>(ask: () => Promise<T>): Promise<T> {
+    const { signal } = this.#options;
+    for (const giveUpAt = performance.now() + keeperAwayMs; ; ) {
+      try {
+        return await ask();
+      } catch (error) {
+        const isAway = error instanceof HoldfastError && /session keeper unreachable/.test(error.message);
+        if (!isAway || signal.aborted || performance.now() > giveUpAt) {
+          throw error;
+        }
+      }
+      await pause(retryMs, signal);
+    }
   }
 
   /**
@@ -138,7 +166,8 @@ export class HostDaemon {
       return 'ended';
     }
     try {
-      await this.#host.request('process.stdin', { id, data: bytes.toString('base64'), offset });
+      const params = { id, data: bytes.toString('base64'), offset };
+      await this.#patiently(() => this.#host.request('process.stdin', params));
       return 'taken';
     } catch (error) {
       const told = error instanceof HoldfastError && error.kind === 'rpc' ? error.message : '';
@@ -157,7 +186,7 @@ export class HostDaemon {
 
   /** End of input behind what was accepted. Does nothing to one that has ended. */
   async closeInput(id: string): Promise<void> {
-    const session = (await this.#host.sessions()).find((each) => each.id === id);
+    const session = await this.#find(id);
     if (session?.state === 'running') {
       await this.#host.request('holdfast.closeStdin', { id, offset: session.inBytes }).catch(ignoreRefusal);
     }
@@ -166,7 +195,9 @@ export class HostDaemon {
   /** Sends a signal and waits for the end. @returns whether it has ended, or is not known */
   async end(id: string, signal: 'INT' | 'TERM' | 'KILL', waitMs: number, escalate: boolean): Promise<boolean> {
     const timeoutMs = Math.max(1, Math.round(waitMs));
-    const { found, died } = await this.#host.request('process.killAndWait', { id, signal, timeoutMs, escalate });
+    const { found, died } = await this.#patiently(() =>
+      this.#host.request('process.killAndWait', { id, signal, timeoutMs, escalate }),
+    );
     return !found || died;
   }
 
@@ -174,7 +205,7 @@ export class HostDaemon {
   async untilEnded(id: string, waitMs: number): Promise<boolean> {
     const giveUpAt = performance.now() + waitMs;
     for (;;) {
-      const session = (await this.#host.sessions()).find((each) => each.id === id);
+      const session = await this.#find(id);
       if (session === undefined || session.state === 'exited') {
         return true;
       }

@@ -132,6 +132,8 @@ export class OutputReader {
   }
 }
 
+/** A daemon without its keeper answers otherwise, so this is no matter of time. */
 function isUnknownSession({ kind, message }: HoldfastError): boolean {
-  return kind === 'closed' && /does not know it|no longer knows it|belongs to another process/.test(message);
+  const isAnothers = kind === 'closed' && /belongs to another process/.test(message);
+  return isAnothers || (kind === 'rpc' && /Process not found/.test(message));
 }

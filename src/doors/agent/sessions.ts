@@ -265,7 +265,12 @@ export class AgentSessions {
         log.warn(`Output of ${id} lost: ${from}..${to} (spool of ${settings.spoolBytes} bytes is full)`);
         errors.gap('output_gap', id, from, to);
       },
-      exited: (exitCode, how) => this.#ended(session, { exitCode, signal: how }),
+      exited: (exitCode, how) => {
+        if (exitCode === null && how === null) {
+          errors.report('agent_crashed', `session ${id} is gone: its keeper has died`, { sessionId: id });
+        }
+        this.#ended(session, { exitCode, signal: how });
+      },
       gone: () => this.#gone(session),
     });
     void upload.finished.then(() => this.#checkOver(session));

@@ -31,15 +31,16 @@ const linesOfRun = 60;
 
 /** Writes numbered lines for ever at some hundred kB/s, and repeats what is typed. */
 const writer = `#!/bin/sh
-(n=0; while :; do n=$((n + 1)); seq -f "$n:%g ----------------------------------------" ${linesOfRun}; sleep 0.02; done) &
-writer=$!
-trap 'kill $writer' EXIT
+stop=$0.$$
+(n=0; while [ ! -e "$stop" ]; do n=$((n + 1)); seq -f "$n:%g ----------------------------------------" ${linesOfRun}; sleep 0.02; done) &
 while IFS= read -r line; do
   [ "$line" = stop ] && break
   echo "typed $line"
 done
-kill $writer; wait $writer 2>/dev/null
-echo finished
+echo "$line" >"$stop"
+# Whoever writes at the moment may finish its lines.
+wait
+echo "finished after $line"
 `;
 
 test(
@@ -133,7 +134,7 @@ test(
       const numbers = [...chunks.keys()].sort((a, b) => a - b);
       expect(numbers).toEqual(Array.from({ length: complete }, (_, at) => at + 1));
       const lines = server.session(id).text().split('\n');
-      expect(lines.slice(-2)).toEqual(['finished', '']);
+      expect(lines.slice(-2)).toEqual(['finished after stop', '']);
       for (const { id: order, session, text } of typed.filter((each) => each.session === id)) {
         const times = lines.filter((line) => line === `typed ${text}`).length;
         const isDone = server.acknowledged(order).some(({ result }) => result === 'done');

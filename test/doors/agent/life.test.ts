@@ -150,6 +150,31 @@ describe('the life of an agent', () => {
     expect(server.session('s').text()).toBe('ready \n');
   });
 
+  test.each([
+    ['the keeper', 1],
+    ['the host daemon and the keeper', 0],
+  ])(
+    'a session that dies with %s while the agent lives is told as crashed, and the next one starts',
+    async (_, from) => {
+      await using agent = await TestAgent.start({ timings });
+      const { server } = agent;
+      server.order('start', 'start_session', 's');
+      await agent.output('s', 'ready');
+      for (const target of agent
+        .ownPids()
+        .slice(from)
+        .map((pid) => processFacts(pid))) {
+        if (target !== undefined) {
+          signalProcess(target, 'SIGKILL');
+        }
+      }
+      expect(await agent.exit('s')).toMatchObject({ exitCode: null, signal: null });
+      await waitUntil(() => server.errors.some(({ code }) => code === 'agent_crashed'), 'the report');
+      server.order('next', 'start_session', 't');
+      expect(await agent.output('t', 'ready')).toBe('ready \n');
+    },
+  );
+
   test('24: its sessions are those of the host: listed with their door, and watched without disturbing the upload', async () => {
     await using agent = await TestAgent.start({ timings });
     const { server } = agent;
