@@ -264,9 +264,12 @@ describe.each(['current', 'next'] as const)('git.status of a session worktree (%
   });
 });
 
-test('a temporary directory that has been removed since the start costs nobody an answer', async () => {
+test('a temporary directory that has been removed since the start costs nobody an answer, nor what the user ignores', async () => {
   const { base, path } = withWorktree();
-  withVariables({ TMPDIR: join(base, 'no-such-folder') });
+  const HOME = scratchFolder();
+  write(join(HOME, '.config', 'git', 'ignore'), '*.mine\n');
+  write(join(path, 'ignored.mine'));
+  withVariables({ HOME, XDG_CONFIG_HOME: join(HOME, '.config'), TMPDIR: join(base, 'no-such-folder') });
   const runDirectory = scratchFolder();
   const socketPath = join(runDirectory, 'rpc.sock');
   for (const profile of ['S', 'current', 'next'] as const) {

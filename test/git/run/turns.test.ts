@@ -65,7 +65,7 @@ test('however many requests come at once, at most eight gits run, and every requ
 });
 
 test.each(['S', 'current', 'next'] as const)(
-  'a daemon that is stopped in the middle leaves no git running and no folder behind (%s)',
+  'a daemon that is ended in the middle, by request, by -stop or by TERM, leaves no git running and no folder behind (%s)',
   async (profile) => {
     const folder = scratchFolder();
     const path = repository(join(folder, 'w'));
@@ -87,7 +87,13 @@ test.each(['S', 'current', 'next'] as const)(
     const asked = client.request('git.list_branches', { path }).catch(() => {});
     await waitUntil(() => existsSync(join(folder, 'hangs')), 'git to hang');
     expect(readdirSync(temporary).filter((name) => name.startsWith('holdfast-git-'))).toHaveLength(1);
-    await started.stop();
+    if (profile === 'S') {
+      await started.stop();
+    } else if (profile === 'current') {
+      expect((await started.run(['-stop', '-wire-profile', profile, '-socket', started.socket])).code).toBe(0);
+    } else {
+      await started.kill('SIGTERM');
+    }
     // The question would be asked again when a daemon is there again.
     await client.close();
     await asked;
