@@ -1,5 +1,6 @@
 /** The pages name what there is, so that neither can change without the other. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { svgName, svgOf } from '../build/screen-svg.ts';
 import { createCounters } from '../src/base/counters.ts';
@@ -7,8 +8,10 @@ import { optionNames, options } from '../src/config/options.ts';
 import { extensionMethods } from '../src/doors/rpc/methods/all.ts';
 import { commandNames } from '../src/operate/commands/table.ts';
 import { startDaemon } from './support/daemon.ts';
+import { errorTexts } from './tools/error-texts.ts';
 import { lasting, OperatorsScene, screensOf } from './tools/operators-scene.ts';
 import { connectRaw, type RawConnection } from './tools/raw-connection.ts';
+import { pages, root, runnerOf, snippetsOf } from './tools/snippets.ts';
 
 const page = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 const packageOf = (name: string) => JSON.parse(page(name));
@@ -70,6 +73,36 @@ test('every threat names the tests that stage it, by files and titles that there
       expect.soft({ file, missing: all.filter((title) => !source.includes(title)) }).toEqual({ file, missing: [] });
     }
   }
+});
+
+test('every error text of the source is explained', () => {
+  const explained = page('docs/errors.md') + page('docs/deploy.md');
+  const texts = errorTexts();
+  expect(texts.length).toBeGreaterThan(40);
+  expect(texts.filter(({ piece }) => !explained.includes(piece))).toEqual([]);
+});
+
+test('every shell snippet of the pages is run by a file that there is, or says why not', () => {
+  const snippets = pages.flatMap((each) => snippetsOf(each));
+  expect(snippets.length).toBeGreaterThan(30);
+  const unclear = snippets.flatMap(({ page: its, line, mark }) => {
+    const [, how = '', what = ''] = /^(run|run by|not run): (.{4,})$/.exec(mark) ?? [];
+    const runner = how === 'run' ? 'test/newcomer/newcomer.test.ts' : how === 'run by' ? what : runnerOf(its);
+    const isTold = how === 'not run' || (runner !== undefined && existsSync(join(root, runner)));
+    const isKnown = how !== 'run' || ['clone', 'executable'].includes(what);
+    return isTold && isKnown ? [] : [`${its}:${line}: ${mark}`];
+  });
+  expect(unclear).toEqual([]);
+});
+
+test('what a page leads to is there', () => {
+  const dead = pages.flatMap((name) =>
+    [...page(name).matchAll(/\]\(((?!https?:)[^)#\s]+)(?:#[^)]*)?\)/g)]
+      .map(([, target = '']) => join(root, name, '..', target))
+      .filter((target) => !existsSync(target))
+      .map((target) => `${name} -> ${target.slice(root.length + 1)}`),
+  );
+  expect(dead).toEqual([]);
 });
 
 test('every extension is shown in an exchange', () => {

@@ -105,7 +105,8 @@ export async function startSshHost({ hasLoginScript = false }: SshHostOptions = 
   writeFileSync(
     at('ssh_config'),
     [
-      'Host host',
+      // The pages call it by either name.
+      'Host host box',
       'HostName 127.0.0.1',
       `Port ${port}`,
       `User ${user}`,
