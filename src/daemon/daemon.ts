@@ -25,7 +25,7 @@ import { Publication } from '../run-directory/publication.ts';
 import { watchReachability } from '../run-directory/reachability.ts';
 import { failureLines } from '../run-directory/start-failure.ts';
 import { takeToken } from '../run-directory/token.ts';
-import { buildRequestPath } from './request-path.ts';
+import { buildRequestPath, type RequestPathOptions } from './request-path.ts';
 
 export interface DaemonOptions {
   readonly settings: Settings;
@@ -150,12 +150,18 @@ async function build(
         ...{ markedFor: marking.markedFor, lifetime: lifetime.signal },
       })
     : undefined;
+  const common = { platform, settings, log, counters, timings, lifetime: lifetime.signal };
+  let openEngine: RequestPathOptions['openEngine'];
+  if (durable === undefined) {
+    const { openLocalSessions } = await import('./local-sessions.ts');
+    openEngine = (shared) => openLocalSessions({ ...common, ...marking, shellPath, keepChildren }, shared);
+  } else {
+    openEngine = () => durable;
+  }
   const { engine, clients, budget, endPrograms } = buildRequestPath({
-    engine: durable,
+    openEngine,
     keeper: () => durable?.keeper,
-    ...{ platform, settings, log, counters, timings, token, identity, latency, wireLog, shellPath, keepChildren },
-    ...marking,
-    lifetime: lifetime.signal,
+    ...{ ...common, token, identity, latency, wireLog, records: marking.records },
     requestShutdown: () => end.ask(() => log.info('ServerHandler', 'server.shutdown received over RPC')),
     onLessToDo: () => lookForUse(),
   });

@@ -14,16 +14,19 @@ import type { DaemonIdentity } from '../doors/rpc/methods/server.ts';
 import type { WireLog } from '../doors/rpc/wire-log/wire-log.ts';
 import { endDetached } from '../engine/detached-ttl.ts';
 import { FairShare } from '../engine/local/fair-share.ts';
-import { LocalEngine, type LocalEngineOptions } from '../engine/local/local-engine.ts';
 import { ShellAgent } from '../engine/local/shell-agent.ts';
-import { spoolPlace } from '../engine/local/spool-place.ts';
 import type { KeeperFacts, SessionEngine } from '../engine/session-engine.ts';
 import { LauncherHandler } from '../install/managed-launcher/launcher-handler.ts';
 import type { ChildRecords } from '../run-directory/records/child-records.ts';
 
-export interface RequestPathOptions extends Pick<LocalEngineOptions, 'shellPath' | 'keepChildren' | 'markedFor'> {
-  /** Of a daemon whose sessions live elsewhere; `undefined`: they live in this process. */
-  readonly engine: SessionEngine | undefined;
+/** What an engine inside this process has in common with the clients. */
+export interface SharedWithEngine {
+  readonly share: FairShare;
+  readonly budget: MemoryBudget;
+}
+
+export interface RequestPathOptions {
+  openEngine(shared: SharedWithEngine): SessionEngine;
   /** What `holdfast.describe` tells of the keeper; `undefined`: there is none. */
   keeper(): KeeperFacts | undefined;
   /** Told of every child; `undefined`: no records are written. */
@@ -60,27 +63,7 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
   const share = new FairShare();
   const limitBytes = settings.memoryBudget ?? defaultMemoryBudget(platform.host.memoryLimit());
   const budget = new MemoryBudget({ limitBytes, log, counters });
-  const engine =
-    options.engine ??
-    new LocalEngine({
-      platform,
-      profile,
-      log,
-      counters,
-      timings,
-      share,
-      slowReader: settings.slowReader,
-      unseenRetentionMs: settings.unseenRetentionMs,
-      maxSessions: settings.maxSessions,
-      spool: spoolPlace(platform, settings.socketPath, settings.spoolBytes),
-      reapTree: settings.reapTree,
-      sessionMarks: sessionMarksFor(options),
-      shellPath: options.shellPath,
-      shellAgent: shellAgentFor(options),
-      keepChildren: options.keepChildren,
-      markedFor: options.markedFor,
-      budget,
-    });
+  const engine = options.openEngine({ share, budget });
   engine.watch((event) => {
     if (event.event === 'spawned') {
       options.records?.add(event);

@@ -13,6 +13,7 @@ import { createCounters } from '../../src/base/counters.ts';
 import { createLog } from '../../src/base/log.ts';
 import { timings } from '../../src/base/timings.ts';
 import { mergeSettings } from '../../src/config/settings.ts';
+import { openLocalSessions } from '../../src/daemon/local-sessions.ts';
 import { buildRequestPath } from '../../src/daemon/request-path.ts';
 import type { WireLog } from '../../src/doors/rpc/wire-log/wire-log.ts';
 import type { WireTap } from '../../src/doors/rpc/wire-tap.ts';
@@ -79,23 +80,27 @@ export class ServedInProcess implements AsyncDisposable {
     // Lines are made as in a daemon, and go nowhere.
     const log = createLog({ level: 'info', write: (bytes) => bytes.length });
     const lifetime = new AbortController();
+    const common = {
+      ...{ platform, log, counters: createCounters(), timings, lifetime: lifetime.signal },
+      settings: mergeSettings({ 'wire-profile': profile }, []),
+    };
     const { engine, clients, endPrograms } = buildRequestPath({
-      engine: undefined,
+      openEngine: (shared) =>
+        openLocalSessions(
+          {
+            ...common,
+            keepChildren: false,
+            markedFor: profile.platform.childMarkers ? this.dir : undefined,
+            shellPath: { known: true, value: undefined, wait: () => Promise.resolve() },
+          },
+          shared,
+        ),
       keeper: () => undefined,
-      ...{
-        platform,
-        log,
-        counters: createCounters(),
-        timings,
-        settings: mergeSettings({ 'wire-profile': profile }, []),
-      },
+      ...common,
       token: Buffer.from(this.token),
       identity: { version: '0', instanceId: '0'.repeat(32), startedAt: 0, peerCheck: 'off' },
-      ...{ latency: undefined, records: undefined, keepChildren: false },
+      ...{ latency: undefined, records: undefined },
       wireLog: tap && ({ tap: () => tap } as unknown as WireLog),
-      markedFor: profile.platform.childMarkers ? this.dir : undefined,
-      shellPath: { known: true, value: undefined, wait: () => Promise.resolve() },
-      lifetime: lifetime.signal,
       requestShutdown: () => {},
       onLessToDo: () => {},
     });
