@@ -7,7 +7,7 @@ export interface Dialer {
   /**
    * Connects to a listener of the user's own or of root (Windows: to a pipe of the user's own). To anybody else's no byte is
    * sent: it could be a trap that waits for the token.
-   * @throws SystemCallError `dial …: <reason>`, with the code EACCES for a listener of another user
+   * @throws SystemCallError `dial ...: <reason>`, with the code EACCES for a listener of another user
    */
   dial(socketPath: string, options?: DialOptions): Promise<Socket>;
   /**

@@ -29,14 +29,14 @@ export interface FileStatus {
 export interface ReadableFile {
   /** Of the open file, not of whatever the path leads to by now. */
   status(): Promise<FileStatus>;
-  /** Fills the front of `buffer`; 0 at the end of the file. @throws SystemCallError `read <path>: …` */
+  /** Fills the front of `buffer`; 0 at the end of the file. @throws SystemCallError `read <path>: ...` */
   read(buffer: Buffer): Promise<number>;
   close(): Promise<void>;
 }
 
 /** A file opened for writing. Whoever opened it closes it. */
 export interface WritableFile {
-  /** Writes all of it. @throws SystemCallError `write <path>: …` */
+  /** Writes all of it. @throws SystemCallError `write <path>: ...` */
   write(bytes: Buffer): Promise<void>;
   /** Sets the times of the last access and the last change. @param seconds since the epoch */
   setTime(seconds: number): Promise<void>;
@@ -96,27 +96,27 @@ export interface FileOperations {
   /** Bytes of the longest path the OS takes; what is longer is `ENAMETOOLONG`. */
   readonly longestPath: number;
 
-  /** Follows links. @throws SystemCallError `stat <path>: …`, on Windows `CreateFile <path>: …` */
+  /** Follows links. @throws SystemCallError `stat <path>: ...`, on Windows `CreateFile <path>: ...` */
   status(path: string): Promise<FileStatus>;
-  /** Of the path itself; a link is a `link` (Windows: every reparse point). @throws SystemCallError `lstat <path>: …` */
+  /** Of the path itself; a link is a `link` (Windows: every reparse point). @throws SystemCallError `lstat <path>: ...` */
   statusOfEntry(path: string): Promise<FileStatus>;
 
   /**
    * Opens anything for reading, without waiting for a FIFO's writer and without taking a terminal as ours.
-   * @throws SystemCallError `open <path>: …`
+   * @throws SystemCallError `open <path>: ...`
    */
   openForReading(path: string): Promise<ReadableFile>;
 
   /**
    * All entries but `.` and `..`, in the order of the OS.
-   * @param opening `any`: whatever it is, is opened first, and what is no folder fails with `readdirent <path>: …`;
-   * `folderOnly`: the open itself fails, `open <path>: …`
+   * @param opening `any`: whatever it is, is opened first, and what is no folder fails with `readdirent <path>: ...`;
+   * `folderOnly`: the open itself fails, `open <path>: ...`
    */
   list(path: string, opening: 'any' | 'folderOnly'): Promise<FolderEntry[]>;
 
   /**
    * Creates a folder with its missing parents, all 0700, and holds it open. The folder itself must not be there yet.
-   * @throws SystemCallError `mkdir <path>: …`, also naming a parent; `open <path>: …`
+   * @throws SystemCallError `mkdir <path>: ...`, also naming a parent; `open <path>: ...`
    */
   createFolders(path: string): Promise<FolderHandle>;
 
@@ -124,20 +124,20 @@ export interface FileOperations {
    * Opens a folder that was just made once more, through the folder above it and with the right to read both.
    * @param made what `createFolders` returned
    * @returns `changed`: another folder has its name by now. Windows: `made`, whose name nobody can take while it is open
-   * @throws SystemCallError `open <parent>: …`, `openat <last name>: …`; a link in its place is `ENOTDIR`
+   * @throws SystemCallError `open <parent>: ...`, `openat <last name>: ...`; a link in its place is `ENOTDIR`
    */
   reopenThroughParent(path: string, made: FolderHandle): Promise<FolderHandle | 'changed'>;
 
-  /** Holds an existing folder open; a link in the last place is `ENOTDIR`. @throws SystemCallError `open <path>: …` */
+  /** Holds an existing folder open; a link in the last place is `ENOTDIR`. @throws SystemCallError `open <path>: ...` */
   openFolder(path: string): Promise<FolderHandle>;
 
   /**
    * Gives an entry another name and replaces the file that has it. Windows: also when another program holds one of the two
-   * for up to a second. @throws SystemCallError `rename <from> <to>: …`
+   * for up to a second. @throws SystemCallError `rename <from> <to>: ...`
    */
   rename(from: string, to: string): Promise<void>;
 
-  /** Removes one file, link or empty folder. @throws SystemCallError `unlinkat <path>: …` */
+  /** Removes one file, link or empty folder. @throws SystemCallError `unlinkat <path>: ...` */
   remove(path: string): Promise<void>;
 
   /**
@@ -145,7 +145,7 @@ export interface FileOperations {
    * even when a folder is swapped for one meanwhile, and another mounted file system is left alone (`EBUSY`), as are
    * the targets of Windows junctions. What can be removed is removed, then the first failure is reported.
    * The home folder, what contains it, and a root are refused (`EPERM`), whatever spelling they come in.
-   * @throws SystemCallError `unlinkat <path of the entry>: …`
+   * @throws SystemCallError `unlinkat <path of the entry>: ...`
    */
   removeTree(path: string): Promise<void>;
 

@@ -1,7 +1,7 @@
 /** How paths and error texts are spelled (spec files.md §2). Part of `Platform`. */
 
 export interface Paths {
-  /** Expands `~` and `~/…` as spec files.md §2 says; everything else is returned untouched. */
+  /** Expands `~` and `~/...` as spec files.md §2 says; everything else is returned untouched. */
   expandTilde(path: string): string;
   /** Lexical clean of spec files.md §2. */
   clean(path: string): string;

@@ -17,7 +17,7 @@ export type SignalName = 'TERM' | 'KILL' | 'INT' | 'HUP';
 export type SignalReach = 'child' | 'tree';
 
 export interface ExitStatus {
-  /** 0–255, Windows 32 bits unsigned; -1 for a child that a signal ended. */
+  /** 0-255, Windows 32 bits unsigned; -1 for a child that a signal ended. */
   readonly code: number;
   /** SIG-prefixed name of the signal that ended it; always `undefined` on Windows. */
   readonly signal: string | undefined;

@@ -238,3 +238,15 @@ describe('the check itself sees', () => {
     expect(refusalsOf(file, source)).toEqual([]);
   });
 });
+
+/** Rows that no daemon and no keeper loads. */
+const ofOtherProcesses = new Set(['operate', 'doors/agent', 'doors/mesh']);
+
+test('the source that daemons and keepers hold for months takes one byte for each character in memory', () => {
+  // With one character beyond U+00FF V8 takes two for each of the file: write an escape, or another character in a comment.
+  const wide = files.filter((file) => {
+    const [row = ''] = rowsOf(file);
+    return !ofOtherProcesses.has(row) && /[^\0-\xff]/.test(readFileSync(join(root, file), 'utf8'));
+  });
+  expect(wide).toEqual([]);
+});

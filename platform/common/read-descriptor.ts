@@ -11,7 +11,7 @@ const read = promisify(readDescriptorOnce);
 /**
  * All of an open regular file; the descriptor is closed in any case.
  * @param path for messages
- * @throws SystemCallError `read <path>: …`: `EINVAL` for anything but a regular file, `EFBIG` beyond `maxBytes`
+ * @throws SystemCallError `read <path>: ...`: `EINVAL` for anything but a regular file, `EFBIG` beyond `maxBytes`
  */
 export async function readDescriptor(
   paths: Paths,

@@ -96,7 +96,7 @@ const machO = 0xfeedfacf;
 const machOFat = 0xcafebabe;
 const maxArchitectures = 16;
 
-/** CPU_TYPE_… of mach/machine.h. Our own file is no witness: a universal one may list another processor first. */
+/** CPU_TYPE_... of mach/machine.h. Our own file is no witness: a universal one may list another processor first. */
 const processorTypes: Readonly<Record<string, number>> = { arm64: 0x0100_000c, x64: 0x0100_0007 };
 
 export function isMachOForUs(head: Buffer, architecture: string = process.arch): boolean {

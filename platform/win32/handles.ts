@@ -88,7 +88,7 @@ function tagLeadsElsewhere(handle: Handle): boolean {
   return isRead === 0 || leadsElsewhere(information.readUInt32LE(4));
 }
 
-/** FILE_ATTRIBUTE_… of an opened file or folder. @throws WindowsError */
+/** FILE_ATTRIBUTE_... of an opened file or folder. @throws WindowsError */
 function attributesOf(handle: Handle): number {
   const information = Buffer.alloc(kernel32.BY_HANDLE_FILE_INFORMATION_BYTES);
   if (!kernel32.GetFileInformationByHandle(handle, information)) {

@@ -18,7 +18,7 @@ export interface LaunchRequest {
   readonly inherited: readonly Handle[];
   /** The child is a member of each from before its first instruction; every next one lies inside the one before. */
   readonly jobs: readonly Handle[];
-  /** CREATE_… and DETACHED_PROCESS flags. */
+  /** CREATE_... and DETACHED_PROCESS flags. */
   readonly flags: number;
 }
 

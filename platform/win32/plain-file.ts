@@ -13,9 +13,9 @@ export interface PlainFile {
 }
 
 export interface PlainFileOptions {
-  /** GENERIC_… and other access rights. */
+  /** GENERIC_... and other access rights. */
   readonly access: number;
-  /** FILE_SHARE_…: what others may do meanwhile. */
+  /** FILE_SHARE_...: what others may do meanwhile. */
   readonly share: number;
   /** CREATE_NEW, OPEN_EXISTING or OPEN_ALWAYS. */
   readonly disposition: number;

@@ -1,4 +1,4 @@
-/** What is tested before a child is started, which file is run, and the texts of it (spec process.md §3.3–3.4, platform.md §3). */
+/** What is tested before a child is started, which file is run, and the texts of it (spec process.md §3.3-3.4, platform.md §3). */
 import { statSync } from 'node:fs';
 import { win32 } from 'node:path';
 import { SystemCallError } from '../errors.ts';

@@ -15,7 +15,7 @@ const mostRounds = 8;
 
 /**
  * Removes whatever is at `path`; a missing one is no failure.
- * @throws SystemCallError `unlinkat <path>: …`, the first failure of all, after the rest was removed
+ * @throws SystemCallError `unlinkat <path>: ...`, the first failure of all, after the rest was removed
  */
 export function removeTree(paths: Paths, path: string): Promise<void> {
   return remove(paths, path, new Patience());

@@ -1,4 +1,4 @@
-/** Making and opening the folder of `rpc.pipe` (spec modes.md §5–7, platform.md §3). */
+/** Making and opening the folder of `rpc.pipe` (spec modes.md §5-7, platform.md §3). */
 import { win32 } from 'node:path';
 import { orHostError } from '../common/host-error.ts';
 import type { Paths } from '../paths.ts';

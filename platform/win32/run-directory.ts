@@ -1,4 +1,4 @@
-/** One run directory, held open: its files, its lock, and whose turn it is in it (spec modes.md §5–7, platform.md §3). */
+/** One run directory, held open: its files, its lock, and whose turn it is in it (spec modes.md §5-7, platform.md §3). */
 import { randomBytes } from 'node:crypto';
 import { closeSync, lstatSync, renameSync, unlinkSync, watch, writeSync } from 'node:fs';
 import { win32 } from 'node:path';

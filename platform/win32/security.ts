@@ -8,7 +8,7 @@ import { lastError, WindowsError } from './system-errors.ts';
 
 let ownSid: string | undefined;
 
-/** Security identifier of the user we run as, e.g. `S-1-5-21-…-1001`. @throws WindowsError */
+/** Security identifier of the user we run as, e.g. `S-1-5-21-...-1001`. @throws WindowsError */
 export function currentUser(): string {
   ownSid ??= userOf(kernel32.GetCurrentProcess());
   return ownSid;

@@ -6,7 +6,7 @@ const nanosecondsPer: Record<string, bigint> = {
   ns: 1n,
   us: 1_000n,
   µs: 1_000n, // U+00B5, micro sign
-  μs: 1_000n, // U+03BC, Greek mu
+  \u03bcs: 1_000n, // U+03BC, Greek mu
   ms: 1_000_000n,
   s: 1_000_000_000n,
   m: 60_000_000_000n,
@@ -22,7 +22,7 @@ export function parseDuration(text: string): number | undefined {
   if (body === '') {
     return undefined;
   }
-  const term = /([0-9]{0,40})(?:\.([0-9]{0,40}))?([a-zµμ]+)/y;
+  const term = /([0-9]{0,40})(?:\.([0-9]{0,40}))?([a-zµ\u03bc]+)/y;
   let nanoseconds = 0n;
   while (term.lastIndex < body.length) {
     const match = term.exec(body);

@@ -15,7 +15,7 @@ export const wrapperVariable = 'CLAUDE_CODE_PROCESS_WRAPPER';
 const scriptEndings = ['.js', '.mjs', '.ts', '.tsx', '.jsx'];
 
 export const noLauncherReason =
-  'the value is set but contains no launcher — unset it to run without one, or set it to the absolute path of your launcher';
+  'the value is set but contains no launcher \u2014 unset it to run without one, or set it to the absolute path of your launcher';
 
 /**
  * Why these words cannot be put in front of the CLI; `undefined`: they can. The tests that need no disk come first.
@@ -56,7 +56,7 @@ function quoted(name: string): string {
   while (((bytes[end] ?? 0) & 0xc0) === 0x80) {
     end--;
   }
-  return `\`${bytes.toString('utf8', 0, end)}…\``;
+  return `\`${bytes.toString('utf8', 0, end)}\u2026\``;
 }
 
 const noInterpreter =

@@ -16,7 +16,7 @@ const unsafe =
 export const printableLimit = 4096;
 
 /**
- * Escapes what must not reach a terminal or a log as `\xNN` (below U+0100) or `\u{…}`; everything else stays, so plain
+ * Escapes what must not reach a terminal or a log as `\xNN` (below U+0100) or `\u{...}`; everything else stays, so plain
  * text comes back unchanged. A backslash stays too: Windows paths are full of them.
  * @param limit longest result in characters (UTF-16 units); a longer text is cut and the cut names the full length
  */
@@ -27,7 +27,7 @@ export function printable(text: string, limit: number = printableLimit): string 
   if (head === text && safe.length <= limit) {
     return safe;
   }
-  return `${cut(safe, limit)}… (${text.length} characters)`;
+  return `${cut(safe, limit)}\u2026 (${text.length} characters)`;
 }
 
 /** At most `limit` units; a character of two units is not torn apart. */

@@ -1,4 +1,4 @@
-/** Who we are. A shipping build sets the time by the bundler option `--define:HOLDFAST_BUILD_TIME='"2026-…Z"'`. */
+/** Who we are. A shipping build sets the time by the bundler option `--define:HOLDFAST_BUILD_TIME='"2026-...Z"'`. */
 
 declare const HOLDFAST_BUILD_TIME: string | undefined;
 

@@ -31,7 +31,7 @@ export interface ConnectionEvents {
   ended(error: HoldfastError): void;
 }
 
-/** Pauses are multiplied by 0.8 … 1.2, so that many clients do not come back at the same moment. */
+/** Pauses are multiplied by 0.8 ... 1.2, so that many clients do not come back at the same moment. */
 const jitter = (ms: number): number => ms * (0.8 + 0.4 * Math.random());
 
 export class Connection {

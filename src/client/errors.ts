@@ -48,7 +48,7 @@ export class HoldfastError extends Error {
   }
 }
 
-/** Frames `from` … `to` of a session fell out of the daemon's window before they were read, and no one has them any more. */
+/** Frames `from` ... `to` of a session fell out of the daemon's window before they were read, and no one has them any more. */
 export class GapError extends HoldfastError {
   override readonly name: string = 'GapError';
   /** The session. */

@@ -1,4 +1,4 @@
-/** One request and its reply, over a stream that leads to a daemon already (spec wire.md §1–3). */
+/** One request and its reply, over a stream that leads to a daemon already (spec wire.md §1-3). */
 import type { Duplex } from 'node:stream';
 import { maxLineBytes } from '../wire/line-reader.ts';
 

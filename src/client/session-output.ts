@@ -11,7 +11,7 @@ export type SessionEvent =
       readonly signal: string | undefined;
       readonly killedBy: string | undefined;
     }
-  /** Frames `from` … `to` are gone; only with `onGap: 'continue'`. */
+  /** Frames `from` ... `to` are gone; only with `onGap: 'continue'`. */
   | { readonly type: 'gap'; readonly from: number; readonly to: number };
 
 /** What a queued event costs beside its data. */

@@ -7,7 +7,7 @@ import { profileNamed } from '../wire/profiles.ts';
 export interface ValueKind<T> {
   /** Placeholder in the usage text; empty for a switch that stands alone. */
   readonly placeholder: string;
-  /** Completes "want …" in a warning about a refused value. */
+  /** Completes "want ..." in a warning about a refused value. */
   readonly want: string;
   /** Why a word of the command line was refused, as the contract words it. */
   readonly refusal: string;

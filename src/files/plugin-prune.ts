@@ -56,7 +56,7 @@ interface Tally {
 
 const nothingDone = { root: '', pruned: [], prunedLegacy: [], live: 0, young: 0, errors: [], minAgeDays: 0 } as const;
 
-/** @param minAgeDays clamped to 7…3650 */
+/** @param minAgeDays clamped to 7...3650 */
 export async function prunePlugins(minAgeDays: bigint | undefined, services: PluginServices): Promise<PruneReport> {
   const { platform } = services;
   const install = installOf(services);

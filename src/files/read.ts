@@ -11,7 +11,7 @@ import { undefinedIfMissing } from './system-failures.ts';
 const defaultMaxBytes = 262_144n;
 
 /**
- * Most bytes taken from a file that does not tell its size (`/proc/…`), to which the limit does not apply: some of
+ * Most bytes taken from a file that does not tell its size (`/proc/...`), to which the limit does not apply: some of
  * them, such as `/proc/self/pagemap`, go on for hundreds of gigabytes.
  */
 const mostWithoutSize = 64 * 1024 * 1024;

@@ -37,7 +37,7 @@ export class Blob {
   /**
    * Each call reads from the first byte on.
    * @param hash is given every byte on its way
-   * @throws SystemCallError `read <path>: …`
+   * @throws SystemCallError `read <path>: ...`
    */
   async *read(hash?: Hash): AsyncGenerator<Buffer> {
     for (let position = 0; ; ) {

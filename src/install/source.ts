@@ -1,4 +1,4 @@
-/** Opens the compressed CLI, `-cli-zst` or else `-cli-url`, and verifies its checksum (spec install.md §3 steps 5–7). */
+/** Opens the compressed CLI, `-cli-zst` or else `-cli-url`, and verifies its checksum (spec install.md §3 steps 5-7). */
 import { tmpdir } from 'node:os';
 import { failpointAsync } from '../base/failpoints.ts';
 import { Blob, verify } from './blob.ts';

@@ -1,4 +1,4 @@
-/** From the compressed blob to the CLI at its path, which only ever holds a complete 0755 file (spec install.md §3 steps 8–9). */
+/** From the compressed blob to the CLI at its path, which only ever holds a complete 0755 file (spec install.md §3 steps 8-9). */
 import { createHash } from 'node:crypto';
 import { lstat, unlink } from 'node:fs/promises';
 import { whyKept } from '../../platform/common/removal-guard.ts';

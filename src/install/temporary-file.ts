@@ -19,13 +19,13 @@ export class TemporaryFile {
     this.#paths = paths;
   }
 
-  /** @param prefix of the name; the rest is random. @throws SystemCallError `open <path>: …` */
+  /** @param prefix of the name; the rest is random. @throws SystemCallError `open <path>: ...` */
   static async create(folder: string, prefix: string, paths: Paths): Promise<TemporaryFile> {
     const path = join(folder, `${prefix}${randomBytes(8).toString('hex')}`);
     return new TemporaryFile(path, await systemCall(paths, 'open', path, () => open(path, 'wx+', 0o600)), paths);
   }
 
-  /** @throws SystemCallError `write <path>: …` */
+  /** @throws SystemCallError `write <path>: ...` */
   async append(bytes: Buffer): Promise<void> {
     for (let rest = bytes; rest.length > 0; ) {
       const { bytesWritten } = await systemCall(this.#paths, 'write', this.path, () =>
@@ -45,12 +45,12 @@ export class TemporaryFile {
     return this.#handle;
   }
 
-  /** @throws SystemCallError `chmod <path>: …` */
+  /** @throws SystemCallError `chmod <path>: ...` */
   async setMode(mode: number): Promise<void> {
     await systemCall(this.#paths, 'chmod', this.path, () => this.#handle.chmod(mode));
   }
 
-  /** Waits until the bytes are on the disk, not only in memory. @throws SystemCallError `sync <path>: …` */
+  /** Waits until the bytes are on the disk, not only in memory. @throws SystemCallError `sync <path>: ...` */
   async sync(): Promise<void> {
     await systemCall(this.#paths, 'sync', this.path, () => this.#handle.sync());
   }
@@ -60,7 +60,7 @@ export class TemporaryFile {
     return { dev, ino };
   }
 
-  /** A second call does nothing. @throws SystemCallError `close <path>: …` */
+  /** A second call does nothing. @throws SystemCallError `close <path>: ...` */
   async close(): Promise<void> {
     if (this.#isClosed) {
       return;

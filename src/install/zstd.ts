@@ -8,7 +8,7 @@ import { type FramePiece, FrameSplitter } from './zstd-frames.ts';
 /** Decodes one frame. */
 export interface FrameDecoder {
   readonly maxWindowBytes: number;
-  /** Completes "window of … bytes exceeds …". */
+  /** Completes "window of ... bytes exceeds ...". */
   readonly windowLimit: string;
   /** What the decoder does not do, for the log; `undefined` when it does everything. */
   readonly shortcoming: string | undefined;

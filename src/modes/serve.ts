@@ -1,4 +1,4 @@
-/** `-serve`: the launcher in the foreground, or the detached daemon it has started (spec modes.md §6–7). */
+/** `-serve`: the launcher in the foreground, or the detached daemon it has started (spec modes.md §6-7). */
 
 import { trimWhenIdle } from '../base/idle-memory.ts';
 import { daemonChildVariable } from '../base/start-markers.ts';

@@ -5,8 +5,8 @@ import type { JsonScanner } from './json-scanner.ts';
 /** ASCII letters to lower case, other bytes as they are. */
 const folded = new Uint8Array(256).map((_, byte) => (byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte));
 
-/** The letters outside ASCII that count as one of it, ſ and K (U+212A). */
-const longS = Buffer.from('ſ');
+/** The letters outside ASCII that count as one of it, the long s (U+017F) and the Kelvin sign (U+212A). */
+const longS = Buffer.from('\u017f');
 const kelvin = Buffer.from('\u212a');
 /** No character is sent in more bytes than an escape has. */
 const longestCharacter = 6;
@@ -15,8 +15,8 @@ const longestCharacter = 6;
 const decoded = new GrowingBytes();
 
 /**
- * The member names an object is read for. A sent name matches without regard to case, with the Unicode folds ſ→s and
- * K (U+212A)→k (spec wire.md §3). The table's names differ by more than case, so an exact match needs no precedence.
+ * The member names an object is read for. A sent name matches without regard to case, with the Unicode folds U+017F->s and
+ * K (U+212A)->k (spec wire.md §3). The table's names differ by more than case, so an exact match needs no precedence.
  */
 export class KeyTable {
   readonly #names: readonly Buffer[];

@@ -60,7 +60,7 @@ const isObjectAt = new Uint8Array(maxDepth);
  * runs are as fast without it.
  */
 
-/** Moves over `bytes[position, end)`. Every `scan…` answers `false`, at an unspecified position, where the text is not strict JSON. */
+/** Moves over `bytes[position, end)`. Every `scan...` answers `false`, at an unspecified position, where the text is not strict JSON. */
 export class JsonScanner {
   readonly bytes: Buffer;
   readonly end: number;

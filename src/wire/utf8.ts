@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 
-/** What a bad byte becomes: U+FFFD (request text), or a lone surrogate U+DC80–U+DCFF that still names the byte. */
+/** What a bad byte becomes: U+FFFD (request text), or a lone surrogate U+DC80-U+DCFF that still names the byte. */
 export type BadByte = 'replacement' | 'surrogate';
 
 /** Text of `bytes[start, end)`; one UTF-16 unit for each bad byte, a leading byte order mark is kept. */
@@ -17,7 +17,7 @@ export function decodeUtf8(bytes: Buffer, start: number, end: number, badByte: B
   return decodeByteByByte(bytes, start, end, badByte === 'replacement' ? () => 0xfffd : (byte) => 0xdc00 + byte);
 }
 
-/** Text in which each byte that is not UTF-8 is a lone surrogate U+DC80–U+DCFF, so that it can be told from any character. */
+/** Text in which each byte that is not UTF-8 is a lone surrogate U+DC80-U+DCFF, so that it can be told from any character. */
 export function decodeBytes(bytes: Buffer): string {
   return decodeUtf8(bytes, 0, bytes.length, 'surrogate');
 }

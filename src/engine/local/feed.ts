@@ -83,7 +83,7 @@ export class Feed implements FrameStream, MarkedStream {
   }
 
   /**
-   * Promises frames `fromSeq + 1 … lastSeq`, and before them whatever is still owed.
+   * Promises frames `fromSeq + 1 ... lastSeq`, and before them whatever is still owed.
    * @returns the mark behind them
    */
   replay(fromSeq: number): Mark {

@@ -8,7 +8,7 @@ export interface KeptFrames {
   readonly next: KeptFrames | undefined;
   /** Whether frame `seq` is kept here. What is not kept any more is for those only who have pinned it. */
   holds(seq: number): boolean;
-  /** Bytes of the frames `first … last`. @throws SpoolReadError */
+  /** Bytes of the frames `first ... last`. @throws SpoolReadError */
   size(first: number, last: number): number;
   /** Frames from `first` on, not beyond `last`: about `maxBytes` of them, and at least one. @throws SpoolReadError */
   view(first: number, last: number, maxBytes: number): Frames;

@@ -1,5 +1,5 @@
 /**
- * A spawn through the managed launcher (spec generation-n2.md §4): `<launcher…> <command> <args…>`. The launcher is the
+ * A spawn through the managed launcher (spec generation-n2.md §4): `<launcher...> <command> <args...>`. The launcher is the
  * process, with its pid, streams and end; what it does with the command is its business.
  */
 import type { Platform } from '../../../platform/platform.ts';

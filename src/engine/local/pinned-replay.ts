@@ -1,4 +1,4 @@
-/** Frames `first … last` of a window as they are now, kept until they are taken however fast the window moves on. */
+/** Frames `first ... last` of a window as they are now, kept until they are taken however fast the window moves on. */
 import type { Frames } from '../session-engine.ts';
 import { type KeptFrames, SpoolReadError } from './kept-frames.ts';
 import type { ReplayWindow } from './replay-window.ts';

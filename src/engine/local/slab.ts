@@ -114,7 +114,7 @@ export class Slab implements KeptFrames {
     return end;
   }
 
-  /** Bytes of the frames `first … last`. */
+  /** Bytes of the frames `first ... last`. */
   size(first: number, last: number): number {
     return this.end(last) - this.start(first);
   }

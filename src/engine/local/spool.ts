@@ -216,7 +216,7 @@ export class Spool {
   }
 
   /**
-   * Takes the frames `first … last` of a slab, which follow those that are here.
+   * Takes the frames `first ... last` of a slab, which follow those that are here.
    * @param now the memory is needed
    * @returns whether it has them; if not, it is empty
    */

@@ -83,7 +83,7 @@ function boundedLines(output: Buffer): string[] {
     const found = output.indexOf(0x0a, at);
     const end = found < 0 ? output.length : found;
     const line = output.subarray(at, end);
-    lines.push(decodeBytes(cutBytes(line, lineBytes)) + (line.length > lineBytes ? '…' : ''));
+    lines.push(decodeBytes(cutBytes(line, lineBytes)) + (line.length > lineBytes ? '\u2026' : ''));
     at = end + 1;
   }
   return lines;

@@ -57,7 +57,7 @@ export async function submoduleEntries(
   if (entries.length <= mostEntries) {
     return entries;
   }
-  return [...entries.slice(0, mostEntries), ` S … (+${entries.length - mostEntries} more submodule entries)`];
+  return [...entries.slice(0, mostEntries), ` S \u2026 (+${entries.length - mostEntries} more submodule entries)`];
 }
 
 /** Id of the tree without entries, by the repository's own hash. git knows this tree even where no object of it exists. */
@@ -95,5 +95,5 @@ async function presenceOf(submodule: string): Promise<string> {
 }
 
 function shown(name: Buffer): string {
-  return goQuote(decodeBytes(cutBytes(name, nameBytes)) + (name.length > nameBytes ? '…' : ''));
+  return goQuote(decodeBytes(cutBytes(name, nameBytes)) + (name.length > nameBytes ? '\u2026' : ''));
 }

@@ -86,7 +86,7 @@ async function judge(gitDirectory: string, paths: Paths): Promise<string> {
     const entry = quotedPath(gitDirectory);
     if (content.state === 'missing') {
       throw refusal(
-        `worktree entry ${entry} has none (git always writes one there, containing ../..); the entry is damaged or was not made by git — recreate the worktree with git worktree add, or remove the entry`,
+        `worktree entry ${entry} has none (git always writes one there, containing ../..); the entry is damaged or was not made by git \u2014 recreate the worktree with git worktree add, or remove the entry`,
       );
     }
     if (content.state !== 'read') {

@@ -164,7 +164,7 @@ export async function checkOutsideCheckouts(external: ExternalPath, services: Gi
     if ((await entryAt(join(directory, '.git'))) !== undefined) {
       throw refusing(
         'create',
-        `${root} is inside a git checkout (${directory} has a .git entry); a worktree location must be outside every checkout, so that no session working in one can reach it — choose a directory that is not part of any repository`,
+        `${root} is inside a git checkout (${directory} has a .git entry); a worktree location must be outside every checkout, so that no session working in one can reach it \u2014 choose a directory that is not part of any repository`,
       );
     }
   }

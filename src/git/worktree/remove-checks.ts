@@ -55,7 +55,7 @@ export async function checkRemovableExternal(program: GitProgram, external: Exte
   const unreachable = await whyUnreachable(paths.clean(root), root, paths);
   if (unreachable !== undefined) {
     throw notRemoved(
-      `the worktree location ${root} is not reachable (${unreachable}); nothing was removed — retry once it is available, or remove the worktree by hand`,
+      `the worktree location ${root} is not reachable (${unreachable}); nothing was removed \u2014 retry once it is available, or remove the worktree by hand`,
     );
   }
   const worktree = paths.clean(path);

@@ -139,7 +139,7 @@ function keptText(branch: string, outcome: BranchOutcome): string | undefined {
     }
     case 'notDeleted': {
       const advice = outcome.isLocked
-        ? `. A lock refs/heads/${branch}.lock is also present: if another git process is running against this repository, the lock may be live and clears on its own; if none is, it is stale debris of the interrupted delete — remove the lock file by hand too`
+        ? `. A lock refs/heads/${branch}.lock is also present: if another git process is running against this repository, the lock may be live and clears on its own; if none is, it is stale debris of the interrupted delete \u2014 remove the lock file by hand too`
         : '';
       return notDeletedText(branch, outcome.failure, advice);
     }

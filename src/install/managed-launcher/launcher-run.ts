@@ -1,4 +1,4 @@
-/** `<launcher…> <cli> --version`: does the CLI run here the way the administrator wants it started (spec generation-n2.md §6)? */
+/** `<launcher...> <cli> --version`: does the CLI run here the way the administrator wants it started (spec generation-n2.md §6)? */
 import type { Platform } from '../../../platform/platform.ts';
 import type { Child } from '../../../platform/processes.ts';
 import type { Variable } from '../../../platform/started-with.ts';
@@ -126,7 +126,7 @@ class CappedText {
   }
 
   shown(): Buffer {
-    const more = this.#dropped === 0 ? '' : `\n[… ${this.#dropped} more bytes]`;
+    const more = this.#dropped === 0 ? '' : `\n[\u2026 ${this.#dropped} more bytes]`;
     return Buffer.concat([...this.#kept, Buffer.from(more)]);
   }
 }

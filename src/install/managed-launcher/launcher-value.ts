@@ -8,10 +8,11 @@ const reasons = {
   notJson: 'value starts with `[` but is not valid JSON',
   notStrings: 'JSON form must be an array of strings',
   metacharacter:
-    'the value contains an unquoted shell metacharacter (one of ; | & $ ( ) ` < >) — it is an argv list, not a shell command',
+    'the value contains an unquoted shell metacharacter (one of ; | & $ ( ) ` < >) \u2014 it is an argv list, not a shell command',
   openQuote: 'unterminated double quote',
-  emptyElement: 'the JSON array contains an empty element — remove it, or fill in the value it was a placeholder for',
-  emptyWord: 'the value contains an empty `""` token — remove it, or fill in the value it was a placeholder for',
+  emptyElement:
+    'the JSON array contains an empty element \u2014 remove it, or fill in the value it was a placeholder for',
+  emptyWord: 'the value contains an empty `""` token \u2014 remove it, or fill in the value it was a placeholder for',
 } as const;
 
 /** Unicode white space but U+0085, which JavaScript does not count either. */

@@ -138,7 +138,7 @@ export class ChildRecords {
     this.#toldUnmarked = true;
     this.#options.log.info(
       'process.Manager',
-      `exec trampoline failed for ${id} (${reason}); starting it directly — a successor daemon will not be able to reap it`,
+      `exec trampoline failed for ${id} (${reason}); starting it directly \u2014 a successor daemon will not be able to reap it`,
     );
   }
 }

@@ -158,7 +158,7 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<num
   }
   options.log.info(
     'daemon',
-    `serve: predecessor's children — ${orphans.length} orphaned group(s): ${count.term} ended on SIGTERM, ` +
+    `serve: predecessor's children \u2014 ${orphans.length} orphaned group(s): ${count.term} ended on SIGTERM, ` +
       `${count.kill} on SIGKILL, ${count.survived} survived; ${count.dropped} stale record(s) dropped, ${count.kept} kept`,
   );
   return ended;

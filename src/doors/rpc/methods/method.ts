@@ -63,7 +63,7 @@ export interface Method<S> {
   readonly bulk?: boolean | undefined;
   /**
    * @param params the raw text, `undefined` when the request has none; valid during the call only
-   * @throws what `errorAnswer` (../failures.ts) knows, also through the promise; anything else becomes `recovered panic: …`
+   * @throws what `errorAnswer` (../failures.ts) knows, also through the promise; anything else becomes `recovered panic: ...`
    */
   run(params: JsonSlice | undefined, call: Call<S>): MethodResult | Promise<MethodResult>;
 }

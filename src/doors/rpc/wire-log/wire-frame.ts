@@ -107,7 +107,7 @@ function cut(text: string, maxString: number, bytes: number): string {
   const head = text.slice(0, maxString);
   // A character of two units is not torn apart.
   const whole = /[\ud800-\udbff]$/.test(head) ? head.slice(0, -1) : head;
-  return `${whole}… (${bytes} bytes total)`;
+  return `${whole}\u2026 (${bytes} bytes total)`;
 }
 
 /** The text of a JSON string; of something that is none, what stands between the quotes. */
