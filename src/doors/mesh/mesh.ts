@@ -89,7 +89,7 @@ async function start(options: MeshOptions, stack: UndoStack, ending: PromiseWith
     member: mesh,
     presence: {
       displayName: settings.displayName ?? config.displayName ?? hostname(),
-      ...{ pid: process.pid, cwd: process.cwd(), hostname: hostname() },
+      ...{ pid: process.pid, cwd: workingFolder(), hostname: hostname() },
     },
     receiver: createReceiver({ slug: mesh.slug, inbox: stores.inbox, events, log }),
     ...{ log, timings: meshTimings, environment, paths: platform.paths },
@@ -146,6 +146,15 @@ function openAllStores(folder: string, log: MeshLog): Stores {
     throw error instanceof StoreFailure
       ? new MeshRefusal(printable(error.message), exitCodes.failed, { cause: error })
       : error;
+  }
+}
+
+/** What others see as the place of this process; it may have been deleted. */
+function workingFolder(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return '';
   }
 }
 

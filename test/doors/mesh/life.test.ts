@@ -123,7 +123,8 @@ test('acceptance 6: whatever the umask, folder and files are for their owner onl
       'sh',
       ['-c', `umask ${umask}; exec "$0" "$@"`, daemon.program, 'mesh', 'up', '--no-tcp'],
       {
-        env: daemon.env,
+        // Compiled code that is kept would have such a mode too, for every test after this one.
+        env: { ...daemon.env, NODE_DISABLE_COMPILE_CACHE: '1' },
         cwd: '/',
       },
     );
