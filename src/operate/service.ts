@@ -17,6 +17,7 @@ import { parseFlags } from '../config/flags.ts';
 import type { OptionValues } from '../config/options.ts';
 import { mergeSettings, withDefaultSocket } from '../config/settings.ts';
 import { defaultSocketPath, tokenFileName } from '../run-directory/names.ts';
+import { printJson } from './answer.ts';
 import type { Verb } from './commands/row.ts';
 import { startDaemonWithToken } from './start-daemon.ts';
 import type { VerbContext } from './verbs.ts';
@@ -42,17 +43,45 @@ interface ServiceWords {
   readonly print?: boolean;
   readonly agent?: boolean;
   readonly config?: string;
+  readonly json?: boolean;
+}
+
+/** The schema is docs/schemas/service.json. */
+interface ServiceRow {
+  readonly kind: ServiceKind;
+  readonly manager: string;
+  /** Its path. */
+  readonly definition: string;
+  readonly state: 'planned' | 'installed' | 'removed' | 'absent' | 'running' | 'stopped';
+  /** Of what is planned: what would be written, and run. */
+  readonly text?: string;
+  readonly commands?: readonly (readonly string[])[];
+  /** Of what is there: whether we have written it, and what the manager says. */
+  readonly isOurs?: boolean;
+  readonly told?: string;
+}
+
+type Tell = (what: Omit<ServiceRow, 'kind' | 'manager' | 'definition'>, text: string) => void;
+
+function teller(kind: ServiceKind, { manager, path }: Place, { json }: ServiceWords, context: VerbContext): Tell {
+  return (what, text) => {
+    if (json === true) {
+      printJson(context, { kind, manager: manager.name, definition: path, ...what });
+    } else {
+      context.print(text);
+    }
+  };
 }
 
 export const install: Verb<ServiceWords> = (flags, words, context) =>
   refusing(async () => {
     const service = words.agent === true ? agentService(flags, words) : await daemonService(flags, words, context);
-    return installService(service, words.print ? 'print' : words.dryRun ? 'dryRun' : 'install', context);
+    return installService(service, words, context);
   }, context);
-export const remove: Verb<ServiceWords> = (_, { dryRun = false, agent = false }, context) =>
-  refusing(() => removeService(agent ? 'agent' : 'daemon', dryRun, context), context);
-export const status: Verb<ServiceWords> = (_, { agent = false }, context) =>
-  refusing(() => serviceStatus(agent ? 'agent' : 'daemon', context), context);
+export const remove: Verb<ServiceWords> = (_, words, context) =>
+  refusing(() => removeService(words.agent === true ? 'agent' : 'daemon', words, context), context);
+export const status: Verb<ServiceWords> = (_, words, context) =>
+  refusing(() => serviceStatus(words.agent === true ? 'agent' : 'daemon', words, context), context);
 export const start: Verb<ServiceWords> = (flags, _, context) => refusing(() => startDaemon(flags, context), context);
 
 function refusing(work: () => Promise<number>, context: VerbContext): Promise<number> {
@@ -120,21 +149,20 @@ const names: Readonly<Record<'daemon' | 'agent', string>> = { daemon: 'The daemo
 
 async function installService(
   { kind, words, keepsChildren, workingFolder }: Service,
-  what: 'install' | 'dryRun' | 'print',
+  asked: ServiceWords,
   context: VerbContext,
 ): Promise<number> {
   const place = await placeOf(kind, context);
+  const tell = teller(kind, place, asked, context);
   const { manager, path, platform } = place;
   const command = [...programWords(platform), ...words];
   const definition = manager.definition({ command, keepsChildren, workingFolder });
   const commands = manager.installCommands(path);
   const before = existsSync(path) ? manager.replaceCommands(path) : [];
-  if (what === 'print') {
-    context.print(definition);
-    return 0;
-  }
-  if (what === 'dryRun') {
-    context.print(`${path}:\n\n${definition}\n${[...before, ...commands].map(shown).join('')}`);
+  if (asked.print === true || asked.dryRun === true) {
+    const all = [...before, ...commands];
+    const text = asked.print === true ? definition : `${path}:\n\n${definition}\n${all.map(shown).join('')}`;
+    tell({ state: 'planned', text: definition, commands: all }, text);
     return 0;
   }
   refuseForeign(path, manager);
@@ -146,10 +174,11 @@ async function installService(
   for (const each of commands) {
     await runOrRefuse(each, place);
   }
-  context.print(`${names[kind]} runs, and ${manager.name} starts it from now on: ${path}\n`);
-  if (manager.hint !== '') {
-    context.print(`${capitalized(manager.hint)}\n`);
-  }
+  const hint = manager.hint === '' ? '' : `${capitalized(manager.hint)}\n`;
+  tell(
+    { state: 'installed', isOurs: true },
+    `${names[kind]} runs, and ${manager.name} starts it from now on: ${path}\n${hint}`,
+  );
   return 0;
 }
 
@@ -200,16 +229,17 @@ function serveFlags(
 
 // ---- remove and status
 
-async function removeService(kind: 'daemon' | 'agent', dryRun: boolean, context: VerbContext): Promise<number> {
+async function removeService(kind: 'daemon' | 'agent', asked: ServiceWords, context: VerbContext): Promise<number> {
   const place = await placeOf(kind, context);
+  const tell = teller(kind, place, asked, context);
   const { manager, path } = place;
   const commands = manager.removeCommands(path);
-  if (dryRun) {
-    context.print(`${commands.map(shown).join('')}remove ${path}\n`);
+  if (asked.dryRun === true) {
+    tell({ state: 'planned', commands }, `${commands.map(shown).join('')}remove ${path}\n`);
     return 0;
   }
   if (!existsSync(path)) {
-    context.print(`Nothing to remove: there is no ${path}\n`);
+    tell({ state: 'absent' }, `Nothing to remove: there is no ${path}\n`);
     return 0;
   }
   refuseForeign(path, manager);
@@ -218,22 +248,33 @@ async function removeService(kind: 'daemon' | 'agent', dryRun: boolean, context:
     await runOrRefuse(each, place);
   }
   rmSync(path);
-  context.print(`${names[kind]} has ended, and ${manager.name} starts it no more: ${path} is removed\n`);
+  tell({ state: 'removed' }, `${names[kind]} has ended, and ${manager.name} starts it no more: ${path} is removed\n`);
   return 0;
 }
 
-async function serviceStatus(kind: ServiceKind, context: VerbContext): Promise<number> {
+async function serviceStatus(kind: ServiceKind, asked: ServiceWords, context: VerbContext): Promise<number> {
   const place = await placeOf(kind, context);
+  const tell = teller(kind, place, asked, context);
   const { manager, path } = place;
   if (!existsSync(path)) {
-    context.print(`Not installed: there is no ${path}\n`);
+    tell({ state: 'absent' }, `Not installed: there is no ${path}\n`);
     return exitNotRunning;
   }
-  context.print(`${isForeignDefinition(path, manager) ? 'Somebody else’s definition' : 'Installed'}: ${path}\n`);
-  await requireManager(place, undefined);
+  const isOurs = !isForeignDefinition(path, manager);
+  const what = `${isOurs ? 'Installed' : 'Somebody else’s definition'}: ${path}\n`;
+  try {
+    await requireManager(place, undefined);
+  } catch (error) {
+    if (asked.json !== true) {
+      context.print(what);
+    }
+    throw error;
+  }
   const { stdout, stderr, exit } = await runPlain(manager.statusCommand, place);
-  context.print(readable(Buffer.concat([stdout, stderr])));
-  return exit?.code === 0 ? 0 : exitNotRunning;
+  const told = readable(Buffer.concat([stdout, stderr]));
+  const isRunning = exit?.code === 0;
+  tell({ state: isRunning ? 'running' : 'stopped', isOurs, told }, `${what}${told}`);
+  return isRunning ? 0 : exitNotRunning;
 }
 
 // ---- start

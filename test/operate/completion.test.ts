@@ -59,7 +59,7 @@ test.each<[string[], string[] | string]>([
   ],
   [
     ['service', 'install', '--'],
-    ['--dry-run', '--agent', '--config', '--print', '--help'],
+    ['--dry-run', '--agent', '--config', '--print', '--json', '--help'],
   ],
   [['completion', 'f'], ['fish']],
   [['nothing', ''], 'files'],

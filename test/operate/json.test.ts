@@ -64,9 +64,17 @@ const asked: Readonly<Record<string, readonly Ask[] | string>> = {
   'config check': [{ words: [file], schema: 'config-check', isLocal: true }],
   licenses: 'its text is that of the licences; --sbom is JSON of CycloneDX',
   service: 'it is nothing without its second word',
-  'service install': 'it says what it has done; --print is the definition alone',
-  'service remove': 'it says what it has done',
-  'service status': 'it shows what the service manager says',
+  'service install': [
+    { words: ['--dry-run'], schema: 'service', isLocal: true },
+    { words: ['--print'], schema: 'service', isLocal: true },
+    { words: [], schema: 'service', isLocal: true },
+  ],
+  'service status': [{ words: [], schema: 'service', isLocal: true }],
+  'service remove': [
+    { words: ['--dry-run'], schema: 'service', isLocal: true },
+    { words: [], schema: 'service', isLocal: true },
+    { words: [], schema: 'service', isLocal: true },
+  ],
   'service start': 'it prints nothing',
   completion: 'its standard output is read by a shell',
   deploy: 'test/deploy/deploy.test.ts',
@@ -116,6 +124,9 @@ describe('as its schema says:', () => {
       async () => (await host.sessions()).every(({ outBytes }) => outBytes > 0) || undefined,
       'every session to have written',
     );
+    // In the place of the service manager of this machine.
+    writeFileSync(join(daemon.dir, 'systemctl'), '#!/bin/sh\necho Active: active\n', { mode: 0o755 });
+    daemon.env.PATH = `${daemon.dir}:${daemon.env.PATH}`;
     writeFileSync(join(daemon.dir, file), 'wire-profil = next\ndetached-ttl = 12h\n');
   });
   afterAll(async () => {

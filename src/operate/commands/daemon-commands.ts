@@ -105,6 +105,7 @@ export const daemonCommands = {
             completion: 'file',
           },
           { flags: '--print', help: 'print the definition alone: a unit, a property list, or the XML of a logon task' },
+          jsonOption,
         ],
         examples: [{ line: 'holdfast service install -- -durable', what: 'with flags for holdfast -serve' }],
         exits: plainExits,
@@ -113,7 +114,7 @@ export const daemonCommands = {
       remove: {
         summary: 'stop the daemon and remove the definition',
         arguments: [],
-        options: [dryRun('show what would be run and removed'), agentOption],
+        options: [dryRun('show what would be run and removed'), agentOption, jsonOption],
         examples: [{ line: 'holdfast service remove', what: 'stop it, and start it no more' }],
         exits: plainExits,
         load: async () => (await import('../service.ts')).remove,
@@ -121,7 +122,7 @@ export const daemonCommands = {
       status: {
         summary: 'tell whether it is installed and runs',
         arguments: [],
-        options: [agentOption],
+        options: [agentOption, jsonOption],
         examples: [{ line: 'holdfast service status', what: 'installed? running?' }],
         exits: { ...plainExits, 3: 'it is not installed, or does not run' },
         load: async () => (await import('../service.ts')).status,
