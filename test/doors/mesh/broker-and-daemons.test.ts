@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { full } from '../../faults/support/length.ts';
 import { waitUntil } from '../../support/wait.ts';
 import { sealForeign } from './foreign-crypto.ts';
 import { newMember } from './members.ts';
@@ -140,3 +141,27 @@ test('acceptance 18: banned: nobody connects again, health says closed, sends ar
   await receiver.launch();
   await untilRow(receiver, 'kept', { status: 'done' });
 });
+
+if (full) {
+  // With the product's own pauses: a minute and a half.
+  test('acceptance 10 and 18, with the pauses of the product: 15 s and 1 s to the second send; no hello in 60 s', async () => {
+    await using own = await StandInBroker.start({ members: [alice, bob] });
+    await using patient = await TestDaemon.start({ member: alice, brokerUrl: own.url });
+    await using reader = await TestDaemon.start({ member: bob, brokerUrl: own.url });
+    await waitUntil(() => own.connected.length === 2, 'both daemons to be connected');
+    own.dropAcks = 1;
+    await patient.send({ to: bob.pubkey, message: 'hi', client_message_id: 'slow' });
+    await waitUntil(() => own.seen('send').length === 1, 'the first send');
+    const first = performance.now();
+    await waitUntil(() => own.seen('send').length === 2, 'the second send', { timeoutMs: 60_000 });
+    expect(performance.now() - first).toBeGreaterThanOrEqual(15_900);
+    await waitUntil(() => own.waiting === 0, 'the receiver to have acknowledged');
+    expect(await inboxOf(reader)).toHaveLength(1);
+    const hellos = own.hellos;
+    own.close(4002, 'banned', 'bob');
+    await untilBroker(reader, 'closed');
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    expect(own.hellos).toBe(hellos);
+    expect((await reader.request('/v1/health')).body).toMatchObject({ brokers: { 'smoke-test': 'closed' } });
+  }, 180_000);
+}

@@ -110,6 +110,7 @@ export class BrokerSocket {
 
   /** With a close frame, whose answer is not waited for longer than `waitMs`. */
   close(waitMs: number): void {
+    this.#hasGivenUp = true;
     this.#socket.close(1000);
     const late = setTimeout(() => this.#socket.terminate(), waitMs);
     this.#socket.once('close', () => clearTimeout(late));

@@ -252,6 +252,7 @@ describe('states', () => {
     const early = await TestConnection.start(alice, broker.url);
     await early.broker.close();
     expect(early.states).toEqual(['connecting', 'closed']);
+    expect(early.log).toEqual([]);
   });
 
   test('whoever waits for the connection is let go when it stands, and when the wait is ended', async () => {

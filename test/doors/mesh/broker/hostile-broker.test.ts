@@ -188,6 +188,30 @@ describe('what is no frame', () => {
     }
   });
 
+  test('a true frame with any bytes changed, lost or doubled is survived', async () => {
+    const { broker, client } = await pair();
+    const frames = [
+      JSON.stringify({ ...push('true'), senderName: 'n', topic: 't', replyToId: 'r', createdAt: '2026-11-21' }),
+      JSON.stringify({ type: 'push', subtype: 'system', event: 'peer_joined', eventData: { name: 'n', groups: [] } }),
+      '{"type":"peers_list","peers":[{"pubkey":"x","displayName":"n"}],"_reqId":"pl-1"}',
+      '{"type":"ack","id":"k","messageId":"m","queued":true}',
+      '{"type":"error","code":"no_hello","message":"must send hello first"}',
+    ];
+    const change = fc.record({ at: fc.nat(), cut: fc.nat(8), put: fc.string({ unit: 'binary', maxLength: 8 }) });
+    fc.assert(
+      fc.property(fc.constantFrom(...frames), fc.array(change, { minLength: 1, maxLength: 4 }), (frame, changes) => {
+        const changed = changes.reduce((text, { at, cut, put }) => {
+          const start = at % (text.length + 1);
+          return text.slice(0, start) + put + text.slice(start + cut);
+        }, frame);
+        broker.say(changed.toWellFormed());
+      }),
+      { numRuns: 1500 },
+    );
+    await stillWorks({ broker, client });
+    expect(client.states).toEqual(['connecting', 'open']);
+  });
+
   test.each([
     [{ queued: true }, 'an ack that says neither'],
     [{ queued: true, messageId: 7 }, 'an ack that says neither'],
