@@ -166,6 +166,21 @@ describe('the broker', () => {
     expect(events.of('message').map(({ data }) => data.body)).toEqual([...keys, 'the last']);
   });
 
+  test('sends without end: programs get their answers meanwhile', async () => {
+    const pushes = 2000;
+    const acknowledged = broker.seen('client_ack').length;
+    for (let at = 0; at < pushes; at++) {
+      const ciphertext = Buffer.from(`flood ${at}`).toString('base64');
+      broker.say({ type: 'push', messageId: `flood-${at}`, senderPubkey: alice.pubkey, nonce: '', ciphertext }, 'bob');
+    }
+    let answers = 0;
+    while (broker.seen('client_ack').length < acknowledged + pushes) {
+      expect((await receiver.request('/v1/health')).status).toBe(200);
+      answers++;
+    }
+    expect(answers).toBeGreaterThan(4);
+  });
+
   test('loses a message that it never acknowledges: those behind it wait, so the order is kept', async () => {
     broker.dropSends = 1;
     const keys = [1, 2, 3].map((at) => `lost ${at}`);

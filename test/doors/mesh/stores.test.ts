@@ -197,6 +197,22 @@ describe('the inbox', () => {
     });
   });
 
+  test('of more long messages than an answer holds the newest are listed, and how the others are asked for', () => {
+    withStores((stores) => {
+      for (let at = 1; at <= 100; at++) {
+        stores.inbox.store(message(`k${at}`, { body: '\u0001'.repeat(100_000) }), at);
+      }
+      const { body } = listInbox(stores.inbox, new URLSearchParams('limit=1000'));
+      const items = body.items as readonly Item[];
+      expect(items.length).toBeLessThan(20);
+      expect(body.truncated).toBe(
+        `only the newest ${items.length}: an answer has at most 8388608 bytes; ask for older ones with before=<received_at of the last item>`,
+      );
+      const older = inboxOf(stores, `limit=1&before=${items.at(-1)?.received_at}`);
+      expect(older).toMatchObject([{ client_message_id: `k${100 - items.length}` }]);
+    });
+  });
+
   test.each(['limit=0', 'limit=-5', 'limit=1'])('at least one is listed: %s', (query) => {
     withStores((stores) => {
       stores.inbox.store(message('k1'), 1000);

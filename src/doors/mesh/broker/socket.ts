@@ -42,12 +42,20 @@ const mostLevels = 64;
 /** Our answers to a broker that sends and never reads. */
 const mostUnsentBytes = 1024 * 1024;
 
+/** Frames are taken for so long at a time. */
+const turnMs = 10;
+
 export class BrokerSocket {
   readonly #socket: WebSocket;
   readonly #events: SocketEvents;
   readonly #silence: NodeJS.Timeout;
   #hasGivenUp = false;
   readonly #ended = new AbortController();
+  /** Frames whose turn has not come. While there are any, no more is read from the socket. */
+  readonly #waiting: Buffer[] = [];
+  /** Ends the present turn. */
+  #turn: NodeJS.Immediate | undefined;
+  #turnEndsAt = 0;
 
   constructor(options: SocketOptions, events: SocketEvents) {
     this.#events = events;
@@ -81,13 +89,14 @@ export class BrokerSocket {
       .on('message', (data: Buffer, isBinary) => {
         heard();
         if (!isBinary) {
-          this.#take(data);
+          this.#arrived(data);
         }
       })
       .on('error', (error) => this.#report(messageOf(error)))
       .on('close', (code, reason) => {
         clearTimeout(late);
         clearTimeout(this.#silence);
+        this.#takeRest();
         this.#ended.abort(new Error('the socket was closed'));
         events.onClose(code, reason.toString('utf8'));
       });
@@ -122,6 +131,9 @@ export class BrokerSocket {
   }
 
   #take(data: Buffer): void {
+    if (this.#hasGivenUp) {
+      return;
+    }
     const frame = parsed(data.toString('utf8'));
     if (frame === undefined) {
       return;
@@ -131,6 +143,46 @@ export class BrokerSocket {
       return;
     }
     this.#events.onFrame(frame);
+  }
+
+  /** A broker that sends without end does not keep local programs from their answers: after each turn they have theirs. */
+  #arrived(data: Buffer): void {
+    this.#waiting.push(data);
+    if (this.#turn === undefined) {
+      this.#beginTurn();
+    } else {
+      this.#takeWhileTurn();
+    }
+  }
+
+  #beginTurn(): void {
+    this.#turnEndsAt = performance.now() + turnMs;
+    this.#turn = setImmediate(() => {
+      this.#turn = undefined;
+      if (this.#waiting.length > 0) {
+        this.#beginTurn();
+      } else {
+        this.#socket.resume();
+      }
+    });
+    this.#takeWhileTurn();
+  }
+
+  #takeWhileTurn(): void {
+    while (this.#waiting.length > 0 && performance.now() < this.#turnEndsAt) {
+      this.#take(this.#waiting.shift() as Buffer);
+    }
+    if (this.#waiting.length > 0) {
+      this.#socket.pause();
+    }
+  }
+
+  /** What came before the close is taken before it is told. */
+  #takeRest(): void {
+    clearImmediate(this.#turn);
+    for (const data of this.#waiting.splice(0)) {
+      this.#take(data);
+    }
   }
 
   #giveUp(why: string): void {

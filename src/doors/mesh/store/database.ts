@@ -118,6 +118,11 @@ export class Statement {
     return this.#statement.all(...values);
   }
 
+  /** One row after the other, so that whoever has enough of them reads no further. */
+  iterate(...values: readonly SQLInputValue[]): Iterable<Row> {
+    return this.#statement.iterate(...values);
+  }
+
   /** @returns how many rows it has changed */
   run(...values: readonly SQLInputValue[]): number {
     return Number(this.#statement.run(...values).changes);

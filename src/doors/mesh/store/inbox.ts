@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { failpoint } from '../../../base/failpoints.ts';
 import type { IncomingMessage } from '../broker/broker.ts';
-import { Database, type Statement, type TableSchema } from './database.ts';
+import { Database, type Row, type Statement, type TableSchema } from './database.ts';
 import { nullableTextIn, readable, textIn, timeIn } from './row.ts';
 
 const schema: TableSchema = {
@@ -30,12 +30,23 @@ const schema: TableSchema = {
 };
 
 export interface InboxFilter {
-  /** Milliseconds since the epoch. */
+  /** Received at this time or later, in milliseconds since the epoch. */
   readonly since: number | undefined;
+  /** Received before this time. */
+  readonly before: number | undefined;
   readonly topic: string | undefined;
   readonly senderPubkey: string | undefined;
   readonly limit: number;
 }
+
+export interface InboxList {
+  readonly items: readonly Readonly<Record<string, unknown>>[];
+  /** There are more, and they were asked for. */
+  readonly isCut: boolean;
+}
+
+/** An answer that is much longer would hold up everybody else while it is made. */
+export const mostListedBytes = 8 * 1024 * 1024;
 
 export class Inbox {
   readonly #database: Database;
@@ -54,8 +65,8 @@ export class Inbox {
     this.#list = this.#database.prepare(
       `SELECT id, client_message_id, broker_message_id, mesh, topic, sender_pubkey, sender_name, body, received_at, reply_to_id
        FROM inbox
-       WHERE (?1 IS NULL OR received_at >= ?1) AND (?2 IS NULL OR topic = ?2) AND (?3 IS NULL OR sender_pubkey = ?3)
-       ORDER BY received_at DESC, rowid DESC LIMIT ?4`,
+       WHERE received_at BETWEEN ?1 AND ?2 AND (?3 IS NULL OR topic = ?3) AND (?4 IS NULL OR sender_pubkey = ?4)
+       ORDER BY received_at DESC, rowid DESC LIMIT ?5`,
     );
     this.#prune = this.#database.prepare('DELETE FROM inbox WHERE received_at < ?');
   }
@@ -83,20 +94,23 @@ export class Inbox {
     return isNew ? id : undefined;
   }
 
-  /** The newest items, as `GET /v1/inbox` shows them. */
-  list({ since, topic, senderPubkey, limit }: InboxFilter): readonly Readonly<Record<string, unknown>>[] {
-    return readable(this.#list.all(since ?? null, topic ?? null, senderPubkey ?? null, limit), (row) => ({
-      id: textIn(row, 'id'),
-      client_message_id: textIn(row, 'client_message_id'),
-      broker_message_id: nullableTextIn(row, 'broker_message_id'),
-      mesh: textIn(row, 'mesh'),
-      topic: nullableTextIn(row, 'topic'),
-      sender_pubkey: textIn(row, 'sender_pubkey'),
-      sender_name: textIn(row, 'sender_name'),
-      body: nullableTextIn(row, 'body'),
-      received_at: timeIn(row, 'received_at'),
-      reply_to_id: nullableTextIn(row, 'reply_to_id'),
-    }));
+  /** The newest items, as `GET /v1/inbox` shows them; as many as are asked for, or fit into an answer. */
+  list({ since, before, topic, senderPubkey, limit }: InboxFilter): InboxList {
+    const [first, last] = [since ?? Number.MIN_SAFE_INTEGER, (before ?? Number.MAX_SAFE_INTEGER) - 1];
+    const items: Readonly<Record<string, unknown>>[] = [];
+    let bytes = 0;
+    for (const row of this.#list.iterate(first, last, topic ?? null, senderPubkey ?? null, limit)) {
+      const [item] = readable([row], itemOf);
+      if (item === undefined) {
+        continue;
+      }
+      bytes += JSON.stringify(item).length;
+      if (bytes > mostListedBytes && items.length > 0) {
+        return { items, isCut: true };
+      }
+      items.push(item);
+    }
+    return { items, isCut: false };
   }
 
   /** Removes items older than `before`. @returns how many */
@@ -107,4 +121,19 @@ export class Inbox {
   close(): void {
     this.#database.close();
   }
+}
+
+function itemOf(row: Row): Readonly<Record<string, unknown>> {
+  return {
+    id: textIn(row, 'id'),
+    client_message_id: textIn(row, 'client_message_id'),
+    broker_message_id: nullableTextIn(row, 'broker_message_id'),
+    mesh: textIn(row, 'mesh'),
+    topic: nullableTextIn(row, 'topic'),
+    sender_pubkey: textIn(row, 'sender_pubkey'),
+    sender_name: textIn(row, 'sender_name'),
+    body: nullableTextIn(row, 'body'),
+    received_at: timeIn(row, 'received_at'),
+    reply_to_id: nullableTextIn(row, 'reply_to_id'),
+  };
 }

@@ -1,17 +1,23 @@
 /** `GET /v1/inbox` and `GET /v1/outbox`: from the query to the answer (spec mesh.md §5). */
 import type { Answer } from '../answer.ts';
-import type { Inbox } from './inbox.ts';
+import { type Inbox, mostListedBytes } from './inbox.ts';
 import type { Outbox } from './outbox.ts';
 import { outboxStatuses } from './outbox-schema.ts';
 
+/** `before` and `truncated` are ours: without them a thousand long messages could not be read, or not all of them. */
 export function listInbox(inbox: Inbox, query: URLSearchParams): Answer {
-  const items = inbox.list({
+  const { items, isCut } = inbox.list({
     since: dateOf(query.get('since')),
+    before: dateOf(query.get('before')),
     topic: query.get('topic') ?? undefined,
     senderPubkey: query.get('from') ?? undefined,
     limit: limitOf(query.get('limit'), { normal: 100, most: 1000 }),
   });
-  return { status: 200, body: { items } };
+  return { status: 200, body: isCut ? { items, truncated: truncated(items.length) } : { items } };
+}
+
+function truncated(count: number): string {
+  return `only the newest ${count}: an answer has at most ${mostListedBytes} bytes; ask for older ones with before=<received_at of the last item>`;
 }
 
 export function listOutbox(outbox: Outbox, query: URLSearchParams): Answer {
