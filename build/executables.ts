@@ -11,11 +11,10 @@ import { leastGlibc } from '../src/operate/deploy/least-glibc.ts';
 import { bundle } from './executable/bundle.ts';
 import { bill, type Component, notices, sha256 } from './executable/contents.ts';
 import { makeExecutable, runtimeOptions } from './executable/inject.ts';
-import { packageFolder } from './executable/packages.ts';
+import { lockedVersion, type Manifest, packageFolder } from './executable/packages.ts';
 import { executableName, isThisMachine, type Target, targets } from './executable/targets.ts';
 
 const root = join(import.meta.dirname, '..');
-const cache = join(root, 'node_modules/.cache/holdfast-build');
 /** Any number will do, see executable/compile.ts. */
 const hashSeed = 1;
 
@@ -56,7 +55,7 @@ function known(): string {
 }
 
 interface Other {
-  /** Executable of another Node.js than the package of the target has, in the folder `bin` of a package. */
+  /** Executable of another Node.js than the package of the target has, in the folder `bin` of a package or of an official archive. */
   readonly runtime?: string;
   /** One of its version that runs here, as a command line. */
   readonly maker?: string;
@@ -96,7 +95,10 @@ async function build(target: Target, folder: string, buildTime: string, other: O
   const koffi = join(root, 'node_modules/koffi');
   const components: Component[] = [
     // Not every package of it has the text, which is the same on every system.
-    { folder: runtimeFolder, file: runtime, licenseFolder: dirname(dirname(process.execPath)), type: 'framework' },
+    {
+      ...{ folder: runtimeFolder, file: runtime, licenseFolder: dirname(dirname(process.execPath)) },
+      ...{ type: 'framework', manifest: manifestOfArchive(runtimeFolder, target) },
+    },
     { folder: addonFolder, file: addon, licenseFolder: koffi, type: 'library' },
     ...packages.map((each) => ({ folder: each, type: 'library' as const })),
   ];
@@ -119,6 +121,13 @@ async function build(target: Target, folder: string, buildTime: string, other: O
   }
 }
 
+/** An official archive of Node.js is no package; `undefined` for a package. It is to be of the version of this project. */
+function manifestOfArchive(folder: string, { runtime }: Target): Manifest | undefined {
+  return existsSync(join(folder, 'package.json'))
+    ? undefined
+    : { name: runtime.package, version: lockedVersion(runtime.package, root), license: 'MIT' };
+}
+
 /** Of every executable in dist, in the form that `sha256sum -c` takes. */
 function writeSums(): void {
   const names = targets.map(executableName).filter((name) => existsSync(join(dist, name)));
@@ -135,9 +144,12 @@ const { values } = parseArgs({
     runtime: { type: 'string' },
     maker: { type: 'string' },
     out: { type: 'string', default: join(root, 'dist') },
+    // Where packages of other systems are kept.
+    cache: { type: 'string', default: join(root, 'node_modules/.cache/holdfast-build') },
   },
 });
 const dist = resolve(values.out);
+const cache = resolve(values.cache);
 const buildTime = timeOfSource();
 mkdirSync(dist, { recursive: true });
 for (const target of chosen(values.target)) {

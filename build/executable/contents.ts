@@ -6,6 +6,8 @@ import { licenseOf, type Manifest, manifestOf } from './packages.ts';
 export interface Component {
   /** Folder of its package. */
   readonly folder: string;
+  /** Of a folder that is no package: an archive of Node.js. */
+  readonly manifest?: Manifest | undefined;
   /** Folder that has the text of its licence, where its own has none. */
   readonly licenseFolder?: string;
   /** The one file of it that is inside, for components that are taken as they are. */
@@ -18,8 +20,9 @@ export function notices(own: string, components: readonly Component[]): string {
   const of = ({ name, version, license }: Manifest) => `${name} ${version} (${license})`;
   const texts = [
     `${of(manifestOf(own))}\n\n${licenseOf(own)}`,
-    ...components.map(({ folder, licenseFolder }) => {
-      const manifest = manifestOf(folder);
+    ...components.map((component) => {
+      const { folder, licenseFolder } = component;
+      const manifest = manifestOfComponent(component);
       const text = licenseOf(folder) ?? (licenseFolder === undefined ? undefined : licenseOf(licenseFolder));
       if (text === undefined) {
         throw new Error(`${manifest.name}: there is no text of its licence in ${folder}`);
@@ -43,14 +46,18 @@ export function bill(own: string, buildTime: string, components: readonly Compon
         ...(Number.isNaN(Date.parse(buildTime)) ? {} : { timestamp: buildTime }),
         component: entry(subject, 'application'),
       },
-      components: components.map(({ folder, file, type }) => entry(manifestOf(folder), type, file)),
+      components: components.map((each) => entry(manifestOfComponent(each), each.type, each.file)),
       dependencies: [
-        { ref: reference(subject), dependsOn: components.map(({ folder }) => reference(manifestOf(folder))) },
+        { ref: reference(subject), dependsOn: components.map((each) => reference(manifestOfComponent(each))) },
       ],
     },
     undefined,
     2,
   )}\n`;
+}
+
+function manifestOfComponent({ folder, manifest }: Component): Manifest {
+  return manifest ?? manifestOf(folder);
 }
 
 function reference({ name, version }: Manifest): string {

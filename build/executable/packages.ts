@@ -33,13 +33,7 @@ interface LockRow {
  */
 export async function packageFolder(name: string, root: string, cache: string): Promise<string> {
   const installed = join(root, 'node_modules', name);
-  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
-    readonly packages: Readonly<Record<string, LockRow>>;
-  };
-  const row = lock.packages[`node_modules/${name}`];
-  if (row === undefined) {
-    throw new Error(`package-lock.json has no package ${name}`);
-  }
+  const row = lockRow(name, root);
   if (existsSync(join(installed, 'package.json')) && manifestOf(installed).version === row.version) {
     return installed;
   }
@@ -58,6 +52,21 @@ export async function packageFolder(name: string, root: string, cache: string): 
   return folder;
 }
 
+export function lockedVersion(name: string, root: string): string {
+  return lockRow(name, root).version;
+}
+
+function lockRow(name: string, root: string): LockRow {
+  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    readonly packages: Readonly<Record<string, LockRow>>;
+  };
+  const row = lock.packages[`node_modules/${name}`];
+  if (row === undefined) {
+    throw new Error(`package-lock.json has no package ${name}`);
+  }
+  return row;
+}
+
 /** @returns the name of the archive in `folder` */
 function packed(name: string, folder: string): string {
   try {
@@ -66,7 +75,9 @@ function packed(name: string, folder: string): string {
   } catch (error) {
     const { stderr } = error as { readonly stderr?: string };
     const reason = /^npm error (?!code)(.+)$/m.exec(stderr ?? '')?.[1] ?? (error as Error).message;
-    throw new Error(`npm has no ${name} for us (${reason}); another runtime can be given with --runtime`);
+    throw new Error(
+      `npm has no ${name} for us (${reason}); take the Node.js of that version and system from its official archive, and name the program in it: --runtime <folder of the archive>/bin/node`,
+    );
   }
 }
 

@@ -93,6 +93,10 @@ test('a fresh host with a login that talks gets the program, and a durable daemo
   expect(done).toMatchObject({ code: 0, stderr: '' });
   expect(done.stdout).toMatch(/program {2}\S+: copied, \d+\.\d MB, SHA-256 verified there/);
   expect(done.stdout).toMatch(/daemon {3}\S+\/rpc\.sock: started, pid \d+, durable, 0 sessions run/);
+  // Clients would stumble over what the login prints, so that is told too.
+  expect(done.stdout).toContain(
+    'login    it prints "Welcome to box" also without a terminal, which clients cannot read past',
+  );
   expect(sha256(there())).toBe(sha256(join(built, executableName)));
   expect(statSync(there()).mode & 0o777).toBe(0o755);
   expect(readdirSync(at('.local/bin'))).toEqual(['holdfast']);

@@ -84,6 +84,26 @@ describe('the build', () => {
     }
   });
 
+  test('says what to do about a runtime that npm does not have', async () => {
+    const [fakes, out] = [join(folder, 'fakes'), join(folder, 'out')];
+    mkdirSync(fakes);
+    const refusal = 'npm error code ETARGET\nnpm error notarget No matching version found.';
+    writeFileSync(join(fakes, 'npm'), `#!/bin/sh\necho "${refusal}" >&2\nexit 1\n`, { mode: 0o755 });
+    // As it is where nothing of another system was fetched before.
+    const cache = join(folder, 'cache');
+    const other = process.arch === 'x64' ? 'linux-arm64' : 'linux-x64';
+    const words = ['--target', other, '--out', out, '--cache', cache];
+    const builder = join(import.meta.dirname, '../../build/executables.ts');
+    const built = await run([process.execPath, '--disable-warning=ExperimentalWarning', builder, ...words], {
+      PATH: `${fakes}:/usr/bin:/bin`,
+      HOME: folder,
+    });
+    expect(built).toMatchObject({ code: 1, stdout: '' });
+    expect(built.stderr).toMatch(
+      /^build: \S+: npm has no node-\S+ for us \(notarget No matching version found\.\); take the Node\.js of that version and system from its official archive, and name the program in it: --runtime /,
+    );
+  });
+
   test('names every component, with its licence, inside and beside it', async () => {
     const bill = readFileSync(join(folder, 'bin', `holdfast-${targetName}.cdx.json`), 'utf8');
     const notices = readFileSync(join(folder, 'bin', `holdfast-${targetName}.notices.txt`), 'utf8');

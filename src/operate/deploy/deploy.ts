@@ -42,6 +42,8 @@ interface DeployReport {
     readonly isOnPath: boolean;
     readonly remedy?: string;
   };
+  /** What a login there prints into the stream of every client; not there: nothing. */
+  readonly noise?: string;
   /** `undefined`: it would be started or replaced once the program is there. */
   readonly daemon?: DaemonOutcome;
 }
@@ -78,6 +80,7 @@ export const deploy: Verb<DeployWords> = ([destination = '', ...flags], words, c
         ...{ continuedAt: copied.continuedAt, isOnPath: isFound },
         ...(isFound ? {} : { remedy: remedyFor(facts, place, after?.found ?? '') }),
       },
+      ...(facts.noise === '' ? {} : { noise: facts.noise }),
       ...(after === undefined ? {} : { daemon: after.daemon }),
     };
     if (words.json === true) {
@@ -161,7 +164,7 @@ function remedyFor(facts: HostFacts, { folder, isOnPath }: Place, found: string)
 }
 
 function textOf(report: DeployReport, { why }: Place, words: DeployWords): string {
-  const { host, target, libc, program, daemon } = report;
+  const { host, target, libc, program, daemon, noise } = report;
   const size = megabytes(program.bytes);
   const how = {
     there: 'is there already',
@@ -174,6 +177,11 @@ function textOf(report: DeployReport, { why }: Place, words: DeployWords): strin
     daemon === undefined
       ? 'daemon   then would be started, or replaced if it runs an older program'
       : daemonLine(daemon),
+    ...(noise === undefined
+      ? []
+      : [
+          `login    it prints ${printable(JSON.stringify(noise), 60)} also without a terminal, which clients cannot read past; put it behind a test: [ -t 1 ] &&`,
+        ]),
     ...(program.remedy === undefined ? [] : [`PATH     ${printable(program.remedy)}`]),
   ];
   if (program.state === 'there' && daemon?.state === 'current') {

@@ -21,6 +21,8 @@ export interface HostFacts {
   readonly found: string;
   /** File of the login shell. */
   readonly shell: string;
+  /** What a login prints although it has no terminal; a client would take it for the daemon's words. Empty: nothing. */
+  readonly noise: string;
 }
 
 const statements = [
@@ -54,6 +56,7 @@ export async function lookAt(host: RemoteHost): Promise<HostFacts> {
     writable: folders('writable'),
     found: isAbsolute(text('found')) ? text('found') : '',
     shell: text('shell'),
+    noise: text('noise'),
   };
 }
 

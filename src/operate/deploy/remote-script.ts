@@ -15,7 +15,10 @@ export interface RemoteHost {
   readonly environment: VerbContext['environment'];
 }
 
-/** What a script has told: the last value of each name; `stderr` is what was complained about there, once it has ended. */
+/**
+ * What a script has told: the last value of each name. Once it has ended, `stderr` is what was complained about there, and
+ * `noise` what else came out of it: a line that the login prints also when nobody looks.
+ */
 export type Told = ReadonlyMap<string, string>;
 
 export interface ScriptOptions {
@@ -57,7 +60,12 @@ export async function runScript(
       `${destination} did not run our commands to their end (${why.slice(-500)}); it needs a login that may run sh (Windows: see docs/windows.md)`,
     );
   }
-  return new Map([...told, ['stderr', stderr.trim()]]);
+  return new Map([...told, ['stderr', stderr.trim()], ['noise', noiseIn(stdout, mark)]]);
+}
+
+function noiseIn(output: string, mark: string): string {
+  const others = output.split('\n').map((line) => line.split(`${mark} `, 1)[0] ?? '');
+  return others.find((line) => line.trim() !== '')?.trim() ?? '';
 }
 
 function toldIn(output: string, mark: string): Told {
