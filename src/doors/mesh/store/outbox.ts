@@ -53,20 +53,31 @@ const newRow = `INSERT INTO outbox (id, client_message_id, request_fingerprint, 
 const listed = `SELECT id, client_message_id, status, attempts, enqueued_at, next_attempt_at, delivered_at, broker_message_id,
   last_error, aborted_at, aborted_by, superseded_by, length(payload) AS payload_bytes FROM outbox`;
 
+/** Pending, and between two attempts. A time farther away than any pause is none: the clock has been set back. */
+const waits = 'next_attempt_at BETWEEN ?1 + 1 AND ?2';
+const ofMesh = '(mesh IS NULL OR mesh = ?3)';
+
+/** Targets with a row that waits. Values: now, now + longest pause, mesh. */
+const heldTargets = `SELECT target_spec FROM outbox INDEXED BY outbox_pending_targets
+  WHERE status = 'pending' AND ${waits} AND ${ofMesh} AND target_spec IS NOT NULL`;
+
+const dueColumns = `SELECT id, client_message_id, request_fingerprint, payload, enqueued_at, attempts, target_spec, priority
+  FROM outbox`;
+
+/** Due rows in the order in which they were accepted, where no target is held. Values: as above, and limit. */
+const due = `${dueColumns} INDEXED BY outbox_pending
+  WHERE status = 'pending' AND NOT (${waits}) AND ${ofMesh} ORDER BY rowid LIMIT ?4`;
+
 /**
- * Due rows in the order in which they were accepted. A row waits for an older one to the same target that is in its pause after a
- * failed attempt, so that a receiver gets the messages of a sender in their order. A time farther away than any pause is due as
- * well: the clock has been set back.
- * Values: now, now + longest pause, mesh, and the first three once more, limit.
+ * The same without the rows of held targets: a row waits for an older one to the same target that is between two attempts, so that
+ * a receiver gets the messages of a sender in their order.
  */
-const dueRows = `SELECT id, client_message_id, request_fingerprint, payload, enqueued_at, attempts, target_spec, priority
-  FROM outbox INDEXED BY outbox_pending
-  WHERE status = 'pending' AND next_attempt_at NOT BETWEEN ?1 + 1 AND ?2 AND (mesh IS NULL OR mesh = ?3)
-    AND (target_spec IS NULL OR target_spec NOT IN (
-      SELECT target_spec FROM outbox
-      WHERE status = 'pending' AND next_attempt_at BETWEEN ?1 + 1 AND ?2 AND target_spec IS NOT NULL
-        AND (mesh IS NULL OR mesh = ?3)))
-  ORDER BY rowid LIMIT ?4`;
+const dueBesideHeld = `${dueColumns} WHERE rowid IN (
+    SELECT rowid FROM outbox INDEXED BY outbox_pending_targets
+    WHERE status = 'pending' AND NOT (${waits}) AND ${ofMesh}
+      AND (target_spec IS NULL OR target_spec NOT IN (${heldTargets}))
+    ORDER BY rowid LIMIT ?4)
+  ORDER BY rowid`;
 
 export class Outbox {
   readonly #database: Database;
@@ -129,7 +140,9 @@ export class Outbox {
 
   /** @param longestPauseMs of rows that are tried again */
   due(mesh: string, limit: number, now: number, longestPauseMs: number): readonly DueRow[] {
-    const rows = this.#statements.due.all(now, now + longestPauseMs, mesh, limit);
+    const values = [now, now + longestPauseMs, mesh] as const;
+    const isAnyHeld = this.#statements.isAnyHeld.get(...values) !== undefined;
+    const rows = (isAnyHeld ? this.#statements.dueBesideHeld : this.#statements.due).all(...values, limit);
     return rows.flatMap((row) => {
       try {
         return [dueRowOf(row)];
@@ -169,8 +182,9 @@ export class Outbox {
 
   /** The newest rows, as `GET /v1/outbox` shows them. */
   list(status: OutboxStatus | undefined, limit: number): readonly Readonly<Record<string, unknown>>[] {
+    const { list, listDone, listStatus } = this.#statements;
     const rows =
-      status === undefined ? this.#statements.list.all(limit) : this.#statements.listStatus.all(status, limit);
+      status === undefined ? list.all(limit) : status === 'done' ? listDone.all(limit) : listStatus.all(status, limit);
     return readable(rows, (row) => ({
       id: textIn(row, 'id'),
       client_message_id: textIn(row, 'client_message_id'),
@@ -202,15 +216,19 @@ const sql = {
     FROM outbox WHERE id = ?`,
   recover: `UPDATE outbox SET status = 'pending', next_attempt_at = ?, last_error = 'recovered_inflight' WHERE status = 'inflight'`,
   expire: `UPDATE outbox SET status = 'dead', last_error = 'max_age_exceeded' WHERE status = 'pending' AND enqueued_at < ?`,
-  due: dueRows,
+  isAnyHeld: `${heldTargets} LIMIT 1`,
+  due,
+  dueBesideHeld,
   markInflight: `UPDATE outbox SET status = 'inflight', attempts = attempts + 1 WHERE id = ? AND status = 'pending'`,
   markDone: `UPDATE outbox SET status = 'done', delivered_at = ?, broker_message_id = ?, nonce = ?, ciphertext = ?, last_error = NULL
     WHERE id = ? AND status = 'inflight'`,
   markForRetry: `UPDATE outbox SET status = 'pending', last_error = ?, next_attempt_at = ? WHERE id = ? AND status = 'inflight'`,
   markDead: `UPDATE outbox SET status = 'dead', last_error = ? WHERE id = ? AND status = 'inflight'`,
   giveUp: `UPDATE outbox SET status = 'dead', last_error = ? WHERE id = ? AND status = 'pending'`,
-  list: `${listed} ORDER BY enqueued_at DESC, rowid DESC LIMIT ?`,
-  listStatus: `${listed} WHERE status = ? ORDER BY enqueued_at DESC, rowid DESC LIMIT ?`,
+  list: `${listed} ORDER BY rowid DESC LIMIT ?`,
+  // Nearly all rows are done, so the newest are found sooner without an index, which would have to be put in order first.
+  listDone: `${listed} WHERE +status = 'done' ORDER BY rowid DESC LIMIT ?`,
+  listStatus: `${listed} WHERE status = ? ORDER BY rowid DESC LIMIT ?`,
 } as const;
 
 function statusIn(row: Row): OutboxStatus {
