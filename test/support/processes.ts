@@ -88,6 +88,13 @@ export function untilEnded(target: ProcessFacts, what = `process ${target.pid} t
   return waitUntil(() => !isRunning(target) || undefined, what);
 }
 
+/** Every process, zombies too; all but our own. */
+export function allProcesses(): ProcessFacts[] {
+  return allPids()
+    .map(processFacts)
+    .filter((facts) => facts !== undefined);
+}
+
 /** All but our own. */
 function allPids(): number[] {
   return readdirSync('/proc')

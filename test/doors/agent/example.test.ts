@@ -24,7 +24,8 @@ test('the example server shows the whole loop', async () => {
   server.stdout.setEncoding('utf8').on('data', (text: string) => {
     printed += text;
   });
-  const shows = (text: string): Promise<unknown> => waitUntil(() => printed.includes(text), `${text} in\n${printed}`);
+  const shows = (text: string): Promise<unknown> =>
+    waitUntil(() => printed.includes(text), `${text} in what the server prints`, { timeoutMs: 60_000 });
   try {
     await shows('listening');
     // Only its url and token are used.
@@ -47,7 +48,7 @@ test('the example server shows the whole loop', async () => {
   } finally {
     server.kill('SIGKILL');
   }
-});
+}, 240_000);
 
 test('the page has a row for every setting, with its variable', () => {
   for (const [name, variable] of settingTexts) {

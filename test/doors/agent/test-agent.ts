@@ -18,8 +18,8 @@ export interface AgentOptions {
   readonly timings?: Partial<AgentTimings>;
   /** Of a server that is made for this agent; with a settings file without it when the environment has one. */
   readonly token?: string;
-  /** Words of the command line behind `agent`. */
-  readonly words?: readonly string[];
+  /** What is started in place of `holdfast agent`. */
+  readonly command?: readonly string[];
 }
 
 /** Prints each line it is given after `got: `, and obeys some: `exit 3`, `spawn`, `bytes`. */
@@ -85,8 +85,9 @@ export class TestAgent implements AsyncDisposable {
 
   launch(changes: Readonly<Record<string, unknown>> = {}): void {
     writeFileSync(join(this.work, 'config.json'), JSON.stringify({ ...this.#settings, ...changes }), { mode: 0o600 });
-    const { timings, words = [] } = this.#options;
-    const child = spawn(timings === undefined ? program : programForTests, ['agent', ...words], {
+    const { timings, command = [timings === undefined ? program : programForTests, 'agent'] } = this.#options;
+    const [file = '', ...words] = command;
+    const child = spawn(file, words, {
       cwd: this.work,
       env: this.env,
       stdio: ['ignore', 'pipe', 'pipe'],
