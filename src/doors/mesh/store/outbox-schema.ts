@@ -30,9 +30,10 @@ export const outboxSchema: TableSchema = {
   indices: [
     'CREATE INDEX IF NOT EXISTS outbox_status_next_attempt ON outbox (status, next_attempt_at)',
     "CREATE INDEX IF NOT EXISTS outbox_aborted ON outbox (status, aborted_at) WHERE status = 'aborted'",
+    // Names that no other generation has, because our queries ask for these very indices.
     // Pending rows in the order in which they were accepted, without a look at the many that are done.
-    "CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (status) WHERE status = 'pending'",
+    "CREATE INDEX IF NOT EXISTS holdfast_outbox_pending ON outbox (status) WHERE status = 'pending'",
     // All that the search for due rows asks, so that ten thousand rows for a peer that is away are passed without being read.
-    "CREATE INDEX IF NOT EXISTS outbox_pending_targets ON outbox (next_attempt_at, mesh, target_spec) WHERE status = 'pending'",
+    "CREATE INDEX IF NOT EXISTS holdfast_outbox_targets ON outbox (next_attempt_at, mesh, target_spec) WHERE status = 'pending'",
   ],
 };

@@ -58,14 +58,14 @@ const waits = 'next_attempt_at BETWEEN ?1 + 1 AND ?2';
 const ofMesh = '(mesh IS NULL OR mesh = ?3)';
 
 /** Targets with a row that waits. Values: now, now + longest pause, mesh. */
-const heldTargets = `SELECT target_spec FROM outbox INDEXED BY outbox_pending_targets
+const heldTargets = `SELECT target_spec FROM outbox INDEXED BY holdfast_outbox_targets
   WHERE status = 'pending' AND ${waits} AND ${ofMesh} AND target_spec IS NOT NULL`;
 
 const dueColumns = `SELECT id, client_message_id, request_fingerprint, payload, enqueued_at, attempts, target_spec, priority
   FROM outbox`;
 
 /** Due rows in the order in which they were accepted, where no target is held. Values: as above, and limit. */
-const due = `${dueColumns} INDEXED BY outbox_pending
+const due = `${dueColumns} INDEXED BY holdfast_outbox_pending
   WHERE status = 'pending' AND NOT (${waits}) AND ${ofMesh} ORDER BY rowid LIMIT ?4`;
 
 /**
@@ -73,7 +73,7 @@ const due = `${dueColumns} INDEXED BY outbox_pending
  * a receiver gets the messages of a sender in their order.
  */
 const dueBesideHeld = `${dueColumns} WHERE rowid IN (
-    SELECT rowid FROM outbox INDEXED BY outbox_pending_targets
+    SELECT rowid FROM outbox INDEXED BY holdfast_outbox_targets
     WHERE status = 'pending' AND NOT (${waits}) AND ${ofMesh}
       AND (target_spec IS NULL OR target_spec NOT IN (${heldTargets}))
     ORDER BY rowid LIMIT ?4)
