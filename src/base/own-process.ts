@@ -12,10 +12,19 @@ const heldPrefix = 'HOLDFAST_HELD_';
 const programNameVariable = 'HOLDFAST_PROGRAM';
 /** Process id of the start script, where it waits for us so that its own environment can be read. */
 const scriptVariable = 'HOLDFAST_SCRIPT';
+/**
+ * With one arena of its memory glibc uses again what helper threads of the runtime have freed: up to a megabyte less in an idle
+ * daemon (docs/performance.md "Memory"). The second variable says that the first is ours.
+ */
+const arenasVariable = 'MALLOC_ARENA_MAX';
+const ownArenasVariable = 'HOLDFAST_ARENAS';
+const allHeld: readonly string[] = [...heldVariables, arenasVariable];
+
 /** What the start script says to us, what it takes away for good, and the token that no mode reads (spec modes.md §4). */
 const keptFromPrograms: ReadonlySet<string> = new Set([
   programNameVariable,
   scriptVariable,
+  ownArenasVariable,
   ...channelVariables,
   ambientTokenVariable,
 ]);
@@ -24,6 +33,7 @@ const compileCacheVariable = 'NODE_COMPILE_CACHE';
 /** Where `bin/holdfast` told our runtime to keep compiled code; `undefined` after any other start. */
 let compileCache: string | undefined;
 let script: string | undefined;
+let hasOwnArenas = false;
 
 /** Gives the user's values back to `environment`. Runs before anything that could start a child. */
 export function restoreHeldVariables(environment: NodeJS.ProcessEnv): void {
@@ -31,7 +41,12 @@ export function restoreHeldVariables(environment: NodeJS.ProcessEnv): void {
   delete environment[compileCacheVariable];
   script = isExecutable ? undefined : environment[scriptVariable];
   delete environment[scriptVariable];
-  for (const name of heldVariables) {
+  hasOwnArenas = environment[ownArenasVariable] !== undefined;
+  if (hasOwnArenas) {
+    delete environment[ownArenasVariable];
+    delete environment[arenasVariable];
+  }
+  for (const name of allHeld) {
     const held = environment[heldPrefix + name];
     if (held === undefined) {
       continue;
@@ -68,7 +83,9 @@ function upToDate(given: readonly Variable[], environment: NodeJS.ProcessEnv): V
   const seen = new Set<string>();
   for (const [givenName, value] of given) {
     const name = heldName(givenName) ?? givenName;
-    if (keptFromPrograms.has(name) || (givenName === compileCacheVariable && value === compileCache)) {
+    const isOurs =
+      (givenName === compileCacheVariable && value === compileCache) || (givenName === arenasVariable && hasOwnArenas);
+    if (keptFromPrograms.has(name) || isOurs) {
       continue;
     }
     // Node's text does not have such an entry under a name that it could be found by, so it cannot have been changed there.
@@ -103,7 +120,7 @@ export function endWithScript(host: Pick<Host, 'endWithParent'>): void {
 /** The name of a variable that the script has held back from our runtime; `undefined` for any other. */
 function heldName(name: string): string | undefined {
   const rest = name.startsWith(heldPrefix) ? name.slice(heldPrefix.length) : undefined;
-  return heldVariables.find((each) => each === rest);
+  return allHeld.find((each) => each === rest);
 }
 
 /** How to start ourselves again, in another mode or in the background. */
@@ -114,12 +131,13 @@ export interface OwnCommand {
 }
 
 /**
- * The running program with other words, on the same runtime, with the same variables held back from it.
+ * The running program with other words, on the same runtime, with the same variables held back from it and those we start ourselves with.
  * @param variables from `ownVariables`
  */
 export function ownCommand(words: readonly string[], variables: readonly Variable[]): OwnCommand {
-  const held: ReadonlySet<string> = new Set(heldVariables);
+  const held: ReadonlySet<string> = new Set(allHeld);
   const env = variables.map(([name, value]): Variable => [held.has(name) ? heldPrefix + name : name, value]);
+  env.push([arenasVariable, '1'], [ownArenasVariable, '1']);
   if (compileCache !== undefined) {
     env.push([compileCacheVariable, compileCache]);
   }

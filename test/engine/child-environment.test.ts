@@ -46,6 +46,7 @@ describe.each(profiles)('profile %s: a child', (profile) => {
       NODE_COMPILE_CACHE: '/tmp/none',
       NODE_DEBUG: '',
       NODE_ENV: 'production',
+      MALLOC_ARENA_MAX: '4',
     };
     await using daemon = await startDaemon({ profile, env });
     await using client = await connectTo(daemon);
@@ -53,9 +54,9 @@ describe.each(profiles)('profile %s: a child', (profile) => {
     for (const [name, value] of Object.entries(env)) {
       expect(seen).toContain(`${name}=${value}`);
     }
-    expect(seen.filter((line) => /^(HOLDFAST_HELD_|HOLDFAST_PROGRAM|CLAUSTRUM_|HOLDFAST_STATUS)/.test(line))).toEqual(
-      [],
-    );
+    expect(
+      seen.filter((line) => /^(HOLDFAST_HELD_|HOLDFAST_PROGRAM|HOLDFAST_ARENAS|CLAUSTRUM_|HOLDFAST_STATUS)/.test(line)),
+    ).toEqual([]);
   });
 
   test('never has a token, whoever names one', async () => {

@@ -357,20 +357,34 @@ describe('our own runtime', () => {
       HOLDFAST_HELD_NODE_PATH: '',
       HOLDFAST_HELD_OTHER: 'stays',
       HOLDFAST_PROGRAM: './holdfast',
+      MALLOC_ARENA_MAX: '4',
     };
     restoreHeldVariables(environment);
     expect(takeProgramName(environment)).toBe('./holdfast');
-    expect(environment).toEqual({ A: 'a', NODE_OPTIONS: '--require x', NODE_PATH: '', HOLDFAST_HELD_OTHER: 'stays' });
+    const given = {
+      A: 'a',
+      NODE_OPTIONS: '--require x',
+      NODE_PATH: '',
+      HOLDFAST_HELD_OTHER: 'stays',
+      MALLOC_ARENA_MAX: '4',
+    };
+    expect(environment).toEqual(given);
 
     const again = ownCommand(['-serve'], Object.entries(environment) as [string, string][]);
     expect(again.file).toBe(process.execPath);
     expect(again.args.at(-1)).toBe('-serve');
-    expect(Object.fromEntries(again.env)).toEqual({
+    const started = Object.fromEntries(again.env);
+    expect(started).toEqual({
       A: 'a',
       HOLDFAST_HELD_NODE_OPTIONS: '--require x',
       HOLDFAST_HELD_NODE_PATH: '',
       HOLDFAST_HELD_OTHER: 'stays',
+      HOLDFAST_HELD_MALLOC_ARENA_MAX: '4',
+      MALLOC_ARENA_MAX: '1',
+      HOLDFAST_ARENAS: '1',
     });
+    restoreHeldVariables(started);
+    expect(started).toEqual(given);
   });
 
   test.each(['holdfast', 'holdfast.cmd'])('and bin/%s agree on the variables that are held', (name) => {

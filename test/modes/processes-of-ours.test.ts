@@ -48,13 +48,24 @@ testNeeding(linux)(
   'a daemon has nothing of the start script in its environment but what it gives back',
   {},
   async () => {
-    const env = { NODE_OPTIONS: '', CLAUSTRUM_TOKEN_PIPE: '9', HOLDFAST_STATUS_PIPE: '9', HOLDFAST_SCRIPT: '1' };
+    const env = {
+      NODE_OPTIONS: '',
+      MALLOC_ARENA_MAX: '4',
+      CLAUSTRUM_TOKEN_PIPE: '9',
+      HOLDFAST_STATUS_PIPE: '9',
+      HOLDFAST_SCRIPT: '1',
+    };
     await using daemon = await prepareDaemon({ env });
     await daemon.start();
-    const ours = environmentOf(daemon.pid()).filter((entry) => /^(HOLDFAST_(?!TEST_)|CLAUSTRUM_|NODE_)/.test(entry));
+    const ours = environmentOf(daemon.pid()).filter((entry) =>
+      /^(HOLDFAST_(?!TEST_)|CLAUSTRUM_|NODE_|MALLOC_)/.test(entry),
+    );
     expect(ours.map((entry) => entry.replace(/=.*\/node_modules/, '=…'))).toEqual([
       'HOLDFAST_HELD_NODE_OPTIONS=',
+      'HOLDFAST_HELD_MALLOC_ARENA_MAX=4',
       'CLAUSTRUM_DAEMON_CHILD=1',
+      'MALLOC_ARENA_MAX=1',
+      'HOLDFAST_ARENAS=1',
       'NODE_COMPILE_CACHE=…/.cache/holdfast',
       'HOLDFAST_STATUS_PIPE=3',
     ]);
