@@ -1,10 +1,13 @@
 /** `holdfast attention` and `holdfast answer` with the real agent CLI, offline, and a daemon that is started anew in between. */
-import { existsSync, mkdirSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { createInterface } from 'node:readline';
+import { expect, onTestFinished, test } from 'vitest';
 import { agentCliForTests } from '../install/agent-cli.ts';
 import { startModel } from '../install/model-stand-in.ts';
-import { startDaemon } from '../support/daemon.ts';
+import { startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { program } from '../support/holdfast.ts';
 import { connectTo } from '../support/host.ts';
 import { expectSchema } from '../support/schemas.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -17,7 +20,28 @@ const message = {
   ...{ session_id: 'default', parent_tool_use_id: null },
 };
 
-test('the agent waits for a permission, is allowed to by `answer` after a restart of the daemon, and ends its turn', {
+interface ShownRow {
+  readonly requestId: string;
+  readonly since: number;
+  readonly shownAt: number;
+}
+
+/** A watcher that answers each request, once `go` is there with its id, and writes the exit code of its answer to `told`. */
+function startWatcher(daemon: TestDaemon, go: string, told: string): { readonly rows: readonly ShownRow[] } {
+  const answer = `'${program}' answer --socket '${daemon.socket}' agent "$(cat '${go}')" allow`;
+  const script = join(daemon.dir, 'answer.sh');
+  writeFileSync(script, `until [ -s '${go}' ]; do sleep 0.05; done\n${answer}\necho $? >>'${told}'\n`);
+  const words = ['attention', '--socket', daemon.socket, '--watch', '--json', '--exec', `sh ${script}`];
+  const child = spawn(program, words, { env: daemon.env, stdio: ['ignore', 'pipe', 'ignore'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const rows: ShownRow[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    rows.push({ ...JSON.parse(line), shownAt: Date.now() });
+  });
+  return { rows };
+}
+
+test('the agent waits for a permission, two watchers answer at once after a restart of the daemon, one is heard, and the turn ends', {
   timeout: 180_000,
 }, async () => {
   const made = join(cli.folder, 'made');
@@ -37,6 +61,8 @@ test('the agent waits for a permission, is allowed to by `answer` after a restar
       ...{ ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'none' },
     },
   });
+  const [go, told] = ['go', 'told'].map((name) => join(daemon.dir, name)) as [string, string];
+  const watchers = [0, 1].map(() => startWatcher(daemon, go, told));
   await session.write(`${JSON.stringify(message)}\n`);
   await session.detach();
 
@@ -56,12 +82,29 @@ test('the agent waits for a permission, is allowed to by `answer` after a restar
   expect(request).toMatchObject({ tool: 'Bash', input: expect.stringContaining(`touch ${made}`) });
   const { requestId = '' } = request ?? {};
 
+  for (const { rows } of watchers) {
+    const { since, shownAt } = await waitUntil(
+      () => rows.find((row) => row.requestId === requestId),
+      'both to show it',
+      patience,
+    );
+    // Whoever watches looks every 400 ms; how late it was is told, because a test must not depend on time.
+    console.log(`attention --watch: shown ${shownAt - since} ms after the agent has asked`);
+  }
+
   await daemon.kill();
   await daemon.start();
   expect(await waiting()).toEqual([expect.objectContaining({ requestId })]);
-  const answer = () => daemon.run(['answer', '--socket', daemon.socket, 'agent', requestId, 'allow']);
-  const answers = await Promise.all([answer(), answer()]);
-  expect(answers.map(({ code }) => code).sort()).toEqual([0, 4]);
+  writeFileSync(go, requestId);
+  const codes = await waitUntil(
+    () => {
+      const found = existsSync(told) ? readFileSync(told, 'utf8').trim().split('\n') : [];
+      return found.length === 2 && found;
+    },
+    'both watchers to have answered',
+    patience,
+  );
+  expect(codes.sort()).toEqual(['0', '4']);
 
   const logs = () => daemon.run(['logs', '--socket', daemon.socket, 'agent']);
   const output = await waitUntil(
@@ -75,5 +118,6 @@ test('the agent waits for a permission, is allowed to by `answer` after a restar
   expect(output).toContain('"result":"It is made."');
   expect(existsSync(made)).toBe(true);
   expect(await waiting()).toEqual([]);
-  expect((await answer()).code).toBe(4);
+  const late = await daemon.run(['answer', '--socket', daemon.socket, 'agent', requestId, 'allow']);
+  expect(late.code).toBe(4);
 });
