@@ -70,7 +70,7 @@ describe('what is left in the folder', () => {
   });
 
   test('a socket of somebody else, a file and a link in its place give way; a folder is named', async () => {
-    await using daemon = new TestDaemon();
+    await using daemon = new TestDaemon({ timings: { answerMs: 300 } });
     mkdirSync(daemon.daemonFolder, { recursive: true });
     writeFileSync(daemon.socket, 'no socket');
     await daemon.launch();

@@ -45,6 +45,8 @@ export interface RequestOptions {
   readonly way?: 'socket' | 'tcp';
 }
 
+/** A verb is patient on a machine that stalls; what it does when its patience ends is tried with less. */
+const patience: Partial<MeshTimings> = { answerMs: 60_000, downPolls: 1_000 };
 /** Where nobody listens. */
 const nowhere = 'ws://127.0.0.1:9/ws';
 
@@ -78,7 +80,7 @@ export class TestDaemon implements AsyncDisposable {
       // Any free one, and also on a machine that is a container.
       CLAUDEMESH_DAEMON_TCP_PORT: '0',
       CI: undefined,
-      ...(timings === undefined ? {} : { HOLDFAST_TEST_MESH_TIMINGS: JSON.stringify(timings) }),
+      HOLDFAST_TEST_MESH_TIMINGS: JSON.stringify({ ...patience, ...timings }),
       ...(failpoints === undefined ? {} : { HOLDFAST_FAILPOINTS: failpoints }),
       ...env,
     });
