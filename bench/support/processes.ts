@@ -75,11 +75,18 @@ export function cpuSeconds(pid: number): number {
   return nanoseconds / 1e9;
 }
 
-/** Resident memory of a process in MB (10^6), and how much of it no other process shares. */
-export function memoryOf(pid: number): { readonly resident: number; readonly private: number } {
+/**
+ * Resident memory of a process in MB (10^6), how much of it no other process shares, and how much of that is its own: clean
+ * pages of files come back from the page cache, and whether another process has them mapped too is a matter of chance.
+ */
+export function memoryOf(pid: number): { readonly resident: number; readonly private: number; readonly own: number } {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
   const of = (name: string): number => (Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1]) * 1024) / 1e6;
-  return { resident: of('Rss'), private: of('Private_Clean') + of('Private_Dirty') };
+  return {
+    resident: of('Rss'),
+    private: of('Private_Clean') + of('Private_Dirty'),
+    own: of('Private_Dirty'),
+  };
 }
 
 /** Runs `sample` of every candidate once a round, in turns, so that all of them meet the same moments of the machine. */

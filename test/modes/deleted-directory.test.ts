@@ -1,6 +1,8 @@
 /**
  * A user whose working directory somebody has deleted. Before it reads the start script, dash and bash say on stderr that they
- * cannot name that directory, which no script can prevent; a right PWD keeps them quiet here, so that every other word shows.
+ * cannot name that directory, which no script can prevent: `strace dash script` shows the line written before the script is
+ * opened. busybox, ksh and zsh say nothing, nor does the single executable. A right PWD keeps dash and bash quiet here, so that
+ * every other word shows; one given by the first line of the script (`env -S PWD=...`) would reach all programs we start.
  */
 import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
