@@ -43,11 +43,23 @@ beforeAll(async () => {
   login();
 }, buildMs);
 
-afterAll(async () => {
+/** Nothing of us is on the host: also when a test is asked once more. */
+async function makeFresh(): Promise<void> {
+  await endDaemons();
+  for (const name of ['.local', '.claude']) {
+    rmSync(at(name), { recursive: true, force: true });
+  }
+}
+
+async function endDaemons(): Promise<void> {
   for (const daemon of findByArguments(['-serve', '-socket', at('.claude/remote/rpc.sock')])) {
     signalProcess(daemon, 'SIGTERM');
     await untilEnded(daemon);
   }
+}
+
+afterAll(async () => {
+  await endDaemons();
   await host[Symbol.asyncDispose]();
 });
 
@@ -74,6 +86,7 @@ const pids = (): number[] =>
   findByArguments(['-serve', '-socket', at('.claude/remote/rpc.sock')]).map(({ pid }) => pid);
 
 test('--dry-run looks at a fresh host, tells what it would do, and changes nothing', async () => {
+  await makeFresh();
   const before = readdirSync(host.home, { recursive: true });
   const told = await deploy(['--dry-run']);
   expect(told).toMatchObject({ code: 0, stderr: '' });
@@ -88,6 +101,7 @@ test('--dry-run looks at a fresh host, tells what it would do, and changes nothi
 test('a fresh host with a login that talks gets the program, and a durable daemon that clients reach as told', {
   timeout: 180_000,
 }, async () => {
+  await makeFresh();
   login('bash -c', noise);
   const done = await deploy([], ['-durable']);
   expect(done).toMatchObject({ code: 0, stderr: '' });
@@ -149,6 +163,8 @@ testNeeding(installed('tcsh', 'tcsh'))(
   { timeout: 180_000 },
   async () => {
     login();
+    rmSync(there());
+    copyFileSync(join(built, executableName), there());
     await using client = await connect({ ssh: 'host', env: host.env, start: false });
     const before = await client.describe();
     // Goes on until the upgrade is over, so that frames cross it.
@@ -199,7 +215,9 @@ testNeeding(tmux, installed('fish', 'fish'))(
     login('fish -c');
     // Takes 40 MB from us, then nothing more until the test lets it go.
     const [gate, slow] = [join(host.dir, 'gate'), join(host.dir, 'slow-ssh')];
+    rmSync(gate, { force: true });
     await runTool('mkfifo', [gate]);
+    rmSync(at('cut'), { recursive: true, force: true });
     const copying = 'case "$*" in *"dd bs="*) ;; *) exec';
     writeFileSync(
       slow,
@@ -236,6 +254,7 @@ testNeeding(linux, privateNetwork())(
   { timeout: 180_000 },
   async () => {
     login('unshare --net sh -c');
+    rmSync(at('offline'), { recursive: true, force: true });
     const done = await deploy(['--to', '~/offline']);
     expect(done).toMatchObject({ code: 0, stderr: '' });
     expect(sha256(at('offline/holdfast'))).toBe(sha256(join(built, executableName)));
@@ -284,7 +303,7 @@ testNeeding(linux, privateMounts())(
   { timeout: 120_000 },
   async () => {
     const small = at('small');
-    mkdirSync(small);
+    mkdirSync(small, { recursive: true });
     const mount = `exec unshare --mount --propagation private sh -c 'mount -t tmpfs -o size=20m none ${small} && eval "$SSH_ORIGINAL_COMMAND"; ls -A ${small} >${host.dir}/left'`;
     host.setLoginScript(`export HOME=${host.home} PATH=/usr/bin:/bin SHELL=/bin/sh\n${mount}\n`);
     const early = await deploy(['--to', small]);
@@ -294,7 +313,7 @@ testNeeding(linux, privateMounts())(
     );
     // Where df cannot tell, the copy itself meets the end of the disk.
     const fakes = join(host.dir, 'no-df');
-    mkdirSync(fakes);
+    mkdirSync(fakes, { recursive: true });
     writeFileSync(join(fakes, 'df'), '#!/bin/sh\nexit 1\n');
     chmodSync(join(fakes, 'df'), 0o755);
     host.setLoginScript(`export HOME=${host.home} PATH=${fakes}:/usr/bin:/bin SHELL=/bin/sh\n${mount}\n`);
@@ -328,6 +347,7 @@ test('a daemon whose sessions would end is left, and replaced when that is asked
 }, async () => {
   login();
   const socket = join(host.dir, 'plain', 'rpc.sock');
+  await host.run(`holdfast -stop -socket ${socket}`);
   expect((await host.run(`holdfast upgrade --start --socket ${socket}`)).code).toBe(0);
   await using client = await connect({ ssh: 'host', socket, env: host.env, start: false });
   await client.spawn({ command: 'sleep', args: ['1000'] });

@@ -27,7 +27,7 @@ export async function buildExecutable(folder: string, changes: Environment = {},
  */
 export async function sharedBuild(): Promise<string> {
   const given = process.env.HOLDFAST_TEST_BUILD;
-  if (given !== undefined) {
+  if (given !== undefined && given !== '') {
     return given;
   }
   const builds = join(root, 'node_modules/.cache/holdfast-executable-for-tests');

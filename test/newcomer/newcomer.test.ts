@@ -62,21 +62,32 @@ function type(lines: readonly string[], cwd: string, path: readonly string[], ch
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...texts })));
 }
 
+/** What this machine has set for npm, and the packages it has by now: what a registry does is no matter of ours. */
+function settingsOfNpm(): Environment {
+  // An npm that runs the suite tells its children about the folder of the suite.
+  const ofTheSuite = Object.keys(process.env).filter((name) => /^npm_(?!config_)|^npm_config_local_prefix$/.test(name));
+  const setting = (name: string): string => execFileSync('npm', ['config', 'get', name], { encoding: 'utf8' }).trim();
+  return {
+    ...Object.fromEntries(ofTheSuite.map((name) => [name, undefined])),
+    NODE_EXTRA_CA_CERTS: process.env.NODE_EXTRA_CA_CERTS,
+    npm_config_cache: setting('cache'),
+    npm_config_userconfig: setting('userconfig'),
+    npm_config_prefer_offline: 'true',
+  };
+}
+
 test('in a clean clone two commands bring a daemon to a host, and a third runs a program there', {
   timeout: 300_000,
 }, async () => {
-  const clone = join(folder, 'holdfast');
+  const clone = join(mkdtempSync(join(folder, 'clone-')), 'holdfast');
   const files = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' }).split('\0').filter(Boolean);
   for (const file of files.filter((each) => existsSync(join(root, each)))) {
     mkdirSync(dirname(join(clone, file)), { recursive: true });
     copyFileSync(join(root, file), join(clone, file));
   }
-  // The packages are those that are here by now: what npm itself fetches is no matter of ours.
-  const cache = execFileSync('npm', ['config', 'get', 'cache'], { encoding: 'utf8' }).trim();
-  const npm = { npm_config_cache: cache, npm_config_prefer_offline: 'true' };
   const lines = linesFor('clone');
   expect(lines.length).toBeGreaterThanOrEqual(3);
-  const typed = await type(lines, clone, [dirname(process.execPath)], npm);
+  const typed = await type(lines, clone, [dirname(process.execPath)], settingsOfNpm());
   expect(typed).toMatchObject({ code: 0, stderr: '' });
   expect(typed).toMatchObject({
     stdout: expect.stringMatching(/SHA-256 verified there[\s\S]*started, pid \d+, durable/),
@@ -85,10 +96,12 @@ test('in a clean clone two commands bring a daemon to a host, and a third runs a
 });
 
 test('with nothing but the executable the commands of the pages run here and there', { timeout: 120_000 }, async () => {
-  const bin = join(folder, 'bin');
+  // Another folder for each attempt.
+  const alone = mkdtempSync(join(folder, 'alone-'));
+  const bin = join(alone, 'bin');
   mkdirSync(bin);
   symlinkSync(join(await sharedBuild(), executableName), join(bin, 'holdfast'));
-  const empty = join(folder, 'empty');
+  const empty = join(alone, 'empty');
   mkdirSync(empty);
   const lines = linesFor('executable');
   expect(lines.length).toBeGreaterThanOrEqual(4);
