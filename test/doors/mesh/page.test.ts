@@ -1,6 +1,6 @@
 /** docs/mesh.md as a newcomer follows it, from top to bottom: what each command prints is what the page shows. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -134,6 +134,18 @@ async function settled(): Promise<void> {
     return code !== 0 || !/"status":"(?:pending|inflight)"/.test(stdout);
   }, 'messages to be sent');
 }
+
+test('every refusal that the page explains is one of the program', () => {
+  const source = globSync('src/doors/mesh/**/*.ts', { cwd: root })
+    .map((file) => readFileSync(join(root, file), 'utf8'))
+    .join('\n');
+  const [, rows = ''] = /^## What a refusal means\n(.*?)^## /ms.exec(page) ?? [];
+  const texts = [...rows.matchAll(/^\| (`.*?) +\|/gm)].flatMap(([, cell = '']) =>
+    Array.from(cell.matchAll(/`([^`]+)`/g), ([, text = '']) => text),
+  );
+  expect(texts.length).toBeGreaterThan(10);
+  expect(texts.filter((text) => !source.includes(text))).toEqual([]);
+});
 
 test('the verbs, the files and the limits on the page are those of the program', () => {
   const usage = readFileSync(join(root, 'src/doors/mesh/command-line.ts'), 'utf8');
