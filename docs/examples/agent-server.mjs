@@ -14,12 +14,16 @@ const root = '/api/agent/v1';
 
 /** Orders until they are settled: { id, sessionId, type, payload }. */
 const orders = new Map();
+/** Which instance of the agent has said of an order that it waits there. */
+const queuedAt = new Map();
 /** By session: stored chunks by number, and up to where nothing is missing. */
 const sessions = new Map();
+/** An id is used once, ever: the agent carries out none that it has seen before, also after a restart of this server. */
+const run = Date.now();
 let serial = 1;
 
 function order(type, sessionId, payload) {
-  const id = `ins_${serial++}`;
+  const id = `ins_${run}_${serial++}`;
   orders.set(id, { id, type, sessionId, createdAt: new Date().toISOString(), payload });
 }
 
@@ -54,15 +58,19 @@ function refusal(request, body) {
 }
 
 /** [status, answer] of a request that is our agent's. */
-function answer(route, value) {
+function answer(route, value, instance) {
   if (route === '/instructions') {
-    const waiting = [...orders.values()].slice(0, 20);
+    const waiting = [...orders.values()].filter(({ id }) => queuedAt.get(id) !== instance).slice(0, 20);
     return waiting.length === 0 ? [204] : [200, { instructions: waiting }];
   }
   if (route.endsWith('/ack')) {
     console.log(`# ${value.id} ${value.result} ${value.error?.message ?? ''}`);
-    // An interim answer: that one is not handed out again, and is settled later.
-    orders.delete(value.id);
+    if (value.result === 'queued') {
+      // It is settled later, or handed out again to the next instance, should this one die before.
+      queuedAt.set(value.id, instance);
+    } else {
+      orders.delete(value.id);
+    }
     return [200, {}];
   }
   const [, sessionId] = /^\/sessions\/([^/]+)\/output$/.exec(route) ?? [];
@@ -109,7 +117,9 @@ createServer(async (request, response) => {
   const why = refusal(request, body);
   const route = request.url.slice(root.length).replace(/\?.*/, '');
   const [status, value] =
-    why === undefined ? answer(route, body.length === 0 ? {} : JSON.parse(body)) : [401, { error: why }];
+    why === undefined
+      ? answer(route, body.length === 0 ? {} : JSON.parse(body), request.headers['x-agent-instance'])
+      : [401, { error: why }];
   response.writeHead(status, { 'Content-Type': 'application/json' });
   response.end(value === undefined ? undefined : JSON.stringify(value));
 }).listen(port, '127.0.0.1', () => {

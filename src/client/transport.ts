@@ -116,7 +116,7 @@ function openSocket(path: string): Promise<Transport> {
     });
     socket.pause();
     socket.once('error', (cause) => {
-      const why = `nobody answers at ${path}: ${codeOf(cause) ?? cause.message}`;
+      const why = `nobody answers at ${path}: ${codeOf(cause) ?? cause.message}${lengthHint(path, cause)}`;
       const isFree = ['ENOENT', 'ECONNREFUSED'].includes(codeOf(cause) ?? '');
       reject(isFree ? new NobodyListens(why, { cause }) : new HoldfastError('refused', why, { cause }));
     });
@@ -140,6 +140,16 @@ function openSocket(path: string): Promise<Transport> {
       });
     });
   });
+}
+
+/** The address of a socket has room for so many bytes at most (Linux; other systems have a few less). */
+const mostPathBytes = 107;
+
+function lengthHint(path: string, cause: Error): string {
+  const bytes = Buffer.byteLength(path);
+  return codeOf(cause) === 'EINVAL' && bytes > mostPathBytes - 4
+    ? `: the path has ${bytes} bytes, a socket allows ${mostPathBytes} at most; choose a shorter folder`
+    : '';
 }
 
 /** Whether and by whom a stream is read. */

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { RunDirectoryLock } from '../../../platform/lock.ts';
 import type { Platform } from '../../../platform/platform.ts';
+import type { RunDirectory } from '../../../platform/run-directories.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import { defaultMemoryBudget } from '../../base/memory-budget.ts';
 import { ownCommand } from '../../base/own-process.ts';
@@ -69,8 +70,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
 
 /** One agent for each state folder. @throws Error that says who has it */
 function takeStateLock(stateDir: string, { runDirectories, processes }: Platform): RunDirectoryLock {
-  runDirectories.create(stateDir);
-  const directory = runDirectories.open(stateDir);
+  const directory = openStateFolder(stateDir, runDirectories);
   const attempt = directory.tryLock(lockName, { create: true });
   if (attempt.state === 'held') {
     const pid = attempt.record === undefined ? '' : ` (pid ${attempt.record.pid})`;
@@ -82,6 +82,17 @@ function takeStateLock(stateDir: string, { runDirectories, processes }: Platform
   const { pid, node } = processes.self();
   attempt.lock.write({ pid, role: lockRole, ...(node === undefined ? {} : { node }), startedAt: Date.now() });
   return attempt.lock;
+}
+
+/** @throws Error that says which setting names another folder */
+function openStateFolder(stateDir: string, runDirectories: Platform['runDirectories']): RunDirectory {
+  try {
+    runDirectories.create(stateDir);
+    return runDirectories.open(stateDir);
+  } catch (error) {
+    const why = `The state folder ${stateDir} cannot be used: ${messageOf(error)}`;
+    throw new Error(`${why}; name another one in stateDir (STATE_DIR)`, { cause: error });
+  }
 }
 
 /** What the host daemon keeps of all sessions in memory at most; what is more lies in their spools. */

@@ -101,6 +101,7 @@ export function readSettings(sources: SettingsSources): SettingsRead {
   const warnings: string[] = [];
   const faults: string[] = [];
   const file = readFile(sources, warnings, faults);
+  const hasFileFault = faults.length > 0;
   const given: Partial<Record<SettingName, unknown>> = {};
   for (const name of names) {
     const { variable, read } = rows[name];
@@ -119,7 +120,9 @@ export function readSettings(sources: SettingsSources): SettingsRead {
       }
     }
   }
-  for (const name of ['serverUrl', 'agentToken'] as const) {
+  // What a file lacks that could not be read is not known.
+  const wanted = hasFileFault ? [] : (['serverUrl', 'agentToken'] as const);
+  for (const name of wanted) {
     if (given[name] === undefined && !faults.some((fault) => fault.startsWith(`Invalid configuration: ${name} `))) {
       faults.push(`Invalid configuration: ${name} is required`);
     }

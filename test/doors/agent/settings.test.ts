@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadPlatform } from '../../../platform/load.ts';
+import { connect } from '../../../src/client/index.ts';
 import { readSettings } from '../../../src/doors/agent/settings.ts';
 import { cleanEnvironment, runHoldfast } from '../../support/holdfast.ts';
 
@@ -78,7 +79,7 @@ describe('what a user gets to see of settings', () => {
   test('a named file that is missing: exit 1', async () => {
     expect(await agent(['--config', '/x/config.json'])).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('[ERROR] Cannot read configuration file /x/config.json: no such file\n'),
+      stderr: '[ERROR] Cannot read configuration file /x/config.json: no such file\n',
     });
   });
 
@@ -174,9 +175,31 @@ describe('settings', () => {
     ['{', /^Configuration file config.json is not valid JSON: /],
     ['[]', /^Configuration file config.json is not valid JSON: it must be one object$/],
     ['{"agentToken":"agt_secret_value",]', /^Configuration file config.json is not valid JSON: (?!.*secret)/],
-  ])('a file with %s is refused, without showing what is in it', (text, fault) => {
-    write(text);
-    expect(read().faults[0]).toMatch(fault);
+  ])(
+    'a file with %s is refused, without showing what is in it, and nothing else is said to be missing',
+    (text, fault) => {
+      write(text);
+      expect(read().faults).toEqual([expect.stringMatching(fault)]);
+    },
+  );
+
+  test('of a token with a line end inside only that is told, and not the token', () => {
+    expect(read({ SERVER_URL: enough.serverUrl, AGENT_TOKEN: 'agt_0123\n456789' }).faults).toEqual([
+      'Invalid configuration: agentToken must be 8 to 512 printable ASCII characters without space',
+    ]);
+  });
+
+  test('a state folder that cannot be made, or whose socket has too long a path, is told with what to do', async () => {
+    write({ ...enough, stateDir: '/dev/null/state' });
+    expect(await agent([])).toMatchObject({
+      code: 1,
+      stderr:
+        '[ERROR] The state folder /dev/null/state cannot be used: mkdir /dev/null/state: not a directory; name another one in stateDir (STATE_DIR)\n',
+    });
+    const socket = `/tmp/${'x'.repeat(120)}`;
+    await expect(connect({ socket, token: 'x' })).rejects.toThrow(
+      'the path has 125 bytes, a socket allows 107 at most; choose a shorter folder',
+    );
   });
 
   test('warn of what is strange and go on', () => {
