@@ -118,11 +118,17 @@ async function memory() {
   await new Promise((resolve) => setTimeout(resolve, idleMs));
   const idle = { keeper: memoryOf(keeper).private, daemon: memoryOf(daemon.pid()).private };
   await using client = await connectTo(daemon);
-  for (let index = 0; index < idleSessions; index++) {
-    await start(client, `idle${index}`, 'sleep', ['600']);
+  const held: number[] = [];
+  // The first ones have their code compiled, which is no part of a session.
+  for (const batch of ['first', 'second']) {
+    for (let index = 0; index < idleSessions; index++) {
+      await start(client, `${batch}${index}`, 'sleep', ['600']);
+    }
+    await new Promise((resolve) => setTimeout(resolve, idleMs));
+    held.push(memoryOf(keeper).private);
   }
-  await new Promise((resolve) => setTimeout(resolve, idleMs));
-  const each = ((memoryOf(keeper).private - idle.keeper) * 1000) / idleSessions;
+  const [before = 0, after = 0] = held;
+  const each = ((after - before) * 1000) / idleSessions;
   await client.request('holdfast.release', { all: true, timeoutMs: 1000 });
   return [
     absolute({ area, what: 'durable: keeper idle, private', unit: 'MB', target: { atMost: 14 }, ours: [idle.keeper] }),
