@@ -1,7 +1,7 @@
 /** The single executable of this machine, made from the source as it is. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { cleanEnvironment, type Environment } from '../support/holdfast.ts';
@@ -33,9 +33,11 @@ export async function sharedBuild(): Promise<string> {
   const builds = join(root, 'node_modules/.cache/holdfast-executable-for-tests');
   const folder = join(builds, sourceHash());
   if (!existsSync(folder)) {
-    // Builds of other sources are 130 MB each.
-    rmSync(builds, { recursive: true, force: true });
     mkdirSync(builds, { recursive: true });
+    // Those of other sources are 130 MB each; what another test file is making is left alone.
+    for (const name of readdirSync(builds).filter((each) => !each.startsWith('.'))) {
+      rmSync(join(builds, name), { recursive: true, force: true });
+    }
     const making = mkdtempSync(join(builds, '.making-'));
     await buildExecutable(making);
     try {
