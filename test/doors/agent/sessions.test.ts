@@ -211,6 +211,8 @@ describe('sessions that a server orders', () => {
     const output = await agent.output('s', 'GIVEN=yes');
     expect(output).toContain('OTHER=kept');
     expect(output).not.toMatch(/AGENT_TOKEN|SERVER_URL/);
+    expect(agent.stateText()).toContain('ins_1');
+    expect(agent.stateText()).not.toContain(token);
     server.order('ins_3', 'start_session', token);
     await agent.acknowledged('ins_3');
     for (const [number, name] of [

@@ -1,6 +1,6 @@
 /** An agent of the test's own: private folders, a stand-in for the CLI, a server; ended with everything it started. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AgentTimings } from '../../../src/doors/agent/pauses.ts';
@@ -164,11 +164,13 @@ export class TestAgent implements AsyncDisposable {
 
   /** Everything in the state folder, as one text. */
   stateText(): string {
-    return ['instructions.ndjson', 'sessions.ndjson', 'agent.lock', join('run', 'remote-server.log')]
-      .map((name) => {
+    return readdirSync(this.stateDir, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => {
         try {
-          return readFileSync(join(this.stateDir, name), 'latin1');
+          return readFileSync(join(entry.parentPath, entry.name), 'latin1');
         } catch {
+          // Renamed meanwhile: a file that was written anew.
           return '';
         }
       })
