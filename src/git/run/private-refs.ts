@@ -13,8 +13,9 @@
  *
  * src/git/worktree/branch-change.ts takes what git has made of them to the repository.
  */
-import { lstat, mkdir, opendir, readlink, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, opendir, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { GitHost } from '../../../platform/git-host.ts';
 import { entryAt, targetOf } from './control-files.ts';
 import { LimitReached } from './failures.ts';
@@ -22,6 +23,8 @@ import { LimitReached } from './failures.ts';
 /** More branches than anybody has that are not packed. */
 const mostEntries = 50_000;
 const linkedAtOnce = 64;
+/** More than there are in a branch. */
+const branchBytes = 1_024;
 
 export type Linking = Pick<GitHost, 'linkFolder' | 'linkFile'>;
 
@@ -44,9 +47,10 @@ export async function linkRefs(real: string, made: string, host: Linking): Promi
  */
 export async function ownWayTo(names: readonly string[], real: string, made: string, host: Linking): Promise<void> {
   let [from, to] = [join(real, 'refs'), join(made, 'refs')];
+  await ownStep(from, to, host);
   for (const name of names.slice(0, -1)) {
     [from, to] = [join(from, name), join(to, name)];
-    await ownFolder(from, to, host);
+    await ownStep(from, to, host);
   }
   if (!(await entryAt(to))?.isDirectory()) {
     // A branch is in the place of a folder, or there is no such folder yet.
@@ -60,6 +64,39 @@ export async function ownWayTo(names: readonly string[], real: string, made: str
     await copyFolder(at, place, host, { entries: 0 });
   } else if (found !== undefined) {
     await linkEntry(at, place, host);
+  }
+}
+
+/**
+ * One folder on the way to a branch: never a link, because git would write through it to whatever the real one has become by
+ * then. What is no folder at the moment is made one by git, in our refs alone; a branch in its place stays in git's way.
+ */
+async function ownStep(real: string, made: string, host: Linking): Promise<void> {
+  await ownFolder(real, made, host);
+  if (!(await entryAt(made))?.isSymbolicLink()) {
+    return;
+  }
+  const branch = await branchAt(real);
+  await rm(made, { force: true });
+  if (branch !== undefined) {
+    await writeFile(made, branch);
+  } else if (basename(made) === 'refs' || basename(made) === 'heads') {
+    // Without them there is no repository for git.
+    await mkdir(made);
+  }
+}
+
+/** Content of a branch; `undefined` when there is none. No link is followed, a FIFO is not waited for. */
+async function branchAt(path: string): Promise<Buffer | undefined> {
+  const flags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+  const file = await open(path, flags).catch(() => undefined);
+  try {
+    const { buffer, bytesRead } = (await file?.read(Buffer.alloc(branchBytes))) ?? { buffer: undefined, bytesRead: 0 };
+    return buffer?.subarray(0, bytesRead);
+  } catch {
+    return undefined;
+  } finally {
+    await file?.close();
   }
 }
 
