@@ -20,7 +20,7 @@ import { buildMs, executableName, sharedBuild, targetName } from '../executable/
 import { type SshHost, startSshHost } from '../ssh/sshd.ts';
 import { program, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { installed, linux, privateMounts, privateNetwork, testNeeding } from '../support/needs.ts';
-import { findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
+import { endAllOf, findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
 import { expectSchema } from '../support/schemas.ts';
 import { TestTerminal, tmux } from '../support/terminal.ts';
 import { waitUntil } from '../support/wait.ts';
@@ -45,21 +45,14 @@ beforeAll(async () => {
 
 /** Nothing of us is on the host: also when a test is asked once more. */
 async function makeFresh(): Promise<void> {
-  await endDaemons();
+  await endAllOf(there());
   for (const name of ['.local', '.claude']) {
     rmSync(at(name), { recursive: true, force: true });
   }
 }
 
-async function endDaemons(): Promise<void> {
-  for (const daemon of findByArguments(['-serve', '-socket', at('.claude/remote/rpc.sock')])) {
-    signalProcess(daemon, 'SIGTERM');
-    await untilEnded(daemon);
-  }
-}
-
 afterAll(async () => {
-  await endDaemons();
+  await endAllOf(there());
   await host[Symbol.asyncDispose]();
 });
 

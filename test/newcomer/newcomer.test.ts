@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildMs, executableName, sharedBuild } from '../executable/build.ts';
 import { type SshHost, startSshHost } from '../ssh/sshd.ts';
 import { cleanEnvironment, type Environment } from '../support/holdfast.ts';
-import { findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
+import { endAllOf, findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
 import { removeFolder } from '../support/remove-folder.ts';
 import { pages, root, snippetsOf } from '../tools/snippets.ts';
 
@@ -28,12 +28,11 @@ beforeAll(async () => {
 }, buildMs);
 
 afterAll(async () => {
-  for (const each of [home, box.home]) {
-    for (const daemon of findByArguments(['-serve', '-socket', join(each, '.claude/remote/rpc.sock')])) {
-      signalProcess(daemon, 'SIGTERM');
-      await untilEnded(daemon);
-    }
+  for (const daemon of findByArguments(['-serve', '-socket', join(home, '.claude/remote/rpc.sock')])) {
+    signalProcess(daemon, 'SIGTERM');
+    await untilEnded(daemon);
   }
+  await endAllOf(join(box.home, '.local/bin/holdfast'));
   await box[Symbol.asyncDispose]();
   await removeFolder(folder);
 });

@@ -44,6 +44,18 @@ export function findByArguments(words: readonly string[]): ProcessFacts[] {
     .filter(runs);
 }
 
+/** Ends the daemons that were started as `program`, which end their sessions, and then their keepers. */
+export async function endAllOf(program: string): Promise<void> {
+  for (const daemon of findByArguments([program, '-serve'])) {
+    signalProcess(daemon, 'SIGTERM');
+    await untilEnded(daemon);
+  }
+  for (const left of findByArguments([program])) {
+    signalProcess(left, 'SIGKILL');
+    await untilEnded(left);
+  }
+}
+
 /**
  * Every running process that was started with the environment entry `mark` (`NAME=value`), with all their descendants:
  * it finds a double fork in a session of its own as well as a child that was given an empty environment.
