@@ -215,37 +215,41 @@ describe.each([
   ['the folder of worktrees', 'worktrees'],
   ['the git directory itself', ''],
 ] as const)('%s, swapped while a stale registration is removed', (_what, swapped) => {
-  testNeeding(linux)(`has nothing removed where the link leads in ${staleRounds} removals`, {}, async () => {
-    const folder = scratchFolder();
-    const base = repository(join(folder, 'w'));
-    const worktree = join(base, '.claude', 'worktrees', 's');
-    git(base, 'worktree', 'add', '-q', '-b', 's', worktree);
-    const registrations = join(base, '.git', 'worktrees');
-    const stale = join(folder, 'stale');
-    cpSync(join(registrations, 's'), stale, { recursive: true });
-    const outside = join(folder, 'outside');
-    cpSync(join(base, '.git'), outside, { recursive: true });
-    write(join(outside, 'worktrees', 's', 'deep', 'file'), 'mine\n');
-    const before = contentOf(outside);
-    rmSync(worktree, { recursive: true });
-    // A folder that is held open is the same one, whatever its name is at the moment.
-    const held = openSync(registrations, 'r');
-    onTestFinished(() => closeSync(held));
-    const entry = join('/proc/self/fd', String(held), 's');
-    const racer = await swapping(programs.link, [join(base, '.git', swapped), join(outside, swapped)]);
-    const { services } = daemon('next');
-    let removed = 0;
-    for (let round = 0; round < staleRounds || removed === 0; round++) {
-      cpSync(stale, entry, { recursive: true });
-      await removeStaleRegistration(worktree, join(base, '.git'), services);
-      removed += existsSync(entry) ? 0 : 1;
-      if (round % 100 === 0) {
-        expect(contentOf(outside), `round ${round}`).toBe(before);
+  testNeeding(linux)(
+    `has nothing removed where the link leads in ${staleRounds} removals`,
+    { timeout: limitMs(120) },
+    async () => {
+      const folder = scratchFolder();
+      const base = repository(join(folder, 'w'));
+      const worktree = join(base, '.claude', 'worktrees', 's');
+      git(base, 'worktree', 'add', '-q', '-b', 's', worktree);
+      const registrations = join(base, '.git', 'worktrees');
+      const stale = join(folder, 'stale');
+      cpSync(join(registrations, 's'), stale, { recursive: true });
+      const outside = join(folder, 'outside');
+      cpSync(join(base, '.git'), outside, { recursive: true });
+      write(join(outside, 'worktrees', 's', 'deep', 'file'), 'mine\n');
+      const before = contentOf(outside);
+      rmSync(worktree, { recursive: true });
+      // A folder that is held open is the same one, whatever its name is at the moment.
+      const held = openSync(registrations, 'r');
+      onTestFinished(() => closeSync(held));
+      const entry = join('/proc/self/fd', String(held), 's');
+      const racer = await swapping(programs.link, [join(base, '.git', swapped), join(outside, swapped)]);
+      const { services } = daemon('next');
+      let removed = 0;
+      for (let round = 0; round < staleRounds || removed === 0; round++) {
+        cpSync(stale, entry, { recursive: true });
+        await removeStaleRegistration(worktree, join(base, '.git'), services);
+        removed += existsSync(entry) ? 0 : 1;
+        if (round % 100 === 0) {
+          expect(contentOf(outside), `round ${round}`).toBe(before);
+        }
       }
-    }
-    await racer.stop();
-    expect(contentOf(outside)).toBe(before);
-  });
+      await racer.stop();
+      expect(contentOf(outside)).toBe(before);
+    },
+  );
 });
 
 test('plain git runs what the evil versions configure', async () => {
