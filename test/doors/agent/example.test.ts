@@ -6,6 +6,8 @@ import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { settingTexts } from '../../../src/doors/agent/settings.ts';
+import { runProgram } from '../../modes/run-program.ts';
+import { installed, testNeeding } from '../../support/needs.ts';
 import { waitUntil } from '../../support/wait.ts';
 import { StandInServer } from './stand-in-server.ts';
 import { TestAgent } from './test-agent.ts';
@@ -61,6 +63,61 @@ test('the example server shows the whole loop', async () => {
     server.kill('SIGKILL');
   }
 }, 240_000);
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const examples = [...page.matchAll(/^```sh\n(.*?)^```\n\n```text\n(.*?)^```/gms)].map(
+  ([, command = '', output = '']) => ({
+    command,
+    output,
+  }),
+);
+
+testNeeding(installed('curl', 'curl'), installed('openssl', 'openssl'))(
+  'each route of the page, typed by hand, answers as the page says',
+  { timeout: 240_000 },
+  async () => {
+    expect(examples.length).toBeGreaterThan(5);
+    const shown = examples.map(({ command }) => command).join();
+    for (const [, method, route = ''] of page.matchAll(/^\| `(GET|POST) (\/[^`]*)`/gm)) {
+      const typed = route.replace(/<\w+>/, '[^/ "]+').replace('?', '\\?');
+      expect(shown, route).toMatch(new RegExp(`agent-request\\.sh ${method} ['"]?${typed}`));
+    }
+    const port = await freePort();
+    const server = spawn(process.execPath, [example, String(port), 'my-agent-token'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    try {
+      let printed = '';
+      server.stdout.setEncoding('utf8').on('data', (text: string) => {
+        printed += text;
+      });
+      await waitUntil(() => printed.includes('listening'), 'the example server to listen', { timeoutMs: 60_000 });
+      const env = { ...process.env, SERVER_URL: `http://127.0.0.1:${port}` };
+      const type = async (command: string): Promise<string> =>
+        (await runProgram('sh', ['-c', command], { cwd: root, env })).stdout;
+      server.stdin.write('start one hello\n');
+      await waitUntil(
+        async () => (await type("docs/examples/agent-request.sh GET '/instructions?max=20'")).startsWith('200'),
+        'the order to arrive',
+        { timeoutMs: 60_000 },
+      );
+      for (const { command, output } of examples) {
+        expect(normalized(await type(command)), command).toBe(normalized(output));
+      }
+    } finally {
+      server.kill('SIGKILL');
+    }
+  },
+);
+
+/** The same text for what is another one each time. */
+function normalized(text: string): string {
+  return text
+    .replace(/ins_\d+_/g, 'ins_<start>_')
+    .replace(/"createdAt":"[^"]*"/g, '"createdAt":"<time>"')
+    .replace(/ +$/gm, '')
+    .trim();
+}
 
 test('the page has a row for every setting, with its variable', () => {
   for (const [name, variable] of settingTexts) {
