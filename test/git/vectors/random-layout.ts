@@ -206,7 +206,7 @@ export class RandomLayout {
     );
     const { outside, victim } = this.#canaries;
     const target = this.#pick([
-      ...[victim, victim, outside, outside, join(outside, 'new'), join(outside, 's'), '/nowhere', '.', '..'],
+      ...[victim, victim, outside, outside, join(outside, 'new'), join(outside, 's'), join(outside, 'none'), '.', '..'],
       ...[this.#at('..', 'evil.git'), this.#at('included'), this.#at('.git'), this.#at('sub', '.git', 'config')],
     ]);
     this.steps.push(`${place} -> ${target}`);
