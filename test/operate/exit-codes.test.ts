@@ -276,7 +276,10 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
   ],
   'service start': [
     [0, (world) => world.plainly('service', 'start', '--', '-socket', join(world.none.dir, 'started', 'rpc.sock'))],
-    [1, (world) => world.plainly('service', 'start', '--', '-socket', join(world.none.dir, 'x'.repeat(120), 'rpc.sock'))],
+    [
+      1,
+      (world) => world.plainly('service', 'start', '--', '-socket', join(world.none.dir, 'x'.repeat(120), 'rpc.sock')),
+    ],
     [2, (world) => world.plainly('service', 'start', '--', '-frob')],
   ],
   completion: [
