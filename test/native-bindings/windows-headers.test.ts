@@ -36,6 +36,7 @@ const layouts: Readonly<Record<string, string>> = {
 /** Macros that mingw does not have or computes from others; the expression is that of the Windows SDK. */
 const spelled: Readonly<Record<string, string>> = {
   INVALID_HANDLE_VALUE: '(ULONG_PTR)(LONG_PTR)-1',
+  HKEY_LOCAL_MACHINE: '(ULONG_PTR)((LONG)0x80000002)',
   PROC_THREAD_ATTRIBUTE_HANDLE_LIST: 'ProcThreadAttributeValue(ProcThreadAttributeHandleList, FALSE, TRUE, FALSE)',
   PROC_THREAD_ATTRIBUTE_JOB_LIST: 'ProcThreadAttributeValue(13, FALSE, TRUE, FALSE)',
 };
