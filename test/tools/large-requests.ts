@@ -102,7 +102,7 @@ const envelope: Readonly<Record<string, (size: number) => string>> = {
   'an id of members in no order': (size) => `"id":{${many(size, 11, (index) => `"${scattered(index)}":1`).join(',')}}`,
   'an id of small objects': (size) => `"id":[${many(size, 14, () => '{"b":1,"a":1}').join(',')}]`,
   'an id of small objects in small objects': (size) =>
-    `"id":[${many(size, 34, () => '{"c":{"b":{"b":1,"a":1},"a":1},"b":1}').join(',')}]`,
+    `"id":[${many(size, 38, () => '{"c":{"b":{"b":1,"a":1},"a":1},"b":1}').join(',')}]`,
   'an id of powers of ten': (size) => `"id":[${many(size, 5, () => '1e20').join(',')}]`,
   'an id of many escapes': (size) => `"id":[${many(size, 5, () => '"\\n"').join(',')}]`,
   'an id of members with one name': (size) => `"id":{${many(size, 6, () => '"k":1').join(',')}}`,
