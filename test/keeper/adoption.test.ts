@@ -158,6 +158,8 @@ test('threat 16: a process that listens in the place of the keeper and does not 
   await daemon.start();
   const keeper = await keeperOf(daemon);
   const honest = readRecord(daemon);
+  // A keeper that has never seen its daemon waits half a minute for it.
+  await waitUntil(() => daemon.log().includes(`connected to pid ${keeper.pid}`), 'the daemon to reach its keeper');
   await daemon.stop();
   await untilEnded(keeper);
   const cookie = randomBytes(32).toString('hex');
