@@ -2,18 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { messageOf } from '../../base/error-texts.ts';
 import { printable } from '../../base/printable.ts';
+import type { Member } from './broker/member.ts';
 import { exitCodes, MeshRefusal } from './refusal.ts';
 
-/** One joined mesh. Keys are hex in lower case. */
-export interface JoinedMesh {
-  readonly meshId: string;
-  readonly memberId: string;
-  readonly slug: string;
-  /** 64 hex digits, ed25519. */
-  readonly pubkey: string;
-  /** 128 hex digits: the seed, then the public key. */
-  readonly secretKey: string;
-  readonly brokerUrl: string;
+/** One joined mesh: who we are there, and what must not be shown of it. */
+export interface JoinedMesh extends Member {
   /** Of the whole mesh; the door has no use for it but to keep it out of every log. */
   readonly rootKey: string | undefined;
 }
