@@ -222,7 +222,7 @@ export class StdinLedger {
   }
 
   #accept(bytes: Buffer, isAside: boolean): void {
-    const place = { offset: this.#applied, ...(isAside ? { aside: this.#aside } : {}) };
+    const place = isAside ? { offset: this.#applied, aside: this.#aside } : { offset: this.#applied };
     if (isAside) {
       this.#aside += bytes.length;
     } else {

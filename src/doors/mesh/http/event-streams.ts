@@ -32,10 +32,6 @@ export class EventStreams {
     this.#keepalive.unref();
   }
 
-  get count(): number {
-    return this.#streams.size;
-  }
-
   open(response: ServerResponse): void {
     response.writeHead(200, headers);
     if (this.#ended) {
