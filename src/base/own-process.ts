@@ -12,6 +12,8 @@ const heldPrefix = 'HOLDFAST_HELD_';
 const programNameVariable = 'HOLDFAST_PROGRAM';
 /** Process id of the start script, where it waits for us so that its own environment can be read. */
 const scriptVariable = 'HOLDFAST_SCRIPT';
+/** The user's PWD, which the first line of the start script sets aside for the script's shell; empty when there is none. */
+const givenDirectoryVariable = 'HOLDFAST_PWD';
 /**
  * With one arena of its memory glibc uses again what helper threads of the runtime have freed: up to a megabyte less in an idle
  * daemon (docs/performance.md "Memory"). The second variable says that the first is ours.
@@ -24,6 +26,7 @@ const allHeld: readonly string[] = [...heldVariables, arenasVariable];
 const keptFromPrograms: ReadonlySet<string> = new Set([
   programNameVariable,
   scriptVariable,
+  givenDirectoryVariable,
   ownArenasVariable,
   ...channelVariables,
   ambientTokenVariable,
@@ -73,8 +76,19 @@ export function ownVariables(started: StartedWith, environment: NodeJS.ProcessEn
   if (given === undefined) {
     return upToDate(started.environment(), environment);
   }
-  // Nothing is held back from the script itself: a variable that looks so is the rest of another start.
-  return given.filter(([name]) => !keptFromPrograms.has(name) && heldName(name) === undefined);
+  // Nothing else is held back from the script itself: a variable that looks so is the rest of another start.
+  return withGivenDirectory(given).filter(([name]) => !keptFromPrograms.has(name) && heldName(name) === undefined);
+}
+
+/** The environment of the script with the PWD that was there before its first line, in its place. */
+function withGivenDirectory(ofScript: readonly Variable[]): readonly Variable[] {
+  const directory = ofScript.find(([name]) => name === givenDirectoryVariable)?.[1];
+  // The first one, which is what `env` has changed.
+  const at = ofScript.findIndex(([name]) => name === 'PWD');
+  if (directory === undefined || at < 0) {
+    return ofScript;
+  }
+  return directory === '' ? ofScript.toSpliced(at, 1) : ofScript.with(at, ['PWD', directory]);
 }
 
 /** What we were started with, with the changes that were made in Node's text of it. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { temporaryFolder } from '../platform/machine.ts';
 import { type DaemonOptions, prepareDaemon, type TestDaemon } from '../support/daemon.ts';
+import { startLineWith } from '../support/holdfast.ts';
 import { bytesOf, connectTo, start } from '../support/host.ts';
 import { installed, testNeeding } from '../support/needs.ts';
 
@@ -84,6 +85,13 @@ for (const profile of ['S', 'current', 'next'] as const) {
   );
 }
 
+testWithBytes('a child has no PWD where the daemon was started without one', {}, async () => {
+  const { daemon, given } = await prepareWith(awkward.filter((entry) => !entry.startsWith('PWD=')));
+  await using _ = daemon;
+  await daemon.start();
+  expect(withoutPath(await entriesOfChild(daemon))).toEqual([...withoutPath(given), 'CLAUDE_SSH_DAEMON_CHILD=1']);
+});
+
 for (const name of ['dash', 'bash', 'busybox', 'ksh', 'zsh']) {
   testNeeding(installed('python3', 'python3'), installed(name, name))(
     `with ${name} as /bin/sh the start script loses nothing either`,
@@ -92,7 +100,7 @@ for (const name of ['dash', 'bash', 'busybox', 'ksh', 'zsh']) {
       // A shell behaves as /bin/sh when that is what it is called.
       const sh = join(temporaryFolder(), 'sh');
       symlinkSync(`/bin/${name}`, sh);
-      const { daemon, given } = await prepareWith(awkward, {}, [sh]);
+      const { daemon, given } = await prepareWith(awkward, {}, startLineWith(sh));
       await using _ = daemon;
       await daemon.start();
       expect(withoutPath(await entriesOfChild(daemon))).toEqual([...withoutPath(given), 'CLAUDE_SSH_DAEMON_CHILD=1']);

@@ -1,17 +1,17 @@
 /**
- * A user whose working directory somebody has deleted. Before it reads the start script, dash and bash say on stderr that they
- * cannot name that directory, which no script can prevent: `strace dash script` shows the line written before the script is
- * opened. busybox, ksh and zsh say nothing, nor does the single executable. A right PWD keeps dash and bash quiet here, so that
- * every other word shows; one given by the first line of the script (`env -S PWD=...`) would reach all programs we start.
+ * A user whose working directory somebody has deleted. Before it reads a script, dash and bash say on stderr that they cannot name
+ * that directory, unless PWD leads there; so the first line of the start scripts gives their shell such a PWD, which no program
+ * that we start must see.
  */
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { version } from '../../src/base/version.ts';
 import { prepareDaemon } from '../support/daemon.ts';
-import { cleanEnvironment, program, type RunResult } from '../support/holdfast.ts';
+import { cleanEnvironment, program, type RunResult, startLineWith, startScript } from '../support/holdfast.ts';
 import { connectTo, textOf } from '../support/host.ts';
+import { installed, testNeeding } from '../support/needs.ts';
 import { removeFolder } from '../support/remove-folder.ts';
 import { runProgram } from './run-program.ts';
 
@@ -23,11 +23,17 @@ beforeEach(() => {
 
 afterEach(() => removeFolder(directory));
 
-async function runThere(words: readonly string[], env = cleanEnvironment(directory)): Promise<RunResult> {
+async function runThere(
+  words: readonly string[],
+  {
+    command = [program],
+    env = cleanEnvironment(directory),
+  }: { command?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+): Promise<RunResult> {
   const gone = join(directory, 'gone');
   mkdirSync(gone);
-  const enter = 'cd "$1" && rmdir "$1" && shift && PWD=/proc/self/cwd exec "$@"';
-  const result = await runProgram('/bin/sh', ['-c', enter, 'sh', gone, program, ...words], { env });
+  const enter = 'cd "$1" && rmdir "$1" && shift && exec "$@"';
+  const result = await runProgram('/bin/sh', ['-c', enter, 'sh', gone, ...command, ...words], { env });
   expect(existsSync(gone)).toBe(false);
   return result;
 }
@@ -56,12 +62,21 @@ test.each<[words: string, code: number, stderr: string]>([
   }
 });
 
+for (const name of ['dash', 'bash', 'busybox', 'ksh', 'zsh']) {
+  testNeeding(installed(name, name))(`with ${name} as /bin/sh nothing more is said there either`, {}, async () => {
+    const sh = join(directory, 'sh');
+    symlinkSync(`/bin/${name}`, sh);
+    const command = [...startLineWith(sh), startScript];
+    expect((await runThere(['-install'], { command })).stderr).toBe('');
+  });
+}
+
 test('a daemon that is started there serves, and its launcher says nothing', async () => {
   await using daemon = await prepareDaemon();
   const token = join(daemon.dir, 'token-there');
   writeFileSync(token, daemon.token, { mode: 0o600 });
   const words = ['-serve', '-socket', daemon.socket, '-token-file', token];
-  expect(await runThere(words, daemon.env)).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+  expect(await runThere(words, { env: daemon.env })).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
   await using client = await connectTo(daemon);
   const job = await client.spawn({ command: 'cat', args: ['/proc/self/environ'] });
   expect(await textOf(job.stdout)).toContain(`HOLDFAST_TEST_DAEMON=${daemon.dir}`);

@@ -1,15 +1,25 @@
 /** Running the program as a user does: the executable, its environment, its output. */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
+/** What starts the program from source. */
+export const startScript = fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
+
 /** `bin/holdfast`, or another build of it named by `HOLDFAST_TEST_PROGRAM` (the single executable, an older release). */
-export const program =
-  process.env.HOLDFAST_TEST_PROGRAM ?? fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
+export const program = process.env.HOLDFAST_TEST_PROGRAM ?? startScript;
 
 /** Variables for a Node.js that is started often: it keeps compiled code, which makes its start half as dear. */
 export const keepsCompiledCode = {
   NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/holdfast-for-tests', import.meta.url)),
 } as const;
+
+/** The words that the first line of the start script stands for, with another shell in the place of `/bin/sh`. */
+export function startLineWith(shell: string): string[] {
+  const script = readFileSync(startScript, 'utf8');
+  const [, file = '', option = '', rest = ''] = /^#!(\S+) (-S) (.+) \/bin\/sh\n/.exec(script) ?? [];
+  return [file, option, `${rest} ${shell}`];
+}
 
 /** The program from source with other timers and with failpoints; see test/fixtures/main-for-tests.ts. */
 export const programForTests = fileURLToPath(new URL('../fixtures/holdfast-for-tests.sh', import.meta.url));
