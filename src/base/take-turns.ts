@@ -22,6 +22,19 @@ export class Turns {
   }
 }
 
+/** Takes one step after the other; those of the first piece before it returns. @returns what the steps return */
+export async function inTurns<T>(steps: Iterator<undefined, T, undefined>, turns: Turns = new Turns()): Promise<T> {
+  let step = steps.next();
+  while (step.done !== true) {
+    const pause = turns.pause();
+    if (pause !== undefined) {
+      await pause;
+    }
+    step = steps.next();
+  }
+  return step.value;
+}
+
 /** Items that are sorted or merged without a look at the clock. */
 const sortedAtOnce = 1024;
 

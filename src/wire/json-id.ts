@@ -8,19 +8,26 @@ import { addDecoded, addLiteral, needsNoEscape } from './json-literal.ts';
 import { addNumber } from './json-number.ts';
 import { ascii, type JsonScanner } from './json-scanner.ts';
 import { inOrder, memberOrder, orderedMember } from './member-order.ts';
+import type { Steps } from './steps.ts';
 
 /**
  * Reads the value at the scanner's position, which has been scanned before, and moves past it.
  * @returns canonical JSON; `undefined` when a number in it overflows a double
  */
-export function canonicalId(scanner: JsonScanner): string | undefined {
+export function* canonicalId(scanner: JsonScanner): Steps<string | undefined> {
   const start = scanner.position;
   const first = scanner.peek();
   if (first !== ascii.openBrace && first !== ascii.openBracket && scanner.scanScalar() && isCanonical(scanner, start)) {
     return scanner.bytes.toString('latin1', start, scanner.position);
   }
-  scanner.position = start;
-  return new IdWriter(scanner).write();
+  scanner.goBack(start);
+  const room = spareRoom ?? newRoom();
+  spareRoom = undefined;
+  try {
+    return yield* new IdWriter(scanner, room).write();
+  } finally {
+    spareRoom = room;
+  }
 }
 
 /** Whether the scalar that was scanned from `start` on is written as it was sent, as nearly every id is. */
@@ -35,24 +42,31 @@ function isCanonical(scanner: JsonScanner, start: number): boolean {
   return !isNumber || (scanner.numberIsInteger && position - start <= 15);
 }
 
+/** Members that are copied before others may come first. */
+const copiesOfStep = 1024;
+
 /** In place of an object's number: an array. */
 const noObject = 0xffff_ffff;
 
-/**
- * Shared by all ids, because nothing here yields to another one, and a line may have a hundred thousand of them. The numbers
- * are rows, see the constants below.
- */
-const room = {
-  written: new GrowingBytes(),
-  names: new GrowingBytes(),
-  /** Of each member: begin and end of its name. */
-  places: new GrowingNumbers(),
-  decoded: new GrowingBytes(),
-  levels: new GrowingNumbers(),
-  members: new GrowingNumbers(),
-  objects: new GrowingNumbers(),
-  ordered: new GrowingNumbers(),
-};
+type Room = ReturnType<typeof newRoom>;
+
+/** For the next id, unless one that was interrupted has it: a line may have a hundred thousand of them. */
+let spareRoom: Room | undefined;
+
+/** The numbers are rows, see the constants below. */
+function newRoom() {
+  return {
+    written: new GrowingBytes(),
+    names: new GrowingBytes(),
+    /** Of each member: begin and end of its name. */
+    places: new GrowingNumbers(),
+    decoded: new GrowingBytes(),
+    levels: new GrowingNumbers(),
+    members: new GrowingNumbers(),
+    objects: new GrowingNumbers(),
+    ordered: new GrowingNumbers(),
+  };
+}
 
 /** Of each array and object that is open, the outermost first: the number of the object (or `noObject`), and of its first member. */
 const level = { object: 0, firstMember: 1, size: 2 } as const;
@@ -81,25 +95,35 @@ const aside = new Uint8Array(smallBytes);
 /** A line may have a hundred thousand small objects, and making something for each of them is what would cost most. */
 class IdWriter {
   readonly #scanner: JsonScanner;
-  readonly #written = room.written.emptied();
-  readonly #decoded = room.decoded.emptied();
-  readonly #levels = room.levels.emptied();
+  readonly #written: GrowingBytes;
+  readonly #decoded: GrowingBytes;
+  readonly #levels: GrowingNumbers;
   #depth = 0;
-  readonly #members = room.members.emptied();
-  readonly #names = { text: room.names.emptied(), places: room.places.emptied() };
+  readonly #members: GrowingNumbers;
+  readonly #names: { readonly text: GrowingBytes; readonly places: GrowingNumbers };
   #memberCount = 0;
-  readonly #objects = room.objects.emptied();
+  readonly #objects: GrowingNumbers;
   #objectCount = 0;
-  readonly #ordered = room.ordered.emptied();
+  readonly #ordered: GrowingNumbers;
   #orderedCount = 0;
 
-  constructor(scanner: JsonScanner) {
+  constructor(scanner: JsonScanner, room: Room) {
     this.#scanner = scanner;
+    this.#written = room.written.emptied();
+    this.#decoded = room.decoded.emptied();
+    this.#levels = room.levels.emptied();
+    this.#members = room.members.emptied();
+    this.#names = { text: room.names.emptied(), places: room.places.emptied() };
+    this.#objects = room.objects.emptied();
+    this.#ordered = room.ordered.emptied();
   }
 
-  write(): string | undefined {
+  *write(): Steps<string | undefined> {
     const scanner = this.#scanner;
     for (;;) {
+      if (scanner.endsStep()) {
+        yield;
+      }
       const first = scanner.peek();
       if (first === ascii.openBrace || first === ascii.openBracket) {
         if (this.#open(first)) {
@@ -109,7 +133,7 @@ class IdWriter {
         return undefined;
       }
       if (!this.#goOn()) {
-        return this.#result();
+        return yield* this.#result();
       }
     }
   }
@@ -284,8 +308,8 @@ class IdWriter {
     this.#written.length = target;
   }
 
-  #result(): string {
-    const all = this.#orderedCount === 0 ? this.#written : this.#inOrder();
+  *#result(): Steps<string> {
+    const all = this.#orderedCount === 0 ? this.#written : yield* this.#inOrder();
     return all.bytes.toString('utf8', 0, all.length);
   }
 
@@ -293,7 +317,7 @@ class IdWriter {
    * What was written, with the members of each object in their order. All at the end, because a member that were moved
    * whenever an object around it ends would be moved once for each level.
    */
-  #inOrder(): GrowingBytes {
+  *#inOrder(): Steps<GrowingBytes> {
     const { bytes, length } = this.#written;
     const objects = this.#objects.numbers;
     const ordered = this.#ordered.numbers;
@@ -304,7 +328,10 @@ class IdWriter {
     result.ensure(length);
     /** What is copied next, and the first object that can lie in it. */
     let [begin, end, first] = [0, length, 0];
-    for (;;) {
+    for (let copied = 1; ; copied++) {
+      if (copied % copiesOfStep === 0) {
+        yield;
+      }
       const next = nextMoved[first] ?? 0;
       const row = next * object.size;
       const start = next === this.#objectCount ? length : (objects[row + object.start] ?? length);

@@ -3,6 +3,7 @@ import type { JsonSlice } from './json.ts';
 import { canonicalId } from './json-id.ts';
 import { KeyTable } from './json-keys.ts';
 import { ascii, JsonScanner } from './json-scanner.ts';
+import type { Steps } from './steps.ts';
 
 /** The envelope of a request. Keys that were not sent, or sent as `null`, are empty; `params` alone tells the two apart. */
 export interface Request {
@@ -22,7 +23,7 @@ const [jsonrpcKey, idKey, methodKey, paramsKey, authKey] = [0, 1, 2, 3, 4];
 const empty = Buffer.alloc(0);
 
 /** @returns `undefined` where the line must be answered with `Parse error` */
-export function readRequest(line: Buffer): Request | undefined {
+export function* readRequest(line: Buffer): Steps<Request | undefined> {
   const scanner = new JsonScanner(line, 0, line.length);
   let idText = 'null';
   let jsonrpc = '';
@@ -58,17 +59,20 @@ export function readRequest(line: Buffer): Request | undefined {
       } else if (!scanner.scanLiteral('null')) {
         return undefined;
       }
-    } else if (!scanner.scanValue(1)) {
+    } else if (!(yield* scanner.scanValue(1))) {
       return undefined;
     } else if (key === paramsKey) {
       params = { bytes: line, start, end: scanner.position };
     } else if (key === idKey) {
-      scanner.position = start;
-      const canonical = canonicalId(scanner);
+      scanner.goBack(start);
+      const canonical = yield* canonicalId(scanner);
       if (canonical === undefined) {
         return undefined;
       }
       idText = canonical;
+    }
+    if (scanner.endsStep()) {
+      yield;
     }
     more = scanner.take(ascii.comma);
     if (!more && !scanner.take(ascii.closeBrace)) {

@@ -2,6 +2,7 @@
  * Strict JSON over bytes (spec wire.md §3): finds where values end and builds nothing but the texts it is asked for.
  * Never recursive, so that the deepest nesting the wire allows costs no stack.
  */
+import type { Steps } from './steps.ts';
 import { decodeUtf8 } from './utf8.ts';
 
 /** Arrays and objects inside each other, the outermost counted (spec wire.md §3). */
@@ -52,8 +53,11 @@ const fewTexts = 64;
 
 const literals = { true: Buffer.from('true'), false: Buffer.from('false'), null: Buffer.from('null') };
 
-/** Which levels are objects, outermost first. Shared by all scanners: a scan never yields to another one. */
-const isObjectAt = new Uint8Array(maxDepth);
+/** Which levels are objects, outermost first: room for the next scan, unless one that was interrupted has it. */
+let spareLevels: Uint8Array | undefined;
+
+/** Bytes that are read, whatever is in them, before others may come first. */
+const bytesOfStep = 2048;
 
 /**
  * Where a byte is read within the bounds, `?? 0` only tells the compiler that there is one: it never applies, and measured
@@ -74,6 +78,9 @@ export class JsonScanner {
   /** Whether the number scanned last has neither fraction nor exponent. */
   numberIsInteger = true;
 
+  /** Where the step ends. */
+  #stepEnd: number;
+
   /** The bytes from `#restStart` on as text, once many short texts were asked for. */
   #rest: string | undefined;
   #restStart = 0;
@@ -83,6 +90,22 @@ export class JsonScanner {
     this.bytes = bytes;
     this.position = start;
     this.end = end;
+    this.#stepEnd = start + bytesOfStep;
+  }
+
+  /** Asked between two values: whether a step is done, so that others may come first. */
+  endsStep(): boolean {
+    if (this.position < this.#stepEnd) {
+      return false;
+    }
+    this.#stepEnd = this.position + bytesOfStep;
+    return true;
+  }
+
+  /** Moves back to `start`, which has been passed. */
+  goBack(start: number): void {
+    this.position = start;
+    this.#stepEnd = Math.min(this.#stepEnd, start + bytesOfStep);
   }
 
   /** The byte at the position, -1 at the end. */
@@ -270,7 +293,17 @@ export class JsonScanner {
   }
 
   /** One value of any kind. `outerDepth`: how many arrays and objects it lies in. */
-  scanValue(outerDepth: number): boolean {
+  *scanValue(outerDepth: number): Steps<boolean> {
+    const levels = spareLevels ?? new Uint8Array(maxDepth);
+    spareLevels = undefined;
+    try {
+      return yield* this.#scanLevels(outerDepth, levels);
+    } finally {
+      spareLevels = levels;
+    }
+  }
+
+  *#scanLevels(outerDepth: number, isObjectAt: Uint8Array): Steps<boolean> {
     let depth = 0;
     for (;;) {
       const byte = this.peek();
@@ -289,6 +322,9 @@ export class JsonScanner {
         }
       } else if (!this.scanScalar()) {
         return false;
+      }
+      if (this.endsStep()) {
+        yield;
       }
 
       // A value is complete: on to the next one, past every level that ends here.

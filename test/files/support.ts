@@ -12,6 +12,7 @@ import { JsonText, type ResultObject } from '../../src/wire/json.ts';
 import { encodeResult } from '../../src/wire/json-writer.ts';
 import type { ProfileName } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
+import { atOnce } from '../../src/wire/steps.ts';
 
 export const platform = await loadPlatform();
 
@@ -55,7 +56,8 @@ export async function callMethod<S>(
   const bytes = Buffer.from(text ?? '');
   const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
   try {
-    return textOf(await method.run(slice, { services, client: clientWithRoom }));
+    const start = atOnce(method.read(slice, services));
+    return textOf(await start({ services, client: clientWithRoom }));
   } catch (error) {
     const answer = errorAnswer(error);
     if (answer === undefined) {

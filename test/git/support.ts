@@ -12,6 +12,7 @@ import type { GitServices } from '../../src/git/run/services.ts';
 import { encodeResult } from '../../src/wire/json-writer.ts';
 import type { ProfileName } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
+import { atOnce } from '../../src/wire/steps.ts';
 import { removeFolder } from '../support/remove-folder.ts';
 
 export const platform = await loadPlatform();
@@ -85,7 +86,8 @@ export function daemon(
     const bytes = Buffer.from(text ?? '');
     const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
     try {
-      const result = await method.run(slice, { services, client: undefined as never });
+      const start = atOnce(method.read(slice, services));
+      const result = await start({ services, client: undefined as never });
       return encodeResult(result as Exclude<MethodResult, Answer>);
     } catch (error) {
       const answer = errorAnswer(error);

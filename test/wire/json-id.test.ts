@@ -3,11 +3,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readRequest } from '../../src/wire/json-reader.ts';
 import { encodeString } from '../../src/wire/json-writer.ts';
+import { atOnce } from '../../src/wire/steps.ts';
 import { decodeUtf8 } from '../../src/wire/utf8.ts';
 
 function echoed(id: Buffer | string): string | undefined {
   const line = Buffer.concat([Buffer.from('{"method":"m","id":'), Buffer.from(id), Buffer.from('}')]);
-  return readRequest(line)?.idText;
+  return atOnce(readRequest(line))?.idText;
 }
 
 /**

@@ -2,10 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { JsonSlice } from '../../src/wire/json.ts';
 import { type Request, readRequest } from '../../src/wire/json-reader.ts';
+import { atOnce } from '../../src/wire/steps.ts';
 
 /** Text that stands for bytes: each character up to U+00FF is one byte. */
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
-const read = (line: string): Request | undefined => readRequest(Buffer.from(line));
+const requestOf = (line: Buffer): Request | undefined => atOnce(readRequest(line));
+const read = (line: string): Request | undefined => requestOf(Buffer.from(line));
 const idOf = (id: string): string | undefined => read(`{"id":${id}}`)?.idText;
 const textOf = (slice: JsonSlice | undefined): string | undefined =>
   slice?.bytes.toString('utf8', slice.start, slice.end);
@@ -222,11 +224,11 @@ describe('the id that comes back', () => {
     ['\xef\xbf\xbd\xff', '\ufffd\ufffd'],
     ['\xef\xbb\xbfa\xff', '\ufeffa\ufffd'],
   ])('every bad byte of a text becomes one U+FFFD: %j', (sent, echoed) => {
-    expect(readRequest(bytes(`{"id":"${sent}"}`))?.idText).toBe(JSON.stringify(echoed));
+    expect(requestOf(bytes(`{"id":"${sent}"}`))?.idText).toBe(JSON.stringify(echoed));
   });
 
   test('a key is repaired before it is sorted and compared', () => {
-    expect(readRequest(bytes('{"id":{"\xff":1,"a":2,"\xfe":3}}'))?.idText).toBe('{"a":2,"\ufffd":3}');
+    expect(requestOf(bytes('{"id":{"\xff":1,"a":2,"\xfe":3}}'))?.idText).toBe('{"a":2,"\ufffd":3}');
   });
 
   test('a long text inside thousands of levels comes back whole', () => {
@@ -273,7 +275,7 @@ describe('auth', () => {
   });
 
   test('with bad bytes never equals a token of those bytes', () => {
-    expect(readRequest(bytes('{"auth":"T\xff"}'))?.auth).toEqual(Buffer.from('T\ufffd'));
+    expect(requestOf(bytes('{"auth":"T\xff"}'))?.auth).toEqual(Buffer.from('T\ufffd'));
   });
 });
 
@@ -281,9 +283,9 @@ describe('any input', () => {
   test('random bytes are read or refused, and never throw', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (garbage) => {
-        readRequest(Buffer.from(garbage));
-        readRequest(Buffer.concat([bytes('{"id":'), garbage, bytes('}')]));
-        readRequest(Buffer.concat([bytes('{"id":"'), garbage, bytes('"}')]));
+        requestOf(Buffer.from(garbage));
+        requestOf(Buffer.concat([bytes('{"id":'), garbage, bytes('}')]));
+        requestOf(Buffer.concat([bytes('{"id":"'), garbage, bytes('"}')]));
       }),
     );
   });

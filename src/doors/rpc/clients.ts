@@ -4,10 +4,11 @@ import type { Counters } from '../../base/counters.ts';
 import { goDuration } from '../../base/durations.ts';
 import type { Log } from '../../base/log.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
+import { LongLines } from './long-lines.ts';
 import { Newcomers } from './newcomers.ts';
 import type { WireLog } from './wire-log/wire-log.ts';
 
-export interface ClientsOptions extends Omit<ConnectionContext, 'onClose' | 'tap' | 'newcomers'> {
+export interface ClientsOptions extends Omit<ConnectionContext, 'onClose' | 'tap' | 'newcomers' | 'longLines'> {
   readonly wireLog: WireLog | undefined;
   /** Profile row `wire.idleCloseMs`; 0: never. */
   readonly idleCloseMs: number;
@@ -19,6 +20,7 @@ export class Clients {
   readonly #options: ClientsOptions;
   readonly #open = new Map<Connection, Activity>();
   readonly #newcomers = new Newcomers();
+  readonly #longLines = new LongLines();
   readonly #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ClientsOptions) {
@@ -39,6 +41,7 @@ export class Clients {
     const connection = new Connection(socket, {
       ...this.#options,
       newcomers: this.#newcomers,
+      longLines: this.#longLines,
       tap: this.#options.wireLog?.tap(),
       onClose: (closed) => {
         this.#open.delete(closed);

@@ -8,8 +8,10 @@ import { windowBytes } from '../../engine/local/replay-window.ts';
 import type { Mark } from '../../engine/mark.ts';
 import type { FrameStream, Reader } from '../../engine/session-engine.ts';
 import { LineReader, maxLineBytes } from '../../wire/line-reader.ts';
+import { atOnce } from '../../wire/steps.ts';
 import { AnswerRooms } from './answer-rooms.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';
+import { type LongLines, shortLineBytes } from './long-lines.ts';
 import type { AnswerRoom } from './methods/method.ts';
 import { freeNewcomerBytes, maxNewcomersBytes, Newcomer, type Newcomers } from './newcomers.ts';
 import { Outbox, type OutboxOptions } from './outbox.ts';
@@ -26,6 +28,7 @@ const maxUnsentPushBytes = 4 * 1024 * 1024;
 export interface ConnectionContext extends OutboxOptions {
   readonly budget: MemoryBudget;
   readonly newcomers: Newcomers;
+  readonly longLines: LongLines;
   readonly dispatcher: Dispatcher;
   readonly log: Log;
   readonly counters: Counters;
@@ -47,6 +50,8 @@ export class Connection implements Caller, Reader {
   readonly #newcomer: Newcomer;
   /** What the budget was told of received bytes and of lines that wait for their turn. */
   #countedBytes = 0;
+  /** Of the line that is being read, in turns or when its turn comes. The next one waits for it. */
+  #longLineBytes = 0;
   readonly #rooms: AnswerRooms;
   #gone: AbortController | undefined;
   #toldBusy = false;
@@ -111,12 +116,12 @@ export class Connection implements Caller, Reader {
   }
 
   #handleLines(): void {
-    while (!this.#closing) {
+    while (!this.#closing && this.#longLineBytes === 0) {
       const line = this.#waiting.nextDeferred();
       if (line === undefined) {
         break;
       }
-      this.#context.dispatcher.handle(line, this);
+      this.#handle(line);
     }
     while (!this.#closing && !this.#isBusy()) {
       const line = this.#lines.next();
@@ -124,8 +129,25 @@ export class Connection implements Caller, Reader {
         break;
       }
       this.#context.tap?.received(line);
-      this.#context.dispatcher.handle(line, this);
+      this.#handle(line);
     }
+  }
+
+  /** No more bytes are taken from the socket while a long line is read, so the line stays where it is. */
+  #handle(line: Buffer): void {
+    const { dispatcher, longLines } = this.#context;
+    const steps = dispatcher.handle(line, this);
+    if (line.length <= shortLineBytes) {
+      atOnce(steps);
+      return;
+    }
+    this.#longLineBytes = line.length;
+    void longLines
+      .read(steps, () => this.#closing)
+      .then(() => {
+        this.#longLineBytes = 0;
+        this.#goOn();
+      });
   }
 
   /** Received bytes that wait, here or for their turn. */
@@ -142,7 +164,7 @@ export class Connection implements Caller, Reader {
   }
 
   #checkNewcomer(): void {
-    const held = this.#closing ? 0 : this.#lines.pendingBytes + this.#outbox.unsentReplyBytes;
+    const held = this.#closing ? 0 : this.#lines.pendingBytes + this.#longLineBytes + this.#outbox.unsentReplyBytes;
     if (!this.#newcomer.mustGo(held) || this.#closing) {
       return;
     }
@@ -169,6 +191,7 @@ export class Connection implements Caller, Reader {
 
   #isBusy(): boolean {
     return (
+      this.#longLineBytes > 0 ||
       this.#waiting.isFull() ||
       this.#outbox.unsentReplyBytes > maxUnsentReplyBytes ||
       this.#outbox.promisedBytes > maxPromisedBytes
@@ -246,6 +269,9 @@ export class Connection implements Caller, Reader {
   setWatch(watch: Disposable | undefined): void {
     this.#watch?.[Symbol.dispose]();
     this.#watch = watch;
+    if (this.#closing) {
+      watch?.[Symbol.dispose]();
+    }
   }
 
   // ---- streams
@@ -326,7 +352,7 @@ export class Connection implements Caller, Reader {
   }
 
   #closeWhenDone(): void {
-    if (!this.#closing && this.#waiting.none && this.#outbox.empty) {
+    if (!this.#closing && this.#longLineBytes === 0 && this.#waiting.none && this.#outbox.empty) {
       this.close();
     }
   }

@@ -8,6 +8,7 @@ import { JsonText } from '../../wire/json.ts';
 import { type Request, readRequest } from '../../wire/json-reader.ts';
 import { aroundResult, encodeResult, errorFrame, resultFrame } from '../../wire/json-writer.ts';
 import type { Profile } from '../../wire/profile.ts';
+import type { Steps } from '../../wire/steps.ts';
 import { errorAnswer } from './failures.ts';
 import { Answer, type Client, type Method, type MethodResult } from './methods/method.ts';
 
@@ -56,8 +57,11 @@ export interface Caller extends Client {
 }
 
 export interface Dispatcher {
-  /** Answers one line; never throws. `line` is valid during the call only. */
-  handle(line: Buffer, caller: Caller): void;
+  /**
+   * Reads one line and answers it, or begins to; never throws. Between the steps the next line of the caller has to wait.
+   * @param line valid until the last step
+   */
+  handle(line: Buffer, caller: Caller): Steps<void>;
 }
 
 export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
@@ -73,8 +77,8 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
   }
   const namespaces = new Set([...served.keys()].map(namespaceOf));
 
-  function handle(line: Buffer, caller: Caller): void {
-    const request = readRequest(line);
+  function* handle(line: Buffer, caller: Caller): Steps<void> {
+    const request = yield* readRequest(line);
     if (request === undefined) {
       log.warn('Server', 'Parse error: the line is not a JSON object with fields of the right types');
       refuse(caller, 'null', 'parseError', 'Parse error');
@@ -102,7 +106,7 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
     if (method.bulk === true && caller.deferBulk(line)) {
       return;
     }
-    run(method, request, line.length, caller);
+    yield* run(method, request, line.length, caller);
   }
 
   /** Constant time for a token of the right length; the length itself is no secret. */
@@ -118,13 +122,14 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
     return namespaces.has(namespace) ? `Unknown method: ${name}` : `Unknown namespace: ${namespace}`;
   }
 
-  function run(method: Method<S>, request: Request, lineBytes: number, caller: Caller): void {
+  function* run(method: Method<S>, request: Request, lineBytes: number, caller: Caller): Steps<void> {
     const { idText } = request;
     const bulk = method.bulk === true;
     const startedAt = observer === undefined ? 0 : performance.now();
     try {
       caller.admit(lineBytes);
-      const result = method.run(request.params, { services, client: caller });
+      const start = yield* method.read(request.params, services);
+      const result = start({ services, client: caller });
       if (!(result instanceof Promise)) {
         answer(caller, idText, result);
         observer?.answered(method.name, startedAt);

@@ -3,12 +3,13 @@
 import type { JsonSlice } from '../../wire/json.ts';
 import { KeyTable } from '../../wire/json-keys.ts';
 import { ascii, JsonScanner } from '../../wire/json-scanner.ts';
+import type { Steps } from '../../wire/steps.ts';
 import { RpcError } from './errors.ts';
 
 /** Turns untrusted params into a typed value. */
 export interface Schema<T> {
   /** @throws RpcError with the wire text of the refusal */
-  read(params: JsonSlice | undefined): T;
+  read(params: JsonSlice | undefined): Steps<T>;
 }
 
 /** What stands where something else is declared. */
@@ -24,14 +25,19 @@ export interface Mistyped {
 
 /** Thrown by a field that stands on a wrong value; `object` knows the member's name and makes the refusal of it. */
 class WrongType extends Error {}
+/** Always the same one: a line may have a hundred thousand wrong values, and the trace of the stack is what would cost most. */
+const wrongType = new WrongType();
+
+/** Reads the value at the scanner's position, which is not `null`, and moves past it; or throws in front of the wrong value. */
+type Reading<T> =
+  | { readonly read: (scanner: JsonScanner) => T }
+  | { readonly readInSteps: (scanner: JsonScanner) => Steps<T> };
 
 /** A declared member. */
-export interface Field<T> {
-  /** Reads the value at the scanner's position, which is not `null`, and moves past it; or throws in front of the wrong value. */
-  readonly read: (scanner: JsonScanner) => T;
+export type Field<T> = Reading<T> & {
   /** Whether a `null` takes back what an earlier repeat of the member said; plain texts and ints keep it. */
   readonly nullClears: boolean;
-}
+};
 
 type Fields = Readonly<Record<string, Field<unknown>>>;
 
@@ -57,7 +63,7 @@ export function object<F extends Fields>(fields: F, options: ObjectOptions = {})
   const keys = new KeyTable(names);
   const noValues = Object.fromEntries(names.map((name) => [name, undefined]));
 
-  function read(params: JsonSlice | undefined): Values<F> {
+  function* read(params: JsonSlice | undefined): Steps<Values<F>> {
     const values: Record<string, unknown> = { ...noValues };
     if (params === undefined) {
       if (whenAbsent === 'refused') {
@@ -81,24 +87,27 @@ export function object<F extends Fields>(fields: F, options: ObjectOptions = {})
       const index = keys.find(scanner);
       const member = index === -1 ? undefined : members[index];
       if (member === undefined) {
-        scanner.scanValue(0);
+        yield* scanner.scanValue(0);
       } else if (scanner.peek() !== ascii.n) {
-        values[member.name] = readMember(member, scanner);
+        values[member.name] = yield* readMember(member, scanner);
       } else {
         scanner.scanLiteral('null');
         if (member.field.nullClears) {
           values[member.name] = undefined;
         }
       }
+      if (scanner.endsStep()) {
+        yield;
+      }
       more = scanner.take(ascii.comma);
     }
     return values as Values<F>;
   }
 
-  function readMember({ name, field }: { name: string; field: Field<unknown> }, scanner: JsonScanner): unknown {
+  function* readMember({ name, field }: { name: string; field: Field<unknown> }, scanner: JsonScanner): Steps<unknown> {
     const start = scanner.position;
     try {
-      return field.read(scanner);
+      return 'read' in field ? field.read(scanner) : yield* field.readInSteps(scanner);
     } catch (error) {
       throw error instanceof WrongType ? refusal(describe(scanner, name, scanner.position > start)) : error;
     }
@@ -108,7 +117,7 @@ export function object<F extends Fields>(fields: F, options: ObjectOptions = {})
 }
 
 /** For methods that never look at their params. */
-export const noParams: Schema<undefined> = { read: () => undefined };
+export const noParams: Schema<undefined> = { *read(): Steps<undefined> {} };
 
 export function string(): Field<string> {
   return { read: readString, nullClears: false };
@@ -123,7 +132,7 @@ export function bool(): Field<boolean> {
       if (scanner.scanLiteral('false')) {
         return false;
       }
-      throw new WrongType();
+      throw wrongType;
     },
     nullClears: true,
   };
@@ -141,40 +150,40 @@ export function uint64(): Field<bigint> {
 
 /** A `null` element is the empty string. */
 export function stringArray(): Field<string[]> {
-  return { read: readStringArray, nullClears: true };
+  return { readInSteps: readStringArray, nullClears: true };
 }
 
 /** In the order in which each key came first; a repeat replaces the value, a `null` value is the empty string. */
 export function stringMap(): Field<Map<string, string>> {
-  return { read: readStringMap, nullClears: true };
+  return { readInSteps: readStringMap, nullClears: true };
 }
 
 /** A member that means something only beside another one: a wrong type is refused when it is asked for, and not before. */
-export function ifAsked<T>({ read, nullClears }: Field<T>): Field<() => T> {
+export function ifAsked<T>(field: Field<T>): Field<() => T> {
   return {
-    read(scanner) {
+    *readInSteps(scanner) {
       const start = scanner.position;
       try {
-        const value = read(scanner);
+        const value = 'read' in field ? field.read(scanner) : yield* field.readInSteps(scanner);
         return () => value;
       } catch (error) {
         if (!(error instanceof WrongType)) {
           throw error;
         }
-        scanner.position = start;
-        scanner.scanValue(0);
+        scanner.goBack(start);
+        yield* scanner.scanValue(0);
         return () => {
           throw invalidParams();
         };
       }
     },
-    nullClears,
+    nullClears: field.nullClears,
   };
 }
 
 function readString(scanner: JsonScanner): string {
   if (!scanner.scanString()) {
-    throw new WrongType();
+    throw wrongType;
   }
   return scanner.text();
 }
@@ -201,12 +210,12 @@ function readInteger(scanner: JsonScanner, least: bigint, most: bigint, signed: 
     }
   }
   scanner.position = start;
-  throw new WrongType();
+  throw wrongType;
 }
 
-function readStringArray(scanner: JsonScanner): string[] {
+function* readStringArray(scanner: JsonScanner): Steps<string[]> {
   if (scanner.peek() !== ascii.openBracket) {
-    throw new WrongType();
+    throw wrongType;
   }
   scanner.position++;
   const elements: string[] = [];
@@ -214,6 +223,9 @@ function readStringArray(scanner: JsonScanner): string[] {
     return elements;
   }
   do {
+    if (scanner.endsStep()) {
+      yield;
+    }
     scanner.skipSpace();
     elements.push(readStringOrNull(scanner));
   } while (scanner.take(ascii.comma));
@@ -221,9 +233,9 @@ function readStringArray(scanner: JsonScanner): string[] {
   return elements;
 }
 
-function readStringMap(scanner: JsonScanner): Map<string, string> {
+function* readStringMap(scanner: JsonScanner): Steps<Map<string, string>> {
   if (scanner.peek() !== ascii.openBrace) {
-    throw new WrongType();
+    throw wrongType;
   }
   scanner.position++;
   const entries = new Map<string, string>();
@@ -231,6 +243,9 @@ function readStringMap(scanner: JsonScanner): Map<string, string> {
     return entries;
   }
   do {
+    if (scanner.endsStep()) {
+      yield;
+    }
     scanner.scanKey();
     const key = scanner.text();
     entries.set(key, readStringOrNull(scanner));

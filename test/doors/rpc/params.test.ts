@@ -14,6 +14,7 @@ import {
   uint64,
 } from '../../../src/doors/rpc/params.ts';
 import { readRequest } from '../../../src/wire/json-reader.ts';
+import { atOnce } from '../../../src/wire/steps.ts';
 
 const fields = {
   id: string(),
@@ -25,13 +26,14 @@ const fields = {
 };
 const schema = object(fields);
 
-const sliceOf = (params: string) => readRequest(Buffer.from(`{"params": ${params} }`, 'latin1'))?.params;
-const read = (params: string) => schema.read(sliceOf(params));
+const requestOf = (line: string, encoding: BufferEncoding = 'utf8') => atOnce(readRequest(Buffer.from(line, encoding)));
+const sliceOf = (params: string) => requestOf(`{"params": ${params} }`, 'latin1')?.params;
+const read = (params: string) => atOnce(schema.read(sliceOf(params)));
 
 /** The refusal of these params, `undefined` when they are accepted. */
 function refusal<T>(params: string | undefined, of: Schema<T> | typeof schema = schema): RpcError | undefined {
   try {
-    of.read(params === undefined ? undefined : sliceOf(params));
+    atOnce<unknown>(of.read(params === undefined ? undefined : sliceOf(params)));
     return undefined;
   } catch (error) {
     if (error instanceof RpcError) {
@@ -80,8 +82,8 @@ describe('params as a whole', () => {
   });
 
   test('a method that never looks at its params takes anything', () => {
-    expect(noParams.read(sliceOf('"x"'))).toBeUndefined();
-    expect(noParams.read(undefined)).toBeUndefined();
+    expect(atOnce(noParams.read(sliceOf('"x"')))).toBeUndefined();
+    expect(atOnce(noParams.read(undefined))).toBeUndefined();
   });
 });
 
@@ -179,12 +181,12 @@ describe('member names', () => {
   });
 
   test('the folds of ſ and K count', () => {
-    expect(schema.read(readRequest(Buffer.from('{"params":{"timeoutMſ":7,"argſ":["a"]}}'))?.params)).toMatchObject({
+    expect(atOnce(schema.read(requestOf('{"params":{"timeoutMſ":7,"argſ":["a"]}}')?.params))).toMatchObject({
       timeoutMs: 7n,
       args: ['a'],
     });
     const keep = object({ keep: string() });
-    expect(keep.read(readRequest(Buffer.from('{"params":{"\u212aeep":"x"}}'))?.params).keep).toBe('x');
+    expect(atOnce(keep.read(requestOf('{"params":{"\u212aeep":"x"}}')?.params)).keep).toBe('x');
   });
 
   test('the last repeat wins, whatever its case', () => {
@@ -220,7 +222,7 @@ describe('a schema with refusals of its own', () => {
   );
 
   test('may take absent params as empty ones', () => {
-    expect(prune.read(undefined)).toEqual({ minAgeDays: undefined, keep: undefined });
+    expect(atOnce(prune.read(undefined))).toEqual({ minAgeDays: undefined, keep: undefined });
   });
 
   test.each([
@@ -251,9 +253,9 @@ test('any JSON as params is read or refused with Invalid params, never anything 
   fc.assert(
     fc.property(fc.array(fc.tuple(name, value)), value, (members, other) => {
       for (const params of [`{${members.map(([key, text]) => `${JSON.stringify(key)}:${text}`).join()}}`, other]) {
-        const slice = readRequest(Buffer.from(`{"params":${params}}`))?.params;
+        const slice = requestOf(`{"params":${params}}`)?.params;
         try {
-          schema.read(slice);
+          atOnce(schema.read(slice));
         } catch (error) {
           expect(error).toMatchObject({ code: -32602, message: 'Invalid params' });
         }

@@ -4,6 +4,7 @@ import { createLog } from '../../../src/base/log.ts';
 import { type Caller, createDispatcher } from '../../../src/doors/rpc/dispatcher.ts';
 import { type ServerServices, serverMethods } from '../../../src/doors/rpc/methods/server.ts';
 import { profileNamed } from '../../../src/wire/profiles.ts';
+import { atOnce } from '../../../src/wire/steps.ts';
 import { everyProfile } from '../../support/profiles.ts';
 
 test.each(everyProfile)('profile %s: a shutdown that fails is answered by no error frame', async (name) => {
@@ -32,7 +33,7 @@ test.each(everyProfile)('profile %s: a shutdown that fails is answered by no err
   const { handle } = createDispatcher({
     ...{ services, profile, token: Buffer.from('token'), methods: serverMethods, extensions: [], log },
   });
-  handle(Buffer.from('{"jsonrpc":"2.0","id":1,"method":"server.shutdown"}'), caller as unknown as Caller);
+  atOnce(handle(Buffer.from('{"jsonrpc":"2.0","id":1,"method":"server.shutdown"}'), caller as unknown as Caller));
   await new Promise(setImmediate);
   // Generation S answers a shutdown with nothing but the end of the connection.
   expect(frames).toEqual(name === 'S' ? [] : ['{"jsonrpc":"2.0","id":1,"result":{"ok":true}}\n']);

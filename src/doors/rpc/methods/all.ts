@@ -6,7 +6,7 @@ import type { GitServices } from '../../../git/run/services.ts';
 import { type HoldfastServices, holdfastMethods } from './holdfast.ts';
 import { type LauncherServices, launcherMethods } from './launcher.ts';
 import type { Method } from './method.ts';
-import { inTurns, onDemand } from './on-demand.ts';
+import { loadInTurns, onDemand } from './on-demand.ts';
 import { type ProcessServices, processMethods } from './process.ts';
 import { type ServerServices, serverMethods } from './server.ts';
 
@@ -42,7 +42,7 @@ const gitMethods = onDemand<GitServices>(
     { name: 'git.worktree_remove' },
   ],
   async () => {
-    await inTurns([
+    await loadInTurns([
       () => import('../../../git/run/git-program.ts'),
       () => import('../../../git/query/info.ts'),
       () => import('../../../git/query/session-status.ts'),

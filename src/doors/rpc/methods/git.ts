@@ -11,7 +11,7 @@ import { removeWorktree } from '../../../git/worktree/remove.ts';
 import type { ResultObject } from '../../../wire/json.ts';
 import type { ResultOf } from '../../../wire/method-types.ts';
 import { RpcError } from '../errors.ts';
-import { int64, object, string } from '../params.ts';
+import { int64, object, type Schema, string } from '../params.ts';
 import type { Method } from './method.ts';
 
 /** One decoder serves the namespace; what a profile does not know it ignores, whatever its type (spec git.md §0). */
@@ -52,8 +52,8 @@ export const gitMethods: readonly Method<GitServices>[] = [
 function method(name: string, answer: Answer): Method<GitServices> {
   return {
     name,
-    run(params, { services, client }) {
-      const read = paramsSchema(services).read(params);
+    *read(params, services) {
+      const read = yield* paramsSchema(services).read(params);
       const expand = (path = '') => services.platform.paths.expandTilde(path);
       const program = programOf(services);
       const expanded: GitParams = {
@@ -66,16 +66,14 @@ function method(name: string, answer: Answer): Method<GitServices> {
         existingBranch: read.existingBranch ?? '',
         timeoutMs: read.timeoutMs ?? 0n,
       };
-      return program.serve(client, () => answer(program, expanded));
+      return ({ client }) => program.serve(client, () => answer(program, expanded));
     },
   };
 }
 
-type ReadParams = ReturnType<typeof attachingParams.read>;
+type ReadParams = typeof attachingParams extends Schema<infer T> ? T : never;
 
-function paramsSchema(services: GitServices): {
-  read: (params: Parameters<typeof plainParams.read>[0]) => Partial<ReadParams>;
-} {
+function paramsSchema(services: GitServices): Schema<Partial<ReadParams>> {
   const { worktreeRoot, create } = services.profile.git;
   if (create.existingBranch) {
     return attachingParams;

@@ -7,6 +7,7 @@ import type { Reader } from '../../../engine/session-engine.ts';
 import type { JsonSlice, JsonText, ResultObject } from '../../../wire/json.ts';
 import type { Encodable, MethodName, ParamsOf, ResultOf } from '../../../wire/method-types.ts';
 import type { Profile } from '../../../wire/profile.ts';
+import type { Steps } from '../../../wire/steps.ts';
 import type { Schema } from '../params.ts';
 
 /** The connection a request came by, as far as a method may know it. */
@@ -55,6 +56,9 @@ export class Answer<R extends ResultObject = ResultObject> {
 
 export type MethodResult = ResultObject | Answer;
 
+/** Does the work of a request whose params are read. */
+export type Start<S> = (call: Call<S>) => MethodResult | Promise<MethodResult>;
+
 export interface Method<S> {
   readonly name: string;
   /** Whether a profile asks for the token; without this it always does. */
@@ -62,10 +66,11 @@ export interface Method<S> {
   /** Whether the answer may be of any size: only few such requests of a connection run at once. */
   readonly bulk?: boolean | undefined;
   /**
-   * @param params the raw text, `undefined` when the request has none; valid during the call only
-   * @throws what `errorAnswer` (../failures.ts) knows, also through the promise; anything else becomes `recovered panic: ...`
+   * @param params the raw text, `undefined` when the request has none; valid until the last step
+   * @throws what `errorAnswer` (../failures.ts) knows, here, in the start and through its promise; anything else becomes
+   *   `recovered panic: ...`
    */
-  run(params: JsonSlice | undefined, call: Call<S>): MethodResult | Promise<MethodResult>;
+  read(params: JsonSlice | undefined, services: S): Steps<Start<S>>;
 }
 
 /** What a method of this name answers, in the types that the client library has too. */
@@ -89,6 +94,9 @@ export function defineMethod<N extends MethodName, P, S>(
     name,
     needsToken,
     bulk,
-    run: (params, call) => method.run(method.params.read(params), call),
+    *read(params) {
+      const known = yield* method.params.read(params);
+      return (call) => method.run(known, call);
+    },
   };
 }

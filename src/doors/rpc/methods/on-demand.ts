@@ -3,6 +3,7 @@
  * loaded then is what lay there at the start (base/pinned-modules.ts).
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { inTurns } from '../../../base/take-turns.ts';
 import type { JsonSlice } from '../../../wire/json.ts';
 import type { Method } from './method.ts';
 
@@ -17,21 +18,23 @@ export function onDemand<S>(
   let loaded: ReadonlyMap<string, Method<S>> | undefined;
   return rows.map((row) => ({
     ...row,
-    run(params, call) {
+    *read(params, services) {
       if (loaded !== undefined) {
-        return methodOf(loaded, row.name).run(params, call);
+        return yield* methodOf(loaded, row.name).read(params, services);
       }
       const kept = params && copied(params);
-      return load().then((methods) => {
+      return async (call) => {
+        const methods = await load();
         loaded = new Map(methods.map((method) => [method.name, method]));
-        return methodOf(loaded, row.name).run(kept, call);
-      });
+        const start = await inTurns(methodOf(loaded, row.name).read(kept, services));
+        return start(call);
+      };
     },
   }));
 }
 
 /** Loads one after the other and lets others in between: all at once would hold the loop for longer than a request may. */
-export async function inTurns(imports: readonly (() => Promise<unknown>)[]): Promise<void> {
+export async function loadInTurns(imports: readonly (() => Promise<unknown>)[]): Promise<void> {
   for (const load of imports) {
     await load();
     await nextTurn();
