@@ -158,6 +158,14 @@ describe('the house', () => {
     expect(edges.size).toBeGreaterThan(20);
   });
 
+  test('no file of the program is longer than 400 lines: it holds one idea', () => {
+    const long = sources
+      .map(({ file, source }) => ({ file, lines: source.split('\n').length - 1 }))
+      .filter(({ file, lines }) => /^(?:src|platform|native-bindings)\//.test(file) && lines > 400)
+      .map(({ file, lines }) => `${file}: ${lines}`);
+    expect(long, 'split it along the way of the data').toEqual([]);
+  });
+
   test('what an import names exists', () => {
     const missing = sources.flatMap(({ file, source }) =>
       importsOf(source)

@@ -1,9 +1,9 @@
 /** One process of a daemon, over any number of connections: its output once and in order, its input once, its end. */
 import type { SessionActivity, SessionInfo } from '../wire/extension-types.ts';
-import { Claim } from './claim.ts';
+import { Attachment, type AttachReply, type Opening } from './attachment.ts';
 import { requireExtensions } from './connection.ts';
 import { type Deferred, defer } from './deferred.ts';
-import { GapError, HoldfastError, isKeeperAway } from './errors.ts';
+import { GapError, HoldfastError } from './errors.ts';
 import type { ExitFrame, OutputFrame, PushedFrame } from './frame-reader.ts';
 import type { DaemonFacts } from './handshake.ts';
 import { InputLedger } from './input-ledger.ts';
@@ -25,30 +25,9 @@ export interface SessionHost {
   forget(session: Session): void;
 }
 
-/** How a session begins: by starting a process, by taking one over, or by looking on. */
-export type Opening =
-  | { readonly how: 'spawn'; readonly params: object }
-  | { readonly how: 'take' }
-  | { readonly how: 'observe' };
-
-interface AttachReply {
-  readonly found?: boolean;
-  readonly existing?: boolean;
-  readonly stdinApplied?: number;
-  readonly pid?: number;
-  readonly startTime?: number;
-  readonly activity?: SessionActivity;
-  readonly lastSeq?: number;
-}
-
 /** So much of a replay comes before the reply without anybody being told that it comes. */
 const earlyBytes = 1024 * 1024;
 const defaultInputBytes = 16 * 1024 * 1024;
-/** The command, or the launcher in front of it, could not be started (spec wire.md §6). */
-const startErrors: readonly (number | undefined)[] = [-32603, -32004, -32005];
-
-const attachPauseMs = 1_000;
-const mostAttaches = 10;
 
 /** One process of the daemon and its streams, followed over any number of connections. */
 export class Session implements AsyncDisposable {
@@ -57,14 +36,12 @@ export class Session implements AsyncDisposable {
   /** Resolves with the exit frame, also when the output has not been read yet. Rejects when the process cannot be followed to its end. */
   readonly exit: Promise<Exit>;
   readonly #host: SessionHost;
-  readonly #opening: Opening;
   readonly #onGap: 'throw' | 'continue';
   readonly #output: SessionOutput;
   readonly #input: InputLedger;
-  readonly #claim: Claim;
+  readonly #attachment: Attachment;
   readonly #exit: Deferred<Exit> = defer(false);
   readonly #opened: Deferred<void> = defer(false);
-  #isOpen = false;
   /** Output that came before the first reply, in bytes. */
   #replayed = 0;
   #isOver = false;
@@ -72,27 +49,24 @@ export class Session implements AsyncDisposable {
   #lastSeq: number | undefined;
   #pid: number | undefined;
   #startTime: number | undefined;
-  #existing = false;
-  readonly #asksForActivity: boolean;
   #activity: SessionActivity | undefined;
   #stdinApplied = 0;
   /** Known once the daemon has answered, which is behind the whole replay. */
   #toldSeq: number | undefined;
   readonly #answered: Deferred<void> = defer(false);
-  /** Attempts to open it that may have reached the daemon. */
-  #attempts = 0;
-  /** Links that have broken. */
-  #links = 0;
 
   constructor(host: SessionHost, id: string, opening: Opening, options: SessionOptions) {
     this.#host = host;
     this.id = id;
-    this.#opening = opening;
     this.#onGap = options.onGap ?? 'throw';
     this.#lastSeq = options.fromSeq;
-    this.#asksForActivity = options.activity === true;
     this.exit = this.#exit.promise;
-    this.#claim = new Claim(id, host);
+    this.#attachment = new Attachment(id, host, opening, options.activity === true, {
+      lastSeq: () => this.lastSeq,
+      startAnew: () => {
+        this.#lastSeq = 0;
+      },
+    });
     this.#output = new SessionOutput((bytes) => host.account(bytes));
     this.#input = new InputLedger(
       {
@@ -137,7 +111,7 @@ export class Session implements AsyncDisposable {
 
   /** Whether `spawn` found a session of this id and started nothing. */
   get existing(): boolean {
-    return this.#existing;
+    return this.#attachment.existing;
   }
 
   /** What came and went last when the daemon answered; `undefined` when it was not asked for, or the daemon cannot tell. */
@@ -211,9 +185,8 @@ export class Session implements AsyncDisposable {
   /** Follows the process no longer and leaves it running; output from here on waits in the daemon's window. */
   async detach(): Promise<void> {
     if (!this.#isOver) {
-      const isObserver = this.#opening.how === 'observe';
       this.fail(new HoldfastError('closed', `session ${this.id} was detached; take it over with session(id)`));
-      if (isObserver) {
+      if (this.#attachment.isObserver) {
         await this.#host.request('holdfast.unobserve', { id: this.id }, 'link').catch(() => {});
       }
     }
@@ -232,7 +205,7 @@ export class Session implements AsyncDisposable {
   /** For the host: a link is there. */
   async linked(): Promise<void> {
     try {
-      this.#adopt(await (this.#isOpen ? this.#attachAgain() : this.#open()));
+      this.#adopt(await this.#attachment.open());
     } catch (error) {
       if (!(error instanceof LinkLost)) {
         this.fail(error as HoldfastError);
@@ -247,8 +220,7 @@ export class Session implements AsyncDisposable {
 
   /** For the host: the link has broken. */
   unlinked(): void {
-    this.#links++;
-    this.#claim.stop();
+    this.#attachment.linkBroke();
     this.#input.unlinked();
   }
 
@@ -273,7 +245,7 @@ export class Session implements AsyncDisposable {
    * gets to work before the reply is there.
    */
   #openEarly(bytes: number): void {
-    if (!this.#isOpen && this.#replayed <= earlyBytes) {
+    if (this.#toldSeq === undefined && this.#replayed <= earlyBytes) {
       this.#replayed += bytes;
       if (this.#replayed > earlyBytes) {
         this.#opened.resolve();
@@ -294,7 +266,7 @@ export class Session implements AsyncDisposable {
   fail(error: HoldfastError): void {
     if (!this.#isOver) {
       this.#isOver = true;
-      this.#claim.stop();
+      this.#attachment.stop();
       this.#output.end(error);
       this.#input.fail(error);
       this.#exit.reject(error);
@@ -310,7 +282,7 @@ export class Session implements AsyncDisposable {
 
   #finish(): void {
     this.#isOver = true;
-    this.#claim.stop();
+    this.#attachment.stop();
     this.#output.end();
     if (this.#input.isLinked) {
       this.#input.fail(this.#noMoreInput());
@@ -344,79 +316,6 @@ export class Session implements AsyncDisposable {
     }
   }
 
-  /** The first request for this session; repeated over the next link when its reply is lost. */
-  async #open(): Promise<AttachReply> {
-    const opening = this.#opening;
-    if (opening.how !== 'spawn') {
-      return this.#attach();
-    }
-    const { id } = this;
-    const isFirst = this.#attempts++ === 0;
-    const params = { id, ...opening.params, wantPid: true };
-    try {
-      if (this.#host.facts.hasExtensions) {
-        const withFallback = { ...params, ifAbsent: true, fromSeq: this.#lastSeq ?? 0 };
-        const reply = (await this.#host.request('process.spawn', withFallback, 'link')) as AttachReply;
-        this.#existing = isFirst && reply.existing === true;
-        return reply;
-      }
-      // A daemon that only starts: one that was asked before has the process already.
-      const found = (await this.#host.request('process.reattach', this.#attachParams(), 'link')) as AttachReply;
-      if (found.found === true) {
-        this.#existing = isFirst;
-        return found;
-      }
-      // A new process counts its frames from 1.
-      this.#lastSeq = 0;
-      return (await this.#host.request('process.spawn', params, 'link')) as AttachReply;
-    } catch (error) {
-      if (error instanceof HoldfastError && startErrors.includes(error.code)) {
-        throw new HoldfastError('spawn', `session ${id}: ${error.message}`, { code: error.code, cause: error });
-      }
-      throw error;
-    }
-  }
-
-  #attachParams(): object {
-    return { id: this.id, fromSeq: this.#lastSeq ?? 0, wantPid: true };
-  }
-
-  /** A durable daemon that has lost its keeper for a moment says so, and looks for it every second. @throws LinkLost */
-  async #attachAgain(): Promise<AttachReply> {
-    const link = this.#links;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.#attach();
-      } catch (error) {
-        if (!isKeeperAway(error) || attempt === mostAttaches) {
-          throw error;
-        }
-      }
-      await new Promise((resolve) => setTimeout(resolve, attachPauseMs));
-      if (link !== this.#links) {
-        throw new LinkLost('the connection broke');
-      }
-    }
-  }
-
-  async #attach(): Promise<AttachReply> {
-    const { id } = this;
-    if (this.#opening.how === 'observe') {
-      requireExtensions('observe', this.#host.facts);
-      const params = { id, fromSeq: this.#lastSeq ?? 0, ...(this.#asksForActivity ? { activity: true } : {}) };
-      return (await this.#host.request('holdfast.observe', params, 'link')) as AttachReply;
-    }
-    await this.#claim.refuseWhenTaken();
-    const reply = (await this.#host.request('process.reattach', this.#attachParams(), 'link')) as AttachReply;
-    if (reply.found !== true) {
-      const why = this.#isOpen
-        ? 'the daemon no longer knows it: it was released, has ended long ago, or the daemon was started anew (its process may still run)'
-        : 'the daemon does not know it';
-      throw new HoldfastError('closed', `session ${id}: ${why}`);
-    }
-    return reply;
-  }
-
   #adopt(reply: AttachReply): void {
     const isOther = this.#pid !== undefined && reply.pid !== undefined && !this.#isSame(reply);
     if (isOther) {
@@ -427,7 +326,6 @@ export class Session implements AsyncDisposable {
     }
     this.#pid ??= reply.pid;
     this.#startTime ??= reply.startTime;
-    this.#isOpen = true;
     this.#activity = reply.activity;
     this.#stdinApplied = reply.stdinApplied ?? 0;
     this.#toldSeq = reply.lastSeq ?? 0;
@@ -436,9 +334,9 @@ export class Session implements AsyncDisposable {
     this.#opened.resolve();
     if (this.#isOver) {
       this.#input.endedAt(reply.stdinApplied ?? 0, this.#noMoreInput());
-    } else if (this.#opening.how !== 'observe') {
+    } else if (!this.#attachment.isObserver) {
       this.#input.linked(reply.stdinApplied ?? 0);
-      this.#claim.attached();
+      this.#attachment.attached();
     }
   }
 
@@ -475,7 +373,7 @@ export class Session implements AsyncDisposable {
   }
 
   #refuseObserver(what: string): void {
-    if (this.#opening.how === 'observe') {
+    if (this.#attachment.isObserver) {
       throw new HoldfastError(
         'unsupported',
         `${what} of a session that is only observed; take it over with session(id)`,

@@ -1384,8 +1384,10 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
         ]);
       }
       for (const { pid, state } of await engine.sessions()) {
-        if (state === 'running') {
-          signalProcess(facts(pid), 'SIGKILL');
+        // One that was given its line may end at any moment, also after the list has told that it runs.
+        const living = state === 'running' ? processFacts(pid) : undefined;
+        if (living !== undefined) {
+          signalProcess(living, 'SIGKILL');
         }
       }
       await waitUntil(() => engine.runningCount === 0, 'the end of all');

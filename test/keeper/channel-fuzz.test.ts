@@ -289,7 +289,7 @@ test(`seed ${seed}: a daemon outlives a keeper that talks nonsense, and finds th
     keeper.end();
     await waitUntil(() => told.length === round + 1, `round ${round}: the end to be told`);
     engine.failed(new Error('the round is over'));
-    for (const stream of engine.takeStreams()) {
+    for (const stream of engine.streams.takeAll()) {
       stream.lost();
     }
     await Promise.all([began, asked]);

@@ -7,6 +7,7 @@ import { messageOf } from '../../base/error-texts.ts';
 import { HoldfastError, type SessionInfo } from '../../client/index.ts';
 import { AgentSession, type SessionEnd } from './agent-session.ts';
 import type { DeliveryContext } from './delivery-queue.ts';
+import { endProcess } from './end-process.ts';
 import type { ErrorReports } from './error-reports.ts';
 import type { HostDaemon, StartRequest } from './host-daemon.ts';
 import type { InputOrder, StartOrder } from './instruction.ts';
@@ -17,6 +18,7 @@ import { Refusal } from './refusal.ts';
 import { hasEnded } from './session-input.ts';
 import type { SessionJournal, SessionNote } from './session-journal.ts';
 import type { AgentSettings } from './settings.ts';
+import { StartTurns } from './start-turns.ts';
 
 export interface SessionsOptions extends DeliveryContext {
   readonly settings: Pick<
@@ -36,22 +38,18 @@ export interface SessionsOptions extends DeliveryContext {
   changed(): void;
 }
 
-/** How many starts may wait for room. */
-const mostQueued = 100;
 /** What an escalated kill is waited for, and a daemon that is being started again between two attempts. */
 const daemonRetryMs = 500;
 
 export class AgentSessions {
   readonly #options: SessionsOptions;
   readonly #byId = new Map<string, AgentSession>();
-  /** Starts that wait for room, in their order. */
-  readonly #queue: AgentSession[] = [];
-  /** Being started: they have their room. */
-  #starting = 0;
+  readonly #turns: StartTurns;
   #isStopping = false;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#turns = new StartTurns(options.settings.maxConcurrentSessions, () => this.runningCount);
   }
 
   get all(): readonly AgentSession[] {
@@ -69,7 +67,7 @@ export class AgentSessions {
   }
 
   get queuedCount(): number {
-    return this.#queue.length;
+    return this.#turns.waitingCount;
   }
 
   // ---- after a start of the agent
@@ -125,17 +123,11 @@ export class AgentSessions {
     if (this.#byId.has(id) || this.#options.journal.get(id) !== undefined) {
       throw new Refusal('session_exists', `session ${id} exists already`);
     }
-    const waits = this.#runningOrStarting() >= this.#options.settings.maxConcurrentSessions || this.#queue.length > 0;
-    if (waits && this.#queue.length >= mostQueued) {
-      throw new Refusal('queue_full', `${mostQueued} sessions wait to be started`);
-    }
     const session = new AgentSession(id, this.#options);
+    const waits = this.#turns.take(session);
     this.#byId.set(id, session);
     if (waits) {
-      this.#queue.push(session);
       this.#options.changed();
-    } else {
-      this.#starting++;
     }
     return { session, waits };
   }
@@ -161,9 +153,8 @@ export class AgentSessions {
       this.#neverStarted(session);
       throw error;
     } finally {
-      this.#starting--;
       session.startSettled.resolve();
-      this.#fillRoom();
+      this.#turns.settled();
     }
     const typed = this.#typePrompt(session, order);
     void session.input.handOver();
@@ -224,17 +215,6 @@ export class AgentSessions {
     session.listedUntil = Date.now() + this.#options.timings.listedMs;
     session.input.refuse();
     this.#options.changed();
-  }
-
-  #runningOrStarting(): number {
-    return this.runningCount + this.#starting;
-  }
-
-  #fillRoom(): void {
-    while (this.#queue.length > 0 && this.#runningOrStarting() < this.#options.settings.maxConcurrentSessions) {
-      this.#starting++;
-      this.#queue.shift()?.turn.resolve('start');
-    }
   }
 
   // ---- output
@@ -310,7 +290,7 @@ export class AgentSessions {
     if (session.terminated(end)) {
       this.#options.log.info(`Session terminated: ${session.id}`);
       session.input.refuse();
-      this.#fillRoom();
+      this.#turns.fillRoom();
       this.#options.changed();
       this.#checkOver(session);
     }
@@ -343,6 +323,7 @@ export class AgentSessions {
    * not known, or has ended, is ended already.
    */
   async terminate(id: string, graceMs: number | undefined): Promise<void> {
+    const { daemon, timings, signalsAsk, endStrays, log, signal } = this.#options;
     const session = this.#byId.get(id);
     if (session === undefined) {
       return;
@@ -352,41 +333,20 @@ export class AgentSessions {
       await session.startSettled.promise;
     }
     if (session.state === 'running') {
-      await this.#endProcess(session, graceMs ?? this.#options.timings.graceMs);
-      await Promise.race([session.ended, pause(daemonRetryMs, this.#options.signal)]);
+      await endProcess(daemon, id, graceMs ?? timings.graceMs, signalsAsk);
+      await Promise.race([session.ended, pause(daemonRetryMs, signal)]);
     }
-    const ended = await this.#options.endStrays(id);
+    const ended = await endStrays(id);
     if (ended > 0) {
-      this.#options.log.info(`Ended ${ended} process(es) that ${id} had left`);
+      log.info(`Ended ${ended} process(es) that ${id} had left`);
     }
   }
 
   /** Its turn never comes. One that is being started already is waited for. */
   #unqueue(session: AgentSession): void {
-    const at = this.#queue.indexOf(session);
-    if (at !== -1) {
-      this.#queue.splice(at, 1);
-      session.turn.resolve('terminated');
+    if (this.#turns.withdraw(session)) {
       this.#neverStarted(session);
       session.startSettled.resolve();
-    }
-  }
-
-  async #endProcess({ id }: AgentSession, graceMs: number): Promise<void> {
-    const { daemon, signalsAsk } = this.#options;
-    const since = performance.now();
-    const left = (): number => Math.max(1, graceMs - (performance.now() - since));
-    await daemon.closeInput(id);
-    if (!signalsAsk) {
-      // Only the end of its input asks there. KILL is for what is left then, also of one that has ended by itself.
-      await daemon.untilEnded(id, graceMs);
-    }
-    const hasEnded =
-      (signalsAsk && graceMs > 0 && (await daemon.end(id, 'INT', graceMs / 2, false))) ||
-      (signalsAsk && graceMs > 0 && (await daemon.end(id, 'TERM', left(), false))) ||
-      (await daemon.end(id, 'KILL', 1, true));
-    if (!hasEnded) {
-      throw new Refusal('internal', `session ${id} does not end: the system holds its process`);
     }
   }
 

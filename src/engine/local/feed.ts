@@ -8,6 +8,7 @@ import type { Cursor } from './cursor.ts';
 import { SpoolReadError } from './kept-frames.ts';
 import { PinnedReplay } from './pinned-replay.ts';
 import type { ReplayWindow } from './replay-window.ts';
+import { Gate, pass, type Stop, standsStill } from './stop.ts';
 
 /** What a feed reports to its session. */
 export interface FeedOwner {
@@ -27,14 +28,6 @@ interface Stage {
   readonly stop: Stop | undefined;
   /** Frames that are missing there. */
   readonly gap?: Extract<StreamItem, { kind: 'gap' }>;
-}
-
-/** What a stream stops at: a reply that goes there, or somebody who waits until the reader has come so far. */
-type Stop = Mark | Gate | { readonly reached: () => void };
-
-/** Closed as long as something else has to come first. */
-class Gate {
-  open = false;
 }
 
 export class Feed implements FrameStream, MarkedStream {
@@ -387,24 +380,6 @@ export class Feed implements FrameStream, MarkedStream {
       }
     }
   }
-}
-
-/** Whether the reply that belongs here is not known yet, or something else has to come first. */
-function standsStill(stop: Stop | undefined): boolean {
-  return stop instanceof Mark ? stop.reply === undefined : stop instanceof Gate && !stop.open;
-}
-
-function pass(stop: Stop | undefined): { readonly kind: 'reply'; readonly reply: string } | undefined {
-  if (stop === undefined || stop instanceof Gate) {
-    return undefined;
-  }
-  if (!(stop instanceof Mark)) {
-    stop.reached();
-    return undefined;
-  }
-  stop.leaveStream();
-  const { reply } = stop;
-  return reply === undefined || reply === '' ? undefined : { kind: 'reply', reply };
 }
 
 function nothing(window: ReplayWindow): PinnedReplay {

@@ -24,6 +24,7 @@ import type {
 } from '../session-engine.ts';
 import type { Feed } from './feed.ts';
 import type { ReplayWindow } from './replay-window.ts';
+import { bytesOfWords, type SessionDescription } from './session-description.ts';
 import { type EndOwner, SessionEnd } from './session-end.ts';
 import { type InputOwner, SessionInput } from './session-input.ts';
 import { type OutputContext, type OutputOwner, SessionOutput } from './session-output.ts';
@@ -38,21 +39,6 @@ export interface SessionContext extends OutputContext {
   readonly budget: Pick<MemoryBudget, 'take' | 'give' | 'isReached' | 'ensureRoom'>;
   /** The whole group of a session was killed. */
   readonly treeKilled?: (session: Session) => void;
-}
-
-/** What the request for a process says about it. */
-export interface SessionDescription {
-  readonly id: string;
-  /** Agent session this spawn belongs to (session-key.ts). */
-  readonly key: string | undefined;
-  readonly command: string;
-  /** argv from 1 on, as the client sent it. */
-  readonly args: readonly string[];
-  /** As sent. */
-  readonly cwd: string | undefined;
-  readonly door: string | undefined;
-  /** The program it was started through; `undefined`: none. */
-  readonly launcher: string | undefined;
 }
 
 /** What a child tells its session. */
@@ -398,13 +384,4 @@ export class Session implements OutputOwner, ReadersOwner, InputOwner, EndOwner 
   markEnd(reader: Reader | undefined): Mark | undefined {
     return this.readers.markEnd(reader);
   }
-}
-
-/** A process costs some memory that is no text; the id stands in each frame's head besides. */
-const bytesPerSession = 4096;
-
-/** What a session keeps of its request. A character takes two bytes where the text is not Latin. */
-function bytesOfWords({ id, command, args, cwd, door }: SessionDescription): number {
-  const characters = args.reduce((sum, word) => sum + word.length, 4 * id.length + command.length);
-  return bytesPerSession + 2 * (characters + (cwd?.length ?? 0) + (door?.length ?? 0));
 }

@@ -72,7 +72,7 @@ export class KeeperDeath {
   /** Every session ends visibly, and whatever has survived is ended. */
   async #tellAll(record: KeeperRecord, exit: string | undefined): Promise<void> {
     const { log, counters, settings } = this.#options;
-    const streams = this.#remote.takeStreams();
+    const streams = this.#remote.streams.takeAll();
     for (const { processId, lastSeq } of streams) {
       this.#remote.book.reached(processId, lastSeq);
     }

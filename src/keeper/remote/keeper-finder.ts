@@ -248,7 +248,7 @@ export class KeeperFinder {
       }
       counters.keeperChannelLosses++;
       log.warn('keeper', `the channel to pid ${record.pid} is lost: ${reason}`);
-      for (const stream of this.#remote.takeStreams()) {
+      for (const stream of this.#remote.streams.takeAll()) {
         stream.lost();
       }
       this.#comeBack(reason);

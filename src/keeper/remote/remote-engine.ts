@@ -23,7 +23,7 @@ import type {
   SpawnRequest,
 } from '../../engine/session-engine.ts';
 import type { Channel } from '../channel/channel.ts';
-import { ChannelError, type Message } from '../channel/message-reader.ts';
+import type { Message } from '../channel/message-reader.ts';
 import {
   type Call,
   type FrontSettings,
@@ -44,9 +44,8 @@ import {
 import { Calls } from './calls.ts';
 import { KeeperMemory } from './keeper-memory.ts';
 import { ReaderNumbers } from './reader-numbers.ts';
-import { RemoteStream, type RemoteStreamOwner } from './remote-stream.ts';
+import { RemoteStreams } from './remote-streams.ts';
 import { SessionBook } from './session-book.ts';
-import { TakenOutput } from './taken-output.ts';
 
 export interface RemoteEngineOptions {
   readonly settings: FrontSettings;
@@ -63,23 +62,22 @@ export interface RemoteEngineOptions {
   channelEnded(reason: string): void;
 }
 
-export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
+export class RemoteEngine implements SessionEngine {
   readonly #options: RemoteEngineOptions;
   #channel: Channel | undefined;
   /** The keeper knows our settings and has told its state. */
   #ready = false;
   readonly #readers = new ReaderNumbers();
   readonly #calls: Calls;
-  readonly #streams = new Map<number, RemoteStream>();
-  readonly #taken = new TakenOutput((stream, bytes, lastSeq) => {
-    this.#channel?.send('taken', stream.id, [bytes, lastSeq]);
-  });
   readonly #memory: KeeperMemory;
   readonly #listeners = new Set<SessionListener>();
   /** The keeper ends by itself: it has done what it has answered and nothing else. */
   #saidFarewell = false;
   /** What would be told if the keeper died. */
   readonly book = new SessionBook();
+  readonly streams = new RemoteStreams(this.#readers, this.book, (name, stream, value) => {
+    this.#channel?.send(name, stream, value);
+  });
   #running = 0;
 
   constructor(options: RemoteEngineOptions) {
@@ -89,7 +87,7 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
       readers: this.#readers,
       wantsChannel: () => options.wantsChannel(),
       // The keeper is to know what was taken before the request, as an engine without a channel would.
-      beforeSend: () => this.#taken.tellAll(),
+      beforeSend: () => this.streams.tellTaken(),
       read: (call, sent) => this.#read(call, sent),
     });
   }
@@ -149,18 +147,11 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     this.#ready = false;
     this.#calls.pause();
     this.#memory.channelEnded();
-    this.#taken.forgetAll();
+    this.streams.channelEnded();
     this.#options.channelEnded(reason);
     const again = this.#saidFarewell;
     this.#saidFarewell = false;
     this.#calls.ended(reason, again);
-  }
-
-  /** Every stream there is, for whoever must tell the readers what has become of them. */
-  takeStreams(): RemoteStream[] {
-    const streams = [...this.#streams.values()];
-    this.#streams.clear();
-    return streams;
   }
 
   /** The keeper is to end as soon as it has no session. */
@@ -173,7 +164,7 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     const channel = this.#channel;
     this.#calls.close();
     if (channel !== undefined) {
-      this.#taken.tellAll();
+      this.streams.tellTaken();
       channel.finish('the daemon ends');
     }
     await Promise.resolve();
@@ -187,21 +178,18 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
       case 'frames': {
         failpoint('channel.frames.before');
         const [firstSeq, lastSeq, isPromised] = value as [number, number, number?];
-        this.#streams.get(id)?.framesCame(message.data, firstSeq, lastSeq, isPromised === 1, message.hold);
+        this.streams.get(id)?.framesCame(message.data, firstSeq, lastSeq, isPromised === 1, message.hold);
         return;
       }
       case 'shared':
         failpoint('channel.frames.before');
-        this.#memory.framesCame(this.#channel, this.#streams.get(id), value as SentShared);
+        this.#memory.framesCame(this.#channel, this.streams.get(id), value as SentShared);
         return;
       case 'result':
         this.#calls.result(id, value);
         return;
       case 'failure':
         this.#calls.failure(id, value as SentFailure);
-        return;
-      case 'attached':
-        this.#attached(id, value as { reader: number; process: string; role: ReaderRole });
         return;
       case 'event':
         this.tell(readEvent(value as SessionEvent));
@@ -221,43 +209,7 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
         this.#saidFarewell = true;
         return;
       default:
-        this.#takeForStream(message);
-    }
-  }
-
-  #takeForStream({ name, id, value }: Message): void {
-    const stream = this.#streams.get(id);
-    switch (name) {
-      case 'mark':
-        stream?.markReached(value as number);
-        return;
-      case 'gap': {
-        const [from, to] = value as [number, number];
-        stream?.gapCame(from, to);
-        return;
-      }
-      case 'behind':
-        stream?.fellBehind(value as number);
-        return;
-      case 'promised':
-        stream?.promisedBy(value as number);
-        return;
-      case 'replaced':
-        stream?.replaced();
-        return;
-      case 'over':
-        this.#forgetStream(id);
-        stream?.over();
-        return;
-      case 'done':
-        this.#forgetStream(id);
-        stream?.completed();
-        return;
-      case 'askProgress':
-        this.#channel?.send('progress', id, stream?.reader.progress() ?? 0);
-        return;
-      default:
-        throw new ChannelError(`a keeper does not say "${name}"`);
+        this.streams.told(message);
     }
   }
 
@@ -272,31 +224,6 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     }
   }
 
-  #attached(
-    id: number,
-    { reader: readerId, process, role }: { reader: number; process: string; role: ReaderRole },
-  ): void {
-    const reader = this.#readers.reader(readerId);
-    if (reader === undefined) {
-      this.#channel?.send('leave', id);
-      return;
-    }
-    this.#readers.use(reader);
-    const stream = new RemoteStream(id, process, role, reader, this);
-    this.#streams.set(id, stream);
-    reader.attached(stream);
-  }
-
-  #forgetStream(id: number): void {
-    const stream = this.#streams.get(id);
-    if (stream !== undefined) {
-      this.book.reached(stream.processId, stream.lastSeq);
-      this.#streams.delete(id);
-      this.#taken.forget(stream);
-      this.#readers.unuse(stream.reader);
-    }
-  }
-
   /** Something has happened to a session. */
   tell(event: SessionEvent): void {
     this.book.happened(event);
@@ -307,26 +234,6 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
     }
     for (const listener of this.#listeners) {
       listener(event);
-    }
-  }
-
-  // ---- what the readers do
-
-  took(stream: RemoteStream, bytes: number, lastSeq: number): void {
-    if (this.#streams.has(stream.id)) {
-      this.#taken.add(stream, bytes, lastSeq);
-    }
-  }
-
-  stopLive(stream: RemoteStream): void {
-    this.#channel?.send('stopLive', stream.id);
-  }
-
-  left(stream: RemoteStream): void {
-    if (this.#streams.has(stream.id)) {
-      this.#taken.tellAll();
-      this.#channel?.send('leave', stream.id);
-      this.#forgetStream(stream.id);
     }
   }
 
@@ -432,7 +339,7 @@ export class RemoteEngine implements SessionEngine, RemoteStreamOwner {
   }
 
   #mark(place: SentPlace | undefined): Mark {
-    const stream = place === undefined ? undefined : this.#streams.get(place.stream);
+    const stream = place === undefined ? undefined : this.streams.get(place.stream);
     return place === undefined || stream === undefined ? new Mark(undefined) : stream.mark(place.mark);
   }
 }
