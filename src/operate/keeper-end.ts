@@ -1,11 +1,10 @@
 /** The end of a keeper for `release --keeper` (spec durable.md §6): it ignores TERM, so it is killed, and its children ended. */
 import { readFileSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { ListedProcess, ProcessList } from '../../platform/process-list.ts';
-import type { Processes } from '../../platform/processes.ts';
+import type { ListedProcess } from '../../platform/process-list.ts';
+import { type EndResult, endProcesses } from '../base/end-processes.ts';
 import { keeperRecordName } from '../run-directory/names.ts';
 import { readKeeperWords } from '../run-directory/run-lock.ts';
-import { type EndedProcess, endProcesses } from './end-processes.ts';
+import { type EndedListed, type EndingOptions, endTrees, killMs, pollMs } from './end-trees.ts';
 import { ProcessTrees } from './process-trees.ts';
 
 export interface FoundKeeper {
@@ -15,14 +14,11 @@ export interface FoundKeeper {
 }
 
 export interface KeeperEnd {
-  readonly result: 'killed' | 'gone' | 'refused' | 'survived';
+  readonly result: EndResult;
   readonly reason?: string;
   /** Its children, which have lost their pipes. */
-  readonly children: readonly EndedProcess[];
+  readonly children: readonly EndedListed[];
 }
-
-const goneMs = 5_000;
-const pollMs = 20;
 
 /** Keepers of this user among all processes. */
 export function keepersAmong(processes: readonly ListedProcess[], user: number): readonly FoundKeeper[] {
@@ -39,28 +35,28 @@ export function keepersAmong(processes: readonly ListedProcess[], user: number):
 export async function endKeeper(
   { process }: FoundKeeper,
   runDirectory: string,
-  options: { readonly processes: Processes; readonly list: ProcessList; readonly graceMs: number },
+  options: EndingOptions,
 ): Promise<KeeperEnd> {
   const { processes, list } = options;
-  const { identity } = process;
   const refusal = whyNotTheRecorded(process, `${runDirectory}/${keeperRecordName}`);
   if (refusal !== undefined) {
     return { result: 'refused', reason: refusal, children: [] };
   }
   const below = new ProcessTrees(list.all(), list.user).treeOf(process).slice(1);
-  const sent = processes.signalIfSame(identity, 'KILL');
-  if (sent !== 'sent') {
-    return { result: sent, children: [] };
-  }
-  const limit = performance.now() + goneMs;
-  while (processes.identify(identity.pid)?.start === identity.start) {
-    if (performance.now() > limit) {
-      return { result: 'survived', children: [] };
-    }
-    await delay(pollMs);
-  }
-  const children = await endProcesses({ known: below, more: () => [] }, options);
-  return { result: 'killed', children };
+  let isLookedAt = false;
+  const [end] = (
+    await endProcesses({
+      ...{ processes, graceMs: undefined, killMs, pollMs },
+      find() {
+        const targets = isLookedAt ? [] : [process];
+        isLookedAt = true;
+        return targets;
+      },
+    })
+  ).values();
+  const result = end?.result ?? 'gone';
+  const children = result === 'killed' ? await endTrees({ known: below, more: () => [] }, options) : [];
+  return { result, children };
 }
 
 function whyNotTheRecorded({ identity }: ListedProcess, file: string): string | undefined {

@@ -1,12 +1,13 @@
 /** One look at all sessions of all daemons, and at what their processes take (spec operators.md "ps"). */
 import { dirname } from 'node:path';
+import { processKey } from '../base/end-processes.ts';
 import { HoldfastError } from '../client/index.ts';
 import type { DaemonWords } from './daemon-options.ts';
 import { type ReachedDaemon, reachDaemons, seenProcesses, type UnreachedDaemon } from './daemons.ts';
 import { exitFailed, exitNone, exitOk, exitPartly } from './exit-codes.ts';
 import { keyOf, lookForAllRequests, type SeenSession } from './look-for-requests.ts';
 import { ProcessTrees } from './process-trees.ts';
-import { processKey, type RowWithProcesses, rowOf, type WaitingRequest } from './session-rows.ts';
+import { type RowWithProcesses, rowOf, type WaitingRequest } from './session-rows.ts';
 import type { VerbContext } from './verbs.ts';
 
 export interface SessionsLook {

@@ -9,7 +9,7 @@ import { commandText } from './command-text.ts';
 import { confirm } from './confirm.ts';
 import type { DaemonWords } from './daemon-options.ts';
 import { type Daemons, type ReachedDaemon, reachDaemons } from './daemons.ts';
-import { type EndedProcess, type EndingOptions, endProcesses } from './end-processes.ts';
+import { type EndedListed, type EndingOptions, endTrees } from './end-trees.ts';
 import { exitFailed, exitNone, exitOk, exitPartly, exitRefused, exitUsage } from './exit-codes.ts';
 import { endKeeper, type FoundKeeper, keepersAmong } from './keeper-end.ts';
 import { notesOf } from './look-at-sessions.ts';
@@ -221,7 +221,7 @@ function rowsOf(target: Target, { tree }: ReleaseWords, result: 'planned'): Rele
   ];
 }
 
-function strayRow({ process, result }: EndedProcess, daemon: string, id?: string): ReleaseRow {
+function strayRow({ process, result }: EndedListed, daemon: string, id?: string): ReleaseRow {
   const what = id === undefined ? {} : { id };
   return { what: 'stray', ...what, ...shownProcess(process), daemon, action: 'end', result };
 }
@@ -256,7 +256,7 @@ async function releaseOne(target: Target, words: ReleaseWords, ending: EndingOpt
   const mark = sessionMark(runDirectoryMark(owner.runDirectory), id);
   // A later process of the same id has the same mark: only what was started before the release belongs to this one.
   const until = Date.now() / 1000;
-  const ended = await endProcesses(
+  const ended = await endTrees(
     {
       known: [...before.tree.filter((each) => each !== before.root), ...before.strays],
       more: (now) => now.carrying(mark).filter((each) => each.startSeconds >= startTime && each.startSeconds <= until),

@@ -1,5 +1,6 @@
 /** Sessions of all daemons with what their processes take: the rows of `ps` and `top` (spec operators.md "JSON"). */
 import type { ListedProcess } from '../../platform/process-list.ts';
+import { processKey } from '../base/end-processes.ts';
 import type { SessionInfo } from '../client/index.ts';
 import { commandText } from './command-text.ts';
 import type { ReachedDaemon } from './daemons.ts';
@@ -46,10 +47,6 @@ export interface Look {
   readonly before?: { readonly at: number; readonly cpuSeconds: ReadonlyMap<string, number> } | undefined;
   /** Requests that wait, by the id of the session. */
   readonly waiting?: ReadonlyMap<string, readonly WaitingRequest[]> | undefined;
-}
-
-export function processKey({ identity }: ListedProcess): string {
-  return `${identity.pid} ${identity.start}`;
 }
 
 export function rowOf(session: SessionInfo, daemon: ReachedDaemon, runDirectory: string, look: Look): RowWithProcesses {

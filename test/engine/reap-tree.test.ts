@@ -128,6 +128,20 @@ test('detached-ttl ends what the process has left as well', async () => {
   await untilEnded(left);
 });
 
+test('a daemon that was started inside a session is left alone with all that it holds', async () => {
+  await using daemon = await startDaemon({ flags: ['-reap-tree'] });
+  await using client = await connectTo(daemon);
+  const mine = await leaver(client, 'p');
+  await using inner = await startDaemon({ env: { HOLDFAST_SESSION: markOf(daemon, 'p') } });
+  await using second = await connectTo(inner);
+  const held = await start(second, 'q', 'sleep', ['600']);
+  const kept = [inner.process(), factsOf(held.pid)];
+  await kill(client, 'p');
+  await untilEnded(mine);
+  expect(kept.map(isRunning)).toEqual([true, true]);
+  expect(daemon.log().match(/ending what it has left/g)).toHaveLength(1);
+});
+
 testNeeding(otherUsers(), installed('setpriv', 'util-linux'))(
   'a process of another user that carries the mark is left alone',
   {},

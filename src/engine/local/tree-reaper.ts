@@ -3,12 +3,11 @@
  * carries (session-mark.ts) and ended too. Agents start their tools in sessions of their own, out of a group kill's reach.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ProcessEvidence, sessionMarkVariable } from '../../../platform/child-markers.ts';
 import type { Platform } from '../../../platform/platform.ts';
-import type { SignalName } from '../../../platform/processes.ts';
 import type { Counters } from '../../base/counters.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import type { Log } from '../../base/log.ts';
+import { endLeftovers, type Leftovers } from '../../base/session-leftovers.ts';
 import { sessionMark } from '../../base/session-mark.ts';
 import type { Timings } from '../../base/timings.ts';
 
@@ -32,17 +31,9 @@ export interface EndedSession {
   readonly startTime: number;
 }
 
-/** What is being started while we look is found by another look; more looks than this mean a program that only forks. */
-const mostRounds = 5;
-
 /** One search. */
-interface Search {
+interface Search extends Leftovers {
   readonly session: EndedSession;
-  readonly mark: string;
-  /**
-   * A later process of the same id carries the same mark, and so does what it starts: only what was started before it is
-   * the ended one's.
-   */
   before: number;
 }
 
@@ -59,15 +50,14 @@ export class TreeReaper {
     const { platform, log, isWanted, runDirectoryMark, current } = this.#options;
     const { id } = session;
     const first = runDirectoryMark();
-    const markers = platform.childMarkers;
     // Where children cannot outlive their job, nothing is ever left.
-    if (!isWanted() || first === undefined || markers === undefined || this.#isSearchedFor(session)) {
+    if (!isWanted() || first === undefined || platform.childMarkers === undefined || this.#isSearchedFor(session)) {
       return;
     }
     const successor = current(id);
     const before = successor === undefined || successor === session ? Number.POSITIVE_INFINITY : successor.startTime;
     const search = { session, mark: sessionMark(first, id), before };
-    const work = this.#search(search, markers)
+    const work = this.#search(search)
       .catch((error: unknown) => log.warn('process.Manager', `Process ${id}: reap-tree: ${messageOf(error)}`))
       .finally(() => this.#searches.delete(search));
     this.#searches.set(search, work);
@@ -91,51 +81,25 @@ export class TreeReaper {
     return [...this.#searches.keys()].some((search) => search.session === session);
   }
 
-  async #search(search: Search, markers: NonNullable<Platform['childMarkers']>): Promise<void> {
-    const { log, counters, timings } = this.#options;
+  async #search(search: Search): Promise<void> {
+    const { platform, log, counters, timings } = this.#options;
     const { id } = search.session;
-    const { reapTermMs, reapKillMs, reapPollMs } = timings;
-    const find = async (): Promise<ProcessEvidence[]> =>
-      (await markers.carrying(sessionMarkVariable, search.mark)).filter((found) => this.#isLeft(found, search));
     // The group's own members are dying at this moment.
-    await delay(reapPollMs);
-    const told = new Set<string>();
-    for (let round = 0; round < mostRounds; round++) {
-      const left = await find();
-      if (left.length === 0) {
-        return;
-      }
-      const name: SignalName = round === 0 ? 'TERM' : 'KILL';
-      for (const { identity } of left) {
-        // Read again right before the signal, and once more by whoever sends it.
-        const now = markers.evidenceOf(identity.pid);
-        if (now === undefined || now.identity.start !== identity.start || !this.#isLeft(now, search)) {
-          continue;
-        }
-        const outcome = this.#options.platform.processes.signalIfSame(identity, name);
-        const key = `${identity.pid} ${identity.start}`;
-        if (outcome === 'sent' && !told.has(key)) {
-          counters.treeProcessesEnded++;
-          log.info('process.Manager', `Process ${id}: ending what it has left, PID=${identity.pid}: SIG${name}`);
-        }
-        told.add(key);
-      }
-      const limit = performance.now() + (round === 0 ? reapTermMs : reapKillMs);
-      while (performance.now() < limit && (await find()).length > 0) {
-        await delay(reapPollMs);
-      }
-    }
-    const survivors = (await find()).map(({ identity }) => identity.pid);
+    await delay(timings.reapPollMs);
+    const ended = await endLeftovers(search, {
+      platform,
+      graceMs: timings.reapTermMs,
+      killMs: timings.reapKillMs,
+      pollMs: timings.reapPollMs,
+      onSent(pid, name) {
+        counters.treeProcessesEnded++;
+        log.info('process.Manager', `Process ${id}: ending what it has left, PID=${pid}: SIG${name}`);
+      },
+    });
+    const survivors = ended.filter(({ result }) => result === 'survived' || result === 'refused');
     if (survivors.length > 0) {
-      log.warn('process.Manager', `Process ${id}: what it has left lives on, PID=${survivors.join(', ')}`);
+      const pids = survivors.map(({ process }) => process.identity.pid);
+      log.warn('process.Manager', `Process ${id}: what it has left lives on, PID=${pids.join(', ')}`);
     }
-  }
-
-  #isLeft({ identity, user, variable }: ProcessEvidence, { mark, before }: Search): boolean {
-    const { processes, childMarkers } = this.#options.platform;
-    if (identity.pid === process.pid || user !== childMarkers?.user || variable(sessionMarkVariable) !== mark) {
-      return false;
-    }
-    return processes.startSeconds(identity.pid) < before;
   }
 }

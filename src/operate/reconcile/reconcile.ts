@@ -2,17 +2,17 @@
 import { hostname } from 'node:os';
 import type { Platform } from '../../../platform/platform.ts';
 import type { ProcessList } from '../../../platform/process-list.ts';
+import { type EndResult, processKey } from '../../base/end-processes.ts';
 import { printable } from '../../base/printable.ts';
 import { shellWord } from '../../client/remote-command.ts';
 import { answering, complainOf, printJson } from '../answer.ts';
 import { confirm } from '../confirm.ts';
 import type { DaemonWords } from '../daemon-options.ts';
 import { daemonPlaces, reachDaemons } from '../daemons.ts';
-import type { EndedProcess, EndResult } from '../end-processes.ts';
+import type { EndedListed } from '../end-trees.ts';
 import { exitFailed, exitOk, exitPartly, exitRefused, exitUsage } from '../exit-codes.ts';
 import { runThere } from '../over-ssh.ts';
 import { ProcessTrees } from '../process-trees.ts';
-import { processKey } from '../session-rows.ts';
 import { type Column, screenWidth, startText, tableText } from '../table.ts';
 import type { VerbContext } from '../verbs.ts';
 import { endOrphans } from './end-orphans.ts';
@@ -130,7 +130,7 @@ async function evidenceOf(
 function withResults(
   rows: readonly ReconcileRow[],
   judged: readonly Judged[],
-  ended: readonly EndedProcess[],
+  ended: readonly EndedListed[],
 ): readonly ReconcileRow[] {
   const results = new Map(ended.map((each) => [processKey(each.process), each]));
   const filled = rows.map((row, index): ReconcileRow => {
