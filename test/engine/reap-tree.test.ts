@@ -138,6 +138,7 @@ test('a daemon that was started inside a session is left alone with all that it 
   const kept = [inner.process(), factsOf(held.pid)];
   await kill(client, 'p');
   await untilEnded(mine);
+  await daemon.untilLogged(/ending what it has left/);
   expect(kept.map(isRunning)).toEqual([true, true]);
   expect(daemon.log().match(/ending what it has left/g)).toHaveLength(1);
 });
