@@ -11,10 +11,15 @@ import { leastGlibc } from '../src/operate/deploy/least-glibc.ts';
 import { bundle } from './executable/bundle.ts';
 import { bill, type Component, notices, sha256 } from './executable/contents.ts';
 import { makeExecutable, runtimeOptions } from './executable/inject.ts';
-import { lockedVersion, type Manifest, packageFolder } from './executable/packages.ts';
+import { lockedVersion, type Manifest, manifestOf, packageFolder } from './executable/packages.ts';
 import { executableName, isThisMachine, type Target, targets } from './executable/targets.ts';
 
 const root = join(import.meta.dirname, '..');
+/** Has the Node.js of targets with another version than this project's own. */
+const makers = join(import.meta.dirname, 'executable/makers');
+const officialArchive =
+  'take the Node.js of that version and system from its official archive, and name the program in it: --runtime <folder of the archive>/bin/node';
+const nameOne = 'name one of that version that runs here with --maker';
 /** Any number will do, see executable/compile.ts. */
 const hashSeed = 1;
 
@@ -67,8 +72,10 @@ async function build(target: Target, folder: string, buildTime: string, other: O
 
   const runtimeFolder =
     other.runtime === undefined
-      ? await packageFolder(target.runtime.package, root, cache)
+      ? await packageFolder(target.runtime.package, root, cache, officialArchive)
       : dirname(dirname(other.runtime));
+  const manifest = manifestOfArchive(runtimeFolder, target) ?? manifestOf(runtimeFolder);
+  const maker = other.maker?.split(' ') ?? [await makerOf(manifest.version)];
   const addonFolder = await packageFolder(target.addon.package, root, cache);
   const runtime = other.runtime ?? join(runtimeFolder, target.runtime.file);
   const addon = join(addonFolder, target.addon.file);
@@ -97,7 +104,7 @@ async function build(target: Target, folder: string, buildTime: string, other: O
     // Not every package of it has the text, which is the same on every system.
     {
       ...{ folder: runtimeFolder, file: runtime, licenseFolder: dirname(dirname(process.execPath)) },
-      ...{ type: 'framework', manifest: manifestOfArchive(runtimeFolder, target) },
+      ...{ type: 'framework', manifest },
     },
     { folder: addonFolder, file: addon, licenseFolder: koffi, type: 'library' },
     ...packages.map((each) => ({ folder: each, type: 'library' as const })),
@@ -109,16 +116,24 @@ async function build(target: Target, folder: string, buildTime: string, other: O
   }
 
   const result = join(dist, executableName(target));
-  const maker = other.maker?.split(' ') ?? [process.execPath];
   await makeExecutable(target, { runtime, maker, main, assets }, join(folder, 'work'), result);
   writeFileSync(join(dist, `holdfast-${target.name}.notices.txt`), texts.notices);
   writeFileSync(join(dist, `holdfast-${target.name}.cdx.json`), texts.sbom);
   console.log(
     `${join(relative(process.cwd(), dist), executableName(target))}  ${Math.round(statSync(result).size / 1e6)} MB`,
   );
-  if (target.os === 'darwin') {
-    console.log('  macOS runs signed programs only: there, run codesign --sign - on it');
+}
+
+/** @returns a Node.js of that version that runs here: only it writes the parts in the form in which the runtime reads them */
+async function makerOf(version: string): Promise<string> {
+  if (version === process.versions.node) {
+    return process.execPath;
   }
+  const own = targets.find(isThisMachine)?.runtime;
+  if (own === undefined || lockedVersion(own.package, makers) !== version) {
+    throw new Error(`this takes Node.js ${version}, this one is ${process.versions.node}; ${nameOne}`);
+  }
+  return join(await packageFolder(own.package, makers, cache, nameOne), own.file);
 }
 
 /** An official archive of Node.js is no package; `undefined` for a package. It is to be of the version of this project. */

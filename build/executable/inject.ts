@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
+import { entitlementsOf, signAdHoc } from './mac-signature.ts';
 import type { Target } from './targets.ts';
 
 /** What bin/holdfast gives to the runtime, and a configuration of OpenSSL that the environment cannot replace. */
@@ -30,28 +31,43 @@ export interface Parts {
 /** @param folder for files that are needed meanwhile */
 export async function makeExecutable(target: Target, parts: Parts, folder: string, result: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const [main, blob, configuration, file] = ['main.js', 'parts', 'parts.json', 'executable'].map((name) =>
+  const [main, runtime, blob, file] = ['main.js', 'runtime', 'parts', 'executable'].map((name) =>
     join(folder, name),
   ) as [string, string, string, string];
   writeFileSync(main, parts.main);
-  writeFileSync(
-    configuration,
-    JSON.stringify({
-      // Node.js keeps this path inside, so it must not tell where the executable was made.
-      main: basename(main),
-      output: blob,
-      disableExperimentalSEAWarning: true,
-      execArgv: runtimeOptions(target),
-      // Not `env`, the default: NODE_OPTIONS could load code into us.
-      execArgvExtension: 'none',
-      assets: parts.assets,
-    }),
-  );
-  const [maker = '', ...words] = parts.maker;
+  const configuration = {
+    // Node.js keeps this path inside, so it must not tell where the executable was made.
+    main: basename(main),
+    disableExperimentalSEAWarning: true,
+    execArgv: runtimeOptions(target),
+    // Not `env`, the default: NODE_OPTIONS could load code into us.
+    execArgvExtension: 'none',
+    assets: parts.assets,
+  };
+  const official = readFileSync(parts.runtime);
+  if (target.os === 'darwin') {
+    const entitlements = entitlementsOf(official);
+    writeFileSync(runtime, withoutEarlyVariables(official), { mode: 0o755 });
+    // postject leaves the list of pointers that dyld sets with one segment too few, and dyld refuses such a program.
+    make(parts.maker, '--build-sea', { ...configuration, executable: runtime, output: file }, folder);
+    writeFileSync(file, signAdHoc(readFileSync(file), 'holdfast', entitlements));
+  } else {
+    make(parts.maker, '--experimental-sea-config', { ...configuration, output: blob }, folder);
+    writeFileSync(file, withoutEarlyVariables(official), { mode: 0o755 });
+    await inject(file, readFileSync(blob));
+  }
+  rmSync(result, { force: true });
+  renameSync(file, result);
+}
+
+/** Runs the maker in `folder` with a configuration that its documentation calls the one of a single executable application. */
+function make([maker = '', ...words]: readonly string[], option: string, configuration: object, folder: string): void {
+  const file = join(folder, 'parts.json');
+  writeFileSync(file, JSON.stringify(configuration));
   // What it says goes to a file: Wine takes no pipe of ours.
   const said = join(folder, 'said');
   const output = openSync(said, 'w');
-  const { status, error } = spawnSync(maker, [...words, '--experimental-sea-config', configuration], {
+  const { status, error } = spawnSync(maker, [...words, option, file], {
     cwd: folder,
     stdio: ['ignore', output, output],
   });
@@ -59,19 +75,15 @@ export async function makeExecutable(target: Target, parts: Parts, folder: strin
   if (status !== 0) {
     throw new Error(`${maker}: ${error?.message ?? readFileSync(said, 'utf8')}`);
   }
+}
 
-  writeFileSync(file, withoutEarlyVariables(readFileSync(parts.runtime)), { mode: 0o755 });
-  const { inject } = createRequire(import.meta.url)('postject') as {
+async function inject(file: string, blob: Buffer): Promise<void> {
+  const postject = createRequire(import.meta.url)('postject') as {
     inject(file: string, resource: string, data: Buffer, options: object): Promise<void>;
   };
   await quietly(() =>
-    inject(file, 'NODE_SEA_BLOB', readFileSync(blob), {
-      sentinelFuse: 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2',
-      machoSegmentName: 'NODE_SEA',
-    }),
+    postject.inject(file, 'NODE_SEA_BLOB', blob, { sentinelFuse: 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2' }),
   );
-  rmSync(result, { force: true });
-  renameSync(file, result);
 }
 
 /**

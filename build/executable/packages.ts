@@ -1,7 +1,7 @@
 /** Packages of this project: where they lie, also those of other systems, and what they say of themselves. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { extract } from 'tar';
 
@@ -27,13 +27,19 @@ interface LockRow {
 }
 
 /**
- * A package in the version of the lock file. One for another system is not installed here; it comes through npm into
- * `cache`, and is compared with the hash of the lock file where that has one.
+ * A package in the version of the lock file of `project`. One for another system is not installed here; it comes through npm
+ * into `cache`, and is compared with the hash of the lock file.
+ * @param remedy what to do where npm does not have it
  * @returns its folder
  */
-export async function packageFolder(name: string, root: string, cache: string): Promise<string> {
-  const installed = join(root, 'node_modules', name);
-  const row = lockRow(name, root);
+export async function packageFolder(
+  name: string,
+  project: string,
+  cache: string,
+  remedy = 'look at the settings of npm',
+): Promise<string> {
+  const installed = join(project, 'node_modules', name);
+  const row = lockRow(name, project);
   if (existsSync(join(installed, 'package.json')) && manifestOf(installed).version === row.version) {
     return installed;
   }
@@ -41,49 +47,56 @@ export async function packageFolder(name: string, root: string, cache: string): 
   if (existsSync(folder)) {
     return folder;
   }
-  const incoming = `${folder}.incoming`;
-  rmSync(incoming, { recursive: true, force: true });
-  mkdirSync(incoming, { recursive: true });
-  const archive = join(incoming, packed(`${name}@${row.version}`, incoming));
-  verify(archive, row);
-  await extract({ file: archive, cwd: incoming, strip: 1, strict: true });
-  rmSync(archive);
-  renameSync(incoming, folder);
+  mkdirSync(cache, { recursive: true });
+  const incoming = mkdtempSync(`${folder}.incoming-`);
+  try {
+    const archive = join(incoming, packed(`${name}@${row.version}`, incoming, remedy));
+    verify(archive, row);
+    const content = join(incoming, 'content');
+    mkdirSync(content);
+    await extract({ file: archive, cwd: content, strip: 1, strict: true });
+    renameSync(content, folder);
+  } catch (error) {
+    // Another build may have brought the same package meanwhile.
+    if (!existsSync(folder)) {
+      throw error;
+    }
+  } finally {
+    rmSync(incoming, { recursive: true, force: true });
+  }
   return folder;
 }
 
-export function lockedVersion(name: string, root: string): string {
-  return lockRow(name, root).version;
+export function lockedVersion(name: string, project: string): string {
+  return lockRow(name, project).version;
 }
 
-function lockRow(name: string, root: string): LockRow {
-  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+function lockRow(name: string, project: string): LockRow {
+  const lock = JSON.parse(readFileSync(join(project, 'package-lock.json'), 'utf8')) as {
     readonly packages: Readonly<Record<string, LockRow>>;
   };
   const row = lock.packages[`node_modules/${name}`];
   if (row === undefined) {
-    throw new Error(`package-lock.json has no package ${name}`);
+    throw new Error(`${join(project, 'package-lock.json')} has no package ${name}`);
   }
   return row;
 }
 
 /** @returns the name of the archive in `folder` */
-function packed(name: string, folder: string): string {
+function packed(name: string, folder: string, remedy: string): string {
   try {
     const command = ['pack', '--loglevel=error', '--pack-destination', folder, name];
     return execFileSync('npm', command, { cwd: folder, encoding: 'utf8', stdio: 'pipe' }).trim();
   } catch (error) {
     const { stderr } = error as { readonly stderr?: string };
     const reason = /^npm error (?!code)(.+)$/m.exec(stderr ?? '')?.[1] ?? (error as Error).message;
-    throw new Error(
-      `npm has no ${name} for us (${reason}); take the Node.js of that version and system from its official archive, and name the program in it: --runtime <folder of the archive>/bin/node`,
-    );
+    throw new Error(`npm has no ${name} for us (${reason}); ${remedy}`);
   }
 }
 
-function verify(archive: string, { integrity }: LockRow): void {
+function verify(archive: string, { integrity = 'a row with a hash' }: LockRow): void {
   const found = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`;
-  if (integrity !== undefined && integrity !== found) {
+  if (integrity !== found) {
     throw new Error(`${archive} has ${found}, package-lock.json wants ${integrity}`);
   }
 }

@@ -1,10 +1,11 @@
-/** The single executable of this machine, made from the source as it is. */
+/** Single executables, made from the source as it is. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { cleanEnvironment, type Environment } from '../support/holdfast.ts';
+import { settingsOfNpm } from '../support/npm.ts';
 
 const root = join(import.meta.dirname, '../..');
 export const targetName = `${process.platform}-${process.arch}`;
@@ -13,11 +14,24 @@ export const executableName = `holdfast-${targetName}`;
 /** A build writes and reads some 400 MB; on a machine that does much else that takes its time. */
 export const buildMs = 300_000;
 
-/** @returns its path in `folder`, where its texts and SHA256SUMS lie too */
-export async function buildExecutable(folder: string, changes: Environment = {}, cwd = root): Promise<string> {
-  const words = ['--disable-warning=ExperimentalWarning', join(root, 'build/executables.ts'), '--out', folder];
-  await promisify(execFile)(process.execPath, words, { cwd, env: cleanEnvironment(folder, changes) });
-  return join(folder, executableName);
+/** @returns its path in `folder`, where its texts and SHA256SUMS lie too; @param more words for the build */
+export async function buildExecutable(
+  folder: string,
+  { changes = {}, cwd = root, target = targetName, more = [] }: Partial<BuildOptions> = {},
+): Promise<string> {
+  const words = [join(root, 'build/executables.ts'), '--out', folder, '--target', target, ...more];
+  await promisify(execFile)(process.execPath, ['--disable-warning=ExperimentalWarning', ...words], {
+    cwd,
+    env: cleanEnvironment(folder, { ...settingsOfNpm(), ...changes }),
+  });
+  return join(folder, `holdfast-${target}`);
+}
+
+interface BuildOptions {
+  readonly changes: Environment;
+  readonly cwd: string;
+  readonly target: string;
+  readonly more: readonly string[];
 }
 
 /**
@@ -25,21 +39,22 @@ export async function buildExecutable(folder: string, changes: Environment = {},
  * else one that is kept as long as the source is the same.
  * @returns its folder
  */
-export async function sharedBuild(): Promise<string> {
+export async function sharedBuild(target = targetName): Promise<string> {
   const given = process.env.HOLDFAST_TEST_BUILD;
   if (given !== undefined && given !== '') {
     return given;
   }
   const builds = join(root, 'node_modules/.cache/holdfast-executable-for-tests');
-  const folder = join(builds, sourceHash());
+  const source = sourceHash();
+  const folder = join(builds, `${source}-${target}`);
   if (!existsSync(folder)) {
     mkdirSync(builds, { recursive: true });
     // Those of other sources are 130 MB each; what another test file is making is left alone.
-    for (const name of readdirSync(builds).filter((each) => !each.startsWith('.'))) {
+    for (const name of readdirSync(builds).filter((each) => !each.startsWith('.') && !each.startsWith(source))) {
       rmSync(join(builds, name), { recursive: true, force: true });
     }
     const making = mkdtempSync(join(builds, '.making-'));
-    await buildExecutable(making);
+    await buildExecutable(making, { target });
     try {
       renameSync(making, folder);
     } catch {

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildMs, executableName, sharedBuild } from '../executable/build.ts';
 import { type SshHost, startSshHost } from '../ssh/sshd.ts';
 import { cleanEnvironment, type Environment } from '../support/holdfast.ts';
+import { settingsOfNpm } from '../support/npm.ts';
 import { endAllOf, findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
 import { removeFolder } from '../support/remove-folder.ts';
 import { pages, root, snippetsOf } from '../tools/snippets.ts';
@@ -59,20 +60,6 @@ function type(lines: readonly string[], cwd: string, path: readonly string[], ch
     });
   }
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...texts })));
-}
-
-/** What this machine has set for npm, and the packages it has by now: what a registry does is no matter of ours. */
-function settingsOfNpm(): Environment {
-  // An npm that runs the suite tells its children about the folder of the suite.
-  const ofTheSuite = Object.keys(process.env).filter((name) => /^npm_(?!config_)|^npm_config_local_prefix$/.test(name));
-  const setting = (name: string): string => execFileSync('npm', ['config', 'get', name], { encoding: 'utf8' }).trim();
-  return {
-    ...Object.fromEntries(ofTheSuite.map((name) => [name, undefined])),
-    NODE_EXTRA_CA_CERTS: process.env.NODE_EXTRA_CA_CERTS,
-    npm_config_cache: setting('cache'),
-    npm_config_userconfig: setting('userconfig'),
-    npm_config_prefer_offline: 'true',
-  };
 }
 
 test('in a clean clone two commands bring a daemon to a host, and a third runs a program there', {
