@@ -59,11 +59,21 @@ function watchLeftover({
   /** Runs only while nobody is connected and no session runs, so that a daemon with sessions is not woken for it. */
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-  const check = (): void => {
+  /** The same for the watch: the log lies in that directory, so each of its lines would wake a daemon with sessions. */
+  let stopWatch: (() => void) | undefined;
+  const pause = (): void => {
     clearTimeout(timer);
+    stopWatch?.();
+    stopWatch = undefined;
+  };
+  const check = (): void => {
     if (stopped || connectionCount() > 0 || sessionCount() > 0) {
+      pause();
       return;
     }
+    clearTimeout(timer);
+    // Before the look, which would miss what happens between the two.
+    stopWatch ??= watchIfPossible(directory, check);
     if (!listener.leadsHere()) {
       end();
       return;
@@ -72,20 +82,22 @@ function watchLeftover({
     // network folder, this host has no watches left.
     timer = setTimeout(check, timings.unreachableCheckMs).unref();
   };
-  let stopWatch = (): void => {};
-  try {
-    stopWatch = directory.watch(check);
-  } catch {
-    // The directory cannot be watched; the timer is enough.
-  }
   return {
     check,
     [Symbol.dispose]() {
       stopped = true;
-      clearTimeout(timer);
-      stopWatch();
+      pause();
     },
   };
+}
+
+/** `undefined` where the directory cannot be watched; the timer is enough there. */
+function watchIfPossible(directory: RunDirectory, onChange: () => void): (() => void) | undefined {
+  try {
+    return directory.watch(onChange);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A daemon that still has sessions waits longer: a grace of minutes, then two failed probes. */

@@ -1,5 +1,14 @@
 /** What a daemon does when its socket path no longer leads to it (design decision 15; spec modes.md §8 "Orphan-exit"). */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, connect as dial } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,6 +48,31 @@ describe('a daemon that nobody can reach and that has nothing to lose ends by it
       await untilEnded(target);
     }
   });
+});
+
+/** How many directories and files a process is told about by the kernel (inotify). */
+function watchCount({ pid }: ProcessFacts): number {
+  const texts = readdirSync(`/proc/${pid}/fdinfo`).map((fd) => {
+    try {
+      return readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1');
+    } catch {
+      // The descriptor was closed since the list was made.
+      return '';
+    }
+  });
+  return texts.join('').match(/^inotify /gm)?.length ?? 0;
+}
+
+test('a daemon is not woken by its own log while somebody uses it: it watches its folder before and after', async () => {
+  await using daemon = await startDaemon();
+  const target = daemon.process();
+  await waitUntil(() => watchCount(target) === 1, 'the watch to begin');
+  const client = await connectTo(daemon);
+  await waitUntil(() => watchCount(target) === 0, 'the watch to end');
+  await client.close();
+  await waitUntil(() => watchCount(target) === 1, 'the watch to begin anew');
+  unlinkSync(daemon.socket);
+  await untilEnded(target);
 });
 
 describe('a daemon that lost its path', () => {
