@@ -41,10 +41,10 @@ export const F_GETFL = 3;
 export const O_ACCMODE = 3;
 
 /** Linux only; macOS has no atomic variant. */
-export const pipe2: KoffiFunc<(ends: [number, number], flags: number) => number> | undefined = darwin
+export const pipe2: KoffiFunc<(ends: Int32Array, flags: number) => number> | undefined = darwin
   ? undefined
-  : libc.func('int pipe2(_Out_ int *ends, int flags)');
-export const pipe: KoffiFunc<(ends: [number, number]) => number> = libc.func('int pipe(_Out_ int *ends)');
+  : libc.func('int pipe2(int *ends, int flags)');
+export const pipe: KoffiFunc<(ends: Int32Array) => number> = libc.func('int pipe(int *ends)');
 /** On macOS the arguments behind the dots travel another way (see `openatVariadic`); `int` is the type of that argument. */
 const fcntlVariadic: KoffiFunc<(fd: number, command: number, type: 'int', argument: number) => number> | undefined =
   darwin ? libc.func('int fcntl(int fd, int command, ...)') : undefined;
@@ -116,7 +116,7 @@ export const POSIX_SPAWN_CLOEXEC_DEFAULT = darwin ? 0x4000 : 0;
 
 export const posix_spawn: KoffiFunc<
   (
-    pid: Out<number>,
+    pid: Int32Array,
     path: CString,
     actions: Buffer,
     attributes: Buffer,
@@ -125,7 +125,7 @@ export const posix_spawn: KoffiFunc<
     envp: Buffer,
   ) => number
 > = libc.func(
-  'int posix_spawn(_Out_ int *pid, const char *path, const void *actions, const void *attributes, const void *argv, const void *envp)',
+  'int posix_spawn(int *pid, const char *path, const void *actions, const void *attributes, const void *argv, const void *envp)',
 );
 export const posix_spawn_file_actions_init: KoffiFunc<(actions: Buffer) => number> = libc.func(
   'int posix_spawn_file_actions_init(void *actions)',

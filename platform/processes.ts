@@ -53,14 +53,14 @@ export interface SpawnRequest {
   /** The child is to live on when we end (`-keep-children`); Windows then makes the job without kill-on-close. */
   readonly outlivesUs?: boolean;
   /** The program that `command` is to start in its turn, one of `args`; the child may become it. Named in its record. */
-  readonly handedProgram?: string;
+  readonly handedProgram?: string | undefined;
   /**
    * What the child leaves behind is to stay within reach of `Child.endLeft` until `Child.letGo`. Where the OS has no such
    * hold on it (POSIX: it is found by its marks instead) this is ignored.
    */
   readonly keepsReach?: boolean;
   /** ChildMarks the child as one of this run directory (platform/child-markers.ts); its argv[0] is then the program's path. */
-  readonly markedFor?: string;
+  readonly markedFor?: string | undefined;
   /**
    * One read of the child's output. `bytes` is valid during the call only; `isFull` when they fill the buffer, so that more is
    * likely to be there. Answer `false` to stop reading this stream until `Child.resume`.

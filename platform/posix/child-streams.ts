@@ -48,9 +48,11 @@ export function closeOurs(ours: OurEnds | undefined): void {
 
 /** Once the child has its own copies, or never came to be. */
 export function closeTheirs(theirs: ChildEnds): void {
-  for (const fd of new Set(theirs)) {
-    closeSync(fd);
-  }
+  theirs.forEach((fd, index) => {
+    if (theirs.indexOf(fd) === index) {
+      closeSync(fd);
+    }
+  });
 }
 
 /** What the streams tell the owner of the child. */
@@ -62,7 +64,7 @@ export class ChildStreams {
   #unusedInput: number | undefined;
   #input: Socket | undefined;
   /** Those that are open: an ended process is kept for its replay, its sockets need not be. */
-  readonly #outputs: Partial<Record<OutputName, Socket>> = {};
+  readonly #outputs: Record<OutputName, Socket | undefined> = { stdout: undefined, stderr: undefined };
 
   /** @param ours owned from here on */
   constructor(ours: OurEnds | undefined, events: StreamEvents) {
@@ -78,7 +80,7 @@ export class ChildStreams {
     const socket = new Socket({ fd, readable: true, writable: false, onread: outputReads(name, events) });
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
-      delete this.#outputs[name];
+      this.#outputs[name] = undefined;
       events.onOutputEnd(name);
     });
     this.#outputs[name] = socket;

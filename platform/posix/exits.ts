@@ -25,7 +25,7 @@ export function listenForExits(): void {
 export function watchExit(pid: number, onEnd: () => void): void {
   watched.set(pid, onEnd);
   // The process may have ended between its start and this line.
-  setImmediate(() => lookAt(pid));
+  setImmediate(lookAt, pid);
 }
 
 function look(): void {

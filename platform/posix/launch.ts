@@ -110,7 +110,7 @@ function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCal
   descriptors.forEach((ours, theirs) => {
     libc.posix_spawn_file_actions_adddup2(actions, ours, theirs);
   });
-  return [[0], rawCString(file), actions, sharedAttributes(), addressBlock(argv), environmentBlock(env)];
+  return [new Int32Array(1), rawCString(file), actions, sharedAttributes(), addressBlock(argv), environmentBlock(env)];
 }
 
 /** Most children of a daemon get the same environment, so its block is kept for as long as the list is. */
@@ -164,7 +164,7 @@ function endOfText(texts: Buffer, at: number): number {
 /** @param failure an errno, 0 for success */
 function outcome({ file }: LaunchRequest, call: SpawnCall, failure: number): number {
   if (failure === 0) {
-    return call[pidAt][0];
+    return call[pidAt][0] ?? 0;
   }
   const code = errnoName(failure);
   throw Object.assign(new Error(`posix_spawn ${file}: ${code}`), { code });

@@ -8,20 +8,20 @@ export interface Pipe {
   readonly writeEnd: number;
 }
 
+const ends = new Int32Array(2);
+
 /** A pipe no child inherits by accident. @throws an Error whose `code` is the errno's name */
 export function openPipe(): Pipe {
-  const ends: [number, number] = [-1, -1];
   const failed = libc.pipe2 === undefined ? libc.pipe(ends) : libc.pipe2(ends, libc.O_CLOEXEC);
   if (failed !== 0) {
     const code = errnoName(libc.errno());
     throw Object.assign(new Error(`pipe: ${code}`), { code });
   }
+  const [readEnd = -1, writeEnd = -1] = ends;
   if (libc.pipe2 === undefined) {
-    for (const end of ends) {
-      libc.fcntl(end, libc.F_SETFD, libc.FD_CLOEXEC);
-    }
+    libc.fcntl(readEnd, libc.F_SETFD, libc.FD_CLOEXEC);
+    libc.fcntl(writeEnd, libc.F_SETFD, libc.FD_CLOEXEC);
   }
-  const [readEnd, writeEnd] = ends;
   return { readEnd, writeEnd };
 }
 

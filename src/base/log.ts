@@ -145,10 +145,23 @@ function nameOf(error: NodeJS.ErrnoException): string {
 }
 
 function stamped(level: Level, component: Component, text: string): string {
-  return `${timestamp(new Date())} ${level.toUpperCase().padEnd(5)} [${component}] ${text}`;
+  return `${timestamp()} ${level.toUpperCase().padEnd(5)} [${component}] ${text}`;
 }
 
-function timestamp(now: Date): string {
+/** The second that was last asked for, and its text: a busy daemon writes many lines in one. */
+let second = Number.NaN;
+let secondText = '';
+
+function timestamp(): string {
+  const milliseconds = Date.now();
+  if (Math.floor(milliseconds / 1000) !== second) {
+    second = Math.floor(milliseconds / 1000);
+    secondText = timestampOf(new Date(milliseconds));
+  }
+  return secondText;
+}
+
+function timestampOf(now: Date): string {
   const two = (value: number) => String(value).padStart(2, '0');
   const day = `${now.getFullYear()}/${two(now.getMonth() + 1)}/${two(now.getDate())}`;
   return `${day} ${two(now.getHours())}:${two(now.getMinutes())}:${two(now.getSeconds())}`;

@@ -12,6 +12,9 @@ export { goQuote } from '../../platform/go-quote.ts';
 const unsafe =
   /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
+/** Most texts: nothing in them needs a closer look. */
+const plain = /^[ -~]*$/;
+
 /** Enough for every line we write ourselves; a session id or an argument of a megabyte must not fill the log. */
 export const printableLimit = 4096;
 
@@ -21,6 +24,9 @@ export const printableLimit = 4096;
  * @param limit longest result in characters (UTF-16 units); a longer text is cut and the cut names the full length
  */
 export function printable(text: string, limit: number = printableLimit): string {
+  if (text.length <= limit && plain.test(text)) {
+    return text;
+  }
   // Cut first: the escapes make a text up to eight times longer, and a huge one need not be escaped to be dropped.
   const head = cut(text, limit);
   const safe = head.replace(unsafe, escaped);

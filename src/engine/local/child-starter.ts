@@ -143,17 +143,18 @@ export class ChildStarter {
     const { command, args, launcher, env: wanted } = request;
     const throughLauncher = launcher !== undefined;
     const environment = { loginShellPath: shellPath.value, agentSocket, wanted, throughLauncher };
+    const words = launcher === undefined ? request : wordsThroughLauncher(launcher, command, args);
     return platform.processes.spawnAmongMany({
       ...events,
-      ...(launcher === undefined
-        ? { command, args }
-        : { ...wordsThroughLauncher(launcher, command, args), handedProgram: command }),
+      command: words.command,
+      args: words.args,
+      handedProgram: launcher === undefined ? undefined : command,
       cwd: this.#workingDirectory(request),
       env: marked(this.#environments().of(environment), sessionMarks, request.id),
       gentleScope: profile.platform.windowsSignalScope,
       outlivesUs: keepChildren,
       keepsReach: reapTree === true,
-      ...(markedFor === undefined ? {} : { markedFor }),
+      markedFor,
     });
   }
 

@@ -335,7 +335,7 @@ export class Session implements OutputOwner, ReadersOwner, InputOwner, EndOwner 
   }
 
   #happened(happening: Happening): void {
-    this.#tell({ id: this.id, pid: this.pid, at: Date.now(), replaced: this.#replaced, ...happening } as SessionEvent);
+    this.#tell({ ...happening, id: this.id, pid: this.pid, at: Date.now(), replaced: this.#replaced } as SessionEvent);
   }
 
   // ---- input
