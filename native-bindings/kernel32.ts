@@ -36,10 +36,7 @@ export const ERROR_NOT_SUPPORTED = 50;
 export const ERROR_FILE_EXISTS = 80;
 export const ERROR_INVALID_PARAMETER = 87;
 export const ERROR_BROKEN_PIPE = 109;
-export const ERROR_ALREADY_EXISTS = 183;
 export const ERROR_PIPE_BUSY = 231;
-export const ERROR_NO_DATA = 232;
-export const ERROR_MORE_DATA = 234;
 export const ERROR_PIPE_CONNECTED = 535;
 export const ERROR_DELETE_PENDING = 303;
 export const ERROR_IO_PENDING = 997;
@@ -185,12 +182,6 @@ export const WriteFile: KoffiFunc<
 > = kernel32.func(
   'int __stdcall WriteFile(void *file, void *bytes, uint32 length, _Out_ uint32 *written, void *overlapped)',
 );
-export const FlushFileBuffers: KoffiFunc<(file: Handle) => Bool> = kernel32.func(
-  'int __stdcall FlushFileBuffers(void *file)',
-);
-export const SetFilePointerEx: KoffiFunc<(file: Handle, distance: number, position: null, from: number) => Bool> =
-  kernel32.func('int __stdcall SetFilePointerEx(void *file, int64 distance, void *position, uint32 from)');
-export const SetEndOfFile: KoffiFunc<(file: Handle) => Bool> = kernel32.func('int __stdcall SetEndOfFile(void *file)');
 
 export const LOCKFILE_FAIL_IMMEDIATELY = 1;
 export const LOCKFILE_EXCLUSIVE_LOCK = 2;

@@ -1,13 +1,14 @@
 /** The file system of Linux and macOS (platform/files.ts says what is promised). */
 import { close, constants, type Dirent, existsSync, open as openCallback, type Stats } from 'node:fs';
-import { type FileHandle, lstat, open, opendir, rename, stat } from 'node:fs/promises';
+import { lstat, open, opendir, rename, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { as } from '../common/file-error.ts';
 import { createFolder, createParents, kindOf, unlinkOrRmdir } from '../common/node-files.ts';
+import { NodeReadableFile } from '../common/readable-file.ts';
 import { assertMayGo } from '../common/removal-guard.ts';
 import { SystemCallError } from '../errors.ts';
-import type { FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
+import type { FileOperations, FileStatus, FolderEntry, FolderHandle } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { createAtCalls } from './at-calls.ts';
 import { PosixFolderHandle, searchFolder } from './folder-handle.ts';
@@ -46,28 +47,6 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
       modifiedMs: found.mtimeMs,
       isNullDevice: kind === 'characterDevice' && (await isNullDevice(found)),
     };
-  }
-
-  class PosixReadableFile implements ReadableFile {
-    readonly #handle: FileHandle;
-    readonly #path: string;
-
-    constructor(handle: FileHandle, path: string) {
-      this.#handle = handle;
-      this.#path = path;
-    }
-
-    async status(): Promise<FileStatus> {
-      return toStatus(await as(paths, 'stat', this.#path, () => this.#handle.stat()));
-    }
-
-    async read(buffer: Buffer): Promise<number> {
-      return (await as(paths, 'read', this.#path, () => this.#handle.read(buffer, 0, buffer.length, null))).bytesRead;
-    }
-
-    close(): Promise<void> {
-      return this.#handle.close();
-    }
   }
 
   async function list(path: string, opening: 'any' | 'folderOnly'): Promise<FolderEntry[]> {
@@ -138,8 +117,10 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
     longestPath: longestPath[os],
     status: async (path) => toStatus(await as(paths, 'stat', path, () => stat(path))),
     statusOfEntry: async (path) => toStatus(await as(paths, 'lstat', path, () => lstat(path))),
-    openForReading: async (path) =>
-      new PosixReadableFile(await as(paths, 'open', path, () => open(path, readSpecial)), path),
+    openForReading: async (path) => {
+      const handle = await as(paths, 'open', path, () => open(path, readSpecial));
+      return new NodeReadableFile(paths, handle, path, toStatus);
+    },
     list,
     createFolders,
     reopenThroughParent,

@@ -1,9 +1,10 @@
 /** The file system of Windows (platform/files.ts says what is promised). */
 import type { Dirent, Stats } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, rename, stat } from 'node:fs/promises';
+import { lstat, open, readdir, rename, stat } from 'node:fs/promises';
 import { win32 } from 'node:path';
 import { as, fileError } from '../common/file-error.ts';
 import { createFolder, createParents, kindOf, unlinkOrRmdir } from '../common/node-files.ts';
+import { NodeReadableFile } from '../common/readable-file.ts';
 import { assertMayGo } from '../common/removal-guard.ts';
 import { SystemCallError } from '../errors.ts';
 import type { FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
@@ -30,31 +31,6 @@ const errorPathNotFound = 3;
 const linksAtOnce = 16;
 
 export function createFiles(paths: Paths): FileOperations {
-  class WindowsReadableFile implements ReadableFile {
-    readonly #handle: FileHandle;
-    readonly #path: string;
-
-    constructor(handle: FileHandle, path: string) {
-      this.#handle = handle;
-      this.#path = path;
-    }
-
-    async status(): Promise<FileStatus> {
-      return toStatus(await as(paths, 'stat', this.#path, () => this.#handle.stat()));
-    }
-
-    async read(buffer: Buffer): Promise<number> {
-      const { bytesRead } = await as(paths, 'read', this.#path, () =>
-        this.#handle.read(buffer, 0, buffer.length, null),
-      );
-      return bytesRead;
-    }
-
-    close(): Promise<void> {
-      return this.#handle.close();
-    }
-  }
-
   /**
    * Node makes every path into one that skips Windows' own tests of its spelling, so that a name Windows calls wrong
    * would be a missing file. @throws SystemCallError
@@ -111,7 +87,7 @@ export function createFiles(paths: Paths): FileOperations {
       await handle.close();
       throw error;
     }
-    return new WindowsReadableFile(handle, path);
+    return new NodeReadableFile(paths, handle, path, toStatus);
   }
 
   async function list(path: string, opening: 'any' | 'folderOnly'): Promise<FolderEntry[]> {

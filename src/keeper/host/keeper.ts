@@ -181,10 +181,6 @@ export class Keeper implements FrontOwner {
     }
   }
 
-  get hasDaemon(): boolean {
-    return this.#front !== undefined;
-  }
-
   settings(settings: FrontSettings): void {
     this.#settings = settings;
     this.#environments = undefined;
