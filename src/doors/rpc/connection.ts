@@ -7,13 +7,14 @@ import type { Timings } from '../../base/timings.ts';
 import { windowBytes } from '../../engine/local/replay-window.ts';
 import type { Mark } from '../../engine/mark.ts';
 import type { FrameStream, Reader } from '../../engine/session-engine.ts';
-import { LineReader, maxLineBytes } from '../../wire/line-reader.ts';
+import { LineReader } from '../../wire/line-reader.ts';
 import { atOnce } from '../../wire/steps.ts';
 import { AnswerRooms } from './answer-rooms.ts';
+import { ConnectionReports } from './connection-reports.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';
 import { type LongLines, shortLineBytes } from './long-lines.ts';
 import type { AnswerRoom } from './methods/method.ts';
-import { freeNewcomerBytes, maxNewcomersBytes, Newcomer, type Newcomers } from './newcomers.ts';
+import { Newcomer, type Newcomers } from './newcomers.ts';
 import { Outbox, type OutboxOptions } from './outbox.ts';
 import { maxUnsentReplyBytes, WaitingRequests } from './waiting-requests.ts';
 
@@ -48,30 +49,30 @@ export class Connection implements Caller, Reader {
   readonly #outbox: Outbox;
   readonly #waiting: WaitingRequests;
   readonly #newcomer: Newcomer;
+  readonly #reports: ConnectionReports;
   /** What the budget was told of received bytes and of lines that wait for their turn. */
   #countedBytes = 0;
   /** Of the line that is being read, in turns or when its turn comes. The next one waits for it. */
   #longLineBytes = 0;
   readonly #rooms: AnswerRooms;
   #gone: AbortController | undefined;
-  #toldBusy = false;
   /** The client sends no more. */
   #inputEnded = false;
   #closing = false;
-  #loggedClose = false;
   #watch: Disposable | undefined;
   #halfCloseTimer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, context: ConnectionContext) {
     this.#socket = socket;
     this.#context = context;
+    this.#reports = new ConnectionReports(context.log, context.counters);
     this.#outbox = new Outbox(socket, () => this.#goOn(), context);
     const unsentReplyBytes = (): number => this.#outbox.unsentReplyBytes;
     const { budget } = context;
     this.#rooms = new AnswerRooms({ budget, maxBytes: maxUnsentReplyBytes, unsentBytes: unsentReplyBytes });
-    this.#waiting = new WaitingRequests({ budget, unsentReplyBytes, tellBusy: (what) => this.#tellBusy(what) });
+    this.#waiting = new WaitingRequests({ budget, unsentReplyBytes, tellBusy: (what) => this.#reports.busy(what) });
     this.#newcomer = new Newcomer(context.newcomers);
-    context.log.info('Server', 'New connection from: @');
+    this.#reports.opened();
     socket.on('data', (chunk) => {
       if (this.#closing) {
         return;
@@ -168,12 +169,7 @@ export class Connection implements Caller, Reader {
     if (!this.#newcomer.mustGo(held) || this.#closing) {
       return;
     }
-    this.#context.counters.newcomersRefused++;
-    this.#context.log.warn(
-      'Server',
-      `connections that have not shown the token hold ${maxNewcomersBytes} bytes, and this one more than ${freeNewcomerBytes}; ` +
-        'closing connection: @; show the token in a shorter request first',
-    );
+    this.#reports.newcomerRefused();
     this.destroy();
   }
 
@@ -198,21 +194,11 @@ export class Connection implements Caller, Reader {
     );
   }
 
-  #tellBusy(what: string): void {
-    if (this.#toldBusy) {
-      return;
-    }
-    this.#toldBusy = true;
-    this.#context.counters.busyConnections++;
-    this.#context.log.warn('Server', `connection has ${what}`);
-  }
-
   #refuseOverlong(): void {
     if (this.#closing) {
       return;
     }
-    this.#context.counters.overlongLines++;
-    this.#context.log.warn('Server', `line longer than ${maxLineBytes} bytes; closing connection: @`);
+    this.#reports.lineTooLong();
     this.destroy();
   }
 
@@ -255,11 +241,7 @@ export class Connection implements Caller, Reader {
 
   push(frame: string): void {
     if (this.#outbox.unsentPushBytes > maxUnsentPushBytes) {
-      this.#context.counters.slowReadersDropped++;
-      this.#context.log.warn(
-        'Server',
-        `connection has ${maxUnsentPushBytes} bytes of events unread; closing it: read them, or ask for none`,
-      );
+      this.#reports.eventsUnread(maxUnsentPushBytes);
       this.#closeAfterWritten();
     } else {
       this.#outbox.push(frame);
@@ -308,11 +290,7 @@ export class Connection implements Caller, Reader {
   }
 
   fellBehind(stream: FrameStream, seq: number): void {
-    this.#context.counters.slowReadersDropped++;
-    this.#context.log.warn(
-      'frameSink',
-      `slow reader dropped: process ${stream.processId} evicted seq ${seq} before it was sent; reattach with fromSeq ${seq - 1}`,
-    );
+    this.#reports.fellBehind(stream.processId, seq);
     // What the socket was given already is older than the evicted frame, so it is nowhere else any more.
     this.#closeAfterWritten();
   }
@@ -327,7 +305,7 @@ export class Connection implements Caller, Reader {
   }
 
   lost(stream: FrameStream): void {
-    this.#context.log.warn('frameSink', `connection closed: lost touch with process ${stream.processId}; reattach`);
+    this.#reports.streamLost(stream.processId);
     this.#closeAfterWritten();
   }
 
@@ -342,7 +320,7 @@ export class Connection implements Caller, Reader {
       return;
     }
     this.#inputEnded = true;
-    this.#logClose();
+    this.#reports.closed();
     this.#lines.end();
     for (const stream of this.#outbox.streams) {
       stream.stopLive();
@@ -398,15 +376,7 @@ export class Connection implements Caller, Reader {
   #closed(): void {
     clearTimeout(this.#halfCloseTimer);
     this.#leave();
-    this.#logClose();
+    this.#reports.closed();
     this.#context.onClose(this);
-  }
-
-  #logClose(): void {
-    if (this.#loggedClose) {
-      return;
-    }
-    this.#loggedClose = true;
-    this.#context.log.info('Server', 'Connection closed: @');
   }
 }
