@@ -59,17 +59,23 @@ function isExportedFunction(name: string): boolean {
   return name.startsWith('BASH_FUNC_') && exportedFunction.test(name);
 }
 
-/** @param file the program of the request, resolved */
-export function planMarkedStart(
+/** Variables that are looked at in one part: a request may have a hundred thousand, and all of them take 50 ms. */
+const variablesOfPart = 4096;
+
+/**
+ * In parts, between which others may come first: `atOnce` (../steps.ts) makes all of them.
+ * @param file the program of the request, resolved
+ */
+export function* planMarkedStart(
   request: Pick<SpawnRequest, 'command' | 'args' | 'cwd' | 'env' | 'handedProgram'> & { readonly markedFor: string },
   file: string,
-): MarkedStart {
+): Generator<undefined, MarkedStart, undefined> {
   const own = request.env.filter(([name]) => name !== runDirVariable && name !== childVariable);
   const runDir: Variable = [runDirVariable, request.markedFor];
   const kind = programKind(file.startsWith('/') ? file : join(request.cwd ?? '.', file));
   const program = request.handedProgram ?? (kind === 'script' ? file : undefined);
   const among = program === undefined ? {} : { program };
-  const unmarkedBecause = obstacle(file, kind, own);
+  const unmarkedBecause = yield* obstacle(file, kind, own);
   const plain = {
     env: [...own, runDir],
     marks: {
@@ -81,10 +87,12 @@ export function planMarkedStart(
   if (unmarkedBecause !== undefined) {
     return { plain, throughShell: undefined };
   }
-  // A request may have tens of thousands of variables, so they are walked through once.
   const held: Variable[] = [];
   const heldFunctions: Variable[] = [];
-  for (const variable of own) {
+  for (const [index, variable] of own.entries()) {
+    if (index % variablesOfPart === variablesOfPart - 1) {
+      yield;
+    }
     const [name, value] = variable;
     if (isExportedFunction(name)) {
       heldFunctions.push([functionPrefix + heldFunctions.length, environmentEntry(variable)]);
@@ -103,7 +111,11 @@ export function planMarkedStart(
   };
 }
 
-function obstacle(file: string, program: ReturnType<typeof programKind>, env: readonly Variable[]): string | undefined {
+function* obstacle(
+  file: string,
+  program: ReturnType<typeof programKind>,
+  env: readonly Variable[],
+): Generator<undefined, string | undefined, undefined> {
   if (program === 'unknown') {
     return `${file} is not a program that can be told to start`;
   }
@@ -112,7 +124,10 @@ function obstacle(file: string, program: ReturnType<typeof programKind>, env: re
   }
   const names = new Set<string>();
   let functions = 0;
-  for (const [name, value] of env) {
+  for (const [index, [name, value]] of env.entries()) {
+    if (index % variablesOfPart === variablesOfPart - 1) {
+      yield;
+    }
     const isFunction = isExportedFunction(name);
     if (isFunction ? value === noValue : !identifier.test(name) || lost.test(name)) {
       return `the variable ${name} does not pass through ${shell}`;

@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Child, Processes, SpawnRequest } from '../processes.ts';
+import { atOnce } from '../steps.ts';
 import { PosixChild, type StartedChild } from './child.ts';
 import { type ChildEnds, closeOurs, closeTheirs, type OpenedStreams, openStreams } from './child-streams.ts';
 import { openNullDevice } from './descriptors.ts';
@@ -117,7 +118,7 @@ function start(request: SpawnRequest, file: string, descriptors: ChildEnds, path
   if (markedFor === undefined) {
     return { pid: launch({ file, argv, env: request.env, cwd, descriptors }), marks: undefined };
   }
-  const { plain, throughShell } = planMarkedStart({ ...request, markedFor }, file);
+  const { plain, throughShell } = atOnce(planMarkedStart({ ...request, markedFor }, file));
   if (throughShell !== undefined) {
     let nothing: number | undefined;
     try {
@@ -154,7 +155,7 @@ function startAmongMany(
     : launched.then((pid) => ({ pid, marks: undefined }));
 }
 
-/** Others get a turn between the parts, each of which looks at all words and variables. */
+/** Others get a turn between the parts. */
 async function startMarkedInParts(
   request: SpawnRequest & { readonly markedFor: string },
   file: string,
@@ -163,7 +164,12 @@ async function startMarkedInParts(
 ): Promise<Started> {
   const { command, args, cwd } = request;
   await nextTurn();
-  const { plain, throughShell } = planMarkedStart(request, file);
+  const planning = planMarkedStart(request, file);
+  let plan = planning.next();
+  for (; plan.done !== true; plan = planning.next()) {
+    await nextTurn();
+  }
+  const { plain, throughShell } = plan.value;
   await nextTurn();
   if (throughShell !== undefined) {
     let nothing: number | undefined;

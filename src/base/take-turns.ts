@@ -13,10 +13,11 @@ export class Turns {
     if (performance.now() - this.#since < pieceMs) {
       return undefined;
     }
-    return this.#next();
+    return this.next();
   }
 
-  async #next(): Promise<void> {
+  /** The next piece begins in a turn of the loop of its own. */
+  async next(): Promise<void> {
     await nextTurn();
     this.#since = performance.now();
   }

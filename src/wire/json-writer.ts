@@ -5,6 +5,15 @@ import { decodeBytes } from './utf8.ts';
 /** What a string may hold that is not written as it is. Surrogates are here because a lone one is escaped. */
 const special = /["\\<>&\u0000-\u001f\u2028\u2029\ud800-\udfff]/;
 
+/** What JSON.stringify leaves as it is. */
+const escapedBesides = [
+  ['<', /</g, '\\u003c'],
+  ['>', />/g, '\\u003e'],
+  ['&', /&/g, '\\u0026'],
+  ['\u2028', /\u2028/g, '\\u2028'],
+  ['\u2029', /\u2029/g, '\\u2029'],
+] as const;
+
 /**
  * The string as a JSON literal (spec wire.md §4.1). A lone surrogate, which is how a byte that is not UTF-8 travels
  * inside the daemon (`decodeBytes`), becomes the six characters `\ufffd`; a U+FFFD of the text itself stays raw.
@@ -13,12 +22,13 @@ export function encodeString(text: string): string {
   if (!special.test(text)) {
     return `"${text}"`;
   }
-  const escaped = JSON.stringify(text)
-    .replace(/</g, '\\u003c')
-    .replace(/>/g, '\\u003e')
-    .replace(/&/g, '\\u0026')
-    .replace(/\u2028/g, '\\u2028')
-    .replace(/\u2029/g, '\\u2029');
+  let escaped = JSON.stringify(text);
+  for (const [character, every, written] of escapedBesides) {
+    // The text may be a sixth of what is written, so it is what is asked.
+    if (text.includes(character)) {
+      escaped = escaped.replace(every, written);
+    }
+  }
   return text.isWellFormed() ? escaped : replaceSurrogateEscapes(escaped);
 }
 

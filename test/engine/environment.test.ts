@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Host } from '../../platform/host.ts';
 import { loadPlatform } from '../../platform/load.ts';
+import { atOnce } from '../../platform/steps.ts';
 import { ChildEnvironments, type EnvironmentSources } from '../../src/engine/local/environment.ts';
 
 const posix = (await loadPlatform('linux')).host;
@@ -18,16 +19,15 @@ function environment(
   host = posix,
 ): string[] {
   const { own = {}, stripped = [], stripsRequest = false, wanted, ...rest } = sources;
-  const variables = new ChildEnvironments(Object.entries(own), { strippedVariables: stripped, stripsRequest }, host).of(
-    {
-      loginShellPath: undefined,
-      agentSocket: undefined,
-      throughLauncher: false,
-      ...rest,
-      wanted: wanted === undefined ? undefined : new Map(Object.entries(wanted)),
-    },
-  );
-  return variables.map(([name, value]) => `${name}=${value}`);
+  const environments = new ChildEnvironments(Object.entries(own), { strippedVariables: stripped, stripsRequest }, host);
+  const variables = environments.of({
+    loginShellPath: undefined,
+    agentSocket: undefined,
+    throughLauncher: false,
+    ...rest,
+    wanted: wanted === undefined ? undefined : new Map(Object.entries(wanted)),
+  });
+  return atOnce(variables).map(([name, value]) => `${name}=${value}`);
 }
 
 describe('a child', () => {

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
+import { atOnce } from '../../platform/steps.ts';
 import { errorAnswer } from '../../src/doors/rpc/failures.ts';
 import { filesMethods } from '../../src/doors/rpc/methods/files.ts';
 import { Answer, type Client, type Method, type MethodResult } from '../../src/doors/rpc/methods/method.ts';
@@ -12,7 +13,6 @@ import { JsonText, type ResultObject } from '../../src/wire/json.ts';
 import { encodeResult } from '../../src/wire/json-writer.ts';
 import type { ProfileName } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
-import { atOnce } from '../../src/wire/steps.ts';
 
 export const platform = await loadPlatform();
 

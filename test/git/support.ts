@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { loadPlatform } from '../../platform/load.ts';
 import type { SpawnRequest } from '../../platform/processes.ts';
+import { atOnce } from '../../platform/steps.ts';
 import { errorAnswer } from '../../src/doors/rpc/failures.ts';
 import { endGit, gitMethods } from '../../src/doors/rpc/methods/git.ts';
 import type { Answer, MethodResult } from '../../src/doors/rpc/methods/method.ts';
@@ -12,7 +13,6 @@ import type { GitServices } from '../../src/git/run/services.ts';
 import { encodeResult } from '../../src/wire/json-writer.ts';
 import type { ProfileName } from '../../src/wire/profile.ts';
 import { profileNamed } from '../../src/wire/profiles.ts';
-import { atOnce } from '../../src/wire/steps.ts';
 import { removeFolder } from '../support/remove-folder.ts';
 
 export const platform = await loadPlatform();

@@ -1,9 +1,9 @@
 /** Ids come back decoded and written again (spec wire.md §4.4): against JSON.parse and a naive writer, for ids of every shape. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { atOnce } from '../../platform/steps.ts';
 import { readRequest } from '../../src/wire/json-reader.ts';
 import { encodeString } from '../../src/wire/json-writer.ts';
-import { atOnce } from '../../src/wire/steps.ts';
 import { decodeUtf8 } from '../../src/wire/utf8.ts';
 
 function echoed(id: Buffer | string): string | undefined {
@@ -193,4 +193,17 @@ test('an id that was long leaves nothing for the next one', () => {
   const long = `{"b":"${'\\n'.repeat(100_000)}","a":1}`;
   expect(echoed(long)).toBe(expected(Buffer.from(long)));
   expect(echoed('{"b":1.0,"a":"<"}')).toBe('{"a":"\\u003c","b":1}');
+});
+
+test('an id that is read in steps is not disturbed by those that are read in between', () => {
+  const long = `[${'{"b":[1.0,"\\n"],"a":{"d":1,"c":{}}},'.repeat(500)}0]`;
+  const between = ['{"z":{"y":1,"x":2},"a":[1e2]}', long, '"\\u00e9"'];
+  const steps = readRequest(Buffer.from(`{"id":${long}}`));
+  let count = 0;
+  let step = steps.next();
+  for (; step.done !== true; step = steps.next()) {
+    comesBack(between[count++ % between.length] ?? '');
+  }
+  expect(step.value?.idText).toBe(expected(Buffer.from(long)));
+  expect(count).toBeGreaterThan(10);
 });

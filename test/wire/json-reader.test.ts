@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { atOnce } from '../../platform/steps.ts';
 import type { JsonSlice } from '../../src/wire/json.ts';
 import { type Request, readRequest } from '../../src/wire/json-reader.ts';
-import { atOnce } from '../../src/wire/steps.ts';
 
 /** Text that stands for bytes: each character up to U+00FF is one byte. */
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');

@@ -1,5 +1,6 @@
 /** One client: lines in, frames out (spec wire.md §2). What the lines mean is the dispatcher's business. */
 import type { Socket } from 'node:net';
+import { atOnce } from '../../../platform/steps.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import type { MemoryBudget } from '../../base/memory-budget.ts';
@@ -8,7 +9,6 @@ import { windowBytes } from '../../engine/local/replay-window.ts';
 import type { Mark } from '../../engine/mark.ts';
 import type { FrameStream, Reader } from '../../engine/session-engine.ts';
 import { LineReader } from '../../wire/line-reader.ts';
-import { atOnce } from '../../wire/steps.ts';
 import { AnswerRooms } from './answer-rooms.ts';
 import { ConnectionReports } from './connection-reports.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';

@@ -79,6 +79,8 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
 
   function* handle(line: Buffer, caller: Caller): Steps<void> {
     const request = yield* readRequest(line);
+    // Its last part may have been a long one.
+    yield;
     if (request === undefined) {
       log.warn('Server', 'Parse error: the line is not a JSON object with fields of the right types');
       refuse(caller, 'null', 'parseError', 'Parse error');

@@ -11,15 +11,14 @@ export const shortLineBytes = 32_768;
  */
 export class LongLines {
   #last: Promise<void> | undefined;
-  #turns = new Turns();
+  readonly #turns = new Turns();
 
   /**
-   * Begins at once if none is being read.
-   * @param isGone asked when a line that had to wait is about to be read: its connection is closed
+   * Begins in a turn of its own: the one that has taken the line from the socket has done its part.
+   * @param isGone asked when the line is about to be read: its connection is closed, and nobody waits for an answer
    */
   read(steps: Steps<void>, isGone: () => boolean): Promise<void> {
-    const before = this.#last;
-    const own = before === undefined ? this.#readNow(steps) : this.#readAfter(before, steps, isGone);
+    const own = this.#readAfter(this.#last, steps, isGone);
     this.#last = own;
     return own.finally(() => {
       if (this.#last === own) {
@@ -28,13 +27,8 @@ export class LongLines {
     });
   }
 
-  #readNow(steps: Steps<void>): Promise<void> {
-    this.#turns = new Turns();
-    return inTurns(steps, this.#turns);
-  }
-
-  async #readAfter(before: Promise<void>, steps: Steps<void>, isGone: () => boolean): Promise<void> {
-    await before;
+  async #readAfter(before: Promise<void> | undefined, steps: Steps<void>, isGone: () => boolean): Promise<void> {
+    await (before ?? this.#turns.next());
     if (!isGone()) {
       await inTurns(steps, this.#turns);
     }

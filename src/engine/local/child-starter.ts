@@ -6,9 +6,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SystemCallError } from '../../../platform/errors.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Child } from '../../../platform/processes.ts';
+import type { Variable } from '../../../platform/started-with.ts';
+import { atOnce } from '../../../platform/steps.ts';
 import type { Log } from '../../base/log.ts';
 import { ownVariables } from '../../base/own-process.ts';
 import { marked } from '../../base/session-mark.ts';
+import { inTurns } from '../../base/take-turns.ts';
 import type { Profile } from '../../wire/profile.ts';
 import type { MaybePromise, SpawnRequest } from '../session-engine.ts';
 import { agentVariable, ChildEnvironments } from './environment.ts';
@@ -136,13 +139,24 @@ export class ChildStarter {
   }
 
   #startChild(request: SpawnRequest, events: ChildEvents, agentSocket: string | undefined): MaybePromise<Child> {
-    const { platform, profile, markedFor, keepChildren, reapTree, shellPath, sessionMarks } = this.#options;
+    const { launcher, env: wanted } = request;
+    const environment = this.#environments().of({
+      loginShellPath: this.#options.shellPath.value,
+      agentSocket,
+      wanted,
+      throughLauncher: launcher !== undefined,
+    });
+    return isLong(request)
+      ? inTurns(environment).then((variables) => this.#startWith(variables, request, events))
+      : this.#startWith(atOnce(environment), request, events);
+  }
+
+  #startWith(variables: readonly Variable[], request: SpawnRequest, events: ChildEvents): MaybePromise<Child> {
+    const { platform, profile, markedFor, keepChildren, reapTree, sessionMarks } = this.#options;
     if (this.#isClosed) {
       throw new SystemCallError('the daemon is shutting down', 'ESHUTDOWN');
     }
-    const { command, args, launcher, env: wanted } = request;
-    const throughLauncher = launcher !== undefined;
-    const environment = { loginShellPath: shellPath.value, agentSocket, wanted, throughLauncher };
+    const { command, args, launcher } = request;
     const words = launcher === undefined ? request : wordsThroughLauncher(launcher, command, args);
     return platform.processes.spawnAmongMany({
       ...events,
@@ -150,7 +164,7 @@ export class ChildStarter {
       args: words.args,
       handedProgram: launcher === undefined ? undefined : command,
       cwd: this.#workingDirectory(request),
-      env: marked(this.#environments().of(environment), sessionMarks, request.id),
+      env: marked(variables, sessionMarks, request.id),
       gentleScope: profile.platform.windowsSignalScope,
       outlivesUs: keepChildren,
       keepsReach: reapTree === true,

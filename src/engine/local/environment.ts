@@ -6,6 +6,7 @@ import { childEnvironment } from '../../base/child-environment.ts';
 import { wrapperVariable } from '../../base/launcher-argv.ts';
 import { ambientTokenVariable } from '../../base/start-markers.ts';
 import type { Profile } from '../../wire/profile.ts';
+import type { Steps } from '../../wire/steps.ts';
 
 export interface EnvironmentSources {
   readonly loginShellPath: string | undefined;
@@ -20,6 +21,9 @@ export interface EnvironmentSources {
 export type EnvironmentRules = Pick<Profile['process'], 'strippedVariables' | 'stripsRequest'>;
 
 export const agentVariable = 'SSH_AUTH_SOCK';
+
+/** Variables that are looked at in one step. */
+const variablesOfStep = 1024;
 
 /** Environments of the children of one daemon, whose own environment does not change while it serves. */
 export class ChildEnvironments {
@@ -49,20 +53,22 @@ export class ChildEnvironments {
   }
 
   /** Existing names are replaced in place, new ones follow in the order of the request. */
-  of({ loginShellPath, agentSocket, wanted, throughLauncher }: EnvironmentSources): readonly Variable[] {
+  *of({ loginShellPath, agentSocket, wanted, throughLauncher }: EnvironmentSources): Steps<readonly Variable[]> {
     if (throughLauncher) {
-      return this.#thoseThroughLauncher().of({ loginShellPath, agentSocket, wanted, throughLauncher: false });
+      return yield* this.#thoseThroughLauncher().of({ loginShellPath, agentSocket, wanted, throughLauncher: false });
     }
     if (this.#plain === undefined || this.#plain.loginShellPath !== loginShellPath) {
       const path =
-        loginShellPath === undefined ? this.#inherited : this.#replaced(this.#inherited, [['PATH', loginShellPath]]);
+        loginShellPath === undefined
+          ? this.#inherited
+          : yield* this.#replaced(this.#inherited, [['PATH', loginShellPath]]);
       this.#plain = { loginShellPath, variables: path };
     }
     const { variables } = this.#plain;
     if (agentSocket === undefined && (wanted === undefined || wanted.size === 0)) {
       return variables;
     }
-    const result = this.#replaced(variables, wanted ?? []);
+    const result = yield* this.#replaced(variables, wanted ?? []);
     if (agentSocket !== undefined) {
       result.push([agentVariable, agentSocket]);
     }
@@ -81,13 +87,17 @@ export class ChildEnvironments {
   }
 
   /** An environment may name a variable twice; a program that reads the last one must not find the old value. */
-  #replaced(variables: readonly Variable[], changes: Iterable<Variable>): Variable[] {
+  *#replaced(variables: readonly Variable[], changes: Iterable<Variable>): Steps<Variable[]> {
+    let looked = 0;
     // The last of several changes of one variable counts, at the place of the first.
     const values = new Map<string, Variable>();
     for (const change of changes) {
       const key = this.#host.variableKey(change[0]);
       if (!this.#refused.has(key)) {
         values.set(key, change);
+      }
+      if (++looked % variablesOfStep === 0) {
+        yield;
       }
     }
     const placed = new Set<string>();
@@ -105,6 +115,9 @@ export class ChildEnvironments {
     for (const [key, change] of values) {
       if (!placed.has(key)) {
         result.push(change);
+      }
+      if (++looked % variablesOfStep === 0) {
+        yield;
       }
     }
     return result;

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, expectTypeOf, test } from 'vitest';
+import { atOnce } from '../../../platform/steps.ts';
 import { RpcError } from '../../../src/doors/rpc/errors.ts';
 import {
   bool,
@@ -14,7 +15,6 @@ import {
   uint64,
 } from '../../../src/doors/rpc/params.ts';
 import { readRequest } from '../../../src/wire/json-reader.ts';
-import { atOnce } from '../../../src/wire/steps.ts';
 
 const fields = {
   id: string(),

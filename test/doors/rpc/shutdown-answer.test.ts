@@ -1,10 +1,10 @@
 /** What a client hears of `server.shutdown` when the shutdown itself fails (spec generation-n2.md §10.1). */
 import { expect, test } from 'vitest';
+import { atOnce } from '../../../platform/steps.ts';
 import { createLog } from '../../../src/base/log.ts';
 import { type Caller, createDispatcher } from '../../../src/doors/rpc/dispatcher.ts';
 import { type ServerServices, serverMethods } from '../../../src/doors/rpc/methods/server.ts';
 import { profileNamed } from '../../../src/wire/profiles.ts';
-import { atOnce } from '../../../src/wire/steps.ts';
 import { everyProfile } from '../../support/profiles.ts';
 
 test.each(everyProfile)('profile %s: a shutdown that fails is answered by no error frame', async (name) => {

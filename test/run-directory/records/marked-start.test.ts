@@ -8,6 +8,7 @@ import { launch } from '../../../platform/posix/launch.ts';
 import { planMarkedStart } from '../../../platform/posix/marked-start.ts';
 import { rawBytes } from '../../../platform/raw-text.ts';
 import { environmentEntry, type Variable } from '../../../platform/started-with.ts';
+import { atOnce } from '../../../platform/steps.ts';
 import { temporaryFolder } from '../../platform/machine.ts';
 import { RunningChild } from '../../platform/running-child.ts';
 import { installed, testNeeding } from '../../support/needs.ts';
@@ -27,7 +28,7 @@ const shells = [
 
 function planned(variables: readonly Variable[]): boolean {
   const request = { command: 'env', args: [], cwd: undefined, env: variables, markedFor: '/r' };
-  return planMarkedStart(request, env).throughShell !== undefined;
+  return atOnce(planMarkedStart(request, env)).throughShell !== undefined;
 }
 
 /** What the program gets when `shell` is this machine's /bin/sh, one character a byte; `undefined` where it is planned without one. */
@@ -35,10 +36,8 @@ async function throughShell(shell: string, variables: readonly Variable[]) {
   const folder = temporaryFolder();
   const sh = join(folder, 'sh');
   symlinkSync(shell, sh);
-  const { throughShell } = planMarkedStart(
-    { command: 'env', args: ['-0'], cwd: undefined, env: variables, markedFor: '/run dir' },
-    env,
-  );
+  const request = { command: 'env', args: ['-0'], cwd: undefined, env: variables, markedFor: '/run dir' };
+  const { throughShell } = atOnce(planMarkedStart(request, env));
   if (throughShell === undefined) {
     return undefined;
   }
