@@ -1,6 +1,5 @@
 /** One client: lines in, frames out (spec wire.md §2). What the lines mean is the dispatcher's business. */
 import type { Socket } from 'node:net';
-import { atOnce } from '../../../platform/steps.ts';
 import type { Counters } from '../../base/counters.ts';
 import type { Log } from '../../base/log.ts';
 import type { MemoryBudget } from '../../base/memory-budget.ts';
@@ -12,7 +11,7 @@ import { LineReader } from '../../wire/line-reader.ts';
 import { AnswerRooms } from './answer-rooms.ts';
 import { ConnectionReports } from './connection-reports.ts';
 import type { Caller, Dispatcher } from './dispatcher.ts';
-import { type LongLines, shortLineBytes } from './long-lines.ts';
+import { LineReading, type LongLines } from './long-lines.ts';
 import type { AnswerRoom } from './methods/method.ts';
 import { Newcomer, type Newcomers } from './newcomers.ts';
 import { Outbox, type OutboxOptions } from './outbox.ts';
@@ -52,8 +51,8 @@ export class Connection implements Caller, Reader {
   readonly #reports: ConnectionReports;
   /** What the budget was told of received bytes and of lines that wait for their turn. */
   #countedBytes = 0;
-  /** Of the line that is being read, in turns or when its turn comes. The next one waits for it. */
-  #longLineBytes = 0;
+  /** No more bytes are taken from the socket while a line is read in turns, so the line stays where it is. */
+  readonly #reading: LineReading;
   readonly #rooms: AnswerRooms;
   #gone: AbortController | undefined;
   /** The client sends no more. */
@@ -72,6 +71,7 @@ export class Connection implements Caller, Reader {
     this.#rooms = new AnswerRooms({ budget, maxBytes: maxUnsentReplyBytes, unsentBytes: unsentReplyBytes });
     this.#waiting = new WaitingRequests({ budget, unsentReplyBytes, tellBusy: (what) => this.#reports.busy(what) });
     this.#newcomer = new Newcomer(context.newcomers);
+    this.#reading = new LineReading(context.longLines, { isGone: () => this.#closing, onRead: () => this.#goOn() });
     this.#reports.opened();
     socket.on('data', (chunk) => {
       if (this.#closing) {
@@ -117,12 +117,12 @@ export class Connection implements Caller, Reader {
   }
 
   #handleLines(): void {
-    while (!this.#closing && this.#longLineBytes === 0) {
+    while (!this.#closing && this.#reading.bytes === 0) {
       const line = this.#waiting.nextDeferred();
       if (line === undefined) {
         break;
       }
-      this.#handle(line);
+      this.#reading.begin(line, this.#context.dispatcher.handle(line, this));
     }
     while (!this.#closing && !this.#isBusy()) {
       const line = this.#lines.next();
@@ -130,25 +130,8 @@ export class Connection implements Caller, Reader {
         break;
       }
       this.#context.tap?.received(line);
-      this.#handle(line);
+      this.#reading.begin(line, this.#context.dispatcher.handle(line, this));
     }
-  }
-
-  /** No more bytes are taken from the socket while a long line is read, so the line stays where it is. */
-  #handle(line: Buffer): void {
-    const { dispatcher, longLines } = this.#context;
-    const steps = dispatcher.handle(line, this);
-    if (line.length <= shortLineBytes) {
-      atOnce(steps);
-      return;
-    }
-    this.#longLineBytes = line.length;
-    void longLines
-      .read(steps, () => this.#closing)
-      .then(() => {
-        this.#longLineBytes = 0;
-        this.#goOn();
-      });
   }
 
   /** Received bytes that wait, here or for their turn. */
@@ -165,7 +148,7 @@ export class Connection implements Caller, Reader {
   }
 
   #checkNewcomer(): void {
-    const held = this.#closing ? 0 : this.#lines.pendingBytes + this.#longLineBytes + this.#outbox.unsentReplyBytes;
+    const held = this.#closing ? 0 : this.#lines.pendingBytes + this.#reading.bytes + this.#outbox.unsentReplyBytes;
     if (!this.#newcomer.mustGo(held) || this.#closing) {
       return;
     }
@@ -187,7 +170,7 @@ export class Connection implements Caller, Reader {
 
   #isBusy(): boolean {
     return (
-      this.#longLineBytes > 0 ||
+      this.#reading.bytes > 0 ||
       this.#waiting.isFull() ||
       this.#outbox.unsentReplyBytes > maxUnsentReplyBytes ||
       this.#outbox.promisedBytes > maxPromisedBytes
@@ -330,7 +313,7 @@ export class Connection implements Caller, Reader {
   }
 
   #closeWhenDone(): void {
-    if (!this.#closing && this.#longLineBytes === 0 && this.#waiting.none && this.#outbox.empty) {
+    if (!this.#closing && this.#reading.bytes === 0 && this.#waiting.none && this.#outbox.empty) {
       this.close();
     }
   }
