@@ -83,19 +83,10 @@ function linuxSource(): Source {
   let node: string | undefined;
   let bootSeconds: number | undefined;
 
-  /** A thread id answers under /proc too; only a process has itself as thread group. */
-  function isProcess(pid: number): boolean {
-    try {
-      return readFileSync(`/proc/${pid}/status`, 'latin1').includes(`\nTgid:\t${pid}\n`);
-    } catch {
-      return false;
-    }
-  }
-
   return {
     liveStart(pid) {
       const found = procStat(pid);
-      if (found === undefined || found.state === 'Z' || found.state === 'X' || !isProcess(pid)) {
+      if (found === undefined || found.state === 'Z' || found.state === 'X' || found.isThread) {
         return undefined;
       }
       return found.startTicks;

@@ -115,8 +115,6 @@ function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCal
 
 /** Most children of a daemon get the same environment, so its block is kept for as long as the list is. */
 const blocks = new WeakMap<readonly Variable[], Buffer>();
-/** The texts a block points at live as long as the block. */
-const textsOf = new WeakMap<Buffer, Buffer>();
 
 function environmentBlock(env: readonly Variable[]): Buffer {
   const known = blocks.get(env);
@@ -129,14 +127,16 @@ function environmentBlock(env: readonly Variable[]): Buffer {
 }
 
 /**
- * What `execve` takes: an address of each text, in their order, and a null. One piece of memory has all the texts, because
- * a request may have a quarter of a million of them.
+ * What `execve` takes: an address of each text, in their order, and a null. The texts lie behind that, in the same piece of
+ * memory, because a request may have a quarter of a million of them.
  */
 export function addressBlock(words: readonly string[]): Buffer {
   const texts = rawBytes(words.length === 0 ? '' : `${words.join('\0')}\0`);
-  const block = Buffer.alloc((words.length + 1) * addressBytes);
+  const textsAt = (words.length + 1) * addressBytes;
+  const block = Buffer.alloc(textsAt + texts.length);
+  texts.copy(block, textsAt);
   // User space has 48 bits, which a number holds exactly.
-  let address = Number(libc.addressOf(texts));
+  let address = Number(libc.addressOf(block)) + textsAt;
   let begin = 0;
   for (let index = 0; index < words.length; index++) {
     block.writeUInt32LE(address % 2 ** 32, index * addressBytes);
@@ -145,7 +145,6 @@ export function addressBlock(words: readonly string[]): Buffer {
     address += end - begin;
     begin = end;
   }
-  textsOf.set(block, texts);
   return block;
 }
 

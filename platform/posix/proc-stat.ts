@@ -10,6 +10,8 @@ export interface ProcStat {
   readonly startTicks: string;
   /** Size of its memory in bytes, as text; `0`: it is ending, and nothing it shows can be relied on any more. */
   readonly memory: string;
+  /** A thread id answers as well. The kernel tells nobody of the end of a thread, so it has no signal for that. */
+  readonly isThread: boolean;
 }
 
 /** More than the file ever has. */
@@ -31,13 +33,19 @@ export function procStat(pid: number): ProcStat | undefined {
     at = end + 1;
     return field;
   };
+  const skip = (fields: number): void => {
+    for (let left = fields; left > 0; left--) {
+      at = text.indexOf(' ', at) + 1;
+    }
+  };
   const state = next();
   const parent = Number(next());
   const group = Number(next());
-  for (let field = 6; field < 22; field++) {
-    at = text.indexOf(' ', at) + 1;
-  }
-  return { state, parent, group, startTicks: next(), memory: next() };
+  skip(16);
+  const startTicks = next();
+  const memory = next();
+  skip(14);
+  return { state, parent, group, startTicks, memory, isThread: next() === '-1' };
 }
 
 /** `readFileSync` asks for the size first and reads twice. */

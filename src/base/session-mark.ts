@@ -2,7 +2,7 @@
  * The mark by which whatever a session leaves behind can be found: a variable in the environment of its child, which those
  * that the child starts inherit (spec extensions.md §4 `mark-children`).
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { sessionMarkVariable } from '../../platform/child-markers.ts';
 import type { Variable } from '../../platform/started-with.ts';
 
@@ -10,7 +10,7 @@ import type { Variable } from '../../platform/started-with.ts';
 const digits = 16;
 
 function shortHash(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, digits);
+  return hash('sha256', text).slice(0, digits);
 }
 
 /** The first half, the same for all sessions of a run directory. */

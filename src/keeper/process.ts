@@ -58,6 +58,8 @@ export async function runKeeper(options: KeeperProcessOptions): Promise<number> 
 
 class KeeperProcess {
   readonly #options: KeeperProcessOptions;
+  /** First half of what the children carry. */
+  readonly #mark: string;
   readonly #unused = Promise.withResolvers<void>();
   readonly #keeper: Keeper;
   /** Daemons that are proving who they are. */
@@ -69,6 +71,7 @@ class KeeperProcess {
 
   constructor(options: KeeperProcessOptions) {
     this.#options = options;
+    this.#mark = runDirectoryMark(options.platform.paths.directoryOf(options.socketPath));
     this.#keeper = new Keeper({
       platform: options.platform,
       timings,
@@ -79,11 +82,10 @@ class KeeperProcess {
   }
 
   #record(event: SessionEvent): void {
-    const { records, platform, socketPath } = this.#options;
+    const { records } = this.#options;
     if (event.event === 'spawned') {
       const { id, pid, marks } = event;
-      const mark = runDirectoryMark(platform.paths.directoryOf(socketPath));
-      records?.add({ pid, marks, session: sessionMark(mark, id) });
+      records?.add({ pid, marks, session: sessionMark(this.#mark, id) });
     } else if (event.event === 'ended') {
       records?.remove(event.pid);
     }

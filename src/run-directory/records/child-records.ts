@@ -2,7 +2,7 @@
  * Writes the record of each child while it runs, so that the next daemon can end it if this one dies (spec platform.md
  * §2).
  */
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { ChildMarkers, RecordFolder } from '../../../platform/child-markers.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import type { Child, Processes } from '../../../platform/processes.ts';
@@ -29,9 +29,6 @@ export type StartedChild = Pick<Child, 'pid' | 'marks'> & {
   /** The mark of its session, where it has one; it is recorded by that alone. */
   readonly session?: string;
 };
-
-/** Random bytes in the name of a temporary file: 12 characters that nobody guesses. */
-const temporaryNameBytes = 6;
 
 export class ChildRecords {
   readonly #options: ChildRecordsOptions;
@@ -75,7 +72,8 @@ export class ChildRecords {
     });
     try {
       failpoint('records.write');
-      const temporary = `.rec-${recordName(pid)}.${randomBytes(temporaryNameBytes).toString('hex')}`;
+      // The last 12 characters of such an id are random all.
+      const temporary = `.rec-${recordName(pid)}.${randomUUID().slice(-12)}`;
       const folder = this.#openFolder();
       if (folder === undefined) {
         return;
