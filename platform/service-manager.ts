@@ -36,6 +36,17 @@ export interface ServiceManager {
   bootCommand(definitionPath: string): string;
   /** Exits with 0 while the service is up; prints what to show. */
   readonly statusCommand: readonly string[];
+  /** `undefined`: it only starts the service, and what runs then is its own master. */
+  readonly keeping: Keeping | undefined;
   /** What else a user must do to have the service without being logged in; empty: nothing. */
   readonly hint: string;
+}
+
+/** Of a manager that sees to it that the service runs on. */
+export interface Keeping {
+  /** Whether that process is one of the service. */
+  keeps(pid: number): boolean;
+  /** Returns when the service is up; without an effect when it is. */
+  readonly startCommand: readonly string[];
+  readonly restartCommand: readonly string[];
 }

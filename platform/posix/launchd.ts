@@ -49,6 +49,7 @@ ${kind === 'daemon' ? leavesDaemon : runsItself}  <key>ThrottleInterval</key>
     removeCommands: () => [['launchctl', 'bootout', `${domain}/${label}`]],
     bootCommand: (path) => `launchctl bootstrap gui/$(id -u) ${forShell(path)}`,
     statusCommand: ['launchctl', 'print', `${domain}/${label}`],
+    keeping: undefined,
     hint: 'launchd starts it when this user logs in at the screen; it has nothing for users who never do',
   };
 }

@@ -54,6 +54,12 @@ export function systemd(kind: ServiceKind): ServiceManager {
     removeCommands: () => [systemctl('disable', '--now', unit)],
     bootCommand: () => `systemctl --user daemon-reload && systemctl --user enable --now ${unit}`,
     statusCommand: systemctl('status', '--no-pager', '--lines=0', unit),
+    keeping: {
+      // systemd has a cgroup for each unit, also below the cgroup of a container.
+      keeps: (pid) => new RegExp(`^\\d+:.*/${unit.replaceAll('.', '\\.')}$`, 'm').test(textOf(`/proc/${pid}/cgroup`)),
+      startCommand: systemctl('start', unit),
+      restartCommand: systemctl('restart', unit),
+    },
     hint: 'so that it runs while nobody is logged in: loginctl enable-linger',
   };
 }

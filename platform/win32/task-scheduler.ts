@@ -67,6 +67,7 @@ ${workingFolder === undefined ? '' : `      <WorkingDirectory>${escaped(workingF
     removeCommands: () => [['schtasks', '/delete', '/f', '/tn', task]],
     bootCommand: (path) => `schtasks /create /f /tn "${task}" /xml "${path}" && schtasks /run /tn "${task}"`,
     statusCommand: ['schtasks', '/query', '/fo', 'list', '/tn', task],
+    keeping: undefined,
     hint: 'it runs while this user is logged on; a daemon that runs goes on when the task is removed: holdfast -stop ends it',
   };
 }

@@ -90,6 +90,8 @@ export interface Timings {
   readonly metricsAskMs: number;
   /** How long a verb that goes on looking waits for a daemon that has gone (spec operators.md). */
   readonly lookGiveUpMs: number;
+  /** `holdfast deploy` gives up an ssh connection that takes nothing for so long. */
+  readonly deployStallMs: number;
 }
 
 export const timings: Timings = {
@@ -143,6 +145,7 @@ export const timings: Timings = {
   detachedCheckMs: 30_000,
   metricsAskMs: 500,
   lookGiveUpMs: 30_000,
+  deployStallMs: 60_000,
 };
 
 /**

@@ -56,6 +56,7 @@ export const timerTexts: Record<keyof Timings, string> = {
   metricsKeptMs: 'one page of metrics is shown to everybody who asks',
   metricsAskMs: 'whoever accepts where the metrics are to be served may take to say who it is',
   lookGiveUpMs: 'attach, logs -f, ps --watch, top and attention --watch wait for a daemon that has gone',
+  deployStallMs: 'deploy gives up a connection that takes nothing for so long',
 };
 
 export const installTimerTexts: Record<keyof InstallTimings, string> = {

@@ -18,7 +18,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect } from '../../src/client/index.ts';
 import { buildMs, executableName, sharedBuild, targetName } from '../executable/build.ts';
 import { type SshHost, startSshHost } from '../ssh/sshd.ts';
-import { program, type RunResult, runHoldfast } from '../support/holdfast.ts';
+import { program, programForTests, type RunResult, runHoldfast } from '../support/holdfast.ts';
 import { installed, linux, privateMounts, privateNetwork, testNeeding } from '../support/needs.ts';
 import { endAllOf, findByArguments, signalProcess, untilEnded } from '../support/processes.ts';
 import { expectSchema } from '../support/schemas.ts';
@@ -74,6 +74,8 @@ function deploy(words: readonly string[] = [], flags: readonly string[] = []): P
   });
 }
 
+/** Those of this test's deployments that run. */
+const clientsOfSsh = () => findByArguments(['ssh', '-F', join(host.dir, 'ssh_config')]);
 const sha256 = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
 const pids = (): number[] =>
   findByArguments(['-serve', '-socket', at('.claude/remote/rpc.sock')]).map(({ pid }) => pid);
@@ -223,7 +225,9 @@ testNeeding(tmux, installed('fish', 'fish'))(
       using terminal = new TestTerminal([program, ...words], { columns: 100, rows: 20, env: host.env });
       await terminal.until(/#{5,}\.+ +\d+ % {2}\d+\.\d of \d+\.\d MB|#{5,}\.+ +\d+ % {2}\d+\.\d MB of/);
       await waitUntil(() => (existsSync(part) && statSync(part).size >= 39_000_000) || undefined, 'most of it there');
-      for (const each of findByArguments(['ssh', '-F', 'dd bs='])) {
+      const clients = clientsOfSsh();
+      expect(clients).toHaveLength(1);
+      for (const each of clients) {
         signalProcess(each, 'SIGKILL');
         await untilEnded(each);
       }
@@ -241,6 +245,43 @@ testNeeding(tmux, installed('fish', 'fish'))(
     rmSync(at('cut'), { recursive: true });
   },
 );
+
+test('a connection that takes nothing more is given up, and the next run goes on where it stopped', {
+  timeout: 180_000,
+}, async () => {
+  // Takes 4 MB and then nothing until the test lets it go.
+  const [stalling, gate] = [join(host.dir, 'stalling'), join(host.dir, 'stalling/gate')];
+  rmSync(stalling, { recursive: true, force: true });
+  rmSync(at('stalled'), { recursive: true, force: true });
+  mkdirSync(stalling);
+  await runTool('mkfifo', [gate]);
+  const stall = `/usr/bin/dd "$@" count=64 iflag=fullblock 2>/dev/null; exec cat ${gate}`;
+  writeFileSync(join(stalling, 'dd'), `#!/bin/sh\n${stall}\n`, { mode: 0o755 });
+  login('sh -c', '', `${stalling}:/usr/bin:/bin`);
+  const given = await runHoldfast(['deploy', '--from', built, '--to', '~/stalled', '--ssh-command', ssh(), 'host'], {
+    env: { ...host.env, HOLDFAST_TEST_TIMINGS: JSON.stringify({ deployStallMs: 1_500 }) },
+    program: programForTests,
+  });
+  expect(given).toMatchObject({
+    code: 3,
+    stdout: '',
+    stderr:
+      'holdfast deploy: the connection to host has taken nothing for 1.5 s; what has arrived stays there: run the command again to go on\n',
+  });
+  expect(clientsOfSsh()).toEqual([]);
+  await runTool('sh', ['-c', `echo >${gate}`]);
+  await waitUntil(() => findByArguments(['cat', gate]).length === 0 || undefined, 'the copy there to end');
+  const [part = ''] = readdirSync(at('stalled'));
+  const left = statSync(at('stalled', part)).size;
+  expect(left).toBeGreaterThan(0);
+  login();
+  const done = await deploy(['--to', '~/stalled', '--json']);
+  expect(done).toMatchObject({ code: 0, stderr: '' });
+  const continuedAt = left - (left % 65_536);
+  expect(expectSchema('deploy', done.stdout)).toMatchObject({ program: { state: 'copied', continuedAt } });
+  expect(sha256(at('stalled/holdfast'))).toBe(sha256(join(built, executableName)));
+  rmSync(at('stalled'), { recursive: true });
+});
 
 testNeeding(linux, privateNetwork())(
   'a host without any network but ssh is served too',

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
+import { timings } from '../../base/timings.ts';
 import { HoldfastError } from '../../client/index.ts';
 import { type Executable, megabytes } from './executable.ts';
 import { type RemoteHost, runScript, type Told } from './remote-script.ts';
@@ -28,8 +29,6 @@ export type OnProgress = (sent: number, all: number) => void;
 
 /** The unit in which a cut copy is continued. */
 const blockBytes = 65_536;
-/** An ssh connection that takes nothing for so long is given up. */
-const stalledMs = 60_000;
 
 const functions = [
   'F=$1/$2; D=$1; Z=$3; S=$4; P=$D/.holdfast-$5.part',
@@ -140,14 +139,14 @@ async function pump(
     stalled.abort(
       new HoldfastError(
         'refused',
-        `the connection to ${destination} has taken nothing for ${stalledMs / 1000} s; what has arrived stays there: run the command again to go on`,
+        `the connection to ${destination} has taken nothing for ${timings.deployStallMs / 1000} s; what has arrived stays there: run the command again to go on`,
       ),
     );
   const gone = once(input, 'close').catch(() => {});
   for (let at = from; at < bytes.length && !input.destroyed; at += blockBytes) {
     onProgress(at, bytes.length);
     if (!input.write(bytes.subarray(at, at + blockBytes))) {
-      const timer = setTimeout(giveUp, stalledMs);
+      const timer = setTimeout(giveUp, timings.deployStallMs);
       await Promise.race([once(input, 'drain').catch(() => {}), gone]);
       clearTimeout(timer);
     }

@@ -6,7 +6,9 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Platform } from '../../../platform/platform.ts';
+import type { ServiceManager } from '../../../platform/service-manager.ts';
 import { ownCommandLine, programFile } from '../../base/own-program.ts';
+import { runManagerCommand } from '../../base/service-definition.ts';
 import { version } from '../../base/version.ts';
 import { connect, HoldfastError } from '../../client/index.ts';
 import { parseFlags } from '../../config/flags.ts';
@@ -49,6 +51,8 @@ export interface DaemonOutcome {
   /** That run. */
   readonly sessions?: number | undefined;
   readonly reason?: string | undefined;
+  /** Name of the service manager that has started it; not there: nobody but us. */
+  readonly by?: string | undefined;
 }
 
 interface Found {
@@ -75,19 +79,30 @@ export async function replaceDaemon(wish: DaemonWish, context: VerbContext): Pro
   if (outcome.state === 'left' || (isCurrent && !wish.restart)) {
     return outcome;
   }
-  const reason = await hindrance(outcome, wish, platform, context);
+  const [place] = await daemonPlaces({ socket }, context);
+  const before = flagsOf(place?.process?.words() ?? []);
+  const service = await serviceHere(platform, context);
+  const keeping = outcome.pid !== undefined && service?.keeping?.keeps(outcome.pid) ? service.keeping : undefined;
+  const reason =
+    sessionsInTheWay(outcome, wish) ?? (service && serviceInTheWay(service, keeping !== undefined, before, wish));
   if (reason !== undefined) {
     return { ...outcome, state: 'left', reason };
   }
   if (wish.checkOnly) {
     return { ...outcome, state: 'would be replaced' };
   }
+  if (service !== undefined && keeping !== undefined) {
+    const { failure, combined } = await runManagerCommand(keeping.restartCommand, platform, context.environment);
+    if (failure !== undefined) {
+      const why = combined.toString('utf8').trim() || failure;
+      return { ...outcome, state: 'left', reason: `${service.name} keeps it, and did not start it anew: ${why}` };
+    }
+    return { ...(await outcomeNow(socket, context)), state: 'replaced', by: service.name };
+  }
   const token = tokenOf(socket);
   if (token === undefined) {
     return { ...outcome, state: 'left', reason: `its token has gone from ${join(dirname(socket), tokenFileName)}` };
   }
-  const [place] = await daemonPlaces({ socket }, context);
-  const before = flagsOf(place?.process?.words() ?? []);
   await startAt(socket, token, [...before, ...wish.flags], platform);
   return { ...(await outcomeNow(socket, context)), state: 'replaced' };
 }
@@ -100,6 +115,15 @@ async function startWhereNone(
 ): Promise<DaemonOutcome> {
   if (!start || checkOnly) {
     return { socket, state: start ? 'would be started' : 'none' };
+  }
+  const service = await serviceHere(platform, context);
+  if (service?.isInstalled === true && service.keeping !== undefined && flags.length === 0) {
+    await runManagerCommand(service.keeping.startCommand, platform, context.environment);
+    // The service may be for another socket, and its manager may be out of reach of this login.
+    const found = await lookFor(socket, context);
+    if (found !== undefined) {
+      return { ...found.outcome, state: 'started', by: service.name };
+    }
   }
   await startAt(socket, randomBytes(16).toString('hex'), flags, platform);
   return { ...(await outcomeNow(socket, context)), state: 'started' };
@@ -144,24 +168,44 @@ async function outcomeNow(socket: string, context: VerbContext): Promise<DaemonO
 }
 
 /** What speaks against the end of this daemon, and what to do; `undefined`: nothing. */
-async function hindrance(
-  { durable, sessions = 0 }: DaemonOutcome,
-  { endSessions }: DaemonWish,
-  platform: Platform,
-  { environment }: VerbContext,
-): Promise<string | undefined> {
-  if (durable !== true && sessions > 0 && !endSessions) {
-    const are = sessions === 1 ? '1 session that runs' : `${sessions} sessions that run`;
-    return `it is not durable, and ${are} would end with it; wait for their end, or end them with --end-sessions`;
+function sessionsInTheWay({ durable, sessions = 0 }: DaemonOutcome, { endSessions }: DaemonWish): string | undefined {
+  if (durable === true || sessions === 0 || endSessions) {
+    return undefined;
   }
+  const are = sessions === 1 ? '1 session that runs' : `${sessions} sessions that run`;
+  return `it is not durable, and ${are} would end with it; wait for their end, or end them with --end-sessions`;
+}
+
+/** The daemon of `holdfast service install`. */
+interface Service extends Pick<ServiceManager, 'name' | 'keeping'> {
+  readonly definition: string;
+  readonly isInstalled: boolean;
+}
+
+async function serviceHere(platform: Platform, { environment }: VerbContext): Promise<Service | undefined> {
   const manager = await platform.host.serviceManager('daemon');
   const home = platform.host.home();
   if (manager === undefined || home === undefined) {
     return undefined;
   }
   const definition = manager.definitionPath(home, environment);
-  return existsSync(definition)
-    ? `${manager.name} keeps it (${definition}); let it do that: holdfast service install, with the same flags as before`
+  return { name: manager.name, keeping: manager.keeping, definition, isInstalled: existsSync(definition) };
+}
+
+/** @param flags of the daemon that runs */
+function serviceInTheWay(
+  { name, definition, keeping, isInstalled }: Service,
+  isKept: boolean,
+  flags: readonly string[],
+  wish: DaemonWish,
+): string | undefined {
+  if (isKept) {
+    return wish.flags.every((flag) => flags.includes(flag))
+      ? undefined
+      : `${name} keeps it with the flags of ${definition}; change them there: holdfast service install -- <flags>`;
+  }
+  return keeping === undefined && isInstalled
+    ? `${name} keeps it (${definition}); let it do that: holdfast service install, with the same flags as before`
     : undefined;
 }
 

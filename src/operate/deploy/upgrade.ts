@@ -56,13 +56,16 @@ const stateTexts: Readonly<Record<DaemonOutcome['state'], string>> = {
 };
 
 /** One line, for a screen. */
-export function daemonLine({ socket, state, pid, version: its, durable, sessions, reason }: DaemonOutcome): string {
+export function daemonLine(outcome: DaemonOutcome): string {
+  const { socket, state, pid, version: its, durable, sessions, reason, by } = outcome;
   const details = [
     ...(pid === undefined ? [] : [`pid ${pid}`]),
     ...(its === undefined || its === version ? [] : [`version ${printable(its)}`]),
     ...(durable === undefined ? [] : [durable ? 'durable' : 'not durable']),
     ...(sessions === undefined ? [] : [sessions === 1 ? '1 session runs' : `${sessions} sessions run`]),
   ];
-  const text = [`${printable(socket)}: ${stateTexts[state]}`, ...details].join(', ');
+  const text = [`${printable(socket)}: ${stateTexts[state]}${by === undefined ? '' : ` by ${by}`}`, ...details].join(
+    ', ',
+  );
   return `daemon   ${text}${reason === undefined ? '' : `: ${printable(reason)}`}`;
 }
