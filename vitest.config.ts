@@ -56,6 +56,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     sequence: { sequencer: LongestFirst },
+    globalSetup: 'test/support/global-setup.ts',
     // Every daemon, folder, port and user of a test is its own, so files run side by side. One worker used 0.7 of a
     // processor, the rest was waiting (docs/testing.md has the figures): four keep two busy, also beside Wine.
     projects: [

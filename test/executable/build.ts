@@ -1,10 +1,11 @@
 /** Single executables, made from the source as it is. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { cleanEnvironment, type Environment } from '../support/holdfast.ts';
+import { keptBuild } from '../support/kept-build.ts';
 import { settingsOfNpm } from '../support/npm.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -44,34 +45,13 @@ export async function sharedBuild(target = targetName): Promise<string> {
   if (given !== undefined && given !== '') {
     return given;
   }
-  const builds = join(root, 'node_modules/.cache/holdfast-executable-for-tests');
-  const source = sourceHash();
-  const folder = join(builds, `${source}-${target}`);
-  if (!existsSync(folder)) {
-    mkdirSync(builds, { recursive: true });
-    // Those of other sources are 130 MB each; what another test file is making is left alone.
-    for (const name of readdirSync(builds).filter((each) => !each.startsWith('.') && !each.startsWith(source))) {
-      rmSync(join(builds, name), { recursive: true, force: true });
-    }
-    const making = mkdtempSync(join(builds, '.making-'));
-    await buildExecutable(making, { target });
-    try {
-      renameSync(making, folder);
-    } catch {
-      // Another test file was quicker.
-      rmSync(making, { recursive: true });
-    }
-  }
-  return folder;
-}
-
-function sourceHash(): string {
-  const hash = createHash('sha256');
-  const files = ['package-lock.json', ...globSync('{src,platform,native-bindings,build}/**/*.*', { cwd: root }).sort()];
-  for (const file of files) {
-    hash.update(`${file}\0`).update(readFileSync(join(root, file)));
-  }
-  return hash.digest('hex').slice(0, 16);
+  return keptBuild({
+    name: `holdfast-${target}-for-tests`,
+    sources: ['{src,platform,native-bindings,build}/**/*.*'],
+    make: async (folder) => {
+      await buildExecutable(folder, { target });
+    },
+  });
 }
 
 /** Its native binding, and where it lies in it. */

@@ -17,7 +17,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ownCommand, restoreHeldVariables, takeProgramName } from '../../src/base/own-process.ts';
 import { heldVariables } from '../../src/base/steering-variables.ts';
 import { version } from '../../src/base/version.ts';
-import { cleanEnvironment, type Environment, program, type RunResult, runHoldfast } from '../support/holdfast.ts';
+import { cleanEnvironment, type Environment, type RunResult, runHoldfast, startScript } from '../support/holdfast.ts';
 import { testNeeding, tracing, root as userRoot } from '../support/needs.ts';
 import { removeFolder } from '../support/remove-folder.ts';
 import { runProgram } from './run-program.ts';
@@ -34,7 +34,7 @@ beforeEach(() => {
 afterEach(() => removeFolder(directory));
 
 function run(words: readonly string[], changes: Environment = {}): Promise<RunResult> {
-  return runHoldfast(words, { env: cleanEnvironment(directory, changes) });
+  return runHoldfast(words, { env: cleanEnvironment(directory, changes), program: startScript });
 }
 
 /** A whole installation of its own, in which a test may put files beside the executable. */
@@ -72,14 +72,14 @@ describe('a command line', () => {
     ] as const) {
       const { code, stdout, stderr } = await run(words);
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-      expect(stderr.startsWith(`${message}\nUsage of ${program}:\n`)).toBe(true);
+      expect(stderr.startsWith(`${message}\nUsage of ${startScript}:\n`)).toBe(true);
     }
   });
 
   test.each(['-h', '-help', '--help'])('%s shows the usage text on stderr, exit code 0', async (word) => {
     const { code, stdout, stderr } = await run([word]);
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
-    expect(stderr.startsWith(`Usage of ${program}:\n`)).toBe(true);
+    expect(stderr.startsWith(`Usage of ${startScript}:\n`)).toBe(true);
   });
 });
 
@@ -234,7 +234,9 @@ describe('the launch script', () => {
     {},
     async () => {
       const refuse = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=faccessat2:error=EPERM'];
-      const result = await runProgram('strace', [...refuse, program, '-version'], { env: cleanEnvironment(directory) });
+      const result = await runProgram('strace', [...refuse, startScript, '-version'], {
+        env: cleanEnvironment(directory),
+      });
       expect(result).toMatchObject({ code: 0, stdout: versionText, stderr: '' });
     },
   );

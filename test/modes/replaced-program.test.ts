@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { prepareDaemon } from '../support/daemon.ts';
 import { connectTo } from '../support/host.ts';
-import { copyProgram } from '../support/program-copy.ts';
+import { copySource } from '../support/program-copy.ts';
 import { removeFolder } from '../support/remove-folder.ts';
 
 test('every method is served by the code the daemon was started with, whatever has become of it on disk', async () => {
   await using daemon = await prepareDaemon({ profile: 'next' });
   const copy = join(daemon.dir, 'copy');
-  copyProgram(copy);
+  copySource(copy);
   daemon.program = join(copy, 'bin/holdfast');
   await daemon.start();
   for (const folder of ['src', 'platform', 'native-bindings', 'test']) {

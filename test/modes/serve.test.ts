@@ -19,7 +19,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Host } from '../../src/client/index.ts';
 import { type DaemonOptions, prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
-import type { RunResult } from '../support/holdfast.ts';
+import { type RunResult, scriptForTests } from '../support/holdfast.ts';
 import { connectTo, start } from '../support/host.ts';
 import { requireKnownFailpoints } from '../support/known-failpoints.ts';
 import { isRunning, type ProcessFacts, signalProcess, untilEnded } from '../support/processes.ts';
@@ -429,7 +429,7 @@ describe('a daemon that cannot take over from a predecessor within the bound', (
     const daemon = await startDaemon({ timings: {} });
     await using client = await connectTo(daemon);
     await start(client, 'p', 'sleep', ['3600']);
-    const script = ownScript(daemon, 'main-for-tests.ts');
+    const script = ownScript(daemon, scriptForTests);
     await holdLock(daemon, `{"pid":$PID,"role":"serve","node":"${node}"}`, {
       words: [script, '-serve', '-socket', daemon.socket],
       env: { HOLD_STUBBORN: '1' },
@@ -543,7 +543,7 @@ describe('a signal during the start', () => {
 
   test('is told once, however often it comes', async () => {
     await using daemon = await prepareDaemon({ profile: 'current', timings: { launcherWaitMs: 4000 } });
-    const words = [ownScript(daemon, 'main-for-tests.ts'), '-serve', '-socket', daemon.socket];
+    const words = [ownScript(daemon, scriptForTests), '-serve', '-socket', daemon.socket];
     // A stubborn holder of the lock makes the start take its time.
     const held = await holdLock(daemon, `{"pid":$PID,"role":"serve","node":"${node}"}`, {
       words,

@@ -1,17 +1,24 @@
 /** Running the program as a user does: the executable, its environment, its output. */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+/** Of the project. */
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+
 /** What starts the program from source. */
-export const startScript = fileURLToPath(new URL('../../bin/holdfast', import.meta.url));
+export const startScript = join(root, 'bin/holdfast');
+
+/** Where the program of the tests lies: the bundle that a run of vitest has made (test/support/global-setup.ts), or the source. */
+export const installation = process.env.HOLDFAST_TEST_BUNDLE ?? root;
 
 /** `bin/holdfast`, or another build of it named by `HOLDFAST_TEST_PROGRAM` (the single executable, an older release). */
-export const program = process.env.HOLDFAST_TEST_PROGRAM ?? startScript;
+export const program = process.env.HOLDFAST_TEST_PROGRAM ?? join(installation, 'bin/holdfast');
 
 /** Variables for a Node.js that is started often: it keeps compiled code, which makes its start half as dear. */
 export const keepsCompiledCode = {
-  NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/holdfast-for-tests', import.meta.url)),
+  NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/holdfast-for-tests'),
 } as const;
 
 /** The words that the first line of the start script stands for, with another shell in the place of `/bin/sh`. */
@@ -21,8 +28,11 @@ export function startLineWith(shell: string): string[] {
   return [file, option, `${rest} ${shell}`];
 }
 
-/** The program from source with other timers and with failpoints; see test/fixtures/main-for-tests.ts. */
-export const programForTests = fileURLToPath(new URL('../fixtures/holdfast-for-tests.sh', import.meta.url));
+/** The program with other timers and with failpoints; see test/fixtures/main-for-tests.ts. */
+export const programForTests = join(installation, 'test/fixtures/holdfast-for-tests.sh');
+
+/** Name of the script that `programForTests` starts. */
+export const scriptForTests = installation === root ? 'main-for-tests.ts' : 'main-for-tests.js';
 
 export interface RunResult {
   /** `null` when a signal ended it. */

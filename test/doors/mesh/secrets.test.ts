@@ -2,6 +2,7 @@
 import { existsSync, globSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { scriptForTests } from '../../support/holdfast.ts';
 import { linux, testNeeding } from '../../support/needs.ts';
 import { waitUntil } from '../../support/wait.ts';
 import { configOf, newMember } from './members.ts';
@@ -78,7 +79,7 @@ testNeeding(linux)(
     await ask('/v1/health');
     await ask('/v1/peers');
     await daemon.stopped();
-    expect(listing).toContain('main-for-tests.ts\0mesh\0up');
+    expect(listing).toContain(`${scriptForTests}\0mesh\0up`);
 
     const places: Readonly<Record<string, string>> = {
       log: daemon.output,

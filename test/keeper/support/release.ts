@@ -1,7 +1,7 @@
 /** Another release of the program: a tree of its own, with another version and other versions of the channel. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { copyProgram } from '../../support/program-copy.ts';
+import { copySource } from '../../support/program-copy.ts';
 
 export interface Release {
   readonly version: string;
@@ -13,7 +13,7 @@ export interface Release {
 
 /** Makes it in `folder`. @returns its `bin/holdfast`, or what stands for it in tests */
 export function makeRelease(folder: string, { version, channel, forTests = false }: Release): string {
-  copyProgram(folder);
+  copySource(folder);
   stamp(join(folder, 'src/base/version.ts'), /(version = )'[^']*'/, `$1'${version}'`);
   stamp(join(folder, 'src/keeper/channel/messages.ts'), /(channelVersions: VersionRange = )\[.*?\]/, `$1[${channel}]`);
   return join(folder, forTests ? 'test/fixtures/holdfast-for-tests.sh' : 'bin/holdfast');

@@ -19,7 +19,7 @@ import { type DaemonOptions, startDaemon, type TestDaemon } from '../../support/
 import { type Followed, start } from '../../support/host.ts';
 import { linux, type Need, ofThePlace } from '../../support/needs.ts';
 import { type ProcessFacts, processFacts, signalProcess } from '../../support/processes.ts';
-import { copyProgram } from '../../support/program-copy.ts';
+import { copyInstallation } from '../../support/program-copy.ts';
 import { waitUntil } from '../../support/wait.ts';
 
 const fixtures = join('test', 'fixtures');
@@ -49,7 +49,7 @@ export class Host implements Disposable {
     // Others may pass through, so that a CLI can be run by another user.
     chmodSync(this.root, 0o711);
     const installation = join(this.root, 'srv', 'v1');
-    copyProgram(installation);
+    copyInstallation(installation);
     this.installCli(this.cli);
     execFileSync('mkfifo', ['-m', '666', this.#fifo]);
     mkdirSync(join(this.root, 'run'), { mode: 0o700 });
