@@ -53,8 +53,8 @@ function isSuspicious(text: string | undefined): boolean {
   return text?.includes('\ufffd') ?? false;
 }
 
-/** `undefined` when it has been deleted: nothing can be made below it then. */
-function currentDirectory(): string | undefined {
+/** The working directory; `undefined` when it has been deleted: nothing can be made below it then. */
+export function currentDirectory(): string | undefined {
   try {
     return process.cwd();
   } catch {

@@ -1,5 +1,6 @@
 /** `holdfast agent`, also started as `claudios-agent`: sessions that a server orders (spec agent.md). */
 import type { Platform } from '../../platform/platform.ts';
+import { currentDirectory, inexactPath } from '../base/exact-paths.ts';
 import { version } from '../base/version.ts';
 
 export interface AgentModeContext {
@@ -27,12 +28,17 @@ export async function runAgentMode(words: readonly string[], context: AgentModeC
       complain(`${parsed.message}\n`);
       return 2;
   }
-  const [{ readSettings }, { AgentLog }] = await Promise.all([
+  const [{ pathVariables, readSettings }, { AgentLog }] = await Promise.all([
     import('../doors/agent/settings.ts'),
     import('../doors/agent/log.ts'),
   ]);
   const platform = await context.platform();
-  const workingFolder = process.cwd();
+  const inexact = await inexactPath({ words, variables: pathVariables, workingDirectory: true }, context.platform);
+  const workingFolder = currentDirectory();
+  if (inexact !== undefined || workingFolder === undefined) {
+    complain(`${inexact ?? 'holdfast: the working directory has been deleted; start from a folder that is there'}\n`);
+    return 1;
+  }
   const { file } = parsed;
   const read = readSettings({
     ...{ file, environment, workingFolder },

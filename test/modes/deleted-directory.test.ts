@@ -51,6 +51,7 @@ test.each<[words: string, code: number, stderr: string]>([
   ['-wire-profile next -probe-cli /bin/true', 0, ''],
   ['config', 0, ''],
   ['service install --dry-run', 0, ''],
+  ['agent', 1, 'holdfast: the working directory has been deleted; start from a folder that is there\n'],
   ['-token-fd x', 2, 'invalid value "x" for flag -token-fd: parse error'],
 ])('holdfast %s says there what it says elsewhere, and not a word more', async (words, code, stderr) => {
   const result = await runThere(words.split(' '));

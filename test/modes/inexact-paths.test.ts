@@ -118,6 +118,39 @@ describe('a working directory that is not UTF-8', () => {
   });
 });
 
+describe('an agent whose paths are not UTF-8 is refused, and begins nothing', () => {
+  const server = 'SERVER_URL=http://127.0.0.1:9 AGENT_TOKEN=agt_0123456789abcdef';
+
+  test.each(['HOME', 'XDG_STATE_HOME', 'STATE_DIR', 'HOLDFAST_SOCKET', 'ALLOWED_ROOTS', 'CLAUDE_COMMAND'])(
+    '$%s',
+    async (name) => {
+      const script = `${server} ${name}=$odd "$holdfast" agent`;
+      await expectRefusal(script, `$${name}, "${directory}/s\\xe9",`, `set ${name} to a path that is UTF-8`);
+    },
+  );
+
+  test('the working directory', async () => {
+    const what = `the working directory "${directory}/s\\xe9"`;
+    await expectRefusal(`cd "$odd" && ${server} "$holdfast" agent`, what, 'start from a folder whose path is UTF-8');
+  });
+
+  test('its configuration file, by name and by what it says', async () => {
+    const words = `${server} "$holdfast" agent --config`;
+    await expectRefusal(`${words} "$odd/config.json"`, `the argument "${directory}/s\\xe9/config.json"`, useAnother);
+    const config = Buffer.concat([Buffer.from('{"stateDir":"'), odd, Buffer.from('"}')]);
+    writeFileSync(join(directory, 'config.json'), config);
+    expect(await runShell(`${words} "$good/config.json"`)).toMatchObject({
+      code: 1,
+      stderr: `[ERROR] Configuration file ${directory}/config.json is not valid JSON: it is not UTF-8\n`,
+    });
+    expect(names(directory)).toEqual(['config.json', 's\xe9']);
+  });
+
+  test('but it tells its version all the same', async () => {
+    expect(await runShell('HOME=$odd "$holdfast" agent --version')).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
 test.each(['S', 'current', 'next'])(
   'a link in UTF-8 may lead to a folder that is not: %s serves there',
   async (profile) => {

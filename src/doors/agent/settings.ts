@@ -2,6 +2,7 @@
  * What an agent is told: a configuration file and the environment, which beats it key by key (spec agent.md §3).
  * Every fault is found before the agent ends, not only the first.
  */
+import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { messageOf } from '../../base/error-texts.ts';
@@ -91,6 +92,15 @@ const rows: Readonly<Record<SettingName, Row>> = {
 };
 
 const names = Object.keys(rows) as SettingName[];
+
+const pathReaders: readonly Row['read'][] = [readPath, readRoots, readProgram];
+
+/** Of the environment: what becomes a path. */
+export const pathVariables: readonly string[] = ['HOME', 'XDG_STATE_HOME'].concat(
+  Object.values(rows).flatMap(({ variable, read }) =>
+    variable !== undefined && pathReaders.includes(read) ? [variable] : [],
+  ),
+);
 
 /** For the help: each setting with its variable and its default. */
 export const settingTexts: readonly (readonly [name: string, variable: string, shownDefault: string])[] = names.map(
@@ -184,9 +194,9 @@ function readFile(
 ): ConfigurationFile | undefined {
   const shown = file ?? defaultFile;
   const path = resolve(workingFolder, shown);
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, 'utf8');
+    bytes = readFileSync(path);
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     if (file !== undefined || !isMissing) {
@@ -195,9 +205,14 @@ function readFile(
     }
     return undefined;
   }
+  if (!isUtf8(bytes)) {
+    // Node would read another path, or another token, than the one that is written there.
+    faults.push(`Configuration file ${printable(shown)} is not valid JSON: it is not UTF-8`);
+    return undefined;
+  }
   let value: unknown;
   try {
-    value = JSON.parse(text.replace(/^\ufeff/, ''));
+    value = JSON.parse(bytes.toString().replace(/^\ufeff/, ''));
   } catch (error) {
     faults.push(`Configuration file ${printable(shown)} is not valid JSON: ${withoutContent(error)}`);
     return undefined;

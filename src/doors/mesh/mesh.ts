@@ -7,6 +7,7 @@ import { hostname } from 'node:os';
 import { HostError } from '../../../platform/errors.ts';
 import type { Platform } from '../../../platform/platform.ts';
 import { messageOf } from '../../base/error-texts.ts';
+import { currentDirectory } from '../../base/exact-paths.ts';
 import { printable } from '../../base/printable.ts';
 import { createUndoStack, type UndoStack } from '../../base/undo-stack.ts';
 import { connectBroker } from './broker/connection.ts';
@@ -89,7 +90,7 @@ async function start(options: MeshOptions, stack: UndoStack, ending: PromiseWith
     member: mesh,
     presence: {
       displayName: settings.displayName ?? config.displayName ?? hostname(),
-      ...{ pid: process.pid, cwd: workingFolder(), hostname: hostname() },
+      ...{ pid: process.pid, cwd: currentDirectory() ?? '', hostname: hostname() },
     },
     receiver: createReceiver({ slug: mesh.slug, inbox: stores.inbox, events, log }),
     ...{ log, timings: meshTimings, environment, paths: platform.paths },
@@ -146,15 +147,6 @@ function openAllStores(folder: string, log: MeshLog): Stores {
     throw error instanceof StoreFailure
       ? new MeshRefusal(printable(error.message), exitCodes.failed, { cause: error })
       : error;
-  }
-}
-
-/** What others see as the place of this process; it may have been deleted. */
-function workingFolder(): string {
-  try {
-    return process.cwd();
-  } catch {
-    return '';
   }
 }
 
