@@ -19,24 +19,28 @@ import type { StartedWith } from './started-with.ts';
 import type { Transport } from './transport.ts';
 import type { Trust } from './trust.ts';
 
-export interface Platform {
-  readonly name: 'posix' | 'win32';
-  /** Names as the wire prints them (spec wire.md §7.2). */
-  readonly os: 'linux' | 'darwin' | 'windows';
-  readonly arch: string;
+/** What sessions and their programs need: all that a keeper loads, which may be idle for months. */
+export interface SessionPlatform {
   readonly processes: Processes;
   readonly transport: Transport;
   readonly runDirectories: RunDirectories;
-  readonly trust: Trust;
   readonly host: Host;
   readonly startedWith: StartedWith;
   readonly paths: Paths;
-  readonly files: FileOperations;
-  readonly git: GitHost;
   /** `undefined` where children never outlive their daemon (Windows). */
   readonly childMarkers: ChildMarkers | undefined;
   /** `undefined` where processes have none in common: macOS, Windows. */
   readonly sharedMemory: SharedMemory | undefined;
+}
+
+export interface Platform extends SessionPlatform {
+  readonly name: 'posix' | 'win32';
+  /** Names as the wire prints them (spec wire.md §7.2). */
+  readonly os: 'linux' | 'darwin' | 'windows';
+  readonly arch: string;
+  readonly trust: Trust;
+  readonly files: FileOperations;
+  readonly git: GitHost;
   /** Loads what the host cleaner needs; `undefined` where hosts are not cleaned: macOS, Windows. */
   readonly hostCleaning: (() => Promise<HostCleaning>) | undefined;
 }

@@ -7,7 +7,6 @@ import { createLog, levelNamed } from './base/log.ts';
 import { restoreHeldVariables, takeProgramName } from './base/own-process.ts';
 import { programFolder } from './base/own-program.ts';
 import { writeWhole } from './base/standard-output.ts';
-import { keeperVariable, keeperWord } from './base/start-markers.ts';
 import { readConfigurationFiles } from './config/configuration-file.ts';
 import { noModeText, parseFlags, selectMode, usage } from './config/flags.ts';
 import type { ModeName } from './config/mode-names.ts';
@@ -67,14 +66,6 @@ const modes: Record<ModeName, ModeEntry> = {
     paths: 'named',
     warnings: ['all'],
   },
-};
-
-/** A daemon with durable sessions starts us as `keeper <flags>`, with a variable that says so; a user never does. */
-const keeperEntry: ModeEntry = {
-  load: async () => (await import('./modes/keeper.ts')).runKeeperMode,
-  mayNeedHome: false,
-  paths: 'any',
-  warnings: [],
 };
 
 /** The polling door; its own contract has its options (spec agent.md §2), so it is no verb of the operators' table. */
@@ -147,8 +138,7 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
     return leave(await runMeshMode(meshWord, verbWords, context));
   }
 
-  const isKeeper = verb === keeperWord && environment[keeperVariable] !== undefined;
-  const flags = parseFlags(isKeeper ? verbWords : words);
+  const flags = parseFlags(words);
   if (flags.outcome === 'help') {
     writeWhole(2, usage(programName));
     return 0;
@@ -160,11 +150,11 @@ export async function run(words: readonly string[], environment: NodeJS.ProcessE
 
   const settings = mergeSettings(flags.given, readConfigurationFiles(executableDirectory));
   const name = selectMode(flags.given, settings.profile);
-  if (name === undefined && !isKeeper) {
+  if (name === undefined) {
     writeWhole(2, `${noModeText(settings.profile)}\n`);
     return exitUsage;
   }
-  const entry = name === undefined ? keeperEntry : modes[name];
+  const entry = modes[name];
 
   const log = createLog({ level: levelNamed(environment.CLAUSTRUM_LOG_LEVEL) });
   logWarnings(settings, entry.warnings, log);

@@ -31,6 +31,12 @@ async function main(words: readonly string[]): Promise<number> {
   if (asksForPlainVersion(words)) {
     return printVersion(undefined);
   }
+  (await import('./base/late-parts.ts')).loadFileSystemPartsLate();
+  const { socketOfKeeper } = await import('./base/start-markers.ts');
+  const socketPath = socketOfKeeper(words, process.env);
+  if (socketPath !== undefined) {
+    return (await import('./modes/keeper.ts')).runKeeperMode(socketPath, process.env);
+  }
   const { run } = await import('./command-line.ts');
   return run(words, process.env);
 }

@@ -1,6 +1,5 @@
 /** What Node does alike on every system with folders and entries, in the contract's words (spec files.md §2). */
-import type { Stats } from 'node:fs';
-import { mkdir, rmdir, stat, unlink } from 'node:fs/promises';
+import fs, { type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import type { FileKind } from '../files.ts';
@@ -9,7 +8,7 @@ import { as } from './file-error.ts';
 
 /** Makes a folder, 0700. @throws SystemCallError `mkdir <path>: <reason>` */
 export async function createFolder(paths: Paths, path: string): Promise<void> {
-  await as(paths, 'mkdir', path, () => mkdir(path, { mode: 0o700 }));
+  await as(paths, 'mkdir', path, () => fs.promises.mkdir(path, { mode: 0o700 }));
 }
 
 /**
@@ -17,7 +16,7 @@ export async function createFolder(paths: Paths, path: string): Promise<void> {
  * @throws SystemCallError `mkdir <path>: <reason>`, also naming a parent
  */
 export async function createParents(paths: Paths, path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
+  const found = await fs.promises.stat(path).catch(() => undefined);
   if (found?.isDirectory()) {
     return;
   }
@@ -30,7 +29,7 @@ export async function createParents(paths: Paths, path: string): Promise<void> {
     await createFolder(paths, path);
   } catch (error) {
     // Somebody else may have made it meanwhile.
-    const meanwhile = await stat(path).catch(() => undefined);
+    const meanwhile = await fs.promises.stat(path).catch(() => undefined);
     if (!meanwhile?.isDirectory()) {
       throw error;
     }
@@ -44,9 +43,9 @@ export async function createParents(paths: Paths, path: string): Promise<void> {
  */
 export async function unlinkOrRmdir(path: string): Promise<void> {
   try {
-    await unlink(path);
+    await fs.promises.unlink(path);
   } catch (refusal) {
-    const removed = await rmdir(path).then(
+    const removed = await fs.promises.rmdir(path).then(
       () => true,
       () => false,
     );

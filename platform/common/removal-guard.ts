@@ -3,7 +3,7 @@
  * the specification's platform.md). One folder has many spellings, so folders are compared by what they are, not only by
  * how they are written: another case on a file system that folds it, a short name, a share of this host, a bind mount.
  */
-import { lstat, realpath, stat } from 'node:fs/promises';
+import fs from 'node:fs';
 import { resolve } from 'node:path';
 import { SystemCallError } from '../errors.ts';
 import type { Home } from '../home.ts';
@@ -104,7 +104,7 @@ function isSame(a: FileNumbers, b: FileNumbers | undefined): boolean {
 }
 
 const onDisk: Look = {
-  entry: (path) => lstat(path, { bigint: true }).catch(() => undefined),
-  target: (path) => stat(path, { bigint: true }).catch(() => undefined),
-  real: (path) => realpath(path).catch(() => undefined),
+  entry: (path) => fs.promises.lstat(path, { bigint: true }).catch(() => undefined),
+  target: (path) => fs.promises.stat(path, { bigint: true }).catch(() => undefined),
+  real: (path) => fs.promises.realpath(path).catch(() => undefined),
 };

@@ -1,6 +1,5 @@
 /** The file system of Linux and macOS (platform/files.ts says what is promised). */
-import { close, constants, type Dirent, existsSync, open as openCallback, type Stats } from 'node:fs';
-import { lstat, open, opendir, rename, stat } from 'node:fs/promises';
+import fs, { close, constants, type Dirent, existsSync, open as openCallback, type Stats } from 'node:fs';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { as } from '../common/file-error.ts';
@@ -51,7 +50,7 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
 
   async function list(path: string, opening: 'any' | 'folderOnly'): Promise<FolderEntry[]> {
     const flags = opening === 'any' ? readSpecial : readSpecial | constants.O_DIRECTORY;
-    const folder = await as(paths, 'open', path, () => open(path, flags));
+    const folder = await as(paths, 'open', path, () => fs.promises.open(path, flags));
     try {
       if (!(await folder.stat()).isDirectory()) {
         throw new SystemCallError(`readdirent ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
@@ -115,17 +114,17 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
 
   return {
     longestPath: longestPath[os],
-    status: async (path) => toStatus(await as(paths, 'stat', path, () => stat(path))),
-    statusOfEntry: async (path) => toStatus(await as(paths, 'lstat', path, () => lstat(path))),
+    status: async (path) => toStatus(await as(paths, 'stat', path, () => fs.promises.stat(path))),
+    statusOfEntry: async (path) => toStatus(await as(paths, 'lstat', path, () => fs.promises.lstat(path))),
     openForReading: async (path) => {
-      const handle = await as(paths, 'open', path, () => open(path, readSpecial));
+      const handle = await as(paths, 'open', path, () => fs.promises.open(path, readSpecial));
       return new NodeReadableFile(paths, handle, path, toStatus);
     },
     list,
     createFolders,
     reopenThroughParent,
     openFolder,
-    rename: (from, to) => as(paths, 'rename', `${from} ${to}`, () => rename(from, to)),
+    rename: (from, to) => as(paths, 'rename', `${from} ${to}`, () => fs.promises.rename(from, to)),
     remove,
     removeTree: removeTreeAt,
     inTheWay: { file: paths.reasonForCode('ENOTDIR'), folder: paths.reasonForCode('EEXIST') },
@@ -145,7 +144,7 @@ async function readEntries(base: string): Promise<FolderEntry[]> {
   };
   // The types of opendir know texts only.
   const encoding = 'buffer' as BufferEncoding;
-  for await (const found of await opendir(base, { encoding, bufferSize: entriesAtOnce })) {
+  for await (const found of await fs.promises.opendir(base, { encoding, bufferSize: entriesAtOnce })) {
     const entry = found as unknown as Dirent<Buffer>;
     if (entry.isSymbolicLink()) {
       links.push(entry.name);
@@ -161,13 +160,13 @@ async function readEntries(base: string): Promise<FolderEntry[]> {
 }
 
 async function lookAtLink(base: string, name: Buffer): Promise<FolderEntry> {
-  const target = await stat(Buffer.concat([Buffer.from(base), slash, name])).catch(() => undefined);
+  const target = await fs.promises.stat(Buffer.concat([Buffer.from(base), slash, name])).catch(() => undefined);
   return { name, isDirectory: target?.isDirectory() ?? false };
 }
 
 /** Another node with the same device numbers is another file (spec files.md §5.2). */
 async function isNullDevice(found: Stats): Promise<boolean> {
-  const known = await stat('/dev/null').catch(() => undefined);
+  const known = await fs.promises.stat('/dev/null').catch(() => undefined);
   return known !== undefined && known.dev === found.dev && known.ino === found.ino;
 }
 

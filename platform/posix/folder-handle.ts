@@ -1,6 +1,5 @@
 /** Folders and files reached through an open descriptor: what happens inside a folder stays inside it. */
-import { type BigIntStats, close as closeDescriptor, constants, existsSync, fstat as fstatCallback } from 'node:fs';
-import { readlink } from 'node:fs/promises';
+import fs, { type BigIntStats, close as closeDescriptor, constants, existsSync, fstat as fstatCallback } from 'node:fs';
 import { promisify } from 'node:util';
 import * as libc from '../../native-bindings/libc.ts';
 import { as } from '../common/file-error.ts';
@@ -47,7 +46,7 @@ export class PosixFolderHandle implements FolderHandle {
 
   async place(): Promise<string | undefined> {
     const path = this.asWorkingDirectory;
-    return path === undefined ? undefined : as(this.#paths, 'readlink', this.#path, () => readlink(path));
+    return path === undefined ? undefined : as(this.#paths, 'readlink', this.#path, () => fs.promises.readlink(path));
   }
 
   async openFolder(name: Buffer): Promise<FolderHandle> {

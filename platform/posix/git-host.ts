@@ -1,6 +1,5 @@
 /** What `git.*` must know about Linux and macOS. */
-import { readFileSync } from 'node:fs';
-import { symlink } from 'node:fs/promises';
+import fs, { readFileSync } from 'node:fs';
 import type { GitHost } from '../git-host.ts';
 
 export function createGitHost(): GitHost {
@@ -9,8 +8,8 @@ export function createGitHost(): GitHost {
     externalRoots: true,
     registrationTests: true,
     linkedFilesFollow: true,
-    linkFolder: (target, path) => symlink(target, path),
-    linkFile: (target, path) => symlink(target, path),
+    linkFolder: (target, path) => fs.promises.symlink(target, path),
+    linkFile: (target, path) => fs.promises.symlink(target, path),
     comparable: (path) => path,
     isMisread: () => false,
     userId: () => process.geteuid?.() ?? -1,

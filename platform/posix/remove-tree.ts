@@ -3,8 +3,7 @@
  * a folder that was opened without following links, so a folder that is swapped for a link is removed as a link.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, existsSync, fstatSync, readFileSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import fs, { closeSync, constants, existsSync, fstatSync, readFileSync } from 'node:fs';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { AtCalls } from './at-calls.ts';
@@ -126,13 +125,15 @@ async function removeFolder(
 async function empty(removal: Removal, folder: number, path: string, depth: number): Promise<void> {
   let first: unknown;
   // By descriptor where the OS can. By path it might be another folder's list; then the names are missing here, no more.
-  const names = await readdir(hasProc ? `/proc/self/fd/${folder}` : path, { encoding: 'buffer' }).catch((error) => {
-    // Another process has removed the folder.
-    if (codeOf(error) === 'ENOENT') {
-      return [];
-    }
-    throw error;
-  });
+  const names = await fs.promises
+    .readdir(hasProc ? `/proc/self/fd/${folder}` : path, { encoding: 'buffer' })
+    .catch((error) => {
+      // Another process has removed the folder.
+      if (codeOf(error) === 'ENOENT') {
+        return [];
+      }
+      throw error;
+    });
   for (const name of names) {
     try {
       await removeEntry(removal, folder, name, `${path}/${name.toString()}`, depth + 1);

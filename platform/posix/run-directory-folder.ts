@@ -1,6 +1,5 @@
 /** Run directories that nobody uses any more, held open while they are judged and removed (platform/host-cleaning.ts). */
-import { constants, fstatSync, lstatSync, openSync, type Stats, statSync } from 'node:fs';
-import { lstat, opendir } from 'node:fs/promises';
+import fs, { constants, fstatSync, lstatSync, openSync, type Stats, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import * as libc from '../../native-bindings/libc.ts';
 import { SystemCallError } from '../errors.ts';
@@ -65,7 +64,7 @@ type Entry = HeldRunDirectory['entries'][number];
 
 async function entriesOf(handle: DirectoryHandle): Promise<Entry[]> {
   const entries: Entry[] = [];
-  for await (const entry of await opendir(handle.at('.'))) {
+  for await (const entry of await fs.promises.opendir(handle.at('.'))) {
     entries.push({ name: entry.name, isSocket: entry.isSocket() });
   }
   return entries;
@@ -99,7 +98,7 @@ class PosixHeldRunDirectory implements HeldRunDirectory {
     let latest = changed(fstatSync(this.#handle.fd));
     for (const { name } of await entriesOf(this.#handle)) {
       try {
-        latest = Math.max(latest, changed(await lstat(this.#handle.at(name))));
+        latest = Math.max(latest, changed(await fs.promises.lstat(this.#handle.at(name))));
       } catch (error) {
         // It went meanwhile, so somebody is there.
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') {

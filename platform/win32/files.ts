@@ -1,6 +1,5 @@
 /** The file system of Windows (platform/files.ts says what is promised). */
-import type { Dirent, Stats } from 'node:fs';
-import { lstat, open, readdir, rename, stat } from 'node:fs/promises';
+import fs, { type Dirent, type Stats } from 'node:fs';
 import { win32 } from 'node:path';
 import { as, fileError } from '../common/file-error.ts';
 import { createFolder, createParents, kindOf, unlinkOrRmdir } from '../common/node-files.ts';
@@ -66,7 +65,7 @@ export function createFiles(paths: Paths): FileOperations {
       return statusOfDevice('CreateFile', path, read);
     }
     assertSpelling('CreateFile', path);
-    const found = await as(paths, 'CreateFile', path, () => stat(read.path));
+    const found = await as(paths, 'CreateFile', path, () => fs.promises.stat(read.path));
     assertFolderBeforeSeparator('CreateFile', path, found);
     return toStatus(found);
   }
@@ -78,7 +77,9 @@ export function createFiles(paths: Paths): FileOperations {
     }
     assertSpelling('open', path);
     // Of the name of a file with a separator behind it Windows says another thing here than where it is only looked at.
-    const handle = await as(paths, 'open', path, () => open(read.path.replace(/(?<=[^:\\/])[\\/]+$/, ''), 'r'));
+    const handle = await as(paths, 'open', path, () =>
+      fs.promises.open(read.path.replace(/(?<=[^:\\/])[\\/]+$/, ''), 'r'),
+    );
     try {
       if (/[\\/]$/.test(path) && !(await handle.stat()).isDirectory()) {
         throw fileError(paths, 'open', path, new WindowsError('open', errorNoDirectory));
@@ -93,12 +94,12 @@ export function createFiles(paths: Paths): FileOperations {
   async function list(path: string, opening: 'any' | 'folderOnly'): Promise<FolderEntry[]> {
     assertSpelling('open', path);
     const read = asWindowsReads(path).path;
-    const found = await as(paths, 'open', path, () => stat(read));
+    const found = await as(paths, 'open', path, () => fs.promises.stat(read));
     if (!found.isDirectory()) {
       const operation = opening === 'any' ? 'readdirent' : 'open';
       throw new SystemCallError(`${operation} ${path}: ${paths.reasonForCode('ENOTDIR')}`, 'ENOTDIR');
     }
-    const dirents = await as(paths, 'open', path, () => readdir(read, { withFileTypes: true }));
+    const dirents = await as(paths, 'open', path, () => fs.promises.readdir(read, { withFileTypes: true }));
     const entries: FolderEntry[] = [];
     for (let at = 0; at < dirents.length; at += linksAtOnce) {
       const some = dirents.slice(at, at + linksAtOnce);
@@ -118,7 +119,7 @@ export function createFiles(paths: Paths): FileOperations {
   }
 
   async function statusOfEntry(path: string): Promise<FileStatus> {
-    const found = await as(paths, 'lstat', path, () => lstat(path));
+    const found = await as(paths, 'lstat', path, () => fs.promises.lstat(path));
     const status = toStatus(found);
     // Node knows two kinds of reparse point as links; what the others lead to is not ours to judge either.
     return status.kind !== 'link' && isLink(path) ? { ...status, kind: 'link' } : status;
@@ -138,7 +139,7 @@ export function createFiles(paths: Paths): FileOperations {
     reopenThroughParent: async (_path, made) => made,
     openFolder,
     rename: (from, to) =>
-      as(paths, 'rename', `${from} ${to}`, () => new Patience(replacing).with(() => rename(from, to))),
+      as(paths, 'rename', `${from} ${to}`, () => new Patience(replacing).with(() => fs.promises.rename(from, to))),
     remove,
     removeTree: async (path) => {
       await assertMayGo(path, { paths, host: user });
@@ -175,7 +176,7 @@ async function lookAt(folder: string, entry: Dirent): Promise<FolderEntry> {
   if (!entry.isSymbolicLink()) {
     return { name, isDirectory: entry.isDirectory() };
   }
-  const target = await stat(win32.join(folder, entry.name)).catch(() => undefined);
+  const target = await fs.promises.stat(win32.join(folder, entry.name)).catch(() => undefined);
   return { name, isDirectory: target?.isDirectory() ?? false };
 }
 

@@ -1,6 +1,5 @@
 /** Folders held open so that nobody can rename or replace them: paths below one are safe meanwhile. */
-import { closeSync, ftruncateSync } from 'node:fs';
-import { mkdir, rename, rmdir, unlink } from 'node:fs/promises';
+import fs, { closeSync, ftruncateSync } from 'node:fs';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { as } from '../common/file-error.ts';
 import { readDescriptor } from '../common/read-descriptor.ts';
@@ -43,7 +42,7 @@ export class WindowsFolderHandle implements FolderHandle {
 
   async createFolder(name: Buffer): Promise<void> {
     const path = this.#at(name);
-    await as(this.#paths, 'mkdirat', name.toString(), () => mkdir(path));
+    await as(this.#paths, 'mkdirat', name.toString(), () => fs.promises.mkdir(path));
   }
 
   async createFile(name: Buffer, _mode: number, how: 'empty' | 'new'): Promise<WritableFile> {
@@ -67,13 +66,15 @@ export class WindowsFolderHandle implements FolderHandle {
 
   async rename(name: Buffer, toName: Buffer): Promise<void> {
     const [from, to] = [this.#at(name), this.#at(toName)];
-    await as(this.#paths, 'renameat', name.toString(), () => new Patience(replacing).with(() => rename(from, to)));
+    await as(this.#paths, 'renameat', name.toString(), () =>
+      new Patience(replacing).with(() => fs.promises.rename(from, to)),
+    );
   }
 
   async removeFile(name: Buffer): Promise<void> {
     const path = this.#at(name);
     try {
-      await as(this.#paths, 'unlinkat', name.toString(), () => unlink(path));
+      await as(this.#paths, 'unlinkat', name.toString(), () => fs.promises.unlink(path));
     } catch (error) {
       if ((error as SystemCallError).code !== 'ENOENT') {
         throw error;
@@ -83,7 +84,7 @@ export class WindowsFolderHandle implements FolderHandle {
 
   async removeFolder(name: Buffer): Promise<void> {
     const path = this.#at(name);
-    await as(this.#paths, 'unlinkat', name.toString(), () => rmdir(path));
+    await as(this.#paths, 'unlinkat', name.toString(), () => fs.promises.rmdir(path));
   }
 
   removeTree(name: Buffer): Promise<void> {

@@ -1,5 +1,5 @@
 /** What `git.*` must know about Windows (spec git.md §2.2, §10). */
-import { copyFile, link, symlink } from 'node:fs/promises';
+import fs from 'node:fs';
 import type { GitHost } from '../git-host.ts';
 
 export function createGitHost(): GitHost {
@@ -8,7 +8,7 @@ export function createGitHost(): GitHost {
     externalRoots: false,
     registrationTests: false,
     linkedFilesFollow: false,
-    linkFolder: (target, path) => symlink(target, path, 'junction'),
+    linkFolder: (target, path) => fs.promises.symlink(target, path, 'junction'),
     linkFile,
     comparable: (path) => path.replaceAll('/', '\\').toLowerCase(),
     isMisread,
@@ -20,7 +20,7 @@ export function createGitHost(): GitHost {
 /** A symbolic link takes a privilege here. A hard link does not, but both names must be on one volume. */
 async function linkFile(target: string, path: string): Promise<void> {
   try {
-    await link(target, path).catch(() => copyFile(target, path));
+    await fs.promises.link(target, path).catch(() => fs.promises.copyFile(target, path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
       throw error;

@@ -2,33 +2,19 @@
 import type { Platform } from '../platform.ts';
 import { createFiles } from './files.ts';
 import { createGitHost } from './git-host.ts';
-import { createHost } from './host.ts';
-import { createIdentities } from './identity.ts';
-import { createPaths } from './paths.ts';
-import { createProcesses } from './processes.ts';
-import { createRunDirectories } from './run-directories.ts';
-import { startedWith } from './started-with.ts';
-import { createTransport } from './transport.ts';
+import { createSessionPlatform } from './session-platform.ts';
 import { createTrust } from './trust.ts';
 
 export function createPlatform(): Platform {
-  const paths = createPaths();
-  const runDirectories = createRunDirectories(paths);
+  const forSessions = createSessionPlatform();
   return {
+    ...forSessions,
     name: 'win32',
     os: 'windows',
     arch: goArchitecture[process.arch] ?? process.arch,
-    paths,
-    processes: createProcesses(createIdentities(), paths),
-    transport: createTransport(runDirectories, paths),
-    runDirectories,
     trust: createTrust(),
-    host: createHost(paths),
-    startedWith,
-    files: createFiles(paths),
+    files: createFiles(forSessions.paths),
     git: createGitHost(),
-    childMarkers: undefined,
-    sharedMemory: undefined,
     hostCleaning: undefined,
   };
 }

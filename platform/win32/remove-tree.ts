@@ -2,7 +2,7 @@
  * Recursive removal that cannot be led astray (threat 17 of docs/security.md): a folder is emptied only while it is held
  * open as the real folder it is, so nobody can put a link in its place meanwhile.
  */
-import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
+import fs from 'node:fs';
 import { unlinkOrRmdir } from '../common/node-files.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
@@ -23,13 +23,13 @@ export function removeTree(paths: Paths, path: string): Promise<void> {
 
 async function remove(paths: Paths, path: string, patience: Patience): Promise<void> {
   try {
-    const found = await lstat(path);
+    const found = await fs.promises.lstat(path);
     if (found.isSymbolicLink() || isLink(path)) {
       await removeLink(path);
     } else if (found.isDirectory()) {
       await removeFolder(paths, path, patience);
     } else {
-      await patience.with(() => unlink(path));
+      await patience.with(() => fs.promises.unlink(path));
     }
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
@@ -60,7 +60,7 @@ async function removeFolder(paths: Paths, path: string, patience: Patience): Pro
     await empty(paths, path, patience);
     try {
       // By now a link may stand here: then that link is what goes.
-      await patience.with(() => rmdir(path));
+      await patience.with(() => fs.promises.rmdir(path));
       return;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' || round === mostRounds) {
@@ -77,7 +77,7 @@ async function empty(paths: Paths, path: string, patience: Patience): Promise<vo
   const folder = DirectoryHandle.open(path);
   let first: unknown;
   try {
-    for (const name of await readdir(path)) {
+    for (const name of await fs.promises.readdir(path)) {
       try {
         await remove(paths, folder.at(name), patience);
       } catch (error) {

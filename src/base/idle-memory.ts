@@ -1,6 +1,5 @@
 /** What a daemon does as soon as it has nothing to do: it keeps its compiled code and gives memory back. */
 import { flushCompileCache } from 'node:module';
-import { performance } from 'node:perf_hooks';
 import type { Host } from '../../platform/host.ts';
 import { timings } from './timings.ts';
 

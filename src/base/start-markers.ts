@@ -19,9 +19,23 @@ export const underDaemonVariable = 'CLAUDE_SSH_DAEMON_CHILD';
 /** Asks the daemon to serve only callers outside a sandbox (spec generation-n2.md §7). */
 export const peerCheckVariable = 'CLAUDE_SSH_PEER_CHECK';
 
-/** The first word and the variable of a keeper, which its daemon starts. */
+/** The first word and the variable of a keeper, which its daemon starts and a user never does. */
 export const keeperWord = 'keeper';
 export const keeperVariable = 'HOLDFAST_KEEPER';
+const socketWord = '-socket';
+
+/** The command line of a keeper. @param socketPath of its daemon */
+export function keeperWords(socketPath: string): string[] {
+  return [keeperWord, socketWord, socketPath];
+}
+
+/** The socket path of the daemon that has started us as its keeper; `undefined`: we are none. */
+export function socketOfKeeper(words: readonly string[], environment: NodeJS.ProcessEnv): string | undefined {
+  const [first, second, socketPath] = words;
+  const isKeeper = first === keeperWord && second === socketWord && environment[keeperVariable] !== undefined;
+  return isKeeper ? socketPath : undefined;
+}
+
 /** Number of the inherited descriptor with the cookie of a keeper. */
 export const keeperCookieVariable = 'HOLDFAST_KEEPER_COOKIE';
 

@@ -37,7 +37,6 @@ export interface DaemonOptions {
 
 /** Serves until somebody asks for the end. @returns the exit code */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
-  pinModules(loadedOnDemand);
   const { log, platform } = options;
   const { statusDescriptor, tokenDescriptor } = takeMarkers(options.environment);
   const peerCheck = options.settings.profile.server.peerCheck ? takePeerCheck(options.environment) : 'off';
@@ -136,6 +135,7 @@ async function build(
 
   const directory = runDirectories.open(runDirectory);
   undo.defer(() => directory.close());
+  pinModules(loadedOnDemand, () => runDirectories.openNameless(runDirectory));
   const instanceId = randomBytes(16).toString('hex');
   const ownership = undo.use(new Ownership({ platform, settings, directory, instanceId, log, timings }));
   await ownership.claim();

@@ -16,7 +16,7 @@ import { endDetached } from '../engine/detached-ttl.ts';
 import { FairShare } from '../engine/local/fair-share.ts';
 import { ShellAgent } from '../engine/local/shell-agent.ts';
 import type { KeeperFacts, SessionEngine } from '../engine/session-engine.ts';
-import { LauncherHandler } from '../install/managed-launcher/launcher-handler.ts';
+import type { LauncherHandler } from '../install/managed-launcher/launcher-handler.ts';
 import type { ChildRecords } from '../run-directory/records/child-records.ts';
 
 /** What an engine inside this process has in common with the clients. */
@@ -83,7 +83,7 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     counters,
     engine,
     daemon: identity,
-    launcher: new LauncherHandler(platform, log),
+    launcher: launcherOnDemand(platform, log),
     durable: settings.durable,
     keeper: options.keeper,
     runningArguments: async () =>
@@ -116,6 +116,19 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
     onClose: options.onLessToDo,
   });
   return { engine, clients, budget, endPrograms: () => endPrograms(services) };
+}
+
+/** Its code is loaded by its first request, as that of the methods in `loadedOnDemand`. */
+function launcherOnDemand(platform: Platform, log: Log): AllServices['launcher'] {
+  let handler: Promise<LauncherHandler> | undefined;
+  return {
+    async resolve(cliPath) {
+      handler ??= import('../install/managed-launcher/launcher-handler.ts').then(
+        (loaded) => new loaded.LauncherHandler(platform, log),
+      );
+      return (await handler).resolve(cliPath);
+    },
+  };
 }
 
 /** First half of the mark that every child carries (key `mark-children`); `undefined`: they carry none. */

@@ -1,7 +1,7 @@
 /** The process of a keeper, from its start to its end (spec durable.md §1, §6). Everything it needs is loaded with this file. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChildMarks } from '../../platform/child-markers.ts';
-import type { Platform } from '../../platform/platform.ts';
+import type { SessionPlatform } from '../../platform/platform.ts';
 import { keeperLogName, keeperRecordName } from '../../platform/published-names.ts';
 import type { OwnedFile, RunDirectory } from '../../platform/run-directories.ts';
 import type { Listener } from '../../platform/transport.ts';
@@ -20,7 +20,7 @@ import { Keeper } from './host/keeper.ts';
 import { encodeRecord, keeperSocketPath, nodeParts } from './record.ts';
 
 export interface KeeperProcessOptions {
-  readonly platform: Platform;
+  readonly platform: SessionPlatform;
   readonly environment: NodeJS.ProcessEnv;
   /** Of the daemon. */
   readonly socketPath: string;

@@ -13,7 +13,7 @@ import { ownCommand, ownVariables } from '../base/own-process.ts';
 import {
   keeperCookieVariable,
   keeperVariable,
-  keeperWord,
+  keeperWords,
   readyReport,
   statusPipeVariable,
 } from '../base/start-markers.ts';
@@ -62,10 +62,7 @@ async function start(
   const logFd = 'fd' in log ? log.fd : undefined;
   let keeper: Detached;
   try {
-    const own = ownCommand(
-      [keeperWord, '-socket', socketPath],
-      [...ownVariables(platform.startedWith), [keeperVariable, '1']],
-    );
+    const own = ownCommand(keeperWords(socketPath), [...ownVariables(platform.startedWith), [keeperVariable, '1']]);
     const [file = own.file, ...args] = [...through, own.file, ...own.args];
     keeper = platform.host.detach({
       ...{ file, args, env: own.env, logFd },

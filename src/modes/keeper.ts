@@ -1,11 +1,20 @@
 /** The keeper of durable sessions (spec durable.md), started by its daemon and by nobody else. */
+import { loadSessionPlatform } from '../../platform/load.ts';
 import { trimWhenIdle } from '../base/idle-memory.ts';
+import { createLog, levelNamed } from '../base/log.ts';
+import { restoreHeldVariables, takeProgramName } from '../base/own-process.ts';
 import { ChildRecords } from '../run-directory/records/child-records.ts';
-import type { Mode } from './mode.ts';
 
-export const runKeeperMode: Mode = async ({ settings, environment, log, ...context }) => {
-  const { socketPath } = settings;
-  const platform = await context.platform();
+/**
+ * Serves until there is no session and no daemon. Its settings come from its daemon, so no option and no file is looked at.
+ * @param socketPath of the daemon
+ * @returns the exit code
+ */
+export async function runKeeperMode(socketPath: string, environment: NodeJS.ProcessEnv): Promise<number> {
+  restoreHeldVariables(environment);
+  takeProgramName(environment);
+  const log = createLog({ level: levelNamed(environment.CLAUSTRUM_LOG_LEVEL) });
+  const platform = await loadSessionPlatform();
   trimWhenIdle(platform.host);
   const { runKeeper } = await import('../keeper/process.ts');
   const { childMarkers: markers, processes, paths } = platform;
@@ -14,5 +23,5 @@ export const runKeeperMode: Mode = async ({ settings, environment, log, ...conte
     markers === undefined
       ? undefined
       : new ChildRecords({ markers, processes, paths, runDirectory, instanceId: 'keeper', log });
-  return runKeeper({ platform, environment, socketPath, records });
-};
+  return platform.host.leave(await runKeeper({ platform, environment, socketPath, records }));
+}

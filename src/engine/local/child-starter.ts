@@ -4,7 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SystemCallError } from '../../../platform/errors.ts';
-import type { Platform } from '../../../platform/platform.ts';
+import type { SessionPlatform } from '../../../platform/platform.ts';
 import type { Child } from '../../../platform/processes.ts';
 import type { Variable } from '../../../platform/started-with.ts';
 import { atOnce } from '../../../platform/steps.ts';
@@ -21,7 +21,7 @@ import type { ShellAgent } from './shell-agent.ts';
 import type { ShellPath } from './shell-path.ts';
 
 export interface ChildStarterOptions {
-  readonly platform: Platform;
+  readonly platform: SessionPlatform;
   readonly profile: Pick<Profile, 'process' | 'platform'>;
   readonly log: Pick<Log, 'warn'>;
   readonly shellPath: ShellPath;
@@ -109,7 +109,7 @@ export class ChildStarter {
     }
   }
 
-  #check(request: SpawnRequest, test: (platform: Platform) => void): void {
+  #check(request: SpawnRequest, test: (platform: SessionPlatform) => void): void {
     try {
       test(this.#options.platform);
     } catch (error) {

@@ -2,7 +2,7 @@
  * A spawn through the managed launcher (spec generation-n2.md §4): `<launcher...> <command> <args...>`. The launcher is the
  * process, with its pid, streams and end; what it does with the command is its business.
  */
-import type { Platform } from '../../../platform/platform.ts';
+import type { SessionPlatform } from '../../../platform/platform.ts';
 import { launcherFault, launcherStartFault } from '../../base/launcher-argv.ts';
 import { LauncherFailure } from '../failures.ts';
 
@@ -17,7 +17,7 @@ export interface LauncherStart {
  * The tests before anything is ended or started, in the contract's order.
  * @throws LauncherFailure, or SystemCallError for the folder and the command
  */
-export function checkLauncherStart({ launcher, command, cwd }: LauncherStart, platform: Platform): void {
+export function checkLauncherStart({ launcher, command, cwd }: LauncherStart, platform: SessionPlatform): void {
   const { paths, host, processes } = platform;
   if (host.managedSettingsFolder === undefined) {
     throw LauncherFailure.unusable('a launcher cannot be applied on a Windows host');

@@ -1,5 +1,5 @@
 /** The SSH agent of the login shell, for children that have none (spec platform.md §2 "SSH agent hand-off"). */
-import type { Platform } from '../../../platform/platform.ts';
+import type { SessionPlatform } from '../../../platform/platform.ts';
 import type { Log } from '../../base/log.ts';
 import type { Timings } from '../../base/timings.ts';
 import { agentVariable } from './environment.ts';
@@ -7,7 +7,7 @@ import { agentVariable } from './environment.ts';
 const maxFailuresInARow = 3;
 
 export interface ShellAgentOptions {
-  readonly platform: Platform;
+  readonly platform: SessionPlatform;
   readonly log: Log;
   readonly timings: Timings;
   /** Ends a look-up that still runs. */

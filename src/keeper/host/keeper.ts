@@ -3,7 +3,7 @@
  * input, opens no network, and no timer of its own ends a session.
  */
 
-import type { Platform } from '../../../platform/platform.ts';
+import type { SessionPlatform } from '../../../platform/platform.ts';
 import type { ProcessIdentity } from '../../../platform/processes.ts';
 import { type Counters, createCounters } from '../../base/counters.ts';
 import { failpoint } from '../../base/failpoints.ts';
@@ -29,7 +29,7 @@ import { Debtors } from './lent-frames.ts';
 import { SharedBlocks } from './shared-blocks.ts';
 
 export interface KeeperOptions {
-  readonly platform: Platform;
+  readonly platform: SessionPlatform;
   readonly timings: Timings;
   /** Of the daemon: spools lie in its folder. */
   readonly socketPath: string;

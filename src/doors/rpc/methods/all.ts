@@ -18,8 +18,15 @@ export type AllServices = ServerServices &
   LauncherServices &
   HoldfastServices;
 
-/** What the methods below load, with everything that only they need; the daemon pins it at its start. */
-export const loadedOnDemand = ['src/base', 'src/doors/rpc', 'src/files', 'src/git', 'src/wire'] as const;
+/** What methods load by their first request, with everything that only they need; the daemon pins it at its start. */
+export const loadedOnDemand = [
+  'src/base',
+  'src/doors/rpc',
+  'src/files',
+  'src/git',
+  'src/install/managed-launcher',
+  'src/wire',
+] as const;
 
 const filesMethods = onDemand<FilesServices>(
   [

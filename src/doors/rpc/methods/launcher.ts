@@ -5,7 +5,7 @@ import { object, string } from '../params.ts';
 import { defineMethod, type Method } from './method.ts';
 
 export interface LauncherServices {
-  readonly launcher: LauncherHandler;
+  readonly launcher: Pick<LauncherHandler, 'resolve'>;
 }
 
 export const launcherMethods: readonly Method<LauncherServices>[] = [
