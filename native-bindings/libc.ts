@@ -166,6 +166,15 @@ export const sigaddset: KoffiFunc<(signals: Buffer, signal: number) => number> =
   'int sigaddset(void *signals, int signal)',
 );
 
+// ---- time.h (Linux)
+
+/** Since boot, suspended time included; what the kernel stamps a new process with. */
+export const CLOCK_BOOTTIME = 7;
+/** @param time seconds and nanoseconds */
+export const clock_gettime: KoffiFunc<(clock: number, time: BigInt64Array) => number> | undefined = darwin
+  ? undefined
+  : libc.func('int clock_gettime(int clock, void *time)');
+
 // ---- sys/wait.h
 
 export const P_PID = 1;

@@ -8,6 +8,8 @@ import type { Identities } from './identity.ts';
 /** What has been started. */
 export interface StartedChild {
   readonly pid: number;
+  /** `undefined`: to be asked of the system. */
+  readonly startTime: number | undefined;
   /** Of a child that was to be marked. */
   readonly marks: ChildMarks | undefined;
   readonly ours: OurEnds | undefined;
@@ -22,11 +24,12 @@ export class PosixChild implements Child {
   #status: ExitStatus | undefined;
 
   constructor(
-    { pid, marks, ours }: StartedChild,
+    { pid, startTime, marks, ours }: StartedChild,
     identities: Identities,
     request: StreamEvents & Pick<SpawnRequest, 'onEnd'>,
   ) {
     this.pid = pid;
+    this.#startTime = startTime;
     this.marks = marks;
     this.#identities = identities;
     this.#streams = new ChildStreams(ours, request);
@@ -34,8 +37,8 @@ export class PosixChild implements Child {
   }
 
   /**
-   * Read when first asked for, at the latest before the child is collected: until then the pid is its own. Right after the
-   * start the kernel would have us wait for the end of `execve`.
+   * Where it is not known, it is read when first asked for, at the latest before the child is collected: until then the pid is
+   * its own. Right after the start the kernel would have us wait for the end of `execve`.
    */
   get startTime(): number {
     this.#startTime ??= this.#identities.startSeconds(this.pid);

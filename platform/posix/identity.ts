@@ -9,6 +9,11 @@ export interface Identities
   extends Pick<Processes, 'identify' | 'startSeconds' | 'commandLine' | 'signalIfSame' | 'self' | 'ownStartSeconds'> {
   /** Works on a zombie, too (spec process.md §3.7). */
   startSeconds(pid: number): number;
+  /**
+   * What `startSeconds` would say of a process that starts at this moment; `undefined` where only the system can say it. The same
+   * value before and after a start is its start time, without any look at the process.
+   */
+  startSecondsNow(): number | undefined;
 }
 
 export function createIdentities(os: PosixSystem): Identities {
@@ -22,6 +27,7 @@ export function createIdentities(os: PosixSystem): Identities {
   return {
     identify,
     startSeconds: source.startSeconds,
+    startSecondsNow: source.startSecondsNow,
     ownStartSeconds: () => source.startSeconds(process.pid),
     commandLine: source.commandLine,
     self() {
@@ -74,14 +80,32 @@ interface Source {
   /** `undefined` for a zombie, a thread id or nothing. */
   liveStart(pid: number): string | undefined;
   startSeconds(pid: number): number;
+  startSecondsNow(): number | undefined;
   commandLine(pid: number): string[] | undefined;
   node(): string | undefined;
 }
 
 function linuxSource(): Source {
   const ticksPerSecond = libc.sysconf(libc._SC_CLK_TCK);
+  const sinceBoot = new BigInt64Array(2);
   let node: string | undefined;
   let bootSeconds: number | undefined;
+
+  /** 0 where there is no /proc to tell it. */
+  function bootTime(): number {
+    try {
+      return Number(/^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'latin1'))?.[1] ?? 0);
+    } catch {
+      return 0;
+    }
+  }
+
+  /** Seconds since the epoch. */
+  function secondsOf(startTicks: number): number {
+    bootSeconds ??= bootTime();
+    // One division at the end keeps the shortest form at two decimals for 100 ticks a second.
+    return bootSeconds === 0 ? 0 : (bootSeconds * ticksPerSecond + startTicks) / ticksPerSecond;
+  }
 
   return {
     liveStart(pid) {
@@ -93,12 +117,14 @@ function linuxSource(): Source {
     },
     startSeconds(pid) {
       const found = procStat(pid);
-      if (found === undefined) {
-        return 0;
+      return found === undefined ? 0 : secondsOf(Number(found.startTicks));
+    },
+    startSecondsNow() {
+      if (libc.clock_gettime?.(libc.CLOCK_BOOTTIME, sinceBoot) !== 0) {
+        return undefined;
       }
-      bootSeconds ??= Number(/^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'latin1'))?.[1] ?? 0);
-      // One division at the end keeps the shortest form at two decimals for 100 ticks a second.
-      return (bootSeconds * ticksPerSecond + Number(found.startTicks)) / ticksPerSecond;
+      const ticks = (Number(sinceBoot[1]) * ticksPerSecond) / 1e9;
+      return secondsOf(Number(sinceBoot[0]) * ticksPerSecond + Math.floor(ticks));
     },
     commandLine(pid) {
       try {
@@ -152,6 +178,7 @@ function darwinSource(): Source {
       const found = read(pid);
       return found === undefined ? 0 : Number(found.seconds) + Number(found.micros) / 1e6;
     },
+    startSecondsNow: () => undefined,
     commandLine(pid) {
       return processArguments(pid);
     },

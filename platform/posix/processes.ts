@@ -58,6 +58,7 @@ class SpawnAttempt {
   readonly #identities: Identities;
   readonly #paths: Paths;
   readonly #streams: OpenedStreams;
+  readonly #startTimeBefore: number | undefined;
 
   /** @throws SystemCallError with the contract's text */
   constructor(request: SpawnRequest, identities: Identities, paths: Paths) {
@@ -71,6 +72,7 @@ class SpawnAttempt {
     } catch (error) {
       throw this.#failure(error);
     }
+    this.#startTimeBefore = identities.startSecondsNow();
   }
 
   /** The child's descriptors, in their order. */
@@ -89,8 +91,10 @@ class SpawnAttempt {
   }
 
   succeeded({ pid, marks }: Started): Child {
+    const now = this.#identities.startSecondsNow();
+    const startTime = now === this.#startTimeBefore ? now : undefined;
     closeTheirs(this.#streams.theirs);
-    return new PosixChild({ pid, marks, ours: this.#streams.ours }, this.#identities, this.#request);
+    return new PosixChild({ pid, startTime, marks, ours: this.#streams.ours }, this.#identities, this.#request);
   }
 
   /** Closes all pipes. @returns what to throw */

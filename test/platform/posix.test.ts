@@ -1,5 +1,6 @@
 /** The contracts on Linux and macOS. */
 import { readdirSync } from 'node:fs';
+import { expect, test } from 'vitest';
 import { createPlatform } from '../../platform/posix/index.ts';
 import { filesContract } from './files.contract.ts';
 import { hostContract } from './host.contract.ts';
@@ -8,6 +9,7 @@ import { pathsContract } from './paths.contract.ts';
 import { processesContract } from './processes.contract.ts';
 import { removalContract } from './removal.contract.ts';
 import { runDirectoryContract } from './run-directory.contract.ts';
+import { RunningChild } from './running-child.ts';
 import { transportContract } from './transport.contract.ts';
 
 const machine: Machine = {
@@ -62,4 +64,11 @@ pathsContract(machine, {
     ['/a', '/', true],
     ['/', '/a', false],
   ],
+});
+
+test('the start time of a child is the one the system shows, whether it had to be asked for or not', () => {
+  // So many starts take a while: in some of them the clock of the kernel ticks.
+  const children = Array.from({ length: 60 }, () => new RunningChild(machine.platform, { command: 'cat' }).child);
+  const told = children.map(({ startTime }) => startTime);
+  expect(told).toEqual(children.map(({ pid }) => machine.platform.processes.startSeconds(pid)));
 });
