@@ -1,5 +1,5 @@
 /** One command on another host, through the user's own ssh: it may ask for a passphrase at our terminal. */
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { codeOf, HoldfastError } from './errors.ts';
 
@@ -8,6 +8,8 @@ export interface RemoteCommand {
   readonly destination: string;
   readonly sshCommand?: readonly string[] | undefined;
   readonly words: readonly string[];
+  /** Spells one word for the shell there; omitted: a POSIX one. */
+  readonly spell?: ((word: string) => string) | undefined;
   readonly env?: NodeJS.ProcessEnv | undefined;
   /** More output than that is none that was asked for. */
   readonly mostBytes: number;
@@ -33,11 +35,11 @@ const keptComplaint = 4_000;
 
 /** @throws HoldfastError `refused` when the command was not run, or ended otherwise than by an exit code; `protocol`, `unsupported` */
 export function runRemote(command: RemoteCommand): Promise<RemoteResult> {
-  const { destination, sshCommand = ['ssh'], words, env, mostBytes, talk, signal } = command;
+  const { destination, sshCommand = ['ssh'], words, spell = shellWord, env, mostBytes, talk, signal } = command;
   checkDestination(destination);
   const [program = '', ...options] = sshCommand;
   return new Promise((resolve, reject) => {
-    const args = [...options, destination, words.map(shellWord).join(' ')];
+    const args = [...options, destination, words.map(spell).join(' ')];
     const stdin = talk === undefined ? 'ignore' : 'pipe';
     const child = spawn(program, args, { stdio: [stdin, 'pipe', 'pipe'], env, windowsHide: true, signal });
     const { stdout, stderr: complaints, stdin: input } = child as typeof child & { stdout: Readable; stderr: Readable };
@@ -77,6 +79,19 @@ export function runRemote(command: RemoteCommand): Promise<RemoteResult> {
       }
     });
   });
+}
+
+/**
+ * A subsystem of the ssh server there, such as `sftp`, at the standard streams of the process that is returned.
+ * @throws HoldfastError `unsupported` for what is no destination
+ */
+export function startSubsystem(
+  { destination, sshCommand = ['ssh'], env }: Pick<RemoteCommand, 'destination' | 'sshCommand' | 'env'>,
+  name: string,
+): ChildProcessWithoutNullStreams {
+  checkDestination(destination);
+  const [program = '', ...options] = sshCommand;
+  return spawn(program, [...options, '-s', destination, name], { stdio: 'pipe', env, windowsHide: true });
 }
 
 /** @throws HoldfastError for a text that ssh would take for an option */

@@ -6,7 +6,16 @@
  *     const { code, stdout } = await host.run('uname');
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, connect as dial, type Socket } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +29,7 @@ import { RawConnection } from '../tools/raw-connection.ts';
 
 /** Where distributions put it; often not on the PATH of a user. */
 const serverPaths = ['/usr/sbin/sshd', '/usr/local/sbin/sshd', '/usr/bin/sshd', '/opt/homebrew/sbin/sshd'];
+const sftpServers = ['/usr/lib/openssh/sftp-server', '/usr/lib/ssh/sftp-server', '/usr/libexec/sftp-server'];
 const howToGet = 'Debian: apt-get install openssh-server openssh-client';
 
 export interface SshHost extends AsyncDisposable {
@@ -96,6 +106,7 @@ export async function startSshHost({ hasLoginScript = false }: SshHostOptions = 
       // Nothing of the user's own home folder is touched, and nothing of our own environment leaks in.
       `SetEnv HOME=${at('home')} PATH=${at('bin')}:/usr/bin:/bin`,
       'LogLevel VERBOSE',
+      `Subsystem sftp ${sftpServers.find((path) => existsSync(path)) ?? 'internal-sftp'}`,
       ...(hasLoginScript ? [`ForceCommand . ${at('login')}`] : []),
       '',
     ].join('\n'),

@@ -50,6 +50,7 @@ export const installCommands = {
     arguments: [flagsArgument],
     options: [
       { flags: '--from <file>', help: 'the new executable (default: this one, as it is now)', completion: 'file' },
+      { flags: '--sha256 <hex>', help: 'do nothing unless that file has this hash (SHA256SUMS)' },
       { flags: '--check', help: 'tell what would be done' },
       { flags: '--start', help: 'start a daemon where none runs' },
       { flags: '--restart', help: 'replace a daemon that runs this program already' },

@@ -8,6 +8,7 @@ import { timings } from '../../base/timings.ts';
 import { HoldfastError } from '../../client/index.ts';
 import { type Executable, megabytes } from './executable.ts';
 import { type RemoteHost, runScript, type Told } from './remote-script.ts';
+import type { Copied, OnProgress } from './way.ts';
 
 export interface Destination {
   readonly folder: string;
@@ -16,16 +17,6 @@ export interface Destination {
   /** For errors: what the host has. */
   readonly libc: string;
 }
-
-export interface Copied {
-  /** `there`: nothing was to be done. `missing`: it would be, and was not tried. */
-  readonly state: 'there' | 'missing' | 'placed';
-  /** What an earlier copy had left, in bytes. */
-  readonly continuedAt: number;
-}
-
-/** Told how much is there, of how much; the last time when all is. */
-export type OnProgress = (sent: number, all: number) => void;
 
 /** The unit in which a cut copy is continued. */
 const blockBytes = 65_536;

@@ -8,13 +8,15 @@ import { shellWord } from '../../client/remote-command.ts';
 import { answering, complainOf, printJson } from '../answer.ts';
 import type { Verb } from '../commands/row.ts';
 import { exitOk, exitPartly, exitUsage } from '../exit-codes.ts';
-import { type Copied, copy, isThere } from './copy.ts';
-import { type Executable, megabytes, readExecutable, type TargetName, targetNames } from './executable.ts';
-import { checkLibc, choosePlace, type HostFacts, lookAt, type Place, pathRemedy } from './look.ts';
+import { type Executable, megabytes, readExecutable, type TargetName } from './executable.ts';
+import { type HostFacts, lookAt } from './look.ts';
+import { posixWay } from './posix-way.ts';
 import { progressLine } from './progress.ts';
-import { type RemoteHost, runScript } from './remote-script.ts';
+import { isWithoutShell, type RemoteHost } from './remote-script.ts';
 import type { DaemonOutcome } from './replace-daemon.ts';
-import { daemonLine, type UpgradeReport } from './upgrade.ts';
+import { daemonLine } from './upgrade.ts';
+import type { Copied, Place, Way } from './way.ts';
+import { lookAtWindows, windowsWay } from './windows-way.ts';
 
 interface DeployWords {
   readonly from?: string;
@@ -25,8 +27,6 @@ interface DeployWords {
   readonly socket?: string;
   readonly json?: boolean;
 }
-
-const fileName = 'holdfast';
 
 /** What `holdfast deploy --json` prints (docs/schemas/deploy.json). */
 interface DeployReport {
@@ -55,49 +55,57 @@ export const deploy: Verb<DeployWords> = ([destination = '', ...flags], words, c
       return exitUsage;
     }
     const host: RemoteHost = { destination, sshCommand: words.sshCommand, environment: context.environment };
-    const facts = await lookAt(host);
-    const target = facts.target ?? noTarget(destination, facts);
+    const way = await wayTo(host);
+    const { target, libc, noise } = way;
     const executable = await executableFor(target, words.from, destination);
-    checkLibc(destination, facts, executable);
-    const place = choosePlace(facts, words.to);
-    const to = { folder: place.folder, name: fileName, libc: facts.libc };
+    way.check(executable);
+    const place = way.place(words.to);
     const progress = progressLine();
     let copied: Copied;
     try {
       copied = await (words.dryRun === true
-        ? isThere(host, executable, to)
-        : copy(host, executable, to, (sent, all) => progress.update(sent, all)));
+        ? way.isThere(executable, place)
+        : way.copy(executable, place, (sent, all) => progress.update(sent, all)));
     } finally {
       progress.end();
     }
-    const file = `${place.folder}/${fileName}`;
-    const after = copied.state === 'missing' ? undefined : await upgradeThere(host, file, words, flags);
-    const isFound = after === undefined ? place.isOnPath : after.found === file;
+    const after = copied.state === 'missing' ? undefined : await way.upgrade(place, upgradeWords(words, flags));
+    const isFound = after === undefined ? place.isOnPath : after.foundInstead === undefined;
     const report: DeployReport = {
-      ...{ host: destination, target, libc: facts.libc },
+      ...{ host: destination, target, libc },
       program: {
-        ...{ file, state: states[copied.state], bytes: executable.bytes.length, sha256: executable.sha256 },
+        ...{ file: place.file, state: states[copied.state], bytes: executable.bytes.length, sha256: executable.sha256 },
         ...{ continuedAt: copied.continuedAt, isOnPath: isFound },
-        ...(isFound ? {} : { remedy: remedyFor(facts, place, after?.found ?? '') }),
+        ...(isFound ? {} : { remedy: remedyFor(place, after?.foundInstead ?? '') }),
       },
-      ...(facts.noise === '' ? {} : { noise: facts.noise }),
+      ...(noise === '' ? {} : { noise }),
       ...(after === undefined ? {} : { daemon: after.daemon }),
     };
     if (words.json === true) {
       printJson(context, report);
     } else {
-      context.print(textOf(report, place, words));
+      context.print(textOf(report, place, way.example, words));
     }
     return after?.daemon.state === 'left' ? exitPartly : exitOk;
   });
 
 const states = { there: 'there', missing: 'would be copied', placed: 'copied' } as const;
 
-function noTarget(destination: string, { system, processor }: HostFacts): never {
-  throw new HoldfastError(
-    'unsupported',
-    `${destination} is ${system || 'of an unknown system'} on ${processor || 'an unknown processor'}; there are executables for ${targetNames.join(', ')} (docs/deploy.md)`,
-  );
+/** A host on which no `sh` answers may be one of Windows, which is asked in words of its own. */
+async function wayTo(host: RemoteHost): Promise<Way> {
+  let facts: HostFacts;
+  try {
+    facts = await lookAt(host);
+  } catch (error) {
+    const variables = isWithoutShell(error) ? await lookAtWindows(host) : undefined;
+    if (variables === undefined) {
+      throw error;
+    }
+    return windowsWay(host, variables);
+  }
+  // A `sh` of Git for Windows or Cygwin.
+  const variables = /^(?:MINGW|MSYS|CYGWIN)/.test(facts.system) ? await lookAtWindows(host) : undefined;
+  return variables === undefined ? posixWay(host, facts) : windowsWay(host, variables);
 }
 
 /** The file for a host: the one that was named, this program itself, or one of its folder. */
@@ -124,46 +132,21 @@ async function executableFor(target: TargetName, from: string | undefined, desti
   return executable;
 }
 
-interface UpgradeThere {
-  readonly daemon: DaemonOutcome;
-  /** The program that `ssh host holdfast` runs; empty: none. */
-  readonly found: string;
-}
-
-/** The program over there does the rest. Its answer is one line; whatever it complains about goes into ours. */
-async function upgradeThere(
-  host: RemoteHost,
-  file: string,
-  { dryRun, endSessions, socket }: DeployWords,
-  flags: readonly string[],
-): Promise<UpgradeThere> {
-  const statements = ['say found "$(command -v holdfast)"', 'A=$("$@")', 'say code $?', 'say answer "$A"'];
-  const told = await runScript(host, statements, [
-    ...[file, 'upgrade', '--start', '--json', ...(dryRun === true ? ['--check'] : [])],
+/** For the program over there, which does the rest. */
+function upgradeWords({ dryRun, endSessions, socket }: DeployWords, flags: readonly string[]): string[] {
+  return [
+    ...['upgrade', '--start', '--json', ...(dryRun === true ? ['--check'] : [])],
     ...(endSessions === true ? ['--end-sessions'] : []),
     ...(socket === undefined ? [] : ['--socket', socket]),
     ...(flags.length === 0 ? [] : ['--', ...flags]),
-  ]);
-  try {
-    const { daemon } = JSON.parse(told.get('answer') ?? '') as UpgradeReport;
-    return { daemon, found: told.get('found') ?? '' };
-  } catch (cause) {
-    const why = told.get('stderr') || `exit code ${told.get('code')}`;
-    throw new HoldfastError(
-      'unsupported',
-      `${file} is on ${host.destination}, but its daemon was neither started nor replaced (${why}); see there: holdfast doctor`,
-      { cause },
-    );
-  }
+  ];
 }
 
-function remedyFor(facts: HostFacts, { folder, isOnPath }: Place, found: string): string {
-  return isOnPath && found !== ''
-    ? `ssh finds ${found} first; remove it, or choose its folder with --to`
-    : `${folder} is not on the PATH of ssh commands there; ${pathRemedy(facts, folder)}`;
+function remedyFor({ isOnPath, remedy }: Place, found: string): string {
+  return isOnPath && found !== '' ? `ssh finds ${found} first; remove it, or choose its folder with --to` : remedy;
 }
 
-function textOf(report: DeployReport, { why }: Place, words: DeployWords): string {
+function textOf(report: DeployReport, { why }: Place, example: string, words: DeployWords): string {
   const { host, target, libc, program, daemon, noise } = report;
   const size = megabytes(program.bytes);
   const how = {
@@ -187,11 +170,15 @@ function textOf(report: DeployReport, { why }: Place, words: DeployWords): strin
   if (program.state === 'there' && daemon?.state === 'current') {
     lines.push('nothing to do');
   }
-  return [...lines, '', ...clientLines(report, words)].map((line) => `${line}\n`).join('');
+  return [...lines, '', ...clientLines(report, example, words)].map((line) => `${line}\n`).join('');
 }
 
 /** What leads a client to the daemon there. */
-function clientLines({ host, program }: DeployReport, { sshCommand = ['ssh'], socket }: DeployWords): string[] {
+function clientLines(
+  { host, program }: DeployReport,
+  example: string,
+  { sshCommand = ['ssh'], socket }: DeployWords,
+): string[] {
   const ssh = [...sshCommand, host].map(shellWord).join(' ');
   const usual = sshCommand.length === 1 && sshCommand[0] === 'ssh';
   const options = [
@@ -208,7 +195,9 @@ function clientLines({ host, program }: DeployReport, { sshCommand = ['ssh'], so
   };
   const at = (flag: string): string => (socket === undefined ? '' : ` ${flag} ${shellWord(shellWord(socket))}`);
   return [
-    ...(program.isOnPath ? [`a program there       holdfast run ${options.map(shellWord).join(' ')} -- uname -a`] : []),
+    ...(program.isOnPath
+      ? [`a program there       holdfast run ${options.map(shellWord).join(' ')} -- ${example}`]
+      : []),
     `your own client       await connect(${JSON.stringify(target)})`,
     `any other client      ${ssh} ${shellWord(name)} -bridge${at('-socket')}`,
     `its token             ${ssh} ${shellWord(name)} token${at('--socket')}`,

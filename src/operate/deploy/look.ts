@@ -3,6 +3,7 @@ import { HoldfastError } from '../../client/index.ts';
 import type { Executable, TargetName } from './executable.ts';
 import { isAtLeast } from './least-glibc.ts';
 import { type RemoteHost, runScript, type Told } from './remote-script.ts';
+import type { Place } from './way.ts';
 
 export interface HostFacts {
   /** In the words of `uname`: `Linux`, `Darwin`. */
@@ -95,21 +96,16 @@ export function checkLibc(destination: string, { libc }: HostFacts, { path, glib
   }
 }
 
-export interface Place {
-  readonly folder: string;
-  /** Why this one, for the user. */
-  readonly why: string;
-  /** Whether `ssh host holdfast` looks there. */
-  readonly isOnPath: boolean;
-}
-
 /** Where the system keeps its own programs, which a package manager would replace. */
 const ofTheSystem = /^\/(?:usr\/)?s?bin$/;
 
 /** The folder for the executable. @param asked by the user; it is taken as it is */
-export function choosePlace(facts: HostFacts, asked: string | undefined): Place {
+export function choosePlace(
+  facts: HostFacts,
+  asked: string | undefined,
+): Pick<Place, 'why' | 'isOnPath'> & { readonly folder: string } {
   const { home, path, writable, found } = facts;
-  const place = (folder: string, why: string): Place => ({ folder, why, isOnPath: path.includes(folder) });
+  const place = (folder: string, why: string) => ({ folder, why, isOnPath: path.includes(folder) });
   if (asked !== undefined) {
     return place(asked.replace(/^~(?=\/|$)/, home).replace(/(?<=.)\/+$/, ''), 'as asked for');
   }

@@ -27,6 +27,13 @@ export interface ScriptOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The host was reached, and what ran there was no `sh` of ours. */
+class NoShell extends HoldfastError {}
+
+export function isWithoutShell(error: unknown): boolean {
+  return error instanceof NoShell;
+}
+
 /** `say <name> <text>` tells; `"$@"` are the arguments. Messages of the programs are English. */
 const beginning = 'LC_ALL=C; export LC_ALL; M=$1; shift; say() { echo "$M $1=$2"; }; echo';
 const ending = 'say end yes';
@@ -55,9 +62,9 @@ export async function runScript(
   const told = toldIn(stdout, mark);
   if (told.get('end') === undefined) {
     const why = stderr.trim() || stdout.trim() || `exit code ${code}`;
-    throw new HoldfastError(
+    throw new NoShell(
       'refused',
-      `${destination} did not run our commands to their end (${why.slice(-500)}); it needs a login that may run sh (Windows: see docs/windows.md)`,
+      `${destination} did not run our commands to their end (${why.slice(-500)}); it needs a login that may run sh`,
     );
   }
   return new Map([...told, ['stderr', stderr.trim()], ['noise', noiseIn(stdout, mark)]]);

@@ -2,14 +2,17 @@
 import { programFile } from '../../base/own-program.ts';
 import { printable } from '../../base/printable.ts';
 import { version } from '../../base/version.ts';
+import { HoldfastError } from '../../client/index.ts';
 import { answering, printJson } from '../answer.ts';
 import type { Verb } from '../commands/row.ts';
 import { exitOk, exitPartly } from '../exit-codes.ts';
+import { readExecutable } from './executable.ts';
 import { type DaemonOutcome, replaceDaemon } from './replace-daemon.ts';
 import { type Replacement, replaceProgram } from './replace-program.ts';
 
 interface UpgradeWords {
   readonly from?: string;
+  readonly sha256?: string;
   readonly check?: boolean;
   readonly start?: boolean;
   readonly restart?: boolean;
@@ -26,10 +29,21 @@ export interface UpgradeReport {
 
 export const upgrade: Verb<UpgradeWords> = (flags, words, context) =>
   answering('upgrade', context, async () => {
-    const { from, check: checkOnly = false, socket, start = false, restart = false, endSessions = false } = words;
+    const {
+      from,
+      sha256,
+      check: checkOnly = false,
+      socket,
+      start = false,
+      restart = false,
+      endSessions = false,
+    } = words;
+    if (sha256 !== undefined) {
+      await requireSha256(from ?? programFile(), sha256.toLowerCase());
+    }
     const program =
       from === undefined
-        ? ({ file: programFile(), state: 'in place' } as const)
+        ? ({ file: programFile(), state: 'in place', ...(sha256 !== undefined && { sha256 }) } as const)
         : await replaceProgram(from, checkOnly, await context.platform());
     const willBeNew = program.state !== 'in place';
     const wish = { socket, start, restart: restart || willBeNew, endSessions, checkOnly, flags };
@@ -44,6 +58,14 @@ export const upgrade: Verb<UpgradeWords> = (flags, words, context) =>
     }
     return daemon.state === 'left' ? exitPartly : exitOk;
   });
+
+/** @throws HoldfastError when the file does not have it */
+async function requireSha256(path: string, wanted: string): Promise<void> {
+  const { sha256 } = await readExecutable(path);
+  if (sha256 !== wanted) {
+    throw new HoldfastError('unsupported', `${path} has the SHA-256 ${sha256} and not ${wanted}; copy it again`);
+  }
+}
 
 const stateTexts: Readonly<Record<DaemonOutcome['state'], string>> = {
   none: 'none runs',
