@@ -92,10 +92,30 @@ export interface FolderHandle {
   close(): Promise<void>;
 }
 
-export interface FileOperations {
+/** How the OS names files: known without a look at one. */
+export interface FileNames {
   /** Bytes of the longest path the OS takes; what is longer is `ENAMETOOLONG`. */
   readonly longestPath: number;
 
+  /** The system's words for what stands in the way of a path that is walked folder by folder (spec generation-n2.md §8.2). */
+  readonly inTheWay: {
+    /** A file, where a folder is to be opened. */
+    readonly file: string;
+    /** A folder, where a file is to be made. */
+    readonly folder: string;
+  };
+
+  /** Parts of an archive's entry name. Separators are `/`, on Windows also `\`. */
+  splitEntryName(name: Buffer): Buffer[];
+  /**
+   * Whether a part of an entry name means something else than a file of that name to this OS. POSIX: never.
+   * Windows: device names (`NUL`, `COM1`, `aux`, `CONIN$`, with or without dots or spaces behind; not `CON.txt`), and `:`.
+   */
+  isReservedName(part: Buffer): boolean;
+}
+
+/** The work itself. */
+export interface FileCalls {
   /** Follows links. @throws SystemCallError `stat <path>: ...`, on Windows `CreateFile <path>: ...` */
   status(path: string): Promise<FileStatus>;
   /** Of the path itself; a link is a `link` (Windows: every reparse point). @throws SystemCallError `lstat <path>: ...` */
@@ -148,20 +168,6 @@ export interface FileOperations {
    * @throws SystemCallError `unlinkat <path of the entry>: ...`
    */
   removeTree(path: string): Promise<void>;
-
-  /** The system's words for what stands in the way of a path that is walked folder by folder (spec generation-n2.md §8.2). */
-  readonly inTheWay: {
-    /** A file, where a folder is to be opened. */
-    readonly file: string;
-    /** A folder, where a file is to be made. */
-    readonly folder: string;
-  };
-
-  /** Parts of an archive's entry name. Separators are `/`, on Windows also `\`. */
-  splitEntryName(name: Buffer): Buffer[];
-  /**
-   * Whether a part of an entry name means something else than a file of that name to this OS. POSIX: never.
-   * Windows: device names (`NUL`, `COM1`, `aux`, `CONIN$`, with or without dots or spaces behind; not `CON.txt`), and `:`.
-   */
-  isReservedName(part: Buffer): boolean;
 }
+
+export type FileOperations = FileNames & FileCalls;

@@ -7,16 +7,12 @@ import { createFolder, createParents, kindOf, unlinkOrRmdir } from '../common/no
 import { NodeReadableFile } from '../common/readable-file.ts';
 import { assertMayGo } from '../common/removal-guard.ts';
 import { SystemCallError } from '../errors.ts';
-import type { FileOperations, FileStatus, FolderEntry, FolderHandle } from '../files.ts';
+import type { FileCalls, FileStatus, FolderEntry, FolderHandle } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { createAtCalls } from './at-calls.ts';
 import { PosixFolderHandle, searchFolder } from './folder-handle.ts';
 import { user } from './home.ts';
 import { removeTree } from './remove-tree.ts';
-import type { PosixSystem } from './system.ts';
-
-/** PATH_MAX less the terminating NUL. */
-const longestPath = { linux: 4095, darwin: 1023 } as const;
 
 /** How many links of a listing are looked at together: enough to keep libuv's threads busy. */
 const linksAtOnce = 16;
@@ -34,7 +30,7 @@ const closeDescriptor = promisify(close);
 const hasProc = existsSync('/proc/self/fd');
 const slash = Buffer.from('/');
 
-export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
+export function createFiles(paths: Paths): FileCalls {
   const calls = createAtCalls(paths);
 
   async function toStatus(found: Stats): Promise<FileStatus> {
@@ -113,7 +109,6 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
   }
 
   return {
-    longestPath: longestPath[os],
     status: async (path) => toStatus(await as(paths, 'stat', path, () => fs.promises.stat(path))),
     statusOfEntry: async (path) => toStatus(await as(paths, 'lstat', path, () => fs.promises.lstat(path))),
     openForReading: async (path) => {
@@ -127,9 +122,6 @@ export function createFiles(os: PosixSystem, paths: Paths): FileOperations {
     rename: (from, to) => as(paths, 'rename', `${from} ${to}`, () => fs.promises.rename(from, to)),
     remove,
     removeTree: removeTreeAt,
-    inTheWay: { file: paths.reasonForCode('ENOTDIR'), folder: paths.reasonForCode('EEXIST') },
-    splitEntryName,
-    isReservedName: () => false,
   };
 }
 
@@ -168,17 +160,4 @@ async function lookAtLink(base: string, name: Buffer): Promise<FolderEntry> {
 async function isNullDevice(found: Stats): Promise<boolean> {
   const known = await fs.promises.stat('/dev/null').catch(() => undefined);
   return known !== undefined && known.dev === found.dev && known.ino === found.ino;
-}
-
-function splitEntryName(name: Buffer): Buffer[] {
-  const parts: Buffer[] = [];
-  let start = 0;
-  for (;;) {
-    const end = name.indexOf(slash, start);
-    parts.push(name.subarray(start, end === -1 ? name.length : end));
-    if (end === -1) {
-      return parts;
-    }
-    start = end + 1;
-  }
 }

@@ -1,6 +1,7 @@
 /** The adapter for Linux and macOS. */
+import { filesOnDemand } from '../common/files-on-demand.ts';
 import type { Platform } from '../platform.ts';
-import { createFiles } from './files.ts';
+import { createFileNames } from './file-names.ts';
 import { createGitHost } from './git-host.ts';
 import { createSessionPlatform } from './session-platform.ts';
 import { posixSystem as os } from './system.ts';
@@ -16,7 +17,10 @@ export function createPlatform(): Platform {
     arch: goArchitecture[process.arch] ?? process.arch,
     trust: createTrust(),
     git: createGitHost(),
-    files: createFiles(os, paths),
+    files: {
+      ...createFileNames(os, paths),
+      ...filesOnDemand(async () => (await import('./files.ts')).createFiles(paths)),
+    },
     // macOS would need lsof for the connections of a process, whose answers cannot be tried here, and a guess is no ground
     // for a signal.
     hostCleaning:

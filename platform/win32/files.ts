@@ -6,30 +6,25 @@ import { createFolder, createParents, kindOf, unlinkOrRmdir } from '../common/no
 import { NodeReadableFile } from '../common/readable-file.ts';
 import { assertMayGo } from '../common/removal-guard.ts';
 import { SystemCallError } from '../errors.ts';
-import type { FileOperations, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
+import type { FileCalls, FileStatus, FolderEntry, FolderHandle, ReadableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import { asWindowsReads, kindOfDevice, type ReadPath } from './devices.ts';
 import { WindowsFolderHandle } from './folder-handle.ts';
 import { Patience, replacing } from './held-by-others.ts';
 import { user } from './home.ts';
 import { isLink } from './link.ts';
-import { isDeviceName } from './path-spelling.ts';
 import { removeTree } from './remove-tree.ts';
-import { sentenceOf, WindowsError } from './system-errors.ts';
-
-/** Longest path in UTF-16 units; no path has more of them than it has bytes. */
-const longestPath = 32_767;
+import { WindowsError } from './system-errors.ts';
 
 /** Longest component of a path, in UTF-16 units. */
 const longestName = 255;
 const errorInvalidName = 123;
 const errorNoDirectory = 267;
-const errorPathNotFound = 3;
 
 /** Links of a listing looked at together: enough to keep libuv's threads busy. */
 const linksAtOnce = 16;
 
-export function createFiles(paths: Paths): FileOperations {
+export function createFiles(paths: Paths): FileCalls {
   /**
    * Node makes every path into one that skips Windows' own tests of its spelling, so that a name Windows calls wrong
    * would be a missing file. @throws SystemCallError
@@ -130,7 +125,6 @@ export function createFiles(paths: Paths): FileOperations {
   }
 
   return {
-    longestPath,
     status: statusOf,
     statusOfEntry,
     openForReading,
@@ -145,9 +139,6 @@ export function createFiles(paths: Paths): FileOperations {
       await assertMayGo(path, { paths, host: user });
       await removeTree(paths, path);
     },
-    inTheWay: { file: sentenceOf(errorPathNotFound), folder: paths.reasonForCode('EISDIR') },
-    splitEntryName,
-    isReservedName,
   };
 }
 
@@ -189,24 +180,4 @@ function toStatus(found: Stats): FileStatus {
     modifiedMs: found.mtimeMs,
     isNullDevice: false,
   };
-}
-
-const separators: readonly (number | undefined)[] = [0x2f, 0x5c];
-
-function splitEntryName(name: Buffer): Buffer[] {
-  const parts: Buffer[] = [];
-  let start = 0;
-  for (let at = 0; at <= name.length; at++) {
-    if (at < name.length && !separators.includes(name[at])) {
-      continue;
-    }
-    parts.push(name.subarray(start, at));
-    start = at + 1;
-  }
-  return parts;
-}
-
-function isReservedName(part: Buffer): boolean {
-  const text = part.toString();
-  return text.includes(':') || isDeviceName(text);
 }

@@ -1,6 +1,7 @@
 /** The adapter for Windows. */
+import { filesOnDemand } from '../common/files-on-demand.ts';
 import type { Platform } from '../platform.ts';
-import { createFiles } from './files.ts';
+import { createFileNames } from './file-names.ts';
 import { createGitHost } from './git-host.ts';
 import { createSessionPlatform } from './session-platform.ts';
 import { createTrust } from './trust.ts';
@@ -13,7 +14,10 @@ export function createPlatform(): Platform {
     os: 'windows',
     arch: goArchitecture[process.arch] ?? process.arch,
     trust: createTrust(),
-    files: createFiles(forSessions.paths),
+    files: {
+      ...createFileNames(forSessions.paths),
+      ...filesOnDemand(async () => (await import('./files.ts')).createFiles(forSessions.paths)),
+    },
     git: createGitHost(),
     hostCleaning: undefined,
   };

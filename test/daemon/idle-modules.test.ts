@@ -31,6 +31,7 @@ describe.each(['posix', 'win32'])('with the adapter %s', (system) => {
 
   test('a daemon has no code of git, files, plug-ins and managed launchers before their first request', () => {
     const { files } = loadedWith(...daemon(system));
+    expect(files).not.toContain(`platform/${system}/files.ts`);
     // The door tells their failures from others.
     const failures = ['src/files/failure.ts', 'src/git/run/failures.ts'];
     expect([...files].filter((file) => /^src\/(?:git|files|install)\//.test(file)).sort()).toEqual(failures);

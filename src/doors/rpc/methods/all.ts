@@ -20,6 +20,7 @@ export type AllServices = ServerServices &
 
 /** What methods load by their first request, with everything that only they need; the daemon pins it at its start. */
 export const loadedOnDemand = [
+  'platform',
   'src/base',
   'src/doors/rpc',
   'src/files',
