@@ -72,7 +72,8 @@ export interface SpawnRequest {
   readonly args: readonly string[];
   /** As sent; `undefined` or empty: the daemon's own working directory. */
   readonly cwd: string | undefined;
-  readonly env: ReadonlyMap<string, string> | undefined;
+  /** Each name once, in the order of the request. */
+  readonly env: readonly (readonly [name: string, value: string])[] | undefined;
   /** The child is not to get the login shell's SSH agent. */
   readonly withoutShellAgent: boolean;
   /** Attach from `fromSeq` instead when the id is known, running or ended (spec extensions.md §3). */

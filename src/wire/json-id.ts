@@ -4,7 +4,7 @@
  */
 import { GrowingBytes } from './growing-bytes.ts';
 import { GrowingNumbers } from './growing-numbers.ts';
-import { addDecoded, addLiteral, needsNoEscape } from './json-literal.ts';
+import { addDecoded, addEscaped, addLiteral, needsNoEscape } from './json-literal.ts';
 import { addNumber } from './json-number.ts';
 import { ascii, type JsonScanner } from './json-scanner.ts';
 import { inOrder, memberOrder, orderedMember } from './member-order.ts';
@@ -44,6 +44,8 @@ function isCanonical(scanner: JsonScanner, start: number): boolean {
 
 /** Members that are copied before others may come first. */
 const copiesOfStep = 1024;
+/** A string that is longer is written in steps of so many bytes. */
+const textOfStep = 32_768;
 
 /** In place of an object's number: an array. */
 const noObject = 0xffff_ffff;
@@ -128,6 +130,13 @@ class IdWriter {
       if (first === ascii.openBrace || first === ascii.openBracket) {
         if (this.#open(first)) {
           continue;
+        }
+      } else if (first === ascii.quote) {
+        scanner.scanString();
+        if (scanner.textEnd - scanner.textStart > textOfStep) {
+          yield* this.#longString();
+        } else {
+          this.#string();
         }
       } else if (!this.#scalar(first)) {
         return undefined;
@@ -220,15 +229,11 @@ class IdWriter {
     this.#add(ascii.colon);
   }
 
-  /** @returns `false` for a number that overflows */
+  /** Of any kind but a string. @returns `false` for a number that overflows */
   #scalar(first: number): boolean {
     const scanner = this.#scanner;
     const { bytes, position: start } = scanner;
     scanner.scanScalar();
-    if (first === ascii.quote) {
-      this.#string();
-      return true;
-    }
     if (first === ascii.minus || (first >= ascii.zero && first <= ascii.nine)) {
       return addNumber(this.#written, bytes, start, scanner.position);
     }
@@ -246,6 +251,23 @@ class IdWriter {
     const decoded = this.#decoded.emptied();
     addDecoded(decoded, bytes, textStart, textEnd);
     addLiteral(this.#written, decoded.bytes, 0, decoded.length);
+  }
+
+  /** The one scanned last, in steps. */
+  *#longString(): Steps<void> {
+    const { bytes, textIsPlain, textStart, textEnd } = this.#scanner;
+    const decoded = this.#decoded.emptied();
+    for (let at = textIsPlain ? textEnd : textStart; at < textEnd; ) {
+      at = addDecoded(decoded, bytes, at, textEnd, Math.min(at + textOfStep, textEnd));
+      yield;
+    }
+    const [source, start, end] = textIsPlain ? [bytes, textStart, textEnd] : [decoded.bytes, 0, decoded.length];
+    this.#add(ascii.quote);
+    for (let at = start; at < end; ) {
+      at = addEscaped(this.#written, source, at, Math.min(at + textOfStep, end));
+      yield;
+    }
+    this.#add(ascii.quote);
   }
 
   #close(closed: number, from: number): void {

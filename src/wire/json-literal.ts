@@ -4,14 +4,32 @@ import { ascii } from './json-scanner.ts';
 import { sequenceLength } from './utf8.ts';
 
 const replacementCharacter = 0xfffd;
-const [lineSeparator, paragraphSeparator] = [0x2028, 0x2029];
-/** No character has more bytes than this as an escape. */
+/** No character has more bytes than this as an escape, and none is sent in more than two of them. */
 const longestEscape = 6;
-const hexDigits = Buffer.from('0123456789abcdef');
+const longestSent = 2 * longestEscape;
 
-/** What the letter behind a backslash stands for, and the other way round. */
+/** What the letter behind a backslash stands for. */
 const escapedBy = new Uint8Array(256);
-const letterOf = new Uint8Array(256);
+/** Rows of the two line ends of Unicode, U+2028 and U+2029, behind those of the bytes. */
+const [lineSeparator, paragraphSeparator] = [256, 257];
+/** What stands for what a literal cannot have as it is: rows of `longestEscape` bytes, and how many count; 0: it can. */
+const escapes = Buffer.alloc((paragraphSeparator + 1) * longestEscape);
+const escapeLengths = new Uint8Array(paragraphSeparator + 1);
+
+function setEscape(row: number, escaped: string): void {
+  escapes.write(escaped, row * longestEscape, 'latin1');
+  escapeLengths[row] = escaped.length;
+}
+
+setEscape(lineSeparator, unicodeEscape(0x2028));
+setEscape(paragraphSeparator, unicodeEscape(0x2029));
+
+for (let byte = 0; byte < 0x20; byte++) {
+  setEscape(byte, unicodeEscape(byte));
+}
+for (const character of '<>&') {
+  setEscape(character.charCodeAt(0), unicodeEscape(character.charCodeAt(0)));
+}
 for (const [letter, character] of Object.entries({
   b: '\b',
   f: '\f',
@@ -22,30 +40,32 @@ for (const [letter, character] of Object.entries({
   '\\': '\\',
 })) {
   escapedBy[letter.charCodeAt(0)] = character.charCodeAt(0);
-  letterOf[character.charCodeAt(0)] = letter.charCodeAt(0);
+  setEscape(character.charCodeAt(0), `\\${letter}`);
 }
 escapedBy['/'.charCodeAt(0)] = '/'.charCodeAt(0);
 
-/** 1 for ASCII that a literal cannot have as it is. */
-const isEscaped = new Uint8Array(256).fill(1, 0, 0x20);
-for (const character of '"\\<>&') {
-  isEscaped[character.charCodeAt(0)] = 1;
+function unicodeEscape(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, '0')}`;
 }
 
 /**
  * The text of `source[from, to)`, which is the inside of a strict JSON string, as UTF-8: escapes are resolved, a byte that is
  * not UTF-8 and half a surrogate pair become U+FFFD.
+ * @param until no character from here on is begun
+ * @returns where the next one begins
  */
-export function addDecoded(target: GrowingBytes, source: Buffer, from: number, to: number): void {
+export function addDecoded(target: GrowingBytes, source: Buffer, from: number, to: number, until = to): number {
   // Three bytes for each bad one; nothing else becomes longer.
-  target.ensure(3 * (to - from));
-  for (let at = from; at < to; ) {
-    const plain = addPlain(target, source, at, to);
+  target.ensure(3 * (until - from) + longestSent);
+  let at = from;
+  while (at < until) {
+    const plain = addPlain(target, source, at, until);
     at += plain;
     if (plain === 0) {
       at += source[at] === ascii.backslash ? addEscape(target, source, at, to) : addSequence(target, source, at, to);
     }
   }
+  return at;
 }
 
 /** Up to the next backslash or byte outside ASCII. @returns how many bytes */
@@ -133,33 +153,45 @@ function putCharacter(target: GrowingBytes, code: number): void {
 export function addLiteral(target: GrowingBytes, source: Buffer, from: number, to: number): void {
   target.ensure(longestEscape * (to - from) + 2);
   target.put(ascii.quote);
+  addEscaped(target, source, from, to);
+  target.put(ascii.quote);
+}
+
+/**
+ * What stands between the quotes for the text of `source` from `from` on.
+ * @param until no character from here on is begun
+ * @returns where the next one begins
+ */
+export function addEscaped(target: GrowingBytes, source: Buffer, from: number, until: number): number {
+  target.ensure(longestEscape * (until - from));
   const { bytes } = target;
   let written = target.length;
-  for (let at = from; at < to; at++) {
+  let at = from;
+  for (; at < until; at++) {
     const byte = source[at] ?? 0;
-    if (isEscaped[byte] === 0 && byte !== 0xe2) {
+    let row = byte;
+    if (byte === 0xe2 && isSeparator(source, at)) {
+      row = source[at + 2] === 0xa8 ? lineSeparator : paragraphSeparator;
+      at += 2;
+    }
+    const length = escapeLengths[row] ?? 0;
+    if (length === 0) {
       bytes[written++] = byte;
       continue;
     }
-    target.length = written;
-    if (byte !== 0xe2) {
-      putEscape(target, byte);
-    } else if (isSeparator(source, at)) {
-      putUnicodeEscape(target, source[at + 2] === 0xa8 ? lineSeparator : paragraphSeparator);
-      at += 2;
-    } else {
-      target.put(byte);
+    const begin = row * longestEscape;
+    for (let place = begin; place < begin + length; place++) {
+      bytes[written++] = escapes[place] ?? 0;
     }
-    written = target.length;
   }
   target.length = written;
-  target.put(ascii.quote);
+  return at;
 }
 
 /** Whether ASCII text stands in a literal as it is. */
 export function needsNoEscape(source: Buffer, from: number, to: number): boolean {
   for (let at = from; at < to; at++) {
-    if (isEscaped[source[at] ?? 0] === 1) {
+    if (escapeLengths[source[at] ?? 0] !== 0) {
       return false;
     }
   }
@@ -169,22 +201,4 @@ export function needsNoEscape(source: Buffer, from: number, to: number): boolean
 /** Whether the character is U+2028 or U+2029, the two line ends of Unicode. */
 function isSeparator(source: Buffer, at: number): boolean {
   return source[at + 1] === 0x80 && (source[at + 2] === 0xa8 || source[at + 2] === 0xa9);
-}
-
-function putEscape(target: GrowingBytes, byte: number): void {
-  const letter = letterOf[byte] ?? 0;
-  if (letter === 0) {
-    putUnicodeEscape(target, byte);
-  } else {
-    target.put(ascii.backslash);
-    target.put(letter);
-  }
-}
-
-function putUnicodeEscape(target: GrowingBytes, unit: number): void {
-  target.put(ascii.backslash);
-  target.put(ascii.u);
-  for (let shift = 12; shift >= 0; shift -= 4) {
-    target.put(hexDigits[(unit >> shift) & 0xf] ?? 0);
-  }
 }

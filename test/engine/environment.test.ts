@@ -25,7 +25,7 @@ function environment(
     agentSocket: undefined,
     throughLauncher: false,
     ...rest,
-    wanted: wanted === undefined ? undefined : new Map(Object.entries(wanted)),
+    wanted: wanted === undefined ? undefined : Object.entries(wanted),
   });
   return atOnce(variables).map(([name, value]) => `${name}=${value}`);
 }

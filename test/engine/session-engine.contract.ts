@@ -194,7 +194,7 @@ export function sessionEngineContract(createEngine: CreateEngine): void {
         ['exec: "no-such-program": executable file not found in $PATH', 'no-such-program', {}],
         [`fork/exec ${none}: no such file or directory`, none, {}],
         [`fork/exec ${file}: permission denied`, file, {}],
-        ['exec: environment variable contains NUL', 'sh', { env: new Map([['A', 'a\0b']]) }],
+        ['exec: environment variable contains NUL', 'sh', { env: [['A', 'a\0b']] }],
       ];
       for (const [text, command, more] of attempts) {
         expect.soft(await failureOf(() => client.spawn('p', command, [], more))).toBe(text);

@@ -20,11 +20,14 @@ const many = (size: number, each: number, make: (index: number) => string): stri
 const long: Fill = (size) => 'x'.repeat(size);
 /** Each character takes six bytes of the line. */
 const escaped: Fill = (size) => '\u0001'.repeat(Math.floor(size / 6));
+/** Each character takes six bytes of a reply. */
+const html: Fill = (size) => '<'.repeat(size);
 const slashes: Fill = (size) => `/${'a/../'.repeat(Math.floor(size / 5))}`;
 const tilde: Fill = (size) => `~/${'b/./'.repeat(Math.floor(size / 4))}`;
 const texts = { long, escaped };
 const paths = { ...texts, slashes, tilde };
 const words: Fill = (size) => many(size, 4, (index) => String(index % 10));
+const escapedWords: Fill = (size) => many(size, 5, () => '\n');
 const digits: Fill = (size) => Number(`1${'0'.repeat(Math.min(size, 15))}`);
 
 /** How the fields of each method can be large; a method without an entry fails the tests. */
@@ -35,7 +38,7 @@ const fields: Readonly<Record<string, Readonly<Record<string, Readonly<Record<st
   'server.shutdown': {},
   'files.list': { path: paths },
   'files.validate': { path: paths },
-  'files.stat': { path: paths },
+  'files.stat': { path: { ...paths, html } },
   'files.read': { path: paths, maxBytes: { digits } },
   'files.extract_tar': { archivePath: paths, destDir: paths },
   'git.info': { path: paths },
@@ -48,13 +51,14 @@ const fields: Readonly<Record<string, Readonly<Record<string, Readonly<Record<st
   'git.worktree_remove': { baseRepo: paths, worktreePath: paths, worktreeRoot: paths, branchName: texts },
   'process.spawn': {
     id: texts,
-    command: texts,
-    args: { ...texts, words },
+    command: { ...texts, html },
+    args: { ...texts, words, 'escaped words': escapedWords },
     cwd: paths,
     env: {
       'many variables': (size) => Object.fromEntries(many(size, 12, (index) => `V${index}`).map((name) => [name, ''])),
       'many functions of a shell': (size) =>
         Object.fromEntries(many(size, 36, (index) => `BASH_FUNC_f${index}%%`).map((name) => [name, '() { :; }'])),
+      'escaped names': (size) => Object.fromEntries(many(size, 14, (index) => `\n${index}`).map((name) => [name, ''])),
       'long names': (size) => ({ [`V${'x'.repeat(size)}`]: '' }),
       'long values': (size) => ({ V: 'x'.repeat(size) }),
     },
@@ -97,6 +101,7 @@ const rest: Readonly<Record<string, object>> = {
 const envelope: Readonly<Record<string, (size: number) => string>> = {
   'a long id': (size) => `"id":"${'x'.repeat(size)}"`,
   'an id of escapes': (size) => `"id":"${'\\u00e9'.repeat(Math.floor(size / 6))}"`,
+  'an id of <': (size) => `"id":"${'<'.repeat(size)}"`,
   'an id of many numbers': (size) => `"id":[${many(size, 4, () => '0.5').join(',')}]`,
   'an id of many members': (size) => `"id":{${many(size, 14, (index) => `"k${index}":1`).join(',')}}`,
   'an id of members in no order': (size) => `"id":{${many(size, 11, (index) => `"${scattered(index)}":1`).join(',')}}`,
@@ -162,10 +167,17 @@ export function largeParts(methods: readonly string[]): LargePart[] {
     method: 'process.kill',
     line: (size: number, token: string) => `${head('process.kill', token)},"id":1,"params":{${text(size)}}}`,
   }));
-  const badUtf8 = {
-    name: 'any method, a method name nobody knows',
+  const unknown = Object.entries({ 'a name nobody knows': '\u00e9', 'a name of <': '<' }).map(([name, character]) => ({
+    name: `any method, ${name}`,
     method: 'unknown',
-    line: (size: number, token: string) => `${head(`server.${'\u00e9'.repeat(size / 2)}`, token)},"id":1}`,
+    line: (size: number, token: string) =>
+      `${head(`server.${character.repeat(size / Buffer.byteLength(character))}`, token)},"id":1}`,
+  }));
+  const askedWrong = {
+    name: 'process.spawn fromSeq: of a wrong type many times',
+    method: 'process.spawn',
+    line: (size: number, token: string) =>
+      `${head('process.spawn', token)},"id":1,"params":{${many(size, 13, () => '"fromSeq":[]').join(',')}}}`,
   };
-  return [...ofFields, ...ofEnvelope, ...ofParams, badUtf8];
+  return [...ofFields, ...ofEnvelope, ...ofParams, ...unknown, askedWrong];
 }

@@ -132,6 +132,16 @@ test('numbers of every spelling come back as the nearest double', () => {
   fc.assert(fc.property(numberText, comesBack), { numRuns: 5000 });
 });
 
+test('long strings come back, whatever stands where a step of them ends', () => {
+  fc.assert(
+    fc.property(character, character, fc.integer({ min: 32_755, max: 32_770 }), (first, second, count) => {
+      comesBack(`"${'x'.repeat(count)}${first}${second}${first.repeat(12_000)}"`);
+      comesBack(`["\\n${'x'.repeat(count)}${second}${first}${second.repeat(12_000)}"]`);
+    }),
+    { numRuns: 60 },
+  );
+});
+
 test('bytes that are not UTF-8 come back as one U+FFFD each, in names and values', () => {
   const bytes = fc
     .uint8Array({ maxLength: 12 })

@@ -48,7 +48,7 @@ function ownEnvironments({ platform, profile }: ChildStarterOptions): () => Chil
 const fewWords = 2000;
 
 function isLong({ args, env }: SpawnRequest): boolean {
-  return args.length + (env?.size ?? 0) > fewWords;
+  return args.length + (env?.length ?? 0) > fewWords;
 }
 
 export class ChildStarter {
@@ -88,7 +88,7 @@ export class ChildStarter {
     if (this.#options.shellAgent === undefined || withoutShellAgent) {
       return false;
     }
-    return process.env[agentVariable] === undefined && env?.get(agentVariable) === undefined;
+    return process.env[agentVariable] === undefined && env?.some(([name]) => name === agentVariable) !== true;
   }
 
   /** @throws SystemCallError for a bad folder or a missing command */

@@ -7,13 +7,14 @@ import { wrapperVariable } from '../../base/launcher-argv.ts';
 import { ambientTokenVariable } from '../../base/start-markers.ts';
 import type { Profile } from '../../wire/profile.ts';
 import type { Steps } from '../../wire/steps.ts';
+import type { SpawnRequest } from '../session-engine.ts';
 
 export interface EnvironmentSources {
   readonly loginShellPath: string | undefined;
   /** Added when nobody named one (spec platform.md §2 "SSH agent hand-off"). */
   readonly agentSocket: string | undefined;
   /** From the request. */
-  readonly wanted: ReadonlyMap<string, string> | undefined;
+  readonly wanted: SpawnRequest['env'];
   /** The child is a managed launcher. */
   readonly throughLauncher: boolean;
 }
@@ -65,7 +66,7 @@ export class ChildEnvironments {
       this.#plain = { loginShellPath, variables: path };
     }
     const { variables } = this.#plain;
-    if (agentSocket === undefined && (wanted === undefined || wanted.size === 0)) {
+    if (agentSocket === undefined && (wanted === undefined || wanted.length === 0)) {
       return variables;
     }
     const result = yield* this.#replaced(variables, wanted ?? []);
@@ -87,7 +88,7 @@ export class ChildEnvironments {
   }
 
   /** An environment may name a variable twice; a program that reads the last one must not find the old value. */
-  *#replaced(variables: readonly Variable[], changes: Iterable<Variable>): Steps<Variable[]> {
+  *#replaced(variables: readonly Variable[], changes: readonly Variable[]): Steps<Variable[]> {
     let looked = 0;
     // The last of several changes of one variable counts, at the place of the first.
     const values = new Map<string, Variable>();

@@ -131,28 +131,26 @@ export type SentResult =
 
 // ---- requests
 
-export type SentSpawn = Omit<SpawnRequest, 'env' | 'ifAbsent'> & {
-  readonly env: readonly (readonly [string, string])[] | undefined;
+export type SentSpawn = Omit<SpawnRequest, 'ifAbsent'> & {
   readonly ifAbsent: { readonly fromSeq: BigText } | undefined;
 };
 
 export function sentSpawn(request: SpawnRequest): SentSpawn {
-  const { env, ifAbsent } = request;
+  const { ifAbsent } = request;
   return {
     ...request,
-    env: env === undefined ? undefined : [...env],
     ifAbsent: ifAbsent === undefined ? undefined : { fromSeq: String(ifAbsent.fromSeq) },
   };
 }
 
 export function readSpawn(sent: SentSpawn): SpawnRequest {
-  const { env, ifAbsent } = sent;
+  const { ifAbsent } = sent;
   return {
     ...sent,
     cwd: sent.cwd,
     door: sent.door,
     launcher: sent.launcher,
-    env: env === undefined ? undefined : new Map(env),
+    env: sent.env,
     ifAbsent: ifAbsent === undefined ? undefined : { fromSeq: BigInt(ifAbsent.fromSeq) },
   };
 }

@@ -8,6 +8,7 @@ import { contractMethods, extensionMethods } from '../../../src/doors/rpc/method
 import { maxLineBytes } from '../../../src/wire/line-reader.ts';
 import { largeParts } from '../../tools/large-requests.ts';
 import { ServedInProcess } from '../../tools/served-in-process.ts';
+import { threadMs } from '../../tools/thread-clock.ts';
 
 /** What doubling may cost, and from which cost on it is looked at: less is noise. */
 const mostTimes = 3;
@@ -82,19 +83,44 @@ test('work that is quadratic is seen as such', async () => {
   expect(looked).toBeLessThan(0);
 });
 
-test('the report: what the dearest requests that fit a line cost, in the longest turn of the event loop', {
+/** What a request may hold up the others, in milliseconds of processor time of the thread that has the event loop. */
+const longestTurnMs = 50;
+/** Tries of a request that took longer: what it really costs it costs in each of them, and garbage of others only in some. */
+const tries = 5;
+
+/** The longest turn of the event loop that a line takes, by the best try. */
+async function longestTurn(line: string, by: ServedInProcess): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let count = 0; count < tries && least > longestTurnMs; count++) {
+    least = Math.min(least, (await by.cost(line)).longestMs);
+  }
+  return least;
+}
+
+test('no request that fits a line holds the event loop for more than 50 ms; the report tells the longest turns', {
   timeout: 300_000,
 }, async () => {
-  const costs: { name: string; longestMs: number }[] = [];
+  const turns: { name: string; ms: number }[] = [];
   for (const { name, line } of parts) {
     const whole = line(maxLineBytes - 12_000, served.token, serial++);
     expect(Buffer.byteLength(whole), name).toBeLessThanOrEqual(maxLineBytes);
-    const first = await served.cost(whole);
-    const second = await served.cost(whole);
-    costs.push({ name, longestMs: Math.min(first.longestMs, second.longestMs) });
+    turns.push({ name, ms: await longestTurn(whole, served) });
   }
-  costs.sort((a, b) => b.longestMs - a.longestMs);
-  const lines = costs.slice(0, 12).map(({ name, longestMs }) => `${longestMs.toFixed(1).padStart(7)} ms  ${name}`);
+  turns.sort((a, b) => b.ms - a.ms);
+  const lines = turns.slice(0, 12).map(({ name, ms }) => `${ms.toFixed(1).padStart(7)} ms  ${name}`);
   console.info(`longest turn of the event loop for one request, processor time:\n${lines.join('\n')}`);
-  expect(costs.length).toBe(parts.length);
+  expect(turns).toHaveLength(parts.length);
+  expect(turns.filter(({ ms }) => ms > longestTurnMs)).toEqual([]);
+});
+
+test('a turn that is longer is seen as such', async () => {
+  await using slow = await ServedInProcess.start('latest', {
+    received: () => {
+      const end = threadMs() + 60;
+      while (threadMs() < end) {}
+    },
+    sent: () => {},
+  });
+  const line = JSON.stringify({ jsonrpc: '2.0', auth: slow.token, id: 1, method: 'server.ping' });
+  expect(await longestTurn(line, slow)).toBeGreaterThan(longestTurnMs);
 });

@@ -53,7 +53,7 @@ export const processMethods: readonly Method<ProcessServices>[] = [
       }
       return whenKnown(
         services.engine.spawn(
-          { id, command, args, cwd, env, withoutShellAgent, ifAbsent, door, launcher },
+          { id, command, args, cwd, env: env && [...env], withoutShellAgent, ifAbsent, door, launcher },
           client.reader,
         ),
         (opened) =>
