@@ -66,12 +66,22 @@ export async function prepareDaemon(options: DaemonOptions = {}): Promise<TestDa
     requireKnownFailpoints(options.failpoints);
   }
   const daemon = new TestDaemon(options);
-  if (process.env.HOLDFAST_TEST_STALLS !== undefined) {
-    daemon.env.HOLDFAST_TEST_STALLS = JSON.stringify([process.env.HOLDFAST_TEST_STALLS, await currentTestName()]);
+  if (isWatched(options)) {
+    const stalls = [process.env.HOLDFAST_TEST_STALLS, await currentTestName()];
+    daemon.env.HOLDFAST_TEST_TIMINGS = JSON.stringify({ ...options.timings, stalls });
   }
   const onTestFailed = options.onTestFailed ?? (await currentTestHook());
   onTestFailed?.(() => console.error(daemon.log()));
   return daemon;
+}
+
+/**
+ * Whether the daemon tells its longest turns (test/tools/stall-report.ts): every one when the report is asked for; in CI those
+ * that run the program for tests anyway, so that the others are what users run.
+ */
+function isWatched({ timings }: DaemonOptions): boolean {
+  const { HOLDFAST_TEST_STALLS: file, HOLDFAST_TEST_STALLS_OF: whose } = process.env;
+  return file !== undefined && (whose === 'all' || timings !== undefined);
 }
 
 /** Empty for everything but a regular file: tests put other things in its place, and a FIFO would block us. */
@@ -121,11 +131,10 @@ export class TestDaemon implements AsyncDisposable {
     });
     this.program =
       options.at?.program ??
-      ([options.timings, options.failpoints, options.withoutExtensions, process.env.HOLDFAST_TEST_STALLS].every(
-        (changed) => changed === undefined,
-      )
-        ? program
-        : programForTests);
+      (isWatched(options) ||
+      [options.timings, options.failpoints, options.withoutExtensions].some((changed) => changed !== undefined)
+        ? programForTests
+        : program);
   }
 
   /** Starts (again) in the same run directory. @throws when the launcher does not exit with 0 */
