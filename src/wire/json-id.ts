@@ -8,6 +8,7 @@ import { addDecoded, addEscaped, addLiteral, needsNoEscape } from './json-litera
 import { addNumber } from './json-number.ts';
 import { ascii, type JsonScanner } from './json-scanner.ts';
 import { inOrder, memberOrder, orderedMember } from './member-order.ts';
+import { moved, object, withMembersMoved } from './moved-members.ts';
 import type { Steps } from './steps.ts';
 
 /**
@@ -42,8 +43,6 @@ function isCanonical(scanner: JsonScanner, start: number): boolean {
   return !isNumber || (scanner.numberIsInteger && position - start <= 15);
 }
 
-/** Members that are copied before others may come first. */
-const copiesOfStep = 1024;
 /** A string that is longer is written in steps of so many bytes. */
 const textOfStep = 32_768;
 
@@ -77,16 +76,6 @@ const level = { object: 0, firstMember: 1, size: 2 } as const;
  * can lie in it. Its name is in a list of its own, which is sorted.
  */
 const member = { start: 0, firstObject: 1, size: 2 } as const;
-/**
- * Of each object: where its brackets are in what was written, the number of the first object behind it, and its members among
- * the ordered ones if they are to be moved.
- */
-const object = { start: 0, end: 1, behind: 2, orderedFrom: 3, orderedTo: 4, size: 5 } as const;
-/** Of each member that is to be moved, in the order of its object: begin, end, and the first object that can lie in it. */
-const moved = { begin: 0, end: 1, firstObject: 2, size: 3 } as const;
-/** Of each object whose members are being copied: its number, the next of them, and the end of what it is a part of. */
-const copy = { object: 0, place: 1, end: 2, size: 3 } as const;
-
 /**
  * Members of an object that is no longer than this are moved at once. So few objects can lie in each other within so many bytes
  * that being moved once for each of them costs little.
@@ -331,74 +320,12 @@ class IdWriter {
   }
 
   *#result(): Steps<string> {
-    const all = this.#orderedCount === 0 ? this.#written : yield* this.#inOrder();
+    let all = this.#written;
+    if (this.#orderedCount > 0) {
+      const [objects, ordered] = [this.#objects.numbers, this.#ordered.numbers];
+      const id = { written: all, objects, objectCount: this.#objectCount, ordered };
+      all = yield* withMembersMoved(id, this.#levels);
+    }
     return all.bytes.toString('utf8', 0, all.length);
-  }
-
-  /**
-   * What was written, with the members of each object in their order. All at the end, because a member that were moved
-   * whenever an object around it ends would be moved once for each level.
-   */
-  *#inOrder(): Steps<GrowingBytes> {
-    const { bytes, length } = this.#written;
-    const objects = this.#objects.numbers;
-    const ordered = this.#ordered.numbers;
-    const nextMoved = this.#nextMoved();
-    const copies = this.#levels.emptied();
-    let depth = 0;
-    const result = new GrowingBytes();
-    result.ensure(length);
-    /** What is copied next, and the first object that can lie in it. */
-    let [begin, end, first] = [0, length, 0];
-    for (let copied = 1; ; copied++) {
-      if (copied % copiesOfStep === 0) {
-        yield;
-      }
-      const next = nextMoved[first] ?? 0;
-      const row = next * object.size;
-      const start = next === this.#objectCount ? length : (objects[row + object.start] ?? length);
-      if (start >= end) {
-        result.add(bytes, begin, end);
-      } else {
-        result.add(bytes, begin, start + 1);
-        copies.ensure((depth + 1) * copy.size);
-        const at = depth++ * copy.size;
-        copies.numbers[at + copy.object] = next;
-        copies.numbers[at + copy.place] = objects[row + object.orderedFrom] ?? 0;
-        copies.numbers[at + copy.end] = end;
-      }
-      if (depth === 0) {
-        return result;
-      }
-      const at = (depth - 1) * copy.size;
-      const around = (copies.numbers[at + copy.object] ?? 0) * object.size;
-      const place = copies.numbers[at + copy.place] ?? 0;
-      if (place < (objects[around + object.orderedTo] ?? 0)) {
-        if (place > (objects[around + object.orderedFrom] ?? 0)) {
-          result.put(ascii.comma);
-        }
-        copies.numbers[at + copy.place] = place + 1;
-        const from = place * moved.size;
-        begin = ordered[from + moved.begin] ?? 0;
-        end = ordered[from + moved.end] ?? 0;
-        first = ordered[from + moved.firstObject] ?? 0;
-      } else {
-        depth--;
-        begin = objects[around + object.end] ?? 0;
-        end = copies.numbers[at + copy.end] ?? 0;
-        first = objects[around + object.behind] ?? 0;
-      }
-    }
-  }
-
-  /** By the number of an object: that of the first from there on whose members are moved, or how many objects there are. */
-  #nextMoved(): Uint32Array {
-    const count = this.#objectCount;
-    const next = new Uint32Array(count + 1);
-    next[count] = count;
-    for (let at = count - 1; at >= 0; at--) {
-      next[at] = (this.#objects.numbers[at * object.size + object.orderedTo] ?? 0) > 0 ? at : (next[at + 1] ?? count);
-    }
-    return next;
   }
 }
