@@ -271,6 +271,10 @@ export const GetNamedPipeHandleStateW: KoffiFunc<
 > = kernel32.func(
   'int __stdcall GetNamedPipeHandleStateW(void *pipe, void *state, _Out_ uint32 *instances, void *collection, void *timeout, void *user, uint32 units)',
 );
+/** Of the process that has opened the other end of an instance. */
+export const GetNamedPipeClientProcessId: KoffiFunc<(pipe: Handle, pid: Out<number>) => Bool> = kernel32.func(
+  'int __stdcall GetNamedPipeClientProcessId(void *pipe, _Out_ uint32 *pid)',
+);
 export const GetNamedPipeServerProcessId: KoffiFunc<(pipe: Handle, pid: Out<number>) => Bool> = kernel32.func(
   'int __stdcall GetNamedPipeServerProcessId(void *pipe, _Out_ uint32 *pid)',
 );
@@ -334,6 +338,7 @@ export const ResumeThread: KoffiFunc<(thread: Handle) => number> = kernel32.func
 
 export const PROCESS_TERMINATE = 0x1;
 export const PROCESS_VM_READ = 0x10;
+export const PROCESS_DUP_HANDLE = 0x40;
 export const PROCESS_QUERY_LIMITED_INFORMATION = 0x1000;
 export const OpenProcess: KoffiFunc<(access: number, inherit: Bool, pid: number) => Handle | null> = kernel32.func(
   'void * __stdcall OpenProcess(uint32 access, int inherit, uint32 pid)',

@@ -29,7 +29,7 @@ export interface SessionPlatform {
   readonly paths: Paths;
   /** `undefined` where children never outlive their daemon (Windows). */
   readonly childMarkers: ChildMarkers | undefined;
-  /** `undefined` where processes have none in common: macOS, Windows. */
+  /** `undefined` where processes have none in common: macOS. */
   readonly sharedMemory: SharedMemory | undefined;
 }
 

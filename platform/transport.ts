@@ -30,7 +30,7 @@ export interface Transport extends Dialer {
    * finds out. `undefined` where the OS has no such call.
    */
   readonly sendNow?: (socket: Socket, bytes: Buffer) => number;
-  /** Who is at the other end of a connection that we have dialled; `undefined`: the OS does not tell. */
+  /** Who is at the other end of a connection, dialled or accepted; `undefined`: the OS does not tell. */
   peerOf(socket: Socket): { readonly pid: number } | undefined;
   /**
    * How many bytes that we have sent the peer has not read yet; `undefined` when the OS does not tell. Exact, so that a

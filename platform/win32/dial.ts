@@ -3,7 +3,6 @@
  * (spec platform.md §3 "Named pipe").
  */
 import { readFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
 import { win32 } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Handle } from '../../native-bindings/kernel32.ts';
@@ -14,6 +13,7 @@ import { ForeignListenerError, SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { keeperPipeFileName, keeperSocketName, pipeFileName } from '../published-names.ts';
 import { toSocket } from './handles.ts';
+import { rememberPeer } from './peer-credentials.ts';
 import { currentUser, ownerOf, userOf } from './security.ts';
 import { lastError } from './system-errors.ts';
 
@@ -38,12 +38,8 @@ export function createDialer(paths: Paths, trustedUser: () => string = currentUs
         target.shown = name;
         const handle = await openClient(name, options.timeoutMs ?? defaultDialMs);
         assertServerIs(trustedUser(), handle);
-        const pid: Out<number> = [0];
-        const isTold = kernel32.GetNamedPipeServerProcessId(handle, pid);
         const socket = toSocket(handle, { readable: true, writable: true });
-        if (isTold) {
-          serverPids.set(socket, pid[0]);
-        }
+        rememberPeer(socket, handle, 'server');
         return socket;
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
@@ -52,14 +48,6 @@ export function createDialer(paths: Paths, trustedUser: () => string = currentUs
       }
     },
   };
-}
-
-/** The process that serves each pipe we have dialled. */
-const serverPids = new WeakMap<Socket, number>();
-
-export function peerOf(socket: Socket): { readonly pid: number } | undefined {
-  const pid = serverPids.get(socket);
-  return pid === undefined ? undefined : { pid };
 }
 
 /** A pipe that is found without a file: one for each user. @throws WindowsError */

@@ -5,6 +5,7 @@ import * as kernel32 from '../../native-bindings/kernel32.ts';
 import type { Out } from '../../native-bindings/out.ts';
 import type { ListenerEvents } from '../transport.ts';
 import { opened, toSocket } from './handles.ts';
+import { rememberPeer } from './peer-credentials.ts';
 import { ownerOnly } from './security.ts';
 import { lastError, WindowsError } from './system-errors.ts';
 import { whenSignalled } from './wait.ts';
@@ -132,6 +133,7 @@ export class PipeServer {
     let socket: Socket;
     try {
       socket = toSocket(pipe, { readable: true, writable: true });
+      rememberPeer(socket, pipe, 'client');
     } catch (error) {
       this.#events.onError(error as Error);
       return;

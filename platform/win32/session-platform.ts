@@ -5,6 +5,7 @@ import { createIdentities } from './identity.ts';
 import { createPaths } from './paths.ts';
 import { createProcesses } from './processes.ts';
 import { createRunDirectories } from './run-directories.ts';
+import { createSharedMemory } from './shared-memory.ts';
 import { startedWith } from './started-with.ts';
 import { createTransport } from './transport.ts';
 
@@ -19,6 +20,6 @@ export function createSessionPlatform(): SessionPlatform {
     host: createHost(paths),
     startedWith,
     childMarkers: undefined,
-    sharedMemory: undefined,
+    sharedMemory: createSharedMemory(),
   };
 }

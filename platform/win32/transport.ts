@@ -2,8 +2,9 @@
 import type { Paths } from '../paths.ts';
 import type { RunDirectories } from '../run-directories.ts';
 import type { Transport } from '../transport.ts';
-import { createDialer, peerOf } from './dial.ts';
+import { createDialer } from './dial.ts';
 import { createListen } from './listen.ts';
+import { peerOf } from './peer-credentials.ts';
 
 /** What a test replaces to play another user or a squatter. */
 export interface TransportOptions {

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readSync,
   statSync,
   writeFileSync,
   writeSync,
@@ -39,6 +40,22 @@ export function runDirectoryContract({ platform }: Machine): void {
       if (platform.name === 'posix') {
         expect(statSync(join(folder, '..')).mode & 0o777).toBe(0o700);
       }
+    });
+
+    test('holds files without a name: nobody sees them, and they are gone with their descriptor', () => {
+      const folder = join(temporaryFolder(), 'run');
+      runDirectories.create(folder);
+      const files = [runDirectories.openNameless(folder), runDirectories.openNameless(folder)] as const;
+      expect(readdirSync(folder)).toEqual([]);
+      writeSync(files[0], 'one');
+      writeSync(files[1], 'two', 100_000);
+      const bytes = Buffer.alloc(3);
+      expect([readSync(files[0], bytes, 0, 3, 0), bytes.toString()]).toEqual([3, 'one']);
+      expect([readSync(files[1], bytes, 0, 3, 100_000), bytes.toString()]).toEqual([3, 'two']);
+      for (const file of files) {
+        closeSync(file);
+      }
+      expect(readdirSync(folder)).toEqual([]);
     });
 
     test('cannot be made where a file stands', () => {

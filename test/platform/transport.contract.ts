@@ -49,6 +49,13 @@ export function transportContract({ platform, openHandles, words, published }: M
     return folder;
   }
 
+  test('both ends of a connection know which process is at the other one', async () => {
+    const { socketPath, arrived } = await listen();
+    const [ours, theirs] = [await dial(socketPath), await arrived()];
+    const wanted = platform.os === 'darwin' ? undefined : { pid: process.pid };
+    expect([transport.peerOf(ours), transport.peerOf(theirs)]).toEqual([wanted, wanted]);
+  });
+
   async function dial(socketPath: string): Promise<Socket> {
     const socket = await transport.dial(socketPath);
     socket.on('error', () => {});

@@ -1,5 +1,9 @@
 /** The contracts on Windows (under Wine: test/windows/run.sh). */
+import { closeSync, openSync } from 'node:fs';
+import { test } from 'vitest';
+import { uv_get_osfhandle } from '../../native-bindings/node.ts';
 import { createPlatform } from '../../platform/win32/index.ts';
+import { createSharedMemory } from '../../platform/win32/shared-memory.ts';
 import { countHandles } from '../windows/handle-count.ts';
 import { canMakeJunctions } from '../windows/junctions.ts';
 import { filesContract } from './files.contract.ts';
@@ -9,6 +13,7 @@ import { pathsContract } from './paths.contract.ts';
 import { processesContract } from './processes.contract.ts';
 import { removalContract } from './removal.contract.ts';
 import { runDirectoryContract } from './run-directory.contract.ts';
+import { sharedMemoryContract } from './shared-memory.contract.ts';
 import { transportContract } from './transport.contract.ts';
 
 const machine: Machine = {
@@ -29,6 +34,20 @@ const machine: Machine = {
     statOperation: 'CreateFile',
   },
 };
+
+sharedMemoryContract({
+  test,
+  memory: createSharedMemory,
+  other() {
+    const file = openSync(import.meta.filename, 'r');
+    return { address: String(uv_get_osfhandle(file)), close: () => closeSync(file) };
+  },
+  errors: {
+    other: /MapViewOfFile|DuplicateHandle/,
+    noNumber: /no number of a handle/,
+    nothing: /DuplicateHandle 999999/,
+  },
+});
 
 processesContract(machine);
 transportContract(machine);

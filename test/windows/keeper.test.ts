@@ -1,7 +1,11 @@
 /** Durable sessions on Windows (spec durable.md §7): the keeper owns the jobs, so survival and the end of a whole tree go together. */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFailed, onTestFinished, test } from 'vitest';
+import { maxSlabBytes } from '../../src/engine/local/replay-window.ts';
 import { waitUntil } from '../support/wait.ts';
 import { platform, WindowsDaemon } from './daemon.ts';
 
@@ -25,6 +29,10 @@ class Lines {
       this.frames.push(...lines);
     });
     onTestFinished(() => void socket.destroy());
+  }
+
+  close(): void {
+    this.#socket.destroy();
   }
 
   static async open(daemon: WindowsDaemon): Promise<Lines> {
@@ -102,6 +110,58 @@ test('a daemon that is terminated ends no session: the next one finds it, with t
   expect((await second.ask('process.killAndWait', { id: 'p', signal: 'KILL' })).result).toMatchObject({ died: true });
   await untilGone(pid);
   await untilGone(grandchild);
+});
+
+/** Segments of the keeper's memory (src/keeper/host/shared-blocks.ts). */
+const segmentBytes = 32 * maxSlabBytes;
+
+/** Whether the process has memory to share with frames in it. Its handles have small numbers, multiples of four. */
+function sharesFrames(pid: number): boolean {
+  for (let handle = 4; handle < 8_000; handle += 4) {
+    try {
+      const memory = platform.sharedMemory?.open(pid, String(handle), segmentBytes);
+      if (memory?.segment(0).includes('{"type":"stream"') === true) {
+        return true;
+      }
+    } catch {
+      // It is another handle, or none.
+    }
+  }
+  return false;
+}
+
+test('what is printed without a reader comes byte for byte from the spool and from memory that the keeper shares', {
+  timeout: 240_000,
+}, async () => {
+  const daemon = new WindowsDaemon({ flags: ['-durable', '-spool-bytes', '100000000'] });
+  onTestFailed(() => console.error(daemon.log()));
+  await daemon.start();
+  const first = await Lines.open(daemon);
+  const sum = join(daemon.folder, 'sum');
+  const noise = fileURLToPath(new URL('../fixtures/write-noise.ts', import.meta.url));
+  const args = ['--disable-warning=ExperimentalWarning', noise, '--bytes', '20000000', '--sha256', sum];
+  await first.ask('process.spawn', { id: 'p', command: process.execPath, args });
+  const { result: about } = await first.ask('holdfast.describe');
+  onTestFinished(async () => {
+    terminate(about.keeper.pid);
+    await daemon.stop();
+  });
+  first.close();
+  await waitUntil(() => existsSync(sum), 'the end of the output', { timeoutMs: 120_000 });
+  const second = await Lines.open(daemon);
+  const { result } = await second.ask('process.reattach', { id: 'p', fromSeq: 0 });
+  expect(result).toMatchObject({ found: true });
+  const frames = () => second.frames.filter((line) => line.startsWith('{"type":"stream"'));
+  await waitUntil(() => frames().at(-1)?.includes('"stream":"exit"'), 'the exit frame', { timeoutMs: 120_000 });
+  const hash = createHash('sha256');
+  for (const frame of frames().map((line) => JSON.parse(line))) {
+    if (frame.stream === 'stdout') {
+      hash.update(Buffer.from(frame.data, 'base64'));
+    }
+  }
+  expect(hash.digest('hex')).toBe(readFileSync(sum, 'utf8'));
+  expect(sharesFrames(about.keeper.pid)).toBe(true);
+  expect(daemon.log()).not.toContain('crosses the channel as bytes');
 });
 
 test('the end of the keeper ends everything it owns, and is told', { timeout: 240_000 }, async () => {
