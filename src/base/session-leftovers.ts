@@ -15,7 +15,12 @@ export interface Leftovers {
    * started before this is the ended one's. Read each time.
    */
   readonly before: number;
+  /** In the same way what an earlier one has left: only what was started from here on. */
+  readonly after?: number;
 }
+
+/** How far the creation time of a process and the clock may be apart: the system tells its own start in whole seconds. */
+const clockSeconds = 1;
 
 export interface LeftoverOptions {
   readonly platform: Pick<Platform, 'childMarkers' | 'processes'>;
@@ -39,7 +44,7 @@ export async function endLeftovers(
     found.identity.pid !== process.pid &&
     found.user === markers.user &&
     found.variable(sessionMarkVariable) === leftovers.mark &&
-    processes.startSeconds(found.identity.pid) < leftovers.before;
+    isOfTheTime(processes.startSeconds(found.identity.pid), leftovers);
   const ended = await endProcesses({
     processes,
     find: async () => (await markers.carrying(sessionMarkVariable, leftovers.mark)).filter(isLeft),
@@ -53,4 +58,8 @@ export async function endLeftovers(
     onSent: ({ identity }, name) => options.onSent?.(identity.pid, name),
   });
   return [...ended.values()];
+}
+
+function isOfTheTime(startSeconds: number, { before, after }: Leftovers): boolean {
+  return startSeconds < before && (after === undefined || startSeconds >= after - clockSeconds);
 }

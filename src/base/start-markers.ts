@@ -1,5 +1,6 @@
 /** Internal variables between launcher and detached daemon; no child of the daemon sees one (spec modes.md §4). */
 import { sessionMarkVariable } from '../../platform/child-markers.ts';
+import type { ProcessIdentity } from '../../platform/processes.ts';
 import type { Variable } from '../../platform/started-with.ts';
 
 /** Set for the detached daemon, so that it does not detach again. */
@@ -19,7 +20,10 @@ export const underDaemonVariable = 'CLAUDE_SSH_DAEMON_CHILD';
 /** Asks the daemon to serve only callers outside a sandbox (spec generation-n2.md §7). */
 export const peerCheckVariable = 'CLAUDE_SSH_PEER_CHECK';
 
-/** The first word and the variable of a keeper, which its daemon starts and a user never does. */
+/**
+ * The first word of a keeper, which its daemon starts and a user never does, and the variable in which that daemon says who it
+ * is.
+ */
 export const keeperWord = 'keeper';
 export const keeperVariable = 'HOLDFAST_KEEPER';
 const socketWord = '-socket';
@@ -81,12 +85,23 @@ export function takePeerCheck(environment: NodeJS.ProcessEnv): PeerCheck {
   return asked ? 'unavailable' : 'off';
 }
 
+/** What a daemon says of itself to the keeper that it starts. */
+export function starterText({ pid, start }: Pick<ProcessIdentity, 'pid' | 'start'>): string {
+  return `${pid} ${start}`;
+}
+
 /** The same for a keeper. */
 export function takeKeeperMarkers(environment: NodeJS.ProcessEnv): {
   readonly status: string | undefined;
   readonly cookie: string | undefined;
+  readonly starter: Pick<ProcessIdentity, 'pid' | 'start'>;
 } {
-  const taken = { status: environment[statusPipeVariable], cookie: environment[keeperCookieVariable] };
+  const [pid, start = ''] = (environment[keeperVariable] ?? '').split(' ');
+  const taken = {
+    status: environment[statusPipeVariable],
+    cookie: environment[keeperCookieVariable],
+    starter: { pid: Number(pid), start },
+  };
   for (const name of markerVariables) {
     delete environment[name];
   }

@@ -49,11 +49,12 @@ export interface Timings {
   readonly evictKillMs: number;
   /**
    * The keeper of durable sessions (spec durable.md): it must have started, and have answered; how long it waits for its first
-   * daemon, how often a daemon that cannot reach it tries again, and how long one that was killed takes to be gone.
+   * daemon, and how often it looks meanwhile whether the one that has started it lives; how often a daemon that cannot reach it tries again, and how long one that was killed takes to be gone.
    */
   readonly keeperStartMs: number;
   readonly keeperAnswerMs: number;
   readonly keeperFirstDaemonMs: number;
+  readonly keeperLookMs: number;
   readonly keeperRetryMs: number;
   readonly keeperGoneMs: number;
   /** A durable session that has ended and whose exit frame no client has can be replayed for so long (key `unseen-retention`). */
@@ -123,6 +124,7 @@ export const timings: Timings = {
   keeperStartMs: 30_000,
   keeperAnswerMs: 2_000,
   keeperFirstDaemonMs: 30_000,
+  keeperLookMs: 200,
   keeperRetryMs: 1_000,
   keeperGoneMs: 1_000,
   durableUnseenMs: 24 * 60 * 60_000,

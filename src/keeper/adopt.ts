@@ -40,7 +40,14 @@ export async function adopt(options: AdoptOptions): Promise<Adoption> {
     return gone;
   }
   await failpointAsync('adopt.dial.before');
-  return open(record, options);
+  const adoption = await open(record, options);
+  return adoption.verdict === 'refused' ? (whyEnded(record, options) ?? adoption) : adoption;
+}
+
+/** What was not right may have been its end, in which it takes its record away. `undefined`: it has not ended. */
+function whyEnded(record: KeeperRecord, options: AdoptOptions): Adoption | undefined {
+  const isRecorded = options.directory.readText(keeperRecordName, maxRecordBytes) !== undefined;
+  return isRecorded ? whyGone(record, options) : { verdict: 'none' };
 }
 
 function refused(pid: number | undefined, because: string): Adoption {
@@ -80,6 +87,7 @@ async function open(record: KeeperRecord, { platform, own, answerMs }: AdoptOpti
     channel.close('it is another process');
     return refused(pid, `pid ${peer.pid} listens on its socket`);
   }
+  await failpointAsync('adopt.greet.before');
   try {
     const agreed = await greetKeeper(channel, Buffer.from(record.cookie, 'hex'), own, answerMs);
     return { verdict: 'adopted', record, channel, agreed };

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChildMarks } from '../../platform/child-markers.ts';
 import type { SessionPlatform } from '../../platform/platform.ts';
+import type { ProcessIdentity } from '../../platform/processes.ts';
 import { keeperLogName, keeperRecordName } from '../../platform/published-names.ts';
 import type { OwnedFile, RunDirectory } from '../../platform/run-directories.ts';
 import type { Listener } from '../../platform/transport.ts';
@@ -36,7 +37,7 @@ export interface RecordsOfChildren {
 /** Serves until there is no session and no daemon. @returns the exit code */
 export async function runKeeper(options: KeeperProcessOptions): Promise<number> {
   const { platform, environment } = options;
-  const { status, cookie: cookieDescriptor } = takeKeeperMarkers(environment);
+  const { status, cookie: cookieDescriptor, starter } = takeKeeperMarkers(environment);
   const report = (text: string): void => {
     if (status !== undefined) {
       platform.host.reportStatus(status, text);
@@ -52,6 +53,7 @@ export async function runKeeper(options: KeeperProcessOptions): Promise<number> 
   }
   failpoint('keeper.ready.before');
   report(readyReport);
+  void process.awaitFirstDaemon(starter);
   await process.whenUnused();
   return 0;
 }
@@ -124,10 +126,21 @@ class KeeperProcess {
     this.#recordFile = directory.publish(keeperRecordName, Buffer.from(record));
     // Made now, so that the first session does not wait for it.
     outputEncoder();
-    void delay(timings.keeperFirstDaemonMs, undefined, { ref: false }).then(() => {
-      this.#isFirstAwaited = false;
-      this.#endIfUnused();
-    });
+  }
+
+  /** The daemon that has started us connects at once. When it has ended before that, nobody else need ever come. */
+  async awaitFirstDaemon(starter: Pick<ProcessIdentity, 'pid' | 'start'>): Promise<void> {
+    const { processes } = this.#options.platform;
+    const limit = performance.now() + timings.keeperFirstDaemonMs;
+    do {
+      await delay(timings.keeperLookMs, undefined, { ref: false });
+    } while (
+      this.#isFirstAwaited &&
+      performance.now() < limit &&
+      processes.identify(starter.pid)?.start === starter.start
+    );
+    this.#isFirstAwaited = false;
+    this.#endIfUnused();
   }
 
   async #greet(channel: Channel, cookie: Buffer): Promise<void> {
@@ -156,7 +169,9 @@ class KeeperProcess {
     if (!this.#isFirstAwaited && this.#greeting === 0 && this.#keeper.isUnused) {
       failpoint('keeper.end.before');
       this.#removeFiles();
+      failpoint('keeper.farewell.before');
       this.#keeper.farewell();
+      failpoint('keeper.farewell.after');
       this.#unused.resolve();
     }
   }

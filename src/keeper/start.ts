@@ -8,6 +8,7 @@ import { HostError } from '../../platform/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { keeperLogName, keeperRecordName } from '../../platform/published-names.ts';
 import { messageOf } from '../base/error-texts.ts';
+import { failpointAsync } from '../base/failpoints.ts';
 import type { Log } from '../base/log.ts';
 import { ownCommand, ownVariables } from '../base/own-process.ts';
 import {
@@ -15,6 +16,7 @@ import {
   keeperVariable,
   keeperWords,
   readyReport,
+  starterText,
   statusPipeVariable,
 } from '../base/start-markers.ts';
 import { cookieBytes } from './channel/handshake.ts';
@@ -62,7 +64,10 @@ async function start(
   const logFd = 'fd' in log ? log.fd : undefined;
   let keeper: Detached;
   try {
-    const own = ownCommand(keeperWords(socketPath), [...ownVariables(platform.startedWith), [keeperVariable, '1']]);
+    const own = ownCommand(keeperWords(socketPath), [
+      ...ownVariables(platform.startedWith),
+      [keeperVariable, starterText(platform.processes.self())],
+    ]);
     const [file = own.file, ...args] = [...through, own.file, ...own.args];
     keeper = platform.host.detach({
       ...{ file, args, env: own.env, logFd },
@@ -75,6 +80,7 @@ async function start(
       closeSync(logFd);
     }
   }
+  await failpointAsync('durable.start.between');
   const limit = new AbortController();
   try {
     const late = delay(startMs, 'it did not answer', { signal: limit.signal });

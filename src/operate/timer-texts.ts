@@ -33,6 +33,7 @@ export const timerTexts: Record<keyof Timings, string> = {
   keeperStartMs: 'a keeper of durable sessions must have started',
   keeperAnswerMs: 'it must answer a daemon, or a daemon it',
   keeperFirstDaemonMs: 'it waits for its first daemon',
+  keeperLookMs: 'how often it looks meanwhile whether the one that has started it lives',
   keeperRetryMs: 'how often a daemon tries to reach a keeper that it cannot reach',
   keeperGoneMs: 'a keeper that has closed its channel may take to be gone',
   durableUnseenMs:

@@ -1,7 +1,7 @@
 /** Whom a daemon takes for its keeper (spec durable.md §4; threat 16, fault 18): a record proves nothing, and nobody is harmed by it. */
 import { spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, connect as dial, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -27,6 +27,13 @@ function bystander(): { readonly pid: number; readonly start: string } {
 function writeRecord(daemon: TestDaemon, record: object): void {
   writeFileSync(recordFile(daemon), JSON.stringify(record), { mode: 0o600 });
 }
+
+test('a keeper whose daemon has ended before it has connected ends too, and leaves nothing', async () => {
+  await using daemon = await prepareDaemon({ flags, failpoints: 'durable.start.after=1*kill' });
+  await daemon.launch();
+  await waitUntil(() => daemon.processes().length === 0, 'the keeper to end');
+  expect(readdirSync(daemon.runDir).filter((name) => name.startsWith('keeper'))).toEqual([]);
+});
 
 test.each<[field: string, forge: (record: Record<string, unknown>) => Record<string, unknown>, verdict: RegExp]>([
   ['pid', (record) => ({ ...record, ...pidOf(bystander()) }), /refused: pid \d+: pid \d+ listens on its socket/],

@@ -14,7 +14,7 @@
  * | `error(CODE)` | throws a `SystemCallError` with that errno name |
  * | `panic` | throws a plain `Error`: the bug nobody thought of |
  * | `delay(ms)` | waits |
- * | `kill` | the process dies at once by SIGKILL, without any clean-up |
+ * | `kill`, `kill(path)` | the process dies at once by SIGKILL, without any clean-up; creates the file `path` before |
  * | `pause(path)` | creates the file `path` and waits until it is gone: the other side of a race moves meanwhile |
  */
 import { existsSync, writeFileSync } from 'node:fs';
@@ -27,7 +27,8 @@ const variable = 'HOLDFAST_FAILPOINTS';
 const pausePollMs = 2;
 
 type Action =
-  | { readonly kind: 'off' | 'panic' | 'kill' }
+  | { readonly kind: 'off' | 'panic' }
+  | { readonly kind: 'kill'; readonly path: string | undefined }
   | { readonly kind: 'error'; readonly code: string }
   | { readonly kind: 'delay'; readonly ms: number }
   | { readonly kind: 'pause'; readonly path: string };
@@ -87,11 +88,15 @@ function parseAction(term: string, kind: string | undefined, argument: string | 
   switch (kind) {
     case 'off':
     case 'panic':
-    case 'kill':
       if (argument !== undefined) {
         throw refuse(term, `${kind} takes no argument`);
       }
       return { kind };
+    case 'kill':
+      if (argument !== undefined && !isAbsolute(argument)) {
+        throw refuse(term, 'want kill, or kill(path) with an absolute path');
+      }
+      return { kind, path: argument };
     case 'error':
       if (argument === undefined || !/^E[A-Z0-9]+$/.test(argument)) {
         throw refuse(term, 'want error(CODE) with an errno name such as ENOSPC');
@@ -108,7 +113,7 @@ function parseAction(term: string, kind: string | undefined, argument: string | 
       }
       return { kind, path: argument };
     default:
-      throw refuse(term, 'the actions are off, error(CODE), panic, delay(ms), kill, pause(path)');
+      throw refuse(term, 'the actions are off, error(CODE), panic, delay(ms), kill, kill(path), pause(path)');
   }
 }
 
@@ -133,6 +138,9 @@ function strike(point: string, action: Action | undefined): void {
     case 'panic':
       throw new Error(`failpoint ${point}: panic`);
     case 'kill':
+      if (action.path !== undefined) {
+        writeFileSync(action.path, point, { mode: 0o600 });
+      }
       // As a crash does it: no exit handler, no flush, nothing removed.
       process.kill(process.pid, 'SIGKILL');
   }

@@ -137,14 +137,15 @@ export class Channel {
     const last = left.pop();
     if (last === undefined) {
       done();
-      return;
+    } else {
+      this.socket.cork();
+      for (const bytes of left) {
+        this.socket.write(bytes);
+      }
+      this.socket.write(last, done);
+      this.socket.uncork();
     }
-    this.socket.cork();
-    for (const bytes of left) {
-      this.socket.write(bytes);
-    }
-    this.socket.write(last, done);
-    this.socket.uncork();
+    failpoint('channel.sent.after');
   };
 
   /** What the kernel takes at once does not go through the queue of the socket, which is several times dearer. @returns the rest */

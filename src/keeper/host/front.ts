@@ -82,6 +82,7 @@ export class Front implements ReaderHost {
   tellMemory(): void {
     const { memory } = this.#owner;
     if (memory !== undefined && this.#speak >= sharedMemoryVersion && this.daemon !== undefined) {
+      failpoint('keeper.memory.before');
       this.channel.send('memory', 0, memory);
     }
   }
@@ -153,14 +154,17 @@ export class Front implements ReaderHost {
         this.#owner.retire();
         return;
       case 'mapped':
+        failpoint('keeper.mapped.before');
         this.#hasMapped = this.#owner.memory !== undefined;
         return;
       case 'freed':
+        failpoint('keeper.freed.before');
         for (const number of value as number[]) {
           this.lentFrames.freed(number);
         }
         return;
       case 'settled':
+        failpoint('keeper.settled.before');
         this.#owner.settled(this);
         return;
       default:

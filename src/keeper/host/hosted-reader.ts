@@ -180,6 +180,7 @@ export class HostedStream {
     if (lent !== undefined && sharedAt !== undefined && bytes.length >= leastSharedBytes) {
       const place: SentShared = [firstSeq, lastSeq, isPromised ? 1 : 0, sharedAt, bytes.length];
       lent.lend(release);
+      failpoint('keeper.shared.before');
       channel.send('shared', this.id, place);
     } else {
       channel.send('frames', this.id, isPromised ? [firstSeq, lastSeq, 1] : [firstSeq, lastSeq], bytes, release);
@@ -189,6 +190,7 @@ export class HostedStream {
   /** The client has taken so many bytes, up to this frame. */
   taken(bytes: number, lastSeq: number): void {
     this.#ahead -= bytes;
+    failpoint('keeper.taken.before');
     this.#stream.confirm(lastSeq);
     this.#host.wake(this, false);
   }

@@ -4,6 +4,7 @@
  */
 import type { SharedMemory, WrittenMemory } from '../../../platform/shared-memory.ts';
 import { messageOf } from '../../base/error-texts.ts';
+import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import { maxSlabBytes } from '../../engine/local/replay-window.ts';
 import type { Block, BlockSource } from '../../engine/local/slab.ts';
@@ -80,6 +81,7 @@ export class SharedBlocks implements BlockSource {
   #addSegment(memory: SharedMemory): void {
     const isFirst = this.#memory === undefined;
     this.#memory ??= memory.create(segmentBytes);
+    failpoint('keeper.segment.before');
     const segment = this.#memory.addSegment();
     const start = this.#segments * segmentBytes;
     this.#segments++;

@@ -14,6 +14,13 @@ interface PendingCall {
   readonly reject: (error: Error) => void;
 }
 
+/** A process that the keeper may have started. */
+export interface AskedSpawn {
+  readonly id: string;
+  /** When it was asked for, in milliseconds since 1970. */
+  readonly at: number;
+}
+
 export interface CallsOptions {
   readonly readers: ReaderNumbers;
   /** A call needs a channel and there is none. Not called again before `begin` or `failed`. */
@@ -31,6 +38,8 @@ export class Calls {
   #isWanted = false;
   #isClosed = false;
   readonly #sent = new Map<number, PendingCall>();
+  /** When those among them that start a process were sent. */
+  readonly #spawnedAt = new WeakMap<PendingCall, number>();
   /** Calls that wait for a channel, in their order. */
   #waiting: PendingCall[] = [];
   #last = 0;
@@ -75,8 +84,19 @@ export class Calls {
     // The channel may keep the bytes longer than this call.
     const pending = asked.data === undefined ? asked : { ...asked, data: Buffer.from(asked.data) };
     this.#sent.set(this.#last, pending);
+    if (pending.call.method === 'spawn') {
+      this.#spawnedAt.set(pending, Date.now());
+    }
     channel.send('call', this.#last, pending.call, pending.data);
     failpoint('channel.call.after');
+  }
+
+  /** What the keeper was asked to start, and has not answered. */
+  get askedSpawns(): readonly AskedSpawn[] {
+    return [...this.#sent.values()].flatMap((pending) => {
+      const at = this.#spawnedAt.get(pending);
+      return pending.call.method !== 'spawn' || at === undefined ? [] : [{ id: pending.call.request.id, at }];
+    });
   }
 
   /** Whoever asked has gone: the keeper need not hold the bytes any longer. */

@@ -2,10 +2,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Platform } from '../../../platform/platform.ts';
 import type { Counters } from '../../base/counters.ts';
+import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
+import { endLeftovers } from '../../base/session-leftovers.ts';
+import { sessionMark } from '../../base/session-mark.ts';
 import type { Timings } from '../../base/timings.ts';
 import type { FrontSettings } from '../channel/values.ts';
 import { identityOf, type KeeperRecord } from '../record.ts';
+import type { AskedSpawn } from './calls.ts';
 import type { LostSessions } from './lost-sessions.ts';
 import type { RemoteEngine } from './remote-engine.ts';
 
@@ -33,12 +37,19 @@ export class KeeperDeath {
     this.#lost = lost;
   }
 
-  /** The channel to this keeper has ended. @returns whether it has died */
-  async seeOut(record: KeeperRecord, exitText: () => string | undefined): Promise<boolean> {
+  /**
+   * The channel to this keeper has ended.
+   * @param exitText of our child; `undefined`: another daemon has started it
+   * @returns whether it has died
+   */
+  async seeOut(record: KeeperRecord, exitText: (() => string | undefined) | undefined): Promise<boolean> {
+    // Now, because whoever has asked is told in a moment that the channel has ended.
+    const asked = this.#remote.askedSpawns;
     if (!(await this.#isGone(record))) {
       return false;
     }
-    await this.#tellAll(record, exitText());
+    await this.#tellAll(record, exitText && (await this.#collected(exitText)));
+    await Promise.all(asked.map((spawn) => this.#endUnrecorded(spawn)));
     return true;
   }
 
@@ -59,6 +70,18 @@ export class KeeperDeath {
     }
   }
 
+  /** The system tells the exit of a process when the last of its threads is gone, a moment after the process. */
+  async #collected(exitText: () => string | undefined): Promise<string | undefined> {
+    const deadline = performance.now() + this.#options.timings.keeperGoneMs;
+    for (;;) {
+      const exit = exitText();
+      if (exit !== undefined || performance.now() >= deadline) {
+        return exit;
+      }
+      await delay(gonePollMs);
+    }
+  }
+
   async #accepts(record: KeeperRecord): Promise<boolean> {
     try {
       const socket = await this.#options.platform.transport.dial(record.socket, { timeoutMs: gonePollMs * 10 });
@@ -69,9 +92,30 @@ export class KeeperDeath {
     }
   }
 
+  /** A process whose keeper has died between its start and its record is known by its mark alone. */
+  async #endUnrecorded({ id, at }: AskedSpawn): Promise<void> {
+    const { platform, settings, timings, log } = this.#options;
+    if (settings.sessionMarks === undefined) {
+      return;
+    }
+    const mark = sessionMark(settings.sessionMarks, id);
+    await endLeftovers(
+      { mark, after: at / 1000, before: Number.POSITIVE_INFINITY },
+      {
+        platform,
+        graceMs: timings.reapTermMs,
+        killMs: timings.reapKillMs,
+        pollMs: timings.reapPollMs,
+        onSent: (pid, name) =>
+          log.info('keeper', `process ${id} was just being started, PID=${pid}: SIG${name}; nobody was told of it`),
+      },
+    );
+  }
+
   /** Every session ends visibly, and whatever has survived is ended. */
   async #tellAll(record: KeeperRecord, exit: string | undefined): Promise<void> {
     const { log, counters, settings } = this.#options;
+    failpoint('durable.death.before');
     const streams = this.#remote.streams.takeAll();
     for (const { processId, lastSeq } of streams) {
       this.#remote.book.reached(processId, lastSeq);
@@ -104,6 +148,7 @@ export class KeeperDeath {
       // Of a process that has been forgotten: its client cannot be told more than that there is no more.
       stream.lost();
     }
+    failpoint('durable.death.between');
     const ended = await this.#options.endLeftChildren();
     log.info('keeper', `${ended} children of pid ${record.pid} that had survived it were ended`);
   }

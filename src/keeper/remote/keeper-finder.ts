@@ -160,6 +160,7 @@ export class KeeperFinder {
     }
     await failpointAsync('durable.adopt.before');
     const state = await this.#remote.connected(channel, record.pid);
+    await failpointAsync('durable.adopt.after');
     this.#found = { record, agreed };
     this.#refusal = undefined;
     this.#toldRefusal = '';
@@ -232,7 +233,7 @@ export class KeeperFinder {
    */
   channelEnded(
     reason: string,
-    seeOut: (record: KeeperRecord, exitText: () => string | undefined) => Promise<boolean>,
+    seeOut: (record: KeeperRecord, exitText: (() => string | undefined) | undefined) => Promise<boolean>,
   ): void {
     const found = this.#found;
     this.#found = undefined;
@@ -242,8 +243,8 @@ export class KeeperFinder {
     const { record } = found;
     const { log, counters } = this.#options;
     this.#seeingOut = (async () => {
-      // The exit is asked for once it is gone: that collects it, where it was our child.
-      if (await seeOut(record, () => this.#started?.exitText())) {
+      const started = this.#started?.pid === record.pid ? this.#started : undefined;
+      if (await seeOut(record, started && (() => started.exitText()))) {
         return;
       }
       counters.keeperChannelLosses++;

@@ -4,6 +4,7 @@
  */
 import type { SharedMemory } from '../../../platform/shared-memory.ts';
 import { messageOf } from '../../base/error-texts.ts';
+import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import type { Channel } from '../channel/channel.ts';
 import { ChannelError } from '../channel/message-reader.ts';
@@ -39,11 +40,13 @@ export class KeeperMemory {
     if (sharedMemory === undefined || this.#isDistrusted || this.#frames !== undefined) {
       return;
     }
+    failpoint('channel.memory.before');
     try {
       this.#frames = new SharedFrames(channel, keeper, memory, sharedMemory, () => {
         this.#unsettled--;
         this.#tellSettled();
       });
+      failpoint('channel.mapped.before');
       channel.send('mapped', 0);
     } catch (error) {
       this.#isDistrusted = true;

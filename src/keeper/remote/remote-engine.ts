@@ -41,7 +41,7 @@ import {
   sentEnd,
   sentSpawn,
 } from '../channel/values.ts';
-import { Calls } from './calls.ts';
+import { type AskedSpawn, Calls } from './calls.ts';
 import { KeeperMemory } from './keeper-memory.ts';
 import { ReaderNumbers } from './reader-numbers.ts';
 import { RemoteStreams } from './remote-streams.ts';
@@ -134,6 +134,11 @@ export class RemoteEngine implements SessionEngine {
     this.#calls.begin(channel);
   }
 
+  /** What the keeper was asked to start, and has not answered. */
+  get askedSpawns(): readonly AskedSpawn[] {
+    return this.#calls.askedSpawns;
+  }
+
   /** There will be no channel for now: calls that wait are refused with `error`. */
   failed(error: Error): void {
     this.#calls.failed(error);
@@ -165,6 +170,7 @@ export class RemoteEngine implements SessionEngine {
     this.#calls.close();
     if (channel !== undefined) {
       this.streams.tellTaken();
+      failpoint('durable.detach.before');
       channel.finish('the daemon ends');
     }
     await Promise.resolve();
@@ -206,6 +212,7 @@ export class RemoteEngine implements SessionEngine {
         this.#answerAgent(id);
         return;
       case 'farewell':
+        failpoint('channel.farewell.before');
         this.#saidFarewell = true;
         return;
       default:

@@ -1,4 +1,5 @@
 /** The streams of output that the keeper sends, one for each reader of a process, by their numbers on the channel. */
+import { failpoint } from '../../base/failpoints.ts';
 import type { ReaderRole } from '../../engine/session-engine.ts';
 import { ChannelError, type Message } from '../channel/message-reader.ts';
 import type { MessageName } from '../channel/messages.ts';
@@ -15,7 +16,10 @@ export class RemoteStreams implements RemoteStreamOwner {
   readonly #book: SessionBook;
   readonly #send: Send;
   readonly #byId = new Map<number, RemoteStream>();
-  readonly #taken = new TakenOutput((stream, bytes, lastSeq) => this.#send('taken', stream.id, [bytes, lastSeq]));
+  readonly #taken = new TakenOutput((stream, bytes, lastSeq) => {
+    failpoint('channel.taken.before');
+    this.#send('taken', stream.id, [bytes, lastSeq]);
+  });
 
   constructor(readers: ReaderNumbers, book: SessionBook, send: Send) {
     this.#readers = readers;

@@ -3,6 +3,7 @@
  * needed any more (docs/keeper.md "Frames in shared memory").
  */
 import type { ReadMemory, SharedMemory } from '../../../platform/shared-memory.ts';
+import { failpoint } from '../../base/failpoints.ts';
 import type { Channel } from '../channel/channel.ts';
 import { ChannelError } from '../channel/message-reader.ts';
 import type { SentMemory } from '../channel/values.ts';
@@ -84,6 +85,7 @@ export class SharedFrames {
     this.#timer = undefined;
     const freed = this.#freed;
     this.#freed = [];
+    failpoint('channel.freed.before');
     this.#channel.send('freed', 0, freed);
   }
 

@@ -91,6 +91,7 @@ export class ChildRecords {
     if (!this.#written.delete(pid)) {
       return;
     }
+    failpoint('records.remove.before');
     const error = this.#folder?.remove(recordName(pid));
     if (error !== undefined) {
       const reason = this.#options.paths.reason(error);

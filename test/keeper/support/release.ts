@@ -1,7 +1,11 @@
 /** Another release of the program: a tree of its own, with another version and other versions of the channel. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { scriptForTests } from '../../support/holdfast.ts';
 import { copySource } from '../../support/program-copy.ts';
+
+/** What `programForTests` starts from source. */
+const sourceForTests = 'main-for-tests.ts';
 
 export interface Release {
   readonly version: string;
@@ -16,6 +20,11 @@ export function makeRelease(folder: string, { version, channel, forTests = false
   copySource(folder);
   stamp(join(folder, 'src/base/version.ts'), /(version = )'[^']*'/, `$1'${version}'`);
   stamp(join(folder, 'src/keeper/channel/messages.ts'), /(channelVersions: VersionRange = )\[.*?\]/, `$1[${channel}]`);
+  if (forTests && scriptForTests !== sourceForTests) {
+    const fixtures = join(folder, 'test/fixtures');
+    renameSync(join(fixtures, sourceForTests), join(fixtures, `its-${sourceForTests}`));
+    writeFileSync(join(fixtures, scriptForTests), `import './its-${sourceForTests}';\n`);
+  }
   return join(folder, forTests ? 'test/fixtures/holdfast-for-tests.sh' : 'bin/holdfast');
 }
 
