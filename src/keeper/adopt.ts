@@ -36,6 +36,13 @@ export async function adopt(options: AdoptOptions): Promise<Adoption> {
     return refused(undefined, `${keeperRecordName} is no record of a keeper: ${record}`);
   }
   const gone = whyGone(record, options);
+  if (gone?.verdict === 'dead') {
+    // A record that does not say the truth about a keeper that lives must not cost that keeper its socket.
+    const listener = await listenerOf(record, options);
+    return listener === undefined
+      ? gone
+      : refused(record.pid, `${gone.because}, but ${listener} listens on its socket`);
+  }
   if (gone !== undefined) {
     return gone;
   }
@@ -69,6 +76,18 @@ function whyGone(record: KeeperRecord, { platform }: AdoptOptions): Adoption | u
     return dead(`pid ${pid} is gone`);
   }
   return found.start === wanted.start ? undefined : dead(`pid ${pid} is another process`);
+}
+
+/** Who would answer at the socket of the record; `undefined`: nobody. */
+async function listenerOf(record: KeeperRecord, { platform, answerMs }: AdoptOptions): Promise<string | undefined> {
+  try {
+    const socket = await platform.transport.dial(record.socket, { timeoutMs: answerMs });
+    const peer = platform.transport.peerOf(socket);
+    socket.destroy();
+    return peer === undefined ? 'somebody' : `pid ${peer.pid}`;
+  } catch {
+    return undefined;
+  }
 }
 
 async function open(record: KeeperRecord, { platform, own, answerMs }: AdoptOptions): Promise<Adoption> {

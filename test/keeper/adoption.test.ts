@@ -42,6 +42,21 @@ test.each<[field: string, forge: (record: Record<string, unknown>) => Record<str
     (record) => ({ ...record, pid: 'one' }),
     /refused: pid unknown: keeper\.json is no record of a keeper: "pid"/,
   ],
+  [
+    'pid, of nobody',
+    (record) => ({ ...record, pid: 2 ** 22 - 3 }),
+    /refused: pid \d+: pid \d+ is gone, but pid \d+ listens on its socket/,
+  ],
+  [
+    'start time',
+    (record) => ({ ...record, startTime: '1' }),
+    /refused: pid \d+: pid \d+ is another process, but pid \d+ listens on its socket/,
+  ],
+  [
+    'boot id',
+    (record) => ({ ...record, boot: 'ffffffff-0000-4000-8000-000000000000' }),
+    /refused: pid \d+: pid \d+ was of another boot, but pid \d+ listens on its socket/,
+  ],
   ['pid, a group', (record) => ({ ...record, pid: -1 }), /refused: pid unknown: .*"pid"/],
   [
     'pid namespace',
