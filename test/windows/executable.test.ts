@@ -1,5 +1,15 @@
 /** The single executable on Windows: started by itself, it finds and starts itself again. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -55,6 +65,31 @@ test(
     }
     expect((await run('config')).code).toBe(0);
     expect(unpacked().filter((name) => before.includes(name))).toEqual([]);
+  },
+  slowMs,
+);
+
+test(
+  'gives way to a later one while it runs itself, and what it was is removed by the upgrade after that',
+  async () => {
+    const place = join(folder, 'place');
+    mkdirSync(place);
+    const own = join(place, 'holdfast.exe');
+    const later = join(place, 'later.exe');
+    copyFileSync(executable, own);
+    copyFileSync(executable, later);
+    const upgrade = async (line: string) => {
+      appendFileSync(later, line);
+      const words = ['upgrade', '--from', later, '--socket', join(place, 'run', 'rpc.sock')];
+      return { upgraded: await runProgram(own, words, { env }), after: readFileSync(own).equals(readFileSync(later)) };
+    };
+    for (const line of ['1', '2']) {
+      expect(await upgrade(line)).toMatchObject({
+        upgraded: { code: 0, stdout: expect.stringContaining('holdfast.exe: replaced\n'), stderr: '' },
+        after: true,
+      });
+      expect(readdirSync(place).filter((name) => /part|old-[^1]/.test(name))).toEqual([]);
+    }
   },
   slowMs,
 );

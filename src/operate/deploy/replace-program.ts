@@ -1,6 +1,6 @@
 /** The executable on this host gives way to another file: whole and tried, or not at all. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Platform } from '../../../platform/platform.ts';
 import { messageOf } from '../../base/error-texts.ts';
@@ -44,7 +44,10 @@ export async function replaceProgram(from: string, checkOnly: boolean, platform:
 
 async function put({ path, bytes }: Executable, file: string, platform: Platform): Promise<void> {
   // Beside it, because only within a file system a file gets its name in one step.
-  const incoming = join(dirname(file), `.holdfast-${randomBytes(6).toString('hex')}.part`);
+  const incoming = join(
+    dirname(file),
+    `.holdfast-${randomBytes(6).toString('hex')}.part${platform.paths.programSuffix}`,
+  );
   try {
     const fd = openSync(incoming, 'wx', mode);
     try {
@@ -54,7 +57,7 @@ async function put({ path, bytes }: Executable, file: string, platform: Platform
       closeSync(fd);
     }
     await tryOut(incoming, path, platform);
-    renameSync(incoming, file);
+    putInPlace(incoming, file, platform.paths.programSuffix);
   } catch (error) {
     if (error instanceof HoldfastError) {
       throw error;
@@ -64,6 +67,40 @@ async function put({ path, bytes }: Executable, file: string, platform: Platform
     });
   } finally {
     rmSync(incoming, { force: true });
+  }
+}
+
+/** Where a program that runs cannot be replaced (Windows), it can be renamed, and is removed by a later upgrade. */
+function putInPlace(incoming: string, file: string, suffix: string): void {
+  try {
+    renameSync(incoming, file);
+    return;
+  } catch (error) {
+    if (!existsSync(file) || suffix === '') {
+      throw error;
+    }
+  }
+  const aside = freeName(file, suffix);
+  renameSync(file, aside);
+  try {
+    renameSync(incoming, file);
+  } catch (error) {
+    renameSync(aside, file);
+    throw error;
+  }
+}
+
+function freeName(file: string, suffix: string): string {
+  for (let count = 1; ; count++) {
+    const name = `${file.slice(0, -suffix.length)}.old-${count}${suffix}`;
+    try {
+      rmSync(name, { force: true });
+    } catch {
+      // A daemon still runs it.
+    }
+    if (!existsSync(name)) {
+      return name;
+    }
   }
 }
 
