@@ -5,11 +5,12 @@
  * 50 sessions, `HOLDFAST_CHAOS_SECONDS` any other length.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { byLength, limitMs } from '../faults/support/length.ts';
+import { byLength } from '../faults/support/length.ts';
 import { WatchedRun } from '../faults/support/watched-run.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
@@ -77,7 +78,8 @@ class Bridges implements AsyncDisposable {
 class Holder {
   readonly id: string;
   readonly #daemon: TestDaemon;
-  readonly #run: WatchedRun;
+  /** A history for each session: those of an hour with all of them are more than can be judged at once. */
+  readonly run: WatchedRun;
   readonly #bridges: Bridges | undefined;
   readonly #noise: Noise;
   readonly #random: () => number;
@@ -87,10 +89,12 @@ class Holder {
   isOver = false;
   #connections = 0;
 
-  constructor(id: string, daemon: TestDaemon, run: WatchedRun, bridges: Bridges | undefined, random: () => number) {
+  constructor(id: string, daemon: TestDaemon, bridges: Bridges | undefined, random: () => number) {
     this.id = id;
     this.#daemon = daemon;
-    this.#run = run;
+    const folder = join(daemon.dir, id);
+    mkdirSync(folder);
+    this.run = new WatchedRun(folder);
     this.#bridges = bridges;
     this.#noise = new Noise(id);
     this.#random = random;
@@ -128,7 +132,7 @@ class Holder {
     const target = { socket: this.#bridges?.address ?? this.#daemon.socket, token: this.#daemon.token };
     const client = await connectRaw(target, {
       name: `${this.id}-${this.#connections}`,
-      observer: this.#run.observer,
+      observer: this.run.observer,
       keep: 'figures',
       ...(before === undefined ? {} : { continues: before }),
     });
@@ -149,7 +153,7 @@ class Holder {
 }
 
 test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, nothing left`, {
-  timeout: limitMs(400),
+  timeout: (seconds + byLength(280, 1800)) * 1000,
 }, async () => {
   const random = randomFrom(seed);
   // In an hour on a busy machine a client behind a bridge falls behind by more than the window, and what it missed would be gone
@@ -158,7 +162,6 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
   await using daemon = await startDaemon({ flags: ['-durable', ...spool], failpoints: '' });
   const own = daemon.program;
   const other = makeRelease(join(daemon.dir, 'other'), { version: '0.0.9', channel: [1, 1], forTests: true });
-  using run = new WatchedRun(daemon.dir);
   await using bridges = new Bridges(daemon);
   const keeper = await keeperOf(daemon);
   // What the first session makes a keeper open for good, the folder of records and the memory for much output among it, is
@@ -172,17 +175,17 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
 
   const holders = Array.from({ length: sessions }, (_, index) => {
     const id = `${index % 2 === 0 ? 'echo' : 'chat'}-${index}`;
-    return new Holder(id, daemon, run, index % 4 < 2 ? undefined : bridges, randomFrom(seed + index));
+    return new Holder(id, daemon, index % 4 < 2 ? undefined : bridges, randomFrom(seed + index));
   });
   const codes = new Map<string, number>();
   for (const [index, holder] of holders.entries()) {
     if (index % 2 === 0) {
-      await holder.begin(...fixture('echo-lines.ts', ...run.child(holder.id)));
+      await holder.begin(...fixture('echo-lines.ts', ...holder.run.child(holder.id)));
     } else {
       const code = Math.floor(random() * 200);
       codes.set(holder.id, code);
       const args = ['--ms', String(seconds * 1000), '--code', String(code), '--seed', holder.id];
-      await holder.begin(...fixture('chatter.ts', ...args, ...run.child(holder.id)));
+      await holder.begin(...fixture('chatter.ts', ...args, ...holder.run.child(holder.id)));
     }
   }
   let feeding = true;
@@ -231,7 +234,7 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
   );
 
   feeding = false;
-  for (const { id } of holders.filter((holder) => holder.id.startsWith('echo'))) {
+  for (const { id, run } of holders.filter((holder) => holder.id.startsWith('echo'))) {
     await using closer = await connectRaw(daemon, { name: `closer-${id}`, observer: run.observer });
     await waitUntil(async () => {
       // A reply may have been lost: how far the input has come is asked with nothing to add to it.
@@ -247,9 +250,15 @@ test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, not
     expect.soft(processFacts(holder.pid), `${holder.id} to be collected`).toBeUndefined();
     await holder.client?.close();
   }
-  run.completeWithInput(...holders.filter(({ id }) => id.startsWith('echo')).map(({ id }) => id));
-  run.complete(...codes.keys());
-  run.verify();
+  for (const { id, run } of holders) {
+    if (codes.has(id)) {
+      run.complete(id);
+    } else {
+      run.completeWithInput(id);
+    }
+    run.verify();
+    run[Symbol.dispose]();
+  }
 
   // Nothing is left: no process, no descriptor, and at the end no keeper and no file of it.
   expect((await keeperOf(daemon)).pid).toBe(keeper.pid);
