@@ -95,6 +95,22 @@ test('every shell snippet of the pages is run by a file that there is, or says w
   expect(unclear).toEqual([]);
 });
 
+test.each([
+  ['a flag', 11],
+  ['a spawn request', 16],
+  ['a chunk of output', 13],
+])('the way of %s names places that there are, and fewer of them than the %i of before', (what, before) => {
+  const [, section = ''] = page('docs/architecture.md').split(`## The way of ${what}\n`);
+  const hops = [...(section.split('\n## ')[0] ?? '').matchAll(/^\| \d+\. (.*?) \|/gm)].map(([, hop]) => hop ?? '');
+  expect(hops.length).toBeGreaterThan(4);
+  expect(hops.length).toBeLessThan(before);
+  for (const [, name = '', file = ''] of hops.join('\n').matchAll(/`([\w.#]+)` \(`([\w/.-]+\.ts)`\)/g)) {
+    const path = ['', 'src/', 'platform/'].map((folder) => folder + file).find((each) => existsSync(join(root, each)));
+    expect(path, file).toBeDefined();
+    expect(page(path ?? '').includes(name.split('.').at(-1) ?? ''), `${name} in ${file}`).toBe(true);
+  }
+});
+
 test('what a page leads to is there', () => {
   const dead = pages.flatMap((name) =>
     [...page(name).matchAll(/\]\(((?!https?:)[^)#\s]+)(?:#[^)]*)?\)/g)]

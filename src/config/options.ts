@@ -68,8 +68,8 @@ export const options = {
     duration,
     undefined,
     'serve',
-    'how long an ended process is kept whose exit no client has seen (default 15m; with durable 24h)',
-    key,
+    'how long an ended process is kept whose exit no client has seen, 0 = not (default 15m; with durable 24h)',
+    boundKey,
   ),
   'metrics-addr': option(
     address,

@@ -207,9 +207,12 @@ describe('a file that cannot be used is named and leaves the start alone:', () =
 
 describe('limits', () => {
   test('below zero on the command line are off, with one line that says so', () => {
-    const found = settings({}, { 'max-extract-bytes': -5, 'git-timeout': -1000, 'max-cli-bytes': -1, 'cli-keep': -1 });
+    const given = { 'max-extract-bytes': -5, 'git-timeout': -1000, 'max-cli-bytes': -1, 'cli-keep': -1 };
+    const found = settings({}, { ...given, 'unseen-retention': -1000 });
     expect(found).toMatchObject({ maxExtractBytes: 0, gitTimeoutMs: 0, maxCliBytes: 0, cliKeep: -1 });
+    expect(found.unseenRetentionMs).toBe(0);
     expect(found.warnings).toEqual([
+      { mode: 'serve', text: '-unseen-retention is negative and counts as 0 (off)' },
       { mode: 'serve', text: '-max-extract-bytes is negative and counts as 0 (off)' },
       { mode: 'serve', text: '-git-timeout is negative and counts as 0 (off)' },
       { mode: 'install', text: '-max-cli-bytes is negative and counts as 0 (off)' },
