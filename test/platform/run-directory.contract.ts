@@ -42,11 +42,14 @@ export function runDirectoryContract({ platform }: Machine): void {
       }
     });
 
-    test('holds files without a name: nobody sees them, and they are gone with their descriptor', () => {
+    test('holds files without a name, which are gone with their descriptor', () => {
       const folder = join(temporaryFolder(), 'run');
       runDirectories.create(folder);
       const files = [runDirectories.openNameless(folder), runDirectories.openNameless(folder)] as const;
-      expect(readdirSync(folder)).toEqual([]);
+      if (platform.name === 'posix') {
+        // Windows may show the name of a file that is deleted as long as it is open.
+        expect(readdirSync(folder)).toEqual([]);
+      }
       writeSync(files[0], 'one');
       writeSync(files[1], 'two', 100_000);
       const bytes = Buffer.alloc(3);
