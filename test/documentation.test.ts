@@ -75,6 +75,13 @@ test('every threat names the tests that stage it, by files and titles that there
   }
 });
 
+test('every fault names the tests that stage it, by files that there are', () => {
+  const rows = [...page('docs/faults.md').matchAll(/^\|[^|]*\|([^|]*)\|/gm)].map(([, staged]) => staged ?? '');
+  const named = rows.flatMap((staged) => Array.from(staged.matchAll(/`([a-z][\w-]*\/[\w/-]+)`/g), ([, file]) => file));
+  expect(named.length).toBeGreaterThan(40);
+  expect(named.filter((file) => !existsSync(join(root, `test/${file}.test.ts`)))).toEqual([]);
+});
+
 test('every error text of the source is explained', () => {
   const explained = page('docs/errors.md') + page('docs/deploy.md');
   const texts = errorTexts();
