@@ -18,11 +18,11 @@ import { expect } from 'vitest';
 import { byLength, limitMs } from '../faults/support/length.ts';
 import { passMatrix } from '../faults/support/matrix.ts';
 import { temporaryFolder } from '../platform/machine.ts';
-import { keepsCompiledCode } from '../support/holdfast.ts';
+import { bundledScript, keepsCompiledCode } from '../support/holdfast.ts';
 import { linux, testNeeding, tracing } from '../support/needs.ts';
 
 const testCalls = testNeeding(linux, tracing());
-const script = join(import.meta.dirname, 'fixtures', 'write-state.ts');
+const script = bundledScript('test/operate/fixtures/write-state.ts');
 
 const words: Record<string, string> = {
   ENOSPC: 'no space left on device',

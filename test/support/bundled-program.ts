@@ -5,20 +5,36 @@
  *     bin/, test/fixtures/holdfast-for-tests.sh      the start scripts
  *     src/main.js, test/fixtures/main-for-tests.js   what they start
  *     src/bundle/                                    the modules
+ *     test/scripts/                                  other programs that tests start hundreds of times
  *     node_modules/                                  the runtime, and what it has compiled
  */
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { keptBuild } from './kept-build.ts';
 
 const root = join(import.meta.dirname, '../..');
 const startScript = 'test/fixtures/holdfast-for-tests.sh';
+/** By the names of the bundled ones. */
+const scripts = Object.fromEntries(
+  [
+    ...['asking-agent', 'chatter', 'count-forever', 'echo-lines', 'write-noise'].map(
+      (name) => `test/fixtures/${name}.ts`,
+    ),
+    'test/operate/fixtures/write-state.ts',
+  ].map((file) => [basename(file, '.ts'), file]),
+);
 
 /** @returns its folder */
 export function bundledProgram(): Promise<string> {
   return keptBuild({
     name: 'holdfast-bundle-for-tests',
-    sources: ['{src,platform,native-bindings}/**/*.ts', 'test/{fixtures,support,tools}/*.ts', 'bin/*', startScript],
+    sources: [
+      '{src,platform,native-bindings}/**/*.ts',
+      'test/{fixtures,support,tools}/*.ts',
+      'test/operate/fixtures/*.ts',
+      'bin/*',
+      startScript,
+    ],
     async make(folder) {
       // Loaded here only, because most runs have a bundle already.
       const { writeBundle } = await import('../tools/bundle.ts');
@@ -29,6 +45,9 @@ export function bundledProgram(): Promise<string> {
         // It starts quicker than the other format.
         format: 'cjs',
       });
+      // Some of them wait at the top, which the format of the program cannot do.
+      await writeBundle({ folder: join(folder, 'test/scripts'), entries: scripts, format: 'esm' });
+      writeFileSync(join(folder, 'test/scripts/package.json'), '{ "type": "module" }\n');
       mkdirSync(join(folder, 'test/fixtures'), { recursive: true });
       mkdirSync(join(folder, 'node_modules'));
       writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }\n');

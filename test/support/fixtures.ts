@@ -1,6 +1,7 @@
 /** The small programs of test/fixtures, as command and arguments for `process.spawn`. */
 import { accessSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { bundledScript, root } from './holdfast.ts';
 
 export type Fixture =
   | 'asking-agent.ts'
@@ -19,8 +20,10 @@ export type Fixture =
 
 /** `await client.spawn('p1', ...fixture('count-forever.ts', '--every', '1'))` */
 export function fixture(name: Fixture, ...args: readonly string[]): [command: string, args: string[]] {
-  const path = fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
+  if (name.endsWith('.ts')) {
+    return [process.execPath, [bundledScript(`test/fixtures/${name}`), ...args]];
+  }
+  const path = join(root, 'test/fixtures', name);
   accessSync(path);
-  const interpreter = name.endsWith('.sh') ? '/bin/sh' : name.endsWith('.py') ? 'python3' : process.execPath;
-  return [interpreter, [path, ...args]];
+  return [name.endsWith('.sh') ? '/bin/sh' : 'python3', [path, ...args]];
 }

@@ -1,7 +1,7 @@
 /** Running the program as a user does: the executable, its environment, its output. */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Of the project. */
@@ -33,6 +33,17 @@ export const programForTests = join(installation, 'test/fixtures/holdfast-for-te
 
 /** Name of the script that `programForTests` starts. */
 export const scriptForTests = installation === root ? 'main-for-tests.ts' : 'main-for-tests.js';
+
+/**
+ * What to start for a script that tests start hundreds of times: it is in the bundle, whose start takes a third.
+ * @param file a path from the root of the project that test/support/bundled-program.ts lists
+ */
+export function bundledScript(file: string): string {
+  const found =
+    installation === root ? join(root, file) : join(installation, 'test/scripts', `${basename(file, '.ts')}.js`);
+  accessSync(found);
+  return found;
+}
 
 export interface RunResult {
   /** `null` when a signal ended it. */
