@@ -62,7 +62,7 @@ describe.each(profiles)('profile %s', (profile) => {
 
 /** The smallest race, often. Each one also takes the place of the winner before, which may be starting to end by then. */
 const profilesThatRace = ['S', 'current', 'next'] as const;
-const races = byLength(25, 100);
+const races = byLength(12, 100);
 
 describe.each(profilesThatRace)('profile %s', (profile) => {
   test(`two starts race for one run directory ${races} times: one listener, and the token file is its own`, {

@@ -12,7 +12,7 @@ import { RandomLayout, randomNumbers, startingPoint } from './random-layout.ts';
 import { newTrap, plainly, profiles, type Trap, touch } from './trap.ts';
 
 /** An hour in a full run; `HOLDFAST_FUZZ_SECONDS` says otherwise. */
-const seconds = Number(process.env.HOLDFAST_FUZZ_SECONDS ?? byLength(60, 3600));
+const seconds = Number(process.env.HOLDFAST_FUZZ_SECONDS ?? byLength(30, 3600));
 
 /** @param daemons live as long as the test, so that what they keep between questions is tried too */
 async function askEverything(base: string, seed: number, trap: Trap, daemons: readonly TestDaemon[]): Promise<void> {
