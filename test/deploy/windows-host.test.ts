@@ -18,6 +18,9 @@ let calls: string;
 const at = (...names: readonly string[]): string => join(host.home, ...names);
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
+/** A deployment is seven or eight logins, and there are several in a test. */
+const slow = { timeout: 180_000 };
+
 /** What deploy takes for a program of 64-bit Windows. */
 function windowsProgram(fill: string): Buffer {
   const bytes = Buffer.alloc(3_000_000, fill);
@@ -110,7 +113,7 @@ function deploy(
 
 const asked = (): string[] => readFileSync(calls, 'utf8').trim().split('\n');
 
-test('--dry-run tells what a Windows host is and where the program would lie, and changes nothing', async () => {
+test('--dry-run tells what a Windows host is and where the program would lie, and changes nothing', slow, async () => {
   const told = await deploy('first', ['--dry-run']);
   expect(told).toMatchObject({ code: 0, stderr: '' });
   expect(told.stdout).toMatch(/^host {5}host: win-x64$/m);
@@ -121,40 +124,48 @@ test('--dry-run tells what a Windows host is and where the program would lie, an
   expect(readdirSync(host.home)).toEqual([]);
 });
 
-test('the program gets there by SFTP, is verified by itself, and starts the daemon; the second time there is nothing to copy', async () => {
-  const done = await deploy('first', ['--json'], ['-durable']);
-  expect(done).toMatchObject({ code: 0, stderr: '' });
-  expect(expectSchema('deploy', done.stdout)).toEqual({
-    ...{ host: 'host', target: 'win-x64', libc: '' },
-    program: {
-      ...{ file: 'C:\\Users\\dev\\AppData\\Local\\Microsoft\\WindowsApps\\holdfast.exe', state: 'copied' },
-      ...{ bytes: first.length, sha256: sha256(first), continuedAt: 0, isOnPath: true },
-    },
-    daemon,
-  });
-  expect(readFileSync(at(folder, 'holdfast.exe')).equals(first)).toBe(true);
-  expect(readdirSync(host.home)).toEqual(['AppData']);
-  // Nothing in a line that cmd.exe and PowerShell would read in different ways.
-  const lines = asked().filter((line) => !/^sh |sftp/.test(line));
-  expect(lines.at(-1)).toBe(
-    '.\\AppData\\Local\\Microsoft\\WindowsApps\\holdfast.exe upgrade --start --json -- -durable',
-  );
-  expect(lines.filter((line) => !/^[\w .\\/-]+$/.test(line))).toEqual([]);
+test(
+  'the program gets there by SFTP, is verified by itself, and starts the daemon; the second time there is nothing to copy',
+  slow,
+  async () => {
+    const done = await deploy('first', ['--json'], ['-durable']);
+    expect(done).toMatchObject({ code: 0, stderr: '' });
+    expect(expectSchema('deploy', done.stdout)).toEqual({
+      ...{ host: 'host', target: 'win-x64', libc: '' },
+      program: {
+        ...{ file: 'C:\\Users\\dev\\AppData\\Local\\Microsoft\\WindowsApps\\holdfast.exe', state: 'copied' },
+        ...{ bytes: first.length, sha256: sha256(first), continuedAt: 0, isOnPath: true },
+      },
+      daemon,
+    });
+    expect(readFileSync(at(folder, 'holdfast.exe')).equals(first)).toBe(true);
+    expect(readdirSync(host.home)).toEqual(['AppData']);
+    // Nothing in a line that cmd.exe and PowerShell would read in different ways.
+    const lines = asked().filter((line) => !/^sh |sftp/.test(line));
+    expect(lines.at(-1)).toBe(
+      '.\\AppData\\Local\\Microsoft\\WindowsApps\\holdfast.exe upgrade --start --json -- -durable',
+    );
+    expect(lines.filter((line) => !/^[\w .\\/-]+$/.test(line))).toEqual([]);
 
-  const again = await deploy('first', ['--json'], ['-durable']);
-  expect(expectSchema('deploy', again.stdout)).toMatchObject({ program: { state: 'there' } });
-});
+    const again = await deploy('first', ['--json'], ['-durable']);
+    expect(expectSchema('deploy', again.stdout)).toMatchObject({ program: { state: 'there' } });
+  },
+);
 
-test('a newer one takes the name of a program that runs, and the old one is gone after the next time', async () => {
-  for (const name of ['first', 'second', 'first'] as const) {
-    expect(await deploy(name)).toMatchObject({ code: 0, stderr: '' });
-  }
-  expect(readFileSync(at(folder, 'holdfast.exe')).equals(first)).toBe(true);
-  expect(readdirSync(at(folder)).sort()).toEqual(['holdfast.exe', 'holdfast.old-1.exe']);
-  expect(readFileSync(at(folder, 'holdfast.old-1.exe')).equals(second)).toBe(true);
-});
+test(
+  'a newer one takes the name of a program that runs, and the old one is gone after the next time',
+  slow,
+  async () => {
+    for (const name of ['first', 'second', 'first'] as const) {
+      expect(await deploy(name)).toMatchObject({ code: 0, stderr: '' });
+    }
+    expect(readFileSync(at(folder, 'holdfast.exe')).equals(first)).toBe(true);
+    expect(readdirSync(at(folder)).sort()).toEqual(['holdfast.exe', 'holdfast.old-1.exe']);
+    expect(readFileSync(at(folder, 'holdfast.old-1.exe')).equals(second)).toBe(true);
+  },
+);
 
-test('a copy that was cut goes on where it stopped; what is not of this file is sent anew', async () => {
+test('a copy that was cut goes on where it stopped; what is not of this file is sent anew', slow, async () => {
   const part = at(`.holdfast-${sha256(first).slice(0, 16)}.part.exe`);
   writeFileSync(part, first.subarray(0, 2_000_000));
   const done = await deploy('first', ['--json']);
@@ -169,7 +180,7 @@ test('a copy that was cut goes on where it stopped; what is not of this file is 
   expect(existsSync(part)).toBe(false);
 });
 
-test('a connection that takes nothing more is given up, and the next run goes on where it stopped', async () => {
+test('a connection that takes nothing more is given up, and the next run goes on where it stopped', slow, async () => {
   // What the server has to say stops after a while.
   const gate = join(host.dir, 'gate');
   execFileSync('mkfifo', [gate]);
@@ -191,7 +202,7 @@ test('a connection that takes nothing more is given up, and the next run goes on
   expect(readFileSync(at(folder, 'holdfast.exe')).equals(first)).toBe(true);
 });
 
-test('a place that both shells cannot be told, and a processor without an executable, are named', async () => {
+test('a place that both shells cannot be told, and a processor without an executable, are named', slow, async () => {
   const placed = await deploy('first', ['--to', '~\\tools\\bin', '--json']);
   expect(expectSchema('deploy', placed.stdout)).toMatchObject({
     program: {
