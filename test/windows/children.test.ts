@@ -256,13 +256,20 @@ test('a batch file is refused more than cmd.exe can read, with both numbers', as
   );
 });
 
+/** fixtures/exit-with.c, as run.sh compiles it. */
+const exitWith = fileURLToPath(new URL('../../dist/exit-with.exe', import.meta.url));
+
 test('500 children beside each other, with jobs in jobs and without, leave no handle open', async () => {
   const run = async (count: number, outlivesUs: boolean) => {
+    // Every tenth is a program with a console, which the system makes for it.
+    const command = (code: number) =>
+      code % 10 === 0
+        ? { command: 'cmd.exe', args: ['/d', '/c', 'exit', `${code}`] }
+        : { command: exitWith, args: [`${code}`] };
     // All are started before the first of them is looked at again, so all have their handles at the same time.
     const some = Array.from(
       { length: count },
-      (_, code) =>
-        new RunningChild(platform, { command: 'cmd.exe', args: ['/d', '/c', 'exit', `${code}`], outlivesUs }),
+      (_, code) => new RunningChild(platform, { ...command(code), outlivesUs }),
     );
     const codes = await Promise.all(some.map(async (running) => (await running.over()).code));
     expect(codes).toEqual(some.map((_, code) => code));

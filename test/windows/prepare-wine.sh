@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes this machine able to run the Windows suite: Wine, a private prefix that says it is Windows 10, the Windows build
-# of Node and of our dependencies. Everything but the Debian package lies in .wine/ (ignored by git), and a second run
-# only does what is missing. Needs Debian 12 or later on x64, `npm ci` done, and root (or sudo) once, for the package.
+# of Node and of our dependencies. Everything but the Debian packages lies in .wine/ (ignored by git), and a second run
+# only does what is missing. Needs Debian 12 or later on x64, `npm ci` done, and root (or sudo) once, for the packages.
 set -euo pipefail
 source "$(dirname "$0")/wine-environment.sh"
 
@@ -9,12 +9,13 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-if ! find_wine >/dev/null; then
-  echo 'prepare-wine: installing the Debian package wine64'
+if ! find_wine >/dev/null || ! command -v x86_64-w64-mingw32-gcc >/dev/null; then
+  echo 'prepare-wine: installing the Debian packages wine64 and gcc-mingw-w64-x86-64-win32'
   # Somebody else may be installing, .ci/run for one.
   install_wine() {
     as_root env DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y -q -o DPkg::Lock::Timeout=600 --no-install-recommends wine64 >/dev/null
+      apt-get install -y -q -o DPkg::Lock::Timeout=600 --no-install-recommends \
+      wine64 gcc-mingw-w64-x86-64-win32 >/dev/null
   }
   # The lists of packages are brought up to date only where they must be: that takes long, and others read them.
   install_wine 2>/dev/null || {

@@ -25,6 +25,8 @@ for part in bin docs src platform native-bindings test vitest.config.ts; do
 done
 rm -rf "$project/dist/suite"
 "$root/node_modules/.bin/node" --disable-warning=ExperimentalWarning "$root/test/windows/bundle.ts" "$project/dist/suite"
+x86_64-w64-mingw32-gcc -Os -nostdlib -mwindows -Wl,--entry,start,--file-alignment,4096 \
+  -o "$project/dist/exit-with.exe" "$root/test/windows/fixtures/exit-with.c" -lkernel32
 
 # Whatever a failed test left running ends with us; only this prefix is meant. A new start must not meet the old server.
 end_wine() {
