@@ -32,7 +32,9 @@ describe('-serve', () => {
     'comes back when the daemon accepts, prints nothing, and leaves what the page names',
     async () => {
       const daemon = await startDaemon();
-      expect(readdirSync(daemon.runFolder).sort()).toEqual(['daemon.token', 'remote-server.log', 'rpc.pipe']);
+      // Wine keeps the name of a file that is deleted while it is open; Windows does not (docs/windows.md).
+      const names = readdirSync(daemon.runFolder).filter((name) => !name.startsWith('.spool-'));
+      expect(names.sort()).toEqual(['daemon.token', 'remote-server.log', 'rpc.pipe']);
       expect(readFileSync(join(daemon.runFolder, 'rpc.pipe'), 'utf8')).toMatch(
         /^\\\\\.\\pipe\\claustrum-[0-9a-f]{16}$/,
       );
