@@ -33,7 +33,7 @@ export function* readRequest(line: Buffer): Steps<Request | undefined> {
 
   if (!scanner.take(ascii.openBrace)) {
     // The one other value that counts as a request, an empty one.
-    if (!scanner.scanLiteral('null') || !isAtEnd(scanner)) {
+    if (!scanner.scanLiteral('null') || !scanner.isAtEnd()) {
       return undefined;
     }
     return { idText, jsonrpc, method, auth, params };
@@ -79,10 +79,5 @@ export function* readRequest(line: Buffer): Steps<Request | undefined> {
       return undefined;
     }
   }
-  return isAtEnd(scanner) ? { idText, jsonrpc, method, auth, params } : undefined;
-}
-
-function isAtEnd(scanner: JsonScanner): boolean {
-  scanner.skipSpace();
-  return scanner.position === scanner.end;
+  return scanner.isAtEnd() ? { idText, jsonrpc, method, auth, params } : undefined;
 }

@@ -126,6 +126,12 @@ export class JsonScanner {
     this.position = at;
   }
 
+  /** Whether nothing but white space follows. */
+  isAtEnd(): boolean {
+    this.skipSpace();
+    return this.position === this.end;
+  }
+
   /** Skips white space, then moves past `byte` if it comes next. */
   take(byte: number): boolean {
     this.skipSpace();

@@ -3,10 +3,17 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { atOnce } from '../../../platform/steps.ts';
+import type { Counters } from '../../../src/base/counters.ts';
+import type { Log } from '../../../src/base/log.ts';
 import { Secrets } from '../../../src/base/secrets.ts';
 import { showFrame } from '../../../src/doors/rpc/wire-log/wire-frame.ts';
+import { WireLog } from '../../../src/doors/rpc/wire-log/wire-log.ts';
+import type { WireLogFile } from '../../../src/doors/rpc/wire-log/wire-log-file.ts';
+import type { Steps } from '../../../src/wire/steps.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../../support/daemon.ts';
 import { waitUntil } from '../../support/wait.ts';
 import { connectRaw } from '../../tools/raw-connection.ts';
@@ -197,9 +204,53 @@ test('a text full of backslashes is searched in the time of its length', () => {
   expect(cost(1 << 20)).toBeLessThan(100 * Math.max(1, cost(1 << 16)));
 });
 
+function shown(text: string, maxString: number, hide: (text: string) => string = (value) => value): string {
+  return atOnce(
+    showFrame(text, {
+      maxString,
+      *hide(value): Steps<string> {
+        yield;
+        return hide(value);
+      },
+    }),
+  );
+}
+
+test('a frame that takes long to show holds up neither the loop nor the order of the lines', async () => {
+  const lines: string[] = [];
+  const secrets = new Secrets();
+  secrets.add(randomBytes(16).toString('hex'));
+  const file = {
+    path: 'wire.jsonl',
+    write: (bytes: Buffer) => void lines.push(...bytes.toString().split('\n').slice(0, -1)),
+  };
+  const log = { secrets } as Partial<Log> as Log;
+  const wireLog = new WireLog({ file: file as WireLogFile, maxString: 0, log, counters: {} as Counters });
+  const tap = wireLog.tap();
+  const long = `{"id":1,"method":"m","params":[${'0,'.repeat(500_000)}"${'\\\\'.repeat(20_000)}"]}`;
+  tap.received(Buffer.from(long));
+  tap.received(Buffer.from('{"id":2,"method":"n"}'));
+  tap.sent('{"id":1}\n{"id":2}\n'.split(/(?<=\n)/));
+  const atOnceShown = lines.length;
+  let turns = 0;
+  while (lines.length < 4) {
+    turns++;
+    await nextTurn();
+  }
+  // It takes some 150 ms, in turns of 8: others have theirs in between.
+  expect([atOnceShown, turns > 3]).toEqual([0, true]);
+  expect(lines.map((line) => JSON.parse(line).method)).toEqual(['m', 'n', 'm', 'n']);
+  expect(JSON.parse(lines[0] ?? '').raw).toBe(long);
+
+  // The end of the daemon does not wait for its turn.
+  tap.received(Buffer.from(long));
+  Object.assign(file, { close: () => lines.push('closed') });
+  wireLog[Symbol.dispose]();
+  expect([lines.length, lines.at(-1)]).toEqual([6, 'closed']);
+});
+
 describe('what counts as a secret', () => {
-  const plain = { maxString: 100, hide: (text: string) => text };
-  const show = (value: unknown) => JSON.parse(showFrame(JSON.stringify(value), plain));
+  const show = (value: unknown) => JSON.parse(shown(JSON.stringify(value), 100));
 
   test.each([
     'auth',
@@ -269,7 +320,7 @@ describe('what counts as a secret', () => {
     fc.assert(
       fc.property(fc.json(), (text) => {
         fc.pre(!/auth|token|secret|pass|key|cred|bearer|cookie|jwt|pat/i.test(text));
-        expect(showFrame(text, { maxString: 0, hide: (value) => value })).toBe(text);
+        expect(shown(text, 0)).toBe(text);
       }),
     );
   });
@@ -279,11 +330,11 @@ describe('what counts as a secret', () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 4 }), fc.string(), (value, noise) => {
         const text = JSON.stringify({ value, more: [{ token: canary }], [noise]: value });
-        const shown = showFrame(text, { maxString: 20, hide: (t) => t });
-        expect(shown).not.toContain(canary);
-        JSON.parse(shown);
+        const body = shown(text, 20);
+        expect(body).not.toContain(canary);
+        JSON.parse(body);
         const broken = `${noise.replaceAll('"', '')}"token":"${canary}`;
-        expect(showFrame(`{${broken}`, { maxString: 0, hide: (t) => t.replaceAll(canary, '') })).not.toContain(canary);
+        expect(shown(`{${broken}`, 0, (t) => t.replaceAll(canary, ''))).not.toContain(canary);
       }),
     );
   });

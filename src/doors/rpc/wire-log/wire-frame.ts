@@ -3,6 +3,7 @@
  * strings cut (spec modes.md §15). The text is walked through, not built up as a value: numbers stay as they were
  * spelled, and a frame that is no JSON loses its secrets too.
  */
+import type { Steps } from '../../../wire/steps.ts';
 
 const redacted = '"[redacted]"';
 
@@ -18,7 +19,7 @@ export interface FrameOptions {
   /** Longest string in characters; 0: whole. */
   readonly maxString: number;
   /** Takes known secrets out of a text. */
-  hide(text: string): string;
+  hide(text: string): Steps<string>;
 }
 
 interface Level {
@@ -30,50 +31,60 @@ interface Level {
 /** A string, a bracket, a separator, or a run of anything else. An unfinished string reaches to the end. */
 const piece = /"(?:[^"\\]|\\.)*(?:"|\\?$)|[{}[\],:]|[^"{}[\],:]+/gs;
 
+const piecesOfStep = 4096;
+
 /** The frame's text, ready for the log; JSON as it came stays JSON. */
-export function showFrame(text: string, options: FrameOptions): string {
+export function* showFrame(text: string, options: FrameOptions): Steps<string> {
+  /** What is shown otherwise, and what stands before it. */
   const out: string[] = [];
+  let from = 0;
+  let pieces = 0;
   const levels: Level[] = [];
   let level: Level = { isObject: false, secret: false };
   /** Of the value that comes next. */
   let secret = false;
   let atKey = false;
-  for (const [found] of text.matchAll(piece)) {
+  for (const { 0: found, index } of text.matchAll(piece)) {
+    pieces++;
+    if (pieces % piecesOfStep === 0) {
+      yield;
+    }
+    let shown = found;
     switch (found) {
       case '{':
       case '[':
         levels.push(level);
         level = { isObject: found === '{', secret };
         atKey = level.isObject;
-        out.push(found);
         break;
       case '}':
       case ']':
         level = levels.pop() ?? { isObject: false, secret: false };
         atKey = false;
-        out.push(found);
         break;
       case ',':
         atKey = level.isObject;
         secret = level.secret;
-        out.push(found);
         break;
       case ':':
         atKey = false;
-        out.push(found);
         break;
       default:
         if (atKey && found.startsWith('"')) {
           const name = decoded(found);
           secret = isSecret(name, level.secret);
-          const safe = options.hide(name);
-          out.push(safe === name ? found : JSON.stringify(safe));
+          const safe = yield* options.hide(name);
+          shown = safe === name ? found : JSON.stringify(safe);
         } else {
-          out.push(shownValue(found, secret, options));
+          shown = yield* shownValue(found, secret, options);
         }
     }
+    if (shown !== found) {
+      out.push(text.slice(from, index), shown);
+      from = index + found.length;
+    }
   }
-  return out.join('');
+  return out.join('') + text.slice(from);
 }
 
 function isSecret(name: string, inherited: boolean): boolean {
@@ -87,16 +98,16 @@ function isSecret(name: string, inherited: boolean): boolean {
 /** A shorter number counts something. */
 const secretDigits = /\d{6}/;
 
-function shownValue(found: string, secret: boolean, { maxString, hide }: FrameOptions): string {
+function* shownValue(found: string, secret: boolean, { maxString, hide }: FrameOptions): Steps<string> {
   if (!found.startsWith('"')) {
     // A secret may be a number too.
-    return (secret && secretDigits.test(found)) || hide(found) !== found ? redacted : found;
+    return (secret && secretDigits.test(found)) || (yield* hide(found)) !== found ? redacted : found;
   }
   if (secret) {
     return redacted;
   }
   const value = decoded(found);
-  const safe = hide(value);
+  const safe = yield* hide(value);
   if (maxString > 0 && safe.length > maxString) {
     return JSON.stringify(cut(safe, maxString, Buffer.byteLength(value)));
   }

@@ -3,19 +3,24 @@
  * connection of a daemon without it has no tap.
  */
 
+import { atOnce } from '../../../../platform/steps.ts';
 import type { Counters } from '../../../base/counters.ts';
 import type { Log } from '../../../base/log.ts';
+import { Turns } from '../../../base/take-turns.ts';
+import type { Steps } from '../../../wire/steps.ts';
 import type { WireTap } from '../wire-tap.ts';
+import { type Envelope, readEnvelope } from './envelope.ts';
 import { showFrame } from './wire-frame.ts';
 import type { WireLogFile } from './wire-log-file.ts';
 
+/** Frames that wait for a long one before them. Of more the last one is shown at once, so that none is lost. */
+const maxWaitingBytes = 16 * 1024 * 1024;
 /** Lines kept for one write at the end of the loop turn. */
 const bufferedCharacters = 1024 * 1024;
 /** Requests of one connection whose method is remembered for their reply. */
 const maxRemembered = 10_000;
 /** A method is a client's word. */
 const maxMethodCharacters = 128;
-/** The parser's own message quotes the text, secrets and all. */
 const notJson = 'not valid JSON';
 
 export interface WireLogOptions {
@@ -29,6 +34,9 @@ export interface WireLogOptions {
 export class WireLog implements Disposable {
   readonly #options: WireLogOptions;
   #connections = 0;
+  /** A frame of a megabyte may take a tenth of a second to be shown. The first is being shown, in turns. */
+  readonly #waiting: Showing[] = [];
+  #waitingBytes = 0;
   #lines: string[] = [];
   #characters = 0;
   #scheduled = false;
@@ -57,6 +65,7 @@ export class WireLog implements Disposable {
 
   /** Writes what is left and tells what could not be written. */
   [Symbol.dispose](): void {
+    this.#showWaiting();
     this.#flush();
     this.#closed = true;
     this.#options.file.close();
@@ -66,23 +75,56 @@ export class WireLog implements Disposable {
   }
 
   #record(conn: number, dir: 'in' | 'out', text: string, n: number, methods: Map<string, string>): void {
-    const { maxString, log } = this.#options;
-    const hide = (value: string): string => log.secrets.hide(value);
-    let frame: Frame | undefined;
-    try {
-      frame = JSON.parse(text);
-    } catch {
-      frame = undefined;
+    const head = { ts: new Date().toISOString(), pid: process.pid, conn, dir };
+    this.#waiting.push({ steps: this.#show(head, text, n, methods), bytes: n });
+    this.#waitingBytes += n;
+    if (this.#waitingBytes > maxWaitingBytes) {
+      this.#showWaiting();
+    } else if (this.#waiting.length === 1) {
+      void this.#showInTurns();
     }
-    const valid = frame !== undefined;
-    const method = methodOf(dir, frame, methods, hide);
-    const head = JSON.stringify({ ts: new Date().toISOString(), pid: process.pid, conn, dir, method, n }).slice(0, -1);
+  }
+
+  /** The first piece of work is done before this returns; nearly every frame takes no more. */
+  async #showInTurns(): Promise<void> {
+    const turns = new Turns();
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      let step = first.steps.next();
+      while (step.done !== true) {
+        const pause = turns.pause();
+        if (pause !== undefined) {
+          await pause;
+        }
+        step = first.steps.next();
+      }
+      this.#isShown();
+    }
+  }
+
+  #showWaiting(): void {
+    for (const { steps } of [...this.#waiting]) {
+      atOnce(steps);
+      this.#isShown();
+    }
+  }
+
+  #isShown(): void {
+    this.#waitingBytes -= this.#waiting.shift()?.bytes ?? 0;
+  }
+
+  *#show(head: Head, text: string, n: number, methods: Map<string, string>): Steps<void> {
+    const { maxString, log } = this.#options;
+    const hide = (value: string): Steps<string> => log.secrets.hideInSteps(value);
+    const envelope = yield* readEnvelope(Buffer.from(text));
+    const valid = envelope !== undefined;
+    const method = valid ? yield* methodOf(head.dir, envelope, methods, hide) : undefined;
+    const start = JSON.stringify({ ...head, method, n }).slice(0, -1);
     const body =
       valid && maxString > 0
-        ? `"body":${showFrame(text, { maxString, hide })}`
-        : `"raw":${JSON.stringify(hide(showFrame(text, { maxString: 0, hide })))}`;
+        ? `"body":${yield* showFrame(text, { maxString, hide })}`
+        : `"raw":${JSON.stringify(yield* hide(yield* showFrame(text, { maxString: 0, hide })))}`;
     const error = valid ? '' : `,"parse_error":"${notJson}"`;
-    this.#add(`${head},${body}${error}}\n`);
+    this.#add(`${start},${body}${error}}\n`);
   }
 
   #add(line: string): void {
@@ -126,35 +168,41 @@ export class WireLog implements Disposable {
   }
 }
 
-type Frame = { readonly method?: unknown; readonly id?: unknown } | null;
+/** A frame that is shown step by step. */
+interface Showing {
+  readonly steps: Steps<void>;
+  readonly bytes: number;
+}
+
+/** What a line begins with. */
+interface Head {
+  readonly ts: string;
+  readonly pid: number;
+  readonly conn: number;
+  readonly dir: 'in' | 'out';
+}
 
 /** A reply is shown with the method it answers. */
-function methodOf(
+function* methodOf(
   dir: 'in' | 'out',
-  frame: Frame | undefined,
+  { idText, method }: Envelope,
   methods: Map<string, string>,
-  hide: (text: string) => string,
-): string | undefined {
-  if (frame === undefined || frame === null || typeof frame !== 'object') {
-    return undefined;
-  }
-  const id = JSON.stringify(frame.id);
+  hide: (text: string) => Steps<string>,
+): Steps<string | undefined> {
   if (dir === 'out') {
-    const method = methods.get(id);
-    if (id !== undefined) {
-      methods.delete(id);
-    }
-    return method;
+    const answered = idText && methods.get(idText);
+    methods.delete(idText ?? '');
+    return answered;
   }
-  if (typeof frame.method !== 'string') {
+  if (method === undefined) {
     return undefined;
   }
   // In this order: of a secret that is cut in two the first half would be shown.
-  const method = hide(frame.method).slice(0, maxMethodCharacters);
-  if (id !== undefined && methods.size < maxRemembered) {
-    methods.set(id, method);
+  const shown = (yield* hide(method)).slice(0, maxMethodCharacters);
+  if (idText !== undefined && methods.size < maxRemembered) {
+    methods.set(idText, shown);
   }
-  return method;
+  return shown;
 }
 
 function* linesOf(frames: Buffer): Iterable<string> {
