@@ -3,7 +3,9 @@
  * decision 17).
  */
 import { atOnce } from '../../platform/steps.ts';
-import type { Steps } from '../wire/steps.ts';
+
+/** As in `wire/steps.ts`, which this folder may not import. */
+type Steps<T> = Generator<undefined, T, undefined>;
 
 const redacted = '[redacted]';
 
