@@ -9,11 +9,14 @@ export interface Identities
   extends Pick<Processes, 'identify' | 'startSeconds' | 'commandLine' | 'signalIfSame' | 'self' | 'ownStartSeconds'> {
   /** Works on a zombie, too (spec process.md §3.7). */
   startSeconds(pid: number): number;
-  /**
-   * What `startSeconds` would say of a process that starts at this moment; `undefined` where only the system can say it. The same
-   * value before and after a start is its start time, without any look at the process.
-   */
+  /** What `startSeconds` would say of a process that starts at this moment; `undefined` where only the system can say it. */
   startSecondsNow(): number | undefined;
+  /**
+   * Start time of a child that has been started since `before`, without a look at it where the clock has stood at the same value all
+   * the time. Of the first such child the system is asked as well: where it counts otherwise (some sandboxes), it is always asked.
+   * @returns `undefined`: ask `startSeconds`
+   */
+  startSecondsSince(before: number | undefined, pid: number): number | undefined;
 }
 
 export function createIdentities(os: PosixSystem): Identities {
@@ -24,10 +27,19 @@ export function createIdentities(os: PosixSystem): Identities {
     return start === undefined ? undefined : { pid, start, node: source.node() };
   }
 
+  let clockIsRight: boolean | undefined;
   return {
     identify,
     startSeconds: source.startSeconds,
     startSecondsNow: source.startSecondsNow,
+    startSecondsSince(before, pid) {
+      const now = source.startSecondsNow();
+      if (now === undefined || now !== before || clockIsRight === false) {
+        return undefined;
+      }
+      clockIsRight ??= source.startSeconds(pid) === now;
+      return clockIsRight ? now : undefined;
+    },
     ownStartSeconds: () => source.startSeconds(process.pid),
     commandLine: source.commandLine,
     self() {

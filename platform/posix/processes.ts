@@ -91,8 +91,7 @@ class SpawnAttempt {
   }
 
   succeeded({ pid, marks }: Started): Child {
-    const now = this.#identities.startSecondsNow();
-    const startTime = now === this.#startTimeBefore ? now : undefined;
+    const startTime = this.#identities.startSecondsSince(this.#startTimeBefore, pid);
     closeTheirs(this.#streams.theirs);
     return new PosixChild({ pid, startTime, marks, ours: this.#streams.ours }, this.#identities, this.#request);
   }
