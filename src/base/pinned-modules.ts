@@ -62,7 +62,8 @@ class PinnedSources {
       }
     }
     const all = Buffer.concat(sources);
-    this.#kept = fileOf(all, openFile) ?? all;
+    // Nothing where all of the program is in one bundle.
+    this.#kept = (all.length > 0 ? fileOf(all, openFile) : undefined) ?? all;
   }
 
   has(url: string): boolean {

@@ -2,8 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { fixture } from '../support/fixtures.ts';
+import { startScript } from '../support/holdfast.ts';
 import * as needs from '../support/needs.ts';
 import { openDescriptors } from '../support/processes.ts';
 import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
@@ -95,7 +96,10 @@ for (const [call, error] of calls) {
     `${error} at the n-th ${call}, for every n: an error or a success, never a hang, a leak or an end`,
     { timeout: limitMs(60) },
     async () => {
-      await using daemon = await startDaemon({ profile: 'current' });
+      // From source, which keeps what it loads later at hand: the bundle of the tests would have to open it.
+      await using daemon = await prepareDaemon({ profile: 'current' });
+      daemon.program = startScript;
+      await daemon.start();
       await using steady = await connectRaw(daemon);
       const before = await holdingsOf(daemon, steady);
       await steady.spawn('cat', 'cat');

@@ -59,7 +59,7 @@ test('threat 7: the token is in no log, no argument list, no environment, no err
   expect(wrong.error?.message).toContain(token); // Said by the client itself; that one reply may repeat it.
   client.sendLine(`{"jsonrpc":"2.0","id":77,"method":"${token}","auth":"${token}x"}`);
   await client.request('process.spawn', { id: 'none', command: `nope-${token}` });
-  await client.untilOutput('p', 'src/main.ts');
+  await client.untilOutput('p', 'src/main.');
 
   const facts = daemon.process();
   const scraped = await fetch(`http://${metrics}/metrics`, { headers: { connection: 'close' } });

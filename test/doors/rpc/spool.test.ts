@@ -29,22 +29,25 @@ test.each([
   ['held by a keeper', ['-durable']],
 ])('output far beyond the window is replayed from its first byte, %s', async (_what, more) => {
   await using daemon = await startDaemon({ flags: [...more, ...spool] });
+  // From source a daemon keeps such a file for itself (src/base/pinned-modules.ts).
+  const ofDaemon = spoolsOf(daemon.pid());
   const sum = await printed(daemon, 'p');
   await using client = await connectRaw(daemon, { keep: 'figures' });
   const { keeper, limits } = await client.call('holdfast.describe');
   const holder = keeper?.pid ?? daemon.pid();
+  const before = keeper === undefined ? ofDaemon : 0;
   expect(limits.spoolBytes).toBe(100_000_000);
   const { sessions } = await client.call('holdfast.sessions');
   const [{ firstSeq, windowBytes, spoolBytes }] = sessions;
   expect([firstSeq, windowBytes + spoolBytes > (bytes * 4) / 3]).toEqual([1, true]);
-  expect(spoolsOf(holder)).toBeGreaterThan(0);
+  expect(spoolsOf(holder)).toBeGreaterThan(before);
   expect(readdirSync(daemon.runDir).filter((name) => name.includes('spool'))).toEqual([]);
   expect(await client.reattach('p', 0)).toMatchObject({ found: true, firstSeq: 1 });
   await client.exitOf('p');
   expect(client.stream('p').gaps).toEqual([]);
   expect(client.stream('p').sha256('stdout')).toBe(sum);
   await client.call('holdfast.release', { id: 'p' });
-  await waitUntil(() => spoolsOf(holder) === 0, 'the files of the spool to be closed');
+  await waitUntil(() => spoolsOf(holder) === before, 'the files of the spool to be closed');
 });
 
 test('a spool that is full drops its oldest frames, says so, and replays the rest whole', async () => {
