@@ -12,16 +12,24 @@ import { moved, object, withMembersMoved } from './moved-members.ts';
 import type { Steps } from './steps.ts';
 
 /**
- * Reads the value at the scanner's position, which has been scanned before, and moves past it.
- * @returns canonical JSON; `undefined` when a number in it overflows a double
+ * The id at the scanner's position, which has been scanned before, if it is written as it was sent, as nearly every one is.
+ * @returns `undefined`, at the same position, for any other
  */
-export function* canonicalId(scanner: JsonScanner): Steps<string | undefined> {
+export function plainId(scanner: JsonScanner): string | undefined {
   const start = scanner.position;
   const first = scanner.peek();
   if (first !== ascii.openBrace && first !== ascii.openBracket && scanner.scanScalar() && isCanonical(scanner, start)) {
     return scanner.bytes.toString('latin1', start, scanner.position);
   }
   scanner.goBack(start);
+  return undefined;
+}
+
+/**
+ * Reads the value at the scanner's position, which has been scanned before, and moves past it.
+ * @returns canonical JSON; `undefined` when a number in it overflows a double
+ */
+export function* canonicalId(scanner: JsonScanner): Steps<string | undefined> {
   const room = spareRoom ?? newRoom();
   spareRoom = undefined;
   try {
@@ -31,7 +39,7 @@ export function* canonicalId(scanner: JsonScanner): Steps<string | undefined> {
   }
 }
 
-/** Whether the scalar that was scanned from `start` on is written as it was sent, as nearly every id is. */
+/** Whether the scalar that was scanned from `start` on is written as it was sent. */
 function isCanonical(scanner: JsonScanner, start: number): boolean {
   const { bytes, position } = scanner;
   const first = bytes[start] ?? 0;

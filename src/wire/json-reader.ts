@@ -1,6 +1,6 @@
 /** Reads a request line (spec wire.md §3). */
 import type { JsonSlice } from './json.ts';
-import { canonicalId } from './json-id.ts';
+import { canonicalId, plainId } from './json-id.ts';
 import { KeyTable } from './json-keys.ts';
 import { ascii, JsonScanner } from './json-scanner.ts';
 import type { Steps } from './steps.ts';
@@ -59,13 +59,13 @@ export function* readRequest(line: Buffer): Steps<Request | undefined> {
       } else if (!scanner.scanLiteral('null')) {
         return undefined;
       }
-    } else if (!(yield* scanner.scanValue(1))) {
+    } else if (!(scanner.scanSmall() ?? (yield* scanner.scanValue(1)))) {
       return undefined;
     } else if (key === paramsKey) {
       params = { bytes: line, start, end: scanner.position };
     } else if (key === idKey) {
       scanner.goBack(start);
-      const canonical = yield* canonicalId(scanner);
+      const canonical = plainId(scanner) ?? (yield* canonicalId(scanner));
       if (canonical === undefined) {
         return undefined;
       }

@@ -298,6 +298,24 @@ export class JsonScanner {
     }
   }
 
+  /**
+   * The same for an empty object or array; most values are one of these, and need no steps.
+   * @returns `undefined`, at the same position, for any other object or array
+   */
+  scanSmall(): boolean | undefined {
+    const start = this.position;
+    const byte = this.peek();
+    if (byte !== ascii.openBrace && byte !== ascii.openBracket) {
+      return this.scanScalar();
+    }
+    this.position++;
+    if (this.take(byte === ascii.openBrace ? ascii.closeBrace : ascii.closeBracket)) {
+      return true;
+    }
+    this.position = start;
+    return undefined;
+  }
+
   /** One value of any kind. `outerDepth`: how many arrays and objects it lies in. */
   *scanValue(outerDepth: number): Steps<boolean> {
     const levels = spareLevels ?? new Uint8Array(maxDepth);

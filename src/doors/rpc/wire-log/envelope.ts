@@ -1,5 +1,5 @@
 /** What the wire log asks of a frame: whether it is JSON, and which request it is or answers. */
-import { canonicalId } from '../../../wire/json-id.ts';
+import { canonicalId, plainId } from '../../../wire/json-id.ts';
 import { KeyTable } from '../../../wire/json-keys.ts';
 import { ascii, JsonScanner } from '../../../wire/json-scanner.ts';
 import type { Steps } from '../../../wire/steps.ts';
@@ -32,11 +32,11 @@ export function* readEnvelope(frame: Buffer): Steps<Envelope | undefined> {
     const start = scanner.position;
     if (key === methodKey && scanner.peek() === ascii.quote && scanner.scanString()) {
       method = scanner.text();
-    } else if (!(yield* scanner.scanValue(1))) {
+    } else if (!(scanner.scanSmall() ?? (yield* scanner.scanValue(1)))) {
       return undefined;
     } else if (key === idKey) {
       scanner.goBack(start);
-      idText = yield* canonicalId(scanner);
+      idText = plainId(scanner) ?? (yield* canonicalId(scanner));
     }
     if (scanner.endsStep()) {
       yield;
