@@ -12,8 +12,8 @@ import { moved, object, withMembersMoved } from './moved-members.ts';
 import type { Steps } from './steps.ts';
 
 /**
- * The id at the scanner's position, which has been scanned before, if it is written as it was sent, as nearly every one is.
- * @returns `undefined`, at the same position, for any other
+ * Reads the id at the scanner's position and moves past it, if it is written as it was sent, as nearly every one is.
+ * @returns `undefined`, at the same position, for any other, and for what is no JSON
  */
 export function plainId(scanner: JsonScanner): string | undefined {
   const start = scanner.position;

@@ -59,17 +59,16 @@ export function* readRequest(line: Buffer): Steps<Request | undefined> {
       } else if (!scanner.scanLiteral('null')) {
         return undefined;
       }
-    } else if (!(scanner.scanSmall() ?? (yield* scanner.scanValue(1)))) {
-      return undefined;
-    } else if (key === paramsKey) {
-      params = { bytes: line, start, end: scanner.position };
     } else if (key === idKey) {
-      scanner.goBack(start);
-      const canonical = plainId(scanner) ?? (yield* canonicalId(scanner));
+      const canonical = plainId(scanner) ?? (yield* scannedId(scanner));
       if (canonical === undefined) {
         return undefined;
       }
       idText = canonical;
+    } else if (!(scanner.scanSmall() ?? (yield* scanner.scanValue(1)))) {
+      return undefined;
+    } else if (key === paramsKey) {
+      params = { bytes: line, start, end: scanner.position };
     }
     if (scanner.endsStep()) {
       yield;
@@ -80,4 +79,14 @@ export function* readRequest(line: Buffer): Steps<Request | undefined> {
     }
   }
   return scanner.isAtEnd() ? { idText, jsonrpc, method, auth, params } : undefined;
+}
+
+/** @returns `undefined` for what is no JSON or has a number that overflows a double */
+function* scannedId(scanner: JsonScanner): Steps<string | undefined> {
+  const start = scanner.position;
+  if (!(yield* scanner.scanValue(1))) {
+    return undefined;
+  }
+  scanner.goBack(start);
+  return yield* canonicalId(scanner);
 }
