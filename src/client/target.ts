@@ -44,7 +44,7 @@ export interface Target {
 
 const tokenFileName = 'daemon.token';
 
-/** @throws HoldfastError `unsupported` for options that contradict each other */
+/** @throws HoldfastError `unsupported` for options that contradict each other, and for an empty path */
 export function targetOf(options: TargetOptions): Target {
   const { ssh, pipe, command, socket } = options;
   const ways = Object.entries({ ssh, pipe, command }).filter(([, value]) => value !== undefined);

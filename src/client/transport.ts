@@ -33,8 +33,14 @@ export interface Dialer {
 
 /** Where a daemon on Windows says what its pipe is called, beside the path of the socket (spec wire.md §1). */
 const pipeFileName = 'rpc.pipe';
+/** All that may stand in it: anything else could lead to another machine, and an empty text leads to a port of this one. */
+const pipeName = /^\\\\\.\\pipe\\claustrum-[0-9a-f]{16}$/;
 
+/** @throws HoldfastError `unsupported` for an empty path: the runtime would connect to a TCP port in its place */
 export function socketDialer(path: string): Dialer {
+  if (path === '') {
+    throw new HoldfastError('unsupported', 'the path of the socket is empty; leave it out for the usual one');
+  }
   return {
     name: path,
     async dial() {
@@ -51,10 +57,11 @@ export function socketDialer(path: string): Dialer {
   };
 }
 
-/** A system without Unix sockets has this file in their place. */
+/** A system without Unix sockets has this file in their place. `undefined`: it names no pipe of a daemon. */
 function pipeBeside(path: string): string | undefined {
   try {
-    return readFileSync(join(dirname(path), pipeFileName), 'utf8');
+    const text = readFileSync(join(dirname(path), pipeFileName), 'utf8');
+    return pipeName.test(text) ? text : undefined;
   } catch {
     return undefined;
   }

@@ -10,7 +10,16 @@ export const valueReaders: Readonly<Record<ValueKind, (text: string, before: unk
   shellWords: programWords,
   variable,
   milliseconds,
+  path: filled,
 };
+
+/** A program that puts in a variable which is not set means no path, and gets none: an empty one would mean another place. */
+function filled(text: string): string {
+  if (text === '') {
+    throw new InvalidArgumentError('it is empty; leave the option out for the default');
+  }
+  return text;
+}
 
 function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) {

@@ -1,7 +1,7 @@
 /** What can happen to a link and to the daemon behind it. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connect, type Host } from '../../src/client/index.ts';
@@ -320,4 +320,17 @@ test('a closed connection leaves the process running, and another one takes it o
     kind: 'closed',
     message: expect.stringContaining('the daemon does not know it'),
   });
+});
+
+test('an address is never empty in what a client is told: not of an empty path, nor of an rpc.pipe that names no pipe', async () => {
+  for (const target of [{ socket: '' }, { pipe: '' }]) {
+    await expect(connect({ ...target, token: 'x' })).rejects.toThrow('the path of the socket is empty');
+  }
+  await using daemon = await prepareDaemon();
+  mkdirSync(daemon.runDir);
+  for (const text of ['', '\n', join(daemon.runDir, 'elsewhere.sock'), '\\\\box\\pipe\\claustrum-0123456789abcdef']) {
+    writeFileSync(join(daemon.runDir, 'rpc.pipe'), text);
+    const attempt = connect({ socket: daemon.socket, token: 'x', retry: { giveUpMs: 0 } });
+    await expect(attempt).rejects.toThrow(`nobody answers at ${daemon.socket}: ENOENT`);
+  }
 });

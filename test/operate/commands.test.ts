@@ -34,6 +34,14 @@ const rows: readonly (readonly [string, CommandRow])[] = commandNames.flatMap((n
   return [[name, row] as const, ...below];
 });
 
+test('an empty path, as a variable that is not set gives it, is told as one, and nobody is looked for elsewhere', async () => {
+  for (const name of ['ps', 'status', 'token', 'release']) {
+    const { code, complaint } = await verb([name, '--socket', '']);
+    expect({ name, code }).toEqual({ name, code: 2 });
+    expect(complaint).toContain("argument '' is invalid. it is empty; leave the option out for the default");
+  }
+});
+
 test('a first word is a verb when the table has it', () => {
   expect([...verbNames].sort()).toEqual([...commandNames, 'help'].sort());
 });

@@ -21,6 +21,7 @@ export const daemonCommands = {
       {
         flags: '--socket <path>',
         help: 'socket of the daemon (default: ~/.claude/remote/rpc.sock)',
+        value: 'path',
         completion: 'file',
       },
       jsonOption,
@@ -102,6 +103,7 @@ export const daemonCommands = {
           {
             flags: '--config <file>',
             help: 'with --agent: its settings (default: config.json here)',
+            value: 'path',
             completion: 'file',
           },
           { flags: '--print', help: 'print the definition alone: a unit, a property list, or the XML of a logon task' },

@@ -22,9 +22,10 @@ export const installCommands = {
       {
         flags: '--from <path>',
         help: 'executable, or a folder with those of npm run build (default: this file where it fits, else its folder; from source: dist)',
+        value: 'path',
         completion: 'file',
       },
-      { flags: '--to <folder>', help: 'where to put it there (default: where ssh commands look)' },
+      { flags: '--to <folder>', help: 'where to put it there (default: where ssh commands look)', value: 'path' },
       { flags: '--dry-run', help: 'look at the host and tell what would be done' },
       endSessionsOption,
       sshCommandOption,
@@ -49,7 +50,12 @@ export const installCommands = {
     usage: '[options] [-- flags of holdfast -serve]',
     arguments: [flagsArgument],
     options: [
-      { flags: '--from <file>', help: 'the new executable (default: this one, as it is now)', completion: 'file' },
+      {
+        flags: '--from <file>',
+        help: 'the new executable (default: this one, as it is now)',
+        value: 'path',
+        completion: 'file',
+      },
       { flags: '--sha256 <hex>', help: 'do nothing unless that file has this hash (SHA256SUMS)' },
       { flags: '--check', help: 'tell what would be done' },
       { flags: '--start', help: 'start a daemon where none runs' },

@@ -36,6 +36,7 @@ export const operatorsCommands = {
       {
         flags: '--expect <file>',
         help: 'JSON lines or a list of {"pid","startTime"[,"id"][,"host"]}, as a control plane has stored them; - for standard input',
+        value: 'path',
         completion: 'file',
       },
       { flags: '--kill', help: 'end the orphans: TERM, a grace, KILL, with all that is below them' },

@@ -12,7 +12,7 @@ import type { VerbContext } from '../verbs.ts';
 export type Verb<Options> = (args: readonly string[], options: Options, context: VerbContext) => Promise<number>;
 
 /** How the text of a value is read (src/operate/option-values.ts); without it the text is the value. */
-export type ValueKind = 'frameNumber' | 'shellWords' | 'variable' | 'milliseconds' | 'count';
+export type ValueKind = 'frameNumber' | 'shellWords' | 'variable' | 'milliseconds' | 'count' | 'path';
 
 /** What a shell offers for a word that is being typed. */
 export type Completion = 'session' | 'host' | 'file' | 'verb' | readonly string[];

@@ -18,6 +18,7 @@ export const daemonOptions: readonly OptionRow[] = [
   {
     flags: '--socket <path>',
     help: 'socket of the daemon, there (default: ~/.claude/remote/rpc.sock)',
+    value: 'path',
     completion: 'file',
   },
 ];
