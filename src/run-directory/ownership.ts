@@ -108,7 +108,7 @@ export class Ownership implements Disposable {
     if (this.#lock === undefined) {
       return { markedFor: runDirectory, records: undefined };
     }
-    await reapChildren({ ...common, timings });
+    await reapChildren({ ...common, timings, rounds: 'one' });
     // A keeper records its children itself: they are not this daemon's.
     return {
       markedFor: runDirectory,
@@ -124,7 +124,7 @@ export class Ownership implements Disposable {
       return 0;
     }
     const runDirectory = paths.directoryOf(settings.socketPath);
-    return await reapChildren({ markers, processes, paths, runDirectory, log, timings });
+    return await reapChildren({ markers, processes, paths, runDirectory, log, timings, rounds: 'all' });
   }
 
   /** Empties the record and lets go of the lock. A second call does nothing. */

@@ -23,7 +23,7 @@ import { type End, endGroup } from './end-group.ts';
 import { bootOf, type ChildRecord, maxRecordBytes, parseRecord } from './record.ts';
 import { whyUnusable } from './unusable.ts';
 
-/** The most records that one start looks at, and the most groups that it ends. The others wait for the next start. */
+/** The most records that one round looks at, and the most groups that it ends. A start has one round; the others wait for the next. */
 const maxRecords = 128;
 const maxGroups = 64;
 
@@ -35,6 +35,8 @@ export interface ReapOptions {
   readonly runDirectory: string;
   readonly log: Log;
   readonly timings: Pick<Timings, 'reapTermMs' | 'reapKillMs' | 'reapPollMs' | 'reapSecondLookMs'>;
+  /** `all`: round after round until no record is left that can be dealt with; nobody else will look soon. */
+  readonly rounds: 'one' | 'all';
 }
 
 /** A process that has proved to be a child of a dead daemon. */
@@ -70,19 +72,34 @@ export async function reapChildren(options: ReapOptions): Promise<number> {
   if (typeof folder !== 'object') {
     return 0;
   }
+  const done = new Set<string>();
+  let ended = 0;
   try {
-    return await reapFrom(folder, options);
+    for (let isMore = true; isMore; ) {
+      const round = await reapRound(folder, done, options);
+      ended += round.ended;
+      isMore = round.isMore && options.rounds === 'all';
+    }
+    return ended;
   } catch (error) {
     log.error('process.Registry', `reaping stopped: ${reportOf(error)}`);
-    return 0;
+    return ended;
   } finally {
     folder.close();
   }
 }
 
-async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<number> {
+interface Round {
+  /** Groups. */
+  readonly ended: number;
+  /** There are more records, or more groups, than one round deals with. */
+  readonly isMore: boolean;
+}
+
+/** @param done the files that need no further look; grows */
+async function reapRound(folder: RecordFolder, done: Set<string>, options: ReapOptions): Promise<Round> {
   const orphans: Orphan[] = [];
-  /** Groups beyond those that one start ends. */
+  /** Groups beyond those that one round ends. */
   let left = 0;
   const count = { dropped: 0, kept: 0, term: 0, kill: 0, survived: 0 };
   const drop = (file: string): boolean => {
@@ -95,16 +112,18 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<num
     return dropped;
   };
   const consider = (file: string): void => {
+    done.add(file);
     const text = folder.read(file, maxRecordBytes);
     const record = text === undefined ? undefined : parseRecord(file, text);
     if (record === undefined) {
-      const done = drop(file) ? 'dropping it' : 'it cannot be removed';
-      options.log.warn('process.Registry', `record ${file}: it is no record of a child; ${done}, signalling nothing`);
+      const how = drop(file) ? 'dropping it' : 'it cannot be removed';
+      options.log.warn('process.Registry', `record ${file}: it is no record of a child; ${how}, signalling nothing`);
       return;
     }
     const verdict = judge(record, options);
     if ('orphan' in verdict && orphans.length === maxGroups) {
       verdict.orphan.release();
+      done.delete(file);
       count.kept++;
       left++;
     } else if ('orphan' in verdict) {
@@ -121,7 +140,8 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<num
       count.kept++;
     }
   };
-  for (const file of recordFiles(folder, options)) {
+  const { files, isAll } = recordFiles(folder, done, options);
+  for (const file of files) {
     try {
       consider(file);
     } catch (error) {
@@ -133,7 +153,7 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<num
   if (left > 0) {
     options.log.warn(
       'process.Registry',
-      `${left} more orphaned group(s) recorded in ${options.runDirectory}/${recordFolderName} than the ${maxGroups} one start ends; leaving those for the next start`,
+      `${left} more orphaned group(s) recorded in ${options.runDirectory}/${recordFolderName} than the ${maxGroups} one ${turnOf(options)} ends; leaving those for the next ${turnOf(options)}`,
     );
   }
   await Promise.all(
@@ -152,29 +172,44 @@ async function reapFrom(folder: RecordFolder, options: ReapOptions): Promise<num
       }
     }),
   );
-  const ended = count.term + count.kill;
+  const round = { ended: count.term + count.kill, isMore: left > 0 || !isAll };
   if (orphans.length + count.kept === 0) {
-    return ended;
+    return round;
   }
   options.log.info(
     'daemon',
     `serve: predecessor's children \u2014 ${orphans.length} orphaned group(s): ${count.term} ended on SIGTERM, ` +
       `${count.kill} on SIGKILL, ${count.survived} survived; ${count.dropped} stale record(s) dropped, ${count.kept} kept`,
   );
-  return ended;
+  return round;
+}
+
+/** For whom the rest is left, in words. */
+function turnOf({ rounds }: ReapOptions): string {
+  return rounds === 'one' ? 'start' : 'round';
 }
 
 /** Half-written records of a daemon that died meanwhile are removed on the way. */
-function recordFiles(folder: RecordFolder, { log, runDirectory }: ReapOptions): string[] {
+function recordFiles(
+  folder: RecordFolder,
+  done: Set<string>,
+  options: ReapOptions,
+): { readonly files: readonly string[]; readonly isAll: boolean } {
+  const { log, runDirectory } = options;
+  let isAll = true;
   const names: string[] = [];
   const halfWritten: string[] = [];
   for (const name of folder.names()) {
+    if (done.has(name)) {
+      continue;
+    }
     if (name.endsWith('.json')) {
       if (names.length === maxRecords) {
         log.warn(
           'process.Registry',
-          `more than ${maxRecords} records in ${runDirectory}/${recordFolderName}; leaving the rest for the next start`,
+          `more than ${maxRecords} records in ${runDirectory}/${recordFolderName}; leaving the rest for the next ${turnOf(options)}`,
         );
+        isAll = false;
         break;
       }
       names.push(name);
@@ -182,13 +217,15 @@ function recordFiles(folder: RecordFolder, { log, runDirectory }: ReapOptions): 
       halfWritten.push(name);
     }
     if (halfWritten.length === maxRecords) {
+      isAll = false;
       break;
     }
   }
   for (const name of halfWritten) {
+    done.add(name);
     folder.remove(name);
   }
-  return names;
+  return { files: names, isAll };
 }
 
 function judge(record: ChildRecord, options: ReapOptions): Verdict {

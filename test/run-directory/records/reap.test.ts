@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync 
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { temporaryFolder } from '../../platform/machine.ts';
+import type { RunningChild } from '../../platform/running-child.ts';
 import { fixture } from '../../support/fixtures.ts';
 import { processFacts } from '../../support/processes.ts';
 import { waitUntil } from '../../support/wait.ts';
@@ -79,16 +80,20 @@ test('a group that stops being the recorded one while it is being ended gets not
   expect(markers.startOf(pid)).toBeDefined();
 });
 
-test('at most 64 groups are ended in one start; the others keep their records', async () => {
-  const folder = runDirectory();
-  const all = await Promise.all(
-    Array.from({ length: 66 }, async () => {
+function startRecorded(folder: string, count: number): Promise<RunningChild[]> {
+  return Promise.all(
+    Array.from({ length: count }, async () => {
       const running = startMarked(folder, 'sleep', ['1000']);
       await untilMarked(running);
       writeRecord(folder, recordOf(running));
       return running;
     }),
   );
+}
+
+test('at most 64 groups are ended in one start; the others keep their records', async () => {
+  const folder = runDirectory();
+  const all = await startRecorded(folder, 66);
   const lines = await reap(folder);
   expect(lines.at(-1)).toMatch(/64 orphaned group\(s\): 64 ended on SIGTERM.* 0 stale record\(s\) dropped, 2 kept/);
   expect(lines).toContain(
@@ -97,6 +102,20 @@ test('at most 64 groups are ended in one start; the others keep their records', 
   expect(readdirSync(join(folder, 'children'))).toHaveLength(2);
   expect(all.filter(({ child }) => markers.startOf(child.pid) !== undefined)).toHaveLength(2);
   expect((await reap(folder)).at(-1)).toMatch(/2 orphaned group\(s\): 2 ended on SIGTERM/);
+});
+
+test('of a keeper that has died no child is left to the next start, however many there are and whatever lies between', async () => {
+  const folder = runDirectory();
+  const all = await startRecorded(folder, 66);
+  for (let pid = 2 ** 29; pid < 2 ** 29 + 130; pid++) {
+    writeFileSync(join(folder, 'children', `${pid}.json`), '{}');
+  }
+  const lines = await reap(folder, { rounds: 'all' });
+  expect(all.filter(({ child }) => markers.startOf(child.pid) !== undefined)).toEqual([]);
+  expect(readdirSync(join(folder, 'children'))).toEqual([]);
+  expect(lines).toContain(
+    `WARN  [process.Registry] more than 128 records in ${folder}/children; leaving the rest for the next round`,
+  );
 });
 
 test('at most 128 records are looked at in one start', async () => {

@@ -78,7 +78,11 @@ export function writeRecord(runDirectory: string, record: ChildRecord): void {
 /** What the next daemon does at its start. @returns the lines of its log, without time */
 export async function reap(
   runDirectory: string,
-  options: { readonly timings?: Partial<typeof timings>; readonly markers?: ChildMarkers } = {},
+  options: {
+    readonly timings?: Partial<typeof timings>;
+    readonly markers?: ChildMarkers;
+    readonly rounds?: 'all';
+  } = {},
 ): Promise<string[]> {
   let text = '';
   const log = createLog({
@@ -89,6 +93,7 @@ export async function reap(
     },
   });
   await reapChildren({
+    rounds: 'one',
     markers,
     processes: platform.processes,
     paths: platform.paths,
