@@ -57,7 +57,7 @@ const house: Readonly<Record<string, Row>> = {
     ],
   },
   modes: { holds: ['src/modes'], mayImport: processes, mayLoad: ['daemon', 'keeper', 'doors/agent', 'doors/mesh'] },
-  operate: { holds: ['src/operate'], mayImport: processes },
+  operate: { holds: ['src/operate'], mayImport: processes, mayLoad: ['keeper'] },
   platform: { holds: ['platform'], mayImport: ['native-bindings'] },
   'native-bindings': { holds: ['native-bindings'], mayImport: [], packages: ['koffi'] },
 };

@@ -138,11 +138,12 @@ async function releaseAmong(
   if (!(await isGranted(planText(planned, targets, words), words, context))) {
     return exitRefused;
   }
-  const ending = { processes: (await context.platform()).processes, list, graceMs: strayGraceMs };
+  const platform = await context.platform();
+  const ending = { processes: platform.processes, list, graceMs: strayGraceMs };
   const done = await Promise.all(targets.map((target) => releaseOne(target, words, ending)));
   const rows = done.flat();
   for (const keeper of keepers) {
-    const { result, reason, children } = await endKeeper(keeper, paths.directoryOf(keeper.socket), ending);
+    const { result, reason, children } = await endKeeper(keeper, platform, ending);
     rows.push({ ...keeperRow(keeper, result), ...(reason === undefined ? {} : { reason }) });
     rows.push(...children.map((child) => strayRow(child, keeper.socket)));
   }

@@ -22,7 +22,10 @@ const timings = { keeperFirstDaemonMs: 1_000, keeperRetryMs: 50 };
 /** Passed by both sides, each for itself. */
 const ofBoth = ['channel.data.before', 'channel.sent.after'];
 /** Passed only in what their own tests do. */
-const special = ['channel.farewell.before', 'durable.detach.before', 'durable.death.before', 'durable.death.between'];
+const special = [
+  ...['channel.farewell.before', 'durable.detach.before', 'durable.death.before', 'durable.death.between'],
+  ...['durable.leftovers.before', 'durable.leftovers.between'],
+];
 const points = knownFailpoints().filter((point) => !special.includes(point));
 const ofDaemon = points.filter((point) => /^(channel|adopt|durable)\./.test(point));
 const ofKeeper = [...points.filter((point) => /^(keeper|records)\./.test(point)), ...ofBoth];
@@ -169,9 +172,14 @@ describe('the daemon dies', () => {
     await job.session.release();
   });
 
-  test.each(['durable.death.before', 'durable.death.between'])(
+  test.each([
+    ['durable.death.before', /WARN {2}\[keeper\] dead: pid \d+ is gone; 1 children ended/],
+    ['durable.death.between', /WARN {2}\[keeper\] dead: pid \d+ is gone; 1 children ended/],
+    ['durable.leftovers.before', /WARN {2}\[keeper\] dead: pid \d+ is gone; 0 children ended/],
+    ['durable.leftovers.between', /INFO {2}\[keeper\] none/],
+  ])(
     'at %s, while it sees the end of its keeper out: the next one ends what is left, and the next session starts',
-    async (point) => {
+    async (point, verdict) => {
       const { daemon, passed } = shared;
       daemon.env.HOLDFAST_FAILPOINTS = `${point}=1*kill(${passed})`;
       await daemon.start();
@@ -192,7 +200,7 @@ describe('the daemon dies', () => {
         () => child !== undefined && processFacts(child.pid)?.start !== child.start,
         'the child to be ended',
       );
-      expect(daemon.log()).toMatch(/WARN {2}\[keeper\] dead: pid \d+ is gone; 1 children ended/);
+      expect(daemon.log()).toMatch(verdict);
       await next.call('holdfast.release', { all: true });
     },
   );

@@ -1,8 +1,9 @@
 /** `holdfast release`: ends sessions and what they have left, and says what came of each (spec operators.md). */
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import type { TestDaemon } from '../support/daemon.ts';
 import { isRunning, processFacts, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 import { spawnLeaver, spawnShell, startHeld, untilEndedSession, verb, verbJson } from './sessions.ts';
@@ -87,4 +88,28 @@ test('--keeper ends the keeper with its sessions, and a record that names anothe
   for (const each of [keeper, child]) {
     await waitUntil(() => each === undefined || !isRunning(each), 'keeper and child to be gone');
   }
+  expect(filesOfKeeper(daemon)).toEqual([]);
 });
+
+test('--keeper below a daemon leaves no file of the keeper either, and the next session gets a new one', async () => {
+  await using held = await startHeld({ flags: ['-durable'] });
+  const { daemon, host } = held;
+  await spawnShell(host, 'durable', 'echo $$; sleep 3600');
+  const { keeper: before } = await host.describe();
+  const rows = await verbJson(daemon, 'release', '--keeper', '--yes');
+  expect(rows).toContainEqual(expect.objectContaining({ what: 'keeper', pid: before?.pid, result: 'killed' }));
+  await waitUntil(() => filesOfKeeper(daemon).length === 0, 'the files of the keeper to be gone');
+  await spawnShell(host, 'next', 'echo $$; sleep 3600');
+  const { keeper: after } = await host.describe();
+  expect(after?.pid).toBeGreaterThan(0);
+  expect(after?.pid).not.toBe(before?.pid);
+});
+
+/** Records of children included. */
+function filesOfKeeper({ runDir }: TestDaemon): string[] {
+  const children = join(runDir, 'children');
+  return [
+    ...readdirSync(runDir).filter((name) => name.startsWith('keeper.')),
+    ...(existsSync(children) ? readdirSync(children) : []),
+  ];
+}

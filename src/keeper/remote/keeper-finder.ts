@@ -15,6 +15,7 @@ import type { KeeperFacts } from '../../engine/session-engine.ts';
 import { type Adoption, adopt } from '../adopt.ts';
 import { type Agreed, ownRelease } from '../channel/handshake.ts';
 import type { KeeperState } from '../channel/values.ts';
+import { removeLeftovers } from '../leftovers.ts';
 import type { KeeperRecord } from '../record.ts';
 import { startKeeper } from '../start.ts';
 import { unreachable } from './calls.ts';
@@ -245,6 +246,11 @@ export class KeeperFinder {
     this.#seeingOut = (async () => {
       const started = this.#started?.pid === record.pid ? this.#started : undefined;
       if (await seeOut(record, started && (() => started.exitText()))) {
+        // While this daemon ends it gives up the run directory, which may belong to the next one by now.
+        if (!this.#closing) {
+          await failpointAsync('durable.leftovers.before');
+          removeLeftovers(this.#options.directory, this.#options.socketPath, record);
+        }
         return;
       }
       counters.keeperChannelLosses++;
