@@ -1,9 +1,9 @@
 /** The standard streams of a child: three pipes, or the null device. */
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { outputReads } from '../common/read-buffer.ts';
 import type { Paths } from '../paths.ts';
 import type { OutputName, SpawnRequest } from '../processes.ts';
+import { ChildOutput } from './child-output.ts';
 import { openNullDevice } from './descriptors.ts';
 import { openPipes } from './pipes.ts';
 
@@ -63,8 +63,8 @@ export class ChildStreams {
   /** Our end of standard input until something is written: a socket is made then, and many children never need one. */
   #unusedInput: number | undefined;
   #input: Socket | undefined;
-  /** Those that are open: an ended process is kept for its replay, its sockets need not be. */
-  readonly #outputs: Record<OutputName, Socket | undefined> = { stdout: undefined, stderr: undefined };
+  /** Those that are open: an ended process is kept for its replay, its outputs need not be. */
+  readonly #outputs: Record<OutputName, ChildOutput | undefined> = { stdout: undefined, stderr: undefined };
 
   /** @param ours owned from here on */
   constructor(ours: OurEnds | undefined, events: StreamEvents) {
@@ -77,13 +77,10 @@ export class ChildStreams {
   }
 
   #openOutput(name: OutputName, fd: number, events: StreamEvents): void {
-    const socket = new Socket({ fd, readable: true, writable: false, onread: outputReads(name, events) });
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
+    this.#outputs[name] = new ChildOutput(name, fd, events, () => {
       this.#outputs[name] = undefined;
       events.onOutputEnd(name);
     });
-    this.#outputs[name] = socket;
   }
 
   /** See `Child.writeInput`. */
@@ -113,8 +110,8 @@ export class ChildStreams {
   }
 
   closeOutput(): void {
-    this.#outputs.stdout?.destroy();
-    this.#outputs.stderr?.destroy();
+    this.#outputs.stdout?.close();
+    this.#outputs.stderr?.close();
   }
 }
 

@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
 import type { Out } from '../../native-bindings/out.ts';
 import type { ExitStatus } from '../processes.ts';
+import { tellSilent } from './silent-pipes.ts';
 
 const watched = new Map<number, () => void>();
 const information = Buffer.alloc(libc.SIGINFO_BYTES);
@@ -46,6 +47,8 @@ function lookAt(pid: number): void {
     return;
   }
   watched.delete(pid);
+  // The kernel closes the pipes of a process before it tells of its end, so most outputs have ended by now.
+  tellSilent();
   onEnd();
 }
 
