@@ -126,7 +126,33 @@ function refusalsOf(file: string, source: string): readonly Refusal[] {
 
 const sources = files.map((file) => ({ file, source: readFileSync(join(root, file), 'utf8') }));
 
+/** The table of the page: place, and what its last column names. `nothing` is an empty list. */
+function rowsOfThePage(): readonly { place: string; mayImport: string; mayLoad: string }[] {
+  const [, table = ''] = readFileSync(join(root, 'docs/architecture.md'), 'utf8').split(
+    /^## (?:Folders|The way of a flag)$/m,
+  );
+  return [...table.matchAll(/^\| (`.+`) +\|.+\| (.*?) +\|$/gm)].flatMap(([, places = '', names = '']) => {
+    const [mayImport = '', mayLoad = ''] = names.replace(/^nothing$/, '').split('; ');
+    return [...places.matchAll(/`((?:src|platform|native-bindings)\b[^`]*?)\/?`/g)].map(([, place = '']) => ({
+      place,
+      mayImport,
+      mayLoad: mayLoad.replace(/ on demand$/, ''),
+    }));
+  });
+}
+
 describe('the house', () => {
+  test('docs/architecture.md has the same table', () => {
+    const wanted = Object.values(house).flatMap(({ holds, mayImport, mayLoad = [], packages = [] }) =>
+      holds.map((place) => ({
+        place,
+        mayImport: [...mayImport, ...packages.filter((name) => name === 'koffi')].join(', '),
+        mayLoad: mayLoad.join(', '),
+      })),
+    );
+    expect(rowsOfThePage()).toEqual(wanted);
+  });
+
   test('every file has exactly one place in it', () => {
     const misplaced = files.filter((file) => rowsOf(file).length !== 1);
     expect(misplaced).toEqual([]);
