@@ -38,8 +38,21 @@ function collectGarbage(): void {
   collect({ ...how, flavor: 'regular' });
   // The memory that is left is in use, and its size says how long the thorough collection takes.
   if (getHeapStatistics().used_heap_size < maxThoroughBytes) {
-    collect({ ...how, flavor: 'last-resort' });
+    dropUnusedCode(() => collect({ ...how, flavor: 'last-resort' }));
   }
+}
+
+/**
+ * By itself V8 keeps the code of a function until six collections have found that it did not run meanwhile, and never drops
+ * code for the processor, nor the bytecode that it was made of. What is dropped is compiled again when it is called.
+ */
+function dropUnusedCode(collect: () => void): void {
+  setFlagsFromString('--flush-baseline-code');
+  setFlagsFromString('--bytecode-old-age=1');
+  collect();
+  // The defaults again: a collection in the middle of work must not drop the code of that work.
+  setFlagsFromString('--bytecode-old-age=6');
+  setFlagsFromString('--no-flush-baseline-code');
 }
 
 /**
