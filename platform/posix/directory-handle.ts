@@ -3,15 +3,15 @@
  * whoever swaps the folder's path for a link afterwards does not lead us elsewhere. macOS has no such way through Node;
  * there the path is used as it is, after the same checks.
  */
-import { constants, existsSync, fstatSync, openSync, statSync } from 'node:fs';
+import { constants, fstatSync, openSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { HostError } from '../errors.ts';
 import { closeQuietly } from './descriptors.ts';
+import { hasProc } from './proc-files.ts';
 import { assertTrustedWay } from './trust.ts';
 
 /** What to do about a folder that others can redirect. */
 const remedy = 'choose a -socket path below a folder of your own';
-const hasProc = existsSync('/proc/self/fd');
 
 export class DirectoryHandle {
   readonly path: string;

@@ -1,5 +1,5 @@
 /** The file system of Linux and macOS (platform/files.ts says what is promised). */
-import fs, { close, constants, type Dirent, existsSync, open as openCallback, type Stats } from 'node:fs';
+import fs, { close, constants, type Dirent, open as openCallback, type Stats } from 'node:fs';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { as } from '../common/file-error.ts';
@@ -12,6 +12,7 @@ import type { Paths } from '../paths.ts';
 import { createAtCalls } from './at-calls.ts';
 import { PosixFolderHandle, searchFolder } from './folder-handle.ts';
 import { user } from './home.ts';
+import { hasProc } from './proc-files.ts';
 import { removeTree } from './remove-tree.ts';
 
 /** How many links of a listing are looked at together: enough to keep libuv's threads busy. */
@@ -27,7 +28,6 @@ const readFolder = constants.O_RDONLY | constants.O_DIRECTORY;
 const openDescriptor = promisify<string, number, number>(openCallback);
 const closeDescriptor = promisify(close);
 
-const hasProc = existsSync('/proc/self/fd');
 const slash = Buffer.from('/');
 
 export function createFiles(paths: Paths): FileCalls {

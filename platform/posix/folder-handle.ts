@@ -1,5 +1,5 @@
 /** Folders and files reached through an open descriptor: what happens inside a folder stays inside it. */
-import fs, { type BigIntStats, close as closeDescriptor, constants, existsSync, fstat as fstatCallback } from 'node:fs';
+import fs, { type BigIntStats, close as closeDescriptor, constants, fstat as fstatCallback } from 'node:fs';
 import { promisify } from 'node:util';
 import * as libc from '../../native-bindings/libc.ts';
 import { as } from '../common/file-error.ts';
@@ -9,6 +9,7 @@ import type { SystemCallError } from '../errors.ts';
 import type { FolderHandle, WritableFile } from '../files.ts';
 import type { Paths } from '../paths.ts';
 import type { AtCalls } from './at-calls.ts';
+import { hasProc } from './proc-files.ts';
 import { removeTree } from './remove-tree.ts';
 
 const close = promisify(closeDescriptor);
@@ -21,7 +22,6 @@ const fstat = (descriptor: number) =>
 /** To reach what is inside, without a right to read the list of it. */
 export const searchFolder = libc.O_SEARCH | constants.O_DIRECTORY;
 
-const hasProc = existsSync('/proc/self/fd');
 const readWithoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 export class PosixFolderHandle implements FolderHandle {

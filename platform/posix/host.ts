@@ -1,5 +1,5 @@
 /** The machine around us: home, limits, end requests. */
-import { closeSync, existsSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { constants } from 'node:os';
 import * as libc from '../../native-bindings/libc.ts';
@@ -14,6 +14,7 @@ import { loginShellsEnded, loginShellVariable } from './login-shell.ts';
 import { hostId, isContainer } from './machine.ts';
 import { trimMemory } from './memory.ts';
 import { memoryLimit } from './memory-limit.ts';
+import { whyNoIdentity } from './proc-files.ts';
 import type { PosixSystem } from './system.ts';
 
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
@@ -30,8 +31,7 @@ const noPeerCheck = {
   darwin: 'this system names no namespaces: cannot tell callers in a sandbox from others, serving all',
 } as const;
 
-const noProc =
-  '/proc is not mounted: no predecessor or orphan is ended, because nobody can tell who a process is, and startTime is 0';
+const noIdentity = 'no predecessor or orphan is ended, because nobody can tell who a process is, and startTime is 0';
 
 export function createHost(os: PosixSystem, paths: Paths): Host {
   return {
@@ -66,10 +66,11 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
 
     serveWarnings({ listenPipe }) {
       const shortcoming = spawnShortcoming();
+      const lack = os === 'linux' ? whyNoIdentity() : undefined;
       return [
         ...(listenPipe ? [listenPipeIgnored] : []),
         ...(shortcoming === undefined ? [] : [shortcoming]),
-        ...(os === 'linux' && !existsSync('/proc/self/stat') ? [noProc] : []),
+        ...(lack === undefined ? [] : [`${lack}: ${noIdentity}`]),
       ];
     },
 

@@ -1,7 +1,8 @@
 /** A variable as the user's login shell has it (spec platform.md §2 "Login-shell PATH"). */
-import { accessSync, closeSync, constants, statSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isExecutableFile } from '../common/executable-file.ts';
 import { HostError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { rawPath, rawText } from '../raw-text.ts';
@@ -54,16 +55,7 @@ export async function loginShellVariable(options: LoginShellOptions, paths: Path
 function userShell(): string | undefined {
   const own = ownVariable('SHELL') ?? '';
   const candidates = own === '' ? fallbackShells : [own, ...fallbackShells];
-  return candidates.find(isExecutableFile);
-}
-
-function isExecutableFile(path: string): boolean {
-  try {
-    accessSync(rawPath(path), constants.X_OK);
-    return statSync(rawPath(path)).isFile();
-  } catch {
-    return false;
-  }
+  return candidates.find((path) => isExecutableFile(rawPath(path)));
 }
 
 class TimeLimit extends Error {}

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { HostError } from '../errors.ts';
 import type { ListedProcess, ProcessList } from '../process-list.ts';
+import { whyNoProcesses } from './proc-files.ts';
 import type { PosixSystem } from './system.ts';
 
 export async function createProcessList(os: PosixSystem): Promise<ProcessList> {
@@ -83,8 +84,8 @@ function linuxList(): ProcessList {
       // Our own process is among them wherever any can be seen.
       if (found.length === 0) {
         throw new HostError(
-          'the processes of this host cannot be seen: /proc is not mounted',
-          'mount -t proc proc /proc',
+          `the processes of this host cannot be seen: ${whyNoProcesses()}`,
+          'mount -t proc proc /proc, or let it be read',
         );
       }
       return found;

@@ -1,6 +1,7 @@
 /** What is tested before a child is started, and the texts of it (spec process.md §3.3 to 3.4). */
-import { accessSync, constants, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { assertExecutable } from '../common/executable-file.ts';
 import { SystemCallError } from '../errors.ts';
 import { goQuote } from '../go-quote.ts';
 import type { Paths } from '../paths.ts';
@@ -36,12 +37,12 @@ export function checkProgram(
   paths: Paths,
 ): void {
   try {
-    const isDirectory = statSync(rawPath(file)).isDirectory();
+    const found = statSync(rawPath(file));
     if (wanted === 'isExecutable') {
-      if (isDirectory) {
+      if (found.isDirectory()) {
         throw Object.assign(new Error('a directory'), { code: 'EACCES' });
       }
-      accessSync(rawPath(file), constants.X_OK);
+      assertExecutable(rawPath(file), found);
     }
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
@@ -91,10 +92,11 @@ function search(name: string): string {
 
 function isExecutable(file: string): boolean {
   try {
-    if (statSync(rawPath(file)).isDirectory()) {
+    const found = statSync(rawPath(file));
+    if (found.isDirectory()) {
       return false;
     }
-    accessSync(rawPath(file), constants.X_OK);
+    assertExecutable(rawPath(file), found);
     return true;
   } catch {
     return false;

@@ -3,17 +3,16 @@
  * a folder that was opened without following links, so a folder that is swapped for a link is removed as a link.
  */
 import { randomBytes } from 'node:crypto';
-import fs, { closeSync, constants, existsSync, fstatSync, readFileSync } from 'node:fs';
+import fs, { closeSync, constants, fstatSync, readFileSync } from 'node:fs';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { AtCalls } from './at-calls.ts';
+import { hasProc } from './proc-files.ts';
 
 /** Folders held open at once. What lies deeper is moved up, so the depth of a tree costs no descriptors. */
 const deepest = 48;
 /** Rounds over one folder: others may keep adding to it, which must not keep us for ever. */
 const mostRounds = 8;
-
-const hasProc = existsSync('/proc/self/fd');
 
 /** One removal under way. */
 interface Removal {

@@ -4,9 +4,9 @@
  * host or from a request.
  */
 import { existsSync } from 'node:fs';
+import { isExecutableFile } from '../../platform/common/executable-file.ts';
 import { SystemCallError } from '../../platform/errors.ts';
 import type { Paths } from '../../platform/paths.ts';
-import { isExecutableFile } from './executable-file.ts';
 
 /** What makes the CLI itself look for a launcher; one that is started through a launcher must not. */
 export const wrapperVariable = 'CLAUDE_CODE_PROCESS_WRAPPER';

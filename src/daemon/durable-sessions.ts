@@ -35,10 +35,10 @@ const shortPieceBytes = 64 * 1024;
 export async function openDurableSessions(options: DurableSessionsOptions): Promise<DurableEngine> {
   const { platform, settings, directory, ownership, log, counters, timings, shellPath } = options;
   const { profile, socketPath, slowReader } = settings;
-  if (platform.processes.ownStartSeconds() === 0) {
+  if (platform.processes.self().start === '') {
     throw new HostError(
-      '-durable does not work here: no process tells when it was started, so a keeper could not be recognized (Linux: /proc is not mounted)',
-      'mount -t proc proc /proc, or start without -durable',
+      '-durable does not work here: this host does not show who a process is, so a keeper could not be recognized',
+      'let this user read /proc (mount -t proc proc /proc where it is missing), or start without -durable',
     );
   }
   const unseenRetentionMs = settings.unseenRetentionMs ?? timings.durableUnseenMs;

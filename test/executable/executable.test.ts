@@ -361,7 +361,7 @@ describe('in a root file system that has nothing else', () => {
       // Without /proc a daemon tells of its sessions, and the rest is said to be unknown.
       const listed = await inside(['/bin/holdfast', 'ps', ...socket]);
       expect(listed.stdout).toMatch(/^runs +\d+ running .* \/bin\/busybox sleep 1000$/m);
-      const unseen = 'the processes of this host cannot be seen: /proc is not mounted; mount -t proc proc /proc';
+      const unseen = 'the processes of this host cannot be seen: /proc is not mounted; mount -t proc proc /proc, or let it be read';
       expect(listed).toMatchObject({ code: 0, stderr: `holdfast ps: CPU%, MEM and strays are not known: ${unseen}\n` });
       expect((await inside(['/bin/holdfast', 'top', '--once', ...socket])).stdout).toContain('runs');
       // What would have to guess without processes does not.
@@ -384,7 +384,7 @@ describe('in a root file system that has nothing else', () => {
         run(['/bin/holdfast', ...words, ...more], env, ['chroot', '--userspec=4711:4711', root]);
       const refused = await user(['--start', '--', '-durable']);
       expect(refused).toMatchObject({ code: 1, stdout: '' });
-      expect(refused.stderr).toContain('-durable does not work here: no process tells when it was started');
+      expect(refused.stderr).toContain('-durable does not work here: this host does not show who a process is');
       const first = await user(['--start']);
       expect({ ...first, daemon: JSON.parse(first.stdout).daemon }).toMatchObject({
         ...{ code: 0, stderr: '', daemon: { state: 'started', durable: false } },

@@ -5,10 +5,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
+import { temporaryFolder } from '../platform/machine.ts';
 import { prepareDaemon, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { program, type RunResult } from '../support/holdfast.ts';
 import { connectTo, textOf } from '../support/host.ts';
-import { linux, privateMounts, testNeeding } from '../support/needs.ts';
+import { linux, privateMounts, testNeeding, tracing } from '../support/needs.ts';
 import { runProgram } from './run-program.ts';
 
 const testMounting = testNeeding(linux, privateMounts());
@@ -115,3 +116,46 @@ testMounting('a start without /proc signals nobody on the word of a lock file, a
     `serve: WARNING ${daemon.runDir}/daemon.lock is held by a live process we will not signal (this host does not show who a process is); leaving it alone`,
   );
 });
+
+/** Words before a program that let some of its system calls, and those of whatever it starts, fail. */
+function inSandbox(...which: readonly string[]): string[] {
+  const options = ['-D', '-f', '-qq', '-o', '/dev/null', ...which];
+  // strace gets a file for its command: its own command line must not look like that of a daemon.
+  const file = join(temporaryFolder(), 'sandbox');
+  writeFileSync(
+    file,
+    [
+      'command=$(mktemp)',
+      `printf 'rm %s; exec' "$command" >"$command"`,
+      `for word; do printf " '%s'" "$word" >>"$command"; done`,
+      `exec strace ${options.map((word) => `'${word}'`).join(' ')} sh "$command"`,
+    ].join('\n'),
+  );
+  return ['sh', file];
+}
+
+testNeeding(linux, tracing())(
+  'where a sandbox refuses to say whether files can be used, nothing is said of /proc, and -durable works',
+  { timeout: 60_000 },
+  async () => {
+    const through = inSandbox('-e', 'inject=access,faccessat,faccessat2:error=EPERM');
+    await using daemon = await startDaemon({ through, flags: ['-durable'] });
+    await using client = await connectTo(daemon);
+    const job = await client.spawn({ command: 'echo', args: ['works'] });
+    expect(await textOf(job.stdout)).toBe('works\n');
+    expect(daemon.log()).not.toContain('/proc');
+    expect((await client.describe()).keeper?.startTime).toBeGreaterThan(0);
+  },
+);
+
+testNeeding(linux, tracing())(
+  'where a sandbox refuses to open the files of processes, that is the reason which is told',
+  { timeout: 60_000 },
+  async () => {
+    const through = inSandbox('-P', '/proc/self/stat', '-e', 'inject=openat:error=EACCES');
+    await using daemon = await startDaemon({ through });
+    expect(daemon.log()).toContain(
+      '/proc/self/stat cannot be read (EACCES): no predecessor or orphan is ended, because nobody can tell who a process is',
+    );
+  },
+);

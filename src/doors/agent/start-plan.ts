@@ -1,8 +1,8 @@
 /** What is started for a session: program, words, folder and environment, each checked (spec agent.md §6.1). */
 import { realpathSync, statSync } from 'node:fs';
 import { delimiter, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { isExecutableFile } from '../../../platform/common/executable-file.ts';
 import type { Platform } from '../../../platform/platform.ts';
-import { isExecutableFile } from '../../base/executable-file.ts';
 import { type LauncherResolution, resolveLauncher } from '../../install/managed-launcher/resolve.ts';
 import type { StartRequest } from './host-daemon.ts';
 import type { StartOrder } from './instruction.ts';

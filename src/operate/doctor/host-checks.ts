@@ -1,6 +1,7 @@
 /** Checks of the machine and of what it leaves to this user. */
-import { accessSync, constants } from 'node:fs';
+
 import { isAbsolute, join } from 'node:path';
+import { isExecutableFile } from '../../../platform/common/executable-file.ts';
 import type { Quota } from '../../../platform/host-facts.ts';
 import { logFileName } from '../../run-directory/names.ts';
 import { sizeText } from '../table.ts';
@@ -124,19 +125,13 @@ export const checkLoginShell: Check = ({ facts, environment }) => {
   if (shell === undefined || shell === '') {
     return ok(check, 'there is none here');
   }
-  try {
-    if (!isAbsolute(shell)) {
-      throw new Error('it is no absolute path');
-    }
-    accessSync(shell, constants.X_OK);
-    return ok(check, shell);
-  } catch {
-    return bad(
-      check,
-      `${shell} cannot be run: children get the daemon's own PATH`,
-      'chsh -s /bin/sh, or set SHELL to a shell that is there',
-    );
-  }
+  return isAbsolute(shell) && isExecutableFile(shell)
+    ? ok(check, shell)
+    : bad(
+        check,
+        `${shell} cannot be run: children get the daemon's own PATH`,
+        'chsh -s /bin/sh, or set SHELL to a shell that is there',
+      );
 };
 
 /** This release is younger than that. */

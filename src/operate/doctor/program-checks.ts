@@ -1,8 +1,8 @@
 /** Checks of other programs and of the way to the network. No program is started: a file is looked at. */
 import { readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { isExecutableFile } from '../../../platform/common/executable-file.ts';
 import { messageOf } from '../../base/error-texts.ts';
-import { isExecutableFile } from '../../base/executable-file.ts';
 import { trustedAuthorities } from '../../install/certificates.ts';
 import { resolveLauncher } from '../../install/managed-launcher/resolve.ts';
 import { proxyFor } from '../../install/proxy.ts';
