@@ -361,7 +361,8 @@ describe('in a root file system that has nothing else', () => {
       // Without /proc a daemon tells of its sessions, and the rest is said to be unknown.
       const listed = await inside(['/bin/holdfast', 'ps', ...socket]);
       expect(listed.stdout).toMatch(/^runs +\d+ running .* \/bin\/busybox sleep 1000$/m);
-      const unseen = 'the processes of this host cannot be seen: /proc is not mounted; mount -t proc proc /proc, or let it be read';
+      const unseen =
+        'the processes of this host cannot be seen: /proc is not mounted; mount -t proc proc /proc, or let it be read';
       expect(listed).toMatchObject({ code: 0, stderr: `holdfast ps: CPU%, MEM and strays are not known: ${unseen}\n` });
       expect((await inside(['/bin/holdfast', 'top', '--once', ...socket])).stdout).toContain('runs');
       // What would have to guess without processes does not.
