@@ -33,6 +33,8 @@ export interface SpawnRequest {
   readonly cwd: string | undefined;
   /** In the order the child is to see it. The adapter sorts where its OS wants that (Windows). */
   readonly env: readonly Variable[];
+  /** One more, without NUL, behind those of `env`: what is made of that list is kept as long as the list, and many children may share it. */
+  readonly lastVariable?: Variable | undefined;
   /** Largest piece of output handed over at once, in bytes. */
   readonly maxChunkBytes: number;
   /**
@@ -77,6 +79,8 @@ export interface Child {
   readonly pid: number;
   /** OS creation time in seconds since the epoch, with fraction; 0 when the OS would not tell (spec process.md §3.7). */
   readonly startTime: number;
+  /** The same as `ChildMarkers.startOf` tells it, where that is known without asking the system. */
+  readonly start?: string | undefined;
   /** What could not be set up for this child, for the log (Windows: no job object). */
   readonly warning?: string | undefined;
   /** Of a child that was started with `markedFor`. */

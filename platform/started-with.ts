@@ -14,6 +14,14 @@ export function environmentEntry([name, value]: Variable): string {
   return value === noValue ? name : `${name}=${value}`;
 }
 
+/** A list of variables and one more behind it, which stands alone where the list is shared by many children. */
+export function wholeEnvironment(of: {
+  readonly env: readonly Variable[];
+  readonly lastVariable?: Variable | undefined;
+}): readonly Variable[] {
+  return of.lastVariable === undefined ? of.env : [...of.env, of.lastVariable];
+}
+
 export interface StartedWith {
   /** In its order, with every entry, also one that comes twice. Where the OS does not show it: `process.env`. */
   environment(): readonly Variable[];

@@ -3,13 +3,13 @@ import type { ChildMarks } from '../child-markers.ts';
 import type { Child, ExitStatus, OutputName, SignalName, SignalReach, SpawnRequest } from '../processes.ts';
 import { ChildStreams, type OurEnds, type StreamEvents } from './child-streams.ts';
 import { collectExit, watchExit } from './exits.ts';
-import type { Identities } from './identity.ts';
+import type { Identities, KnownStart } from './identity.ts';
 
 /** What has been started. */
 export interface StartedChild {
   readonly pid: number;
   /** `undefined`: to be asked of the system. */
-  readonly startTime: number | undefined;
+  readonly start: KnownStart | undefined;
   /** Of a child that was to be marked. */
   readonly marks: ChildMarks | undefined;
   readonly ours: OurEnds | undefined;
@@ -18,18 +18,20 @@ export interface StartedChild {
 export class PosixChild implements Child {
   readonly pid: number;
   readonly marks: ChildMarks | undefined;
+  readonly start: string | undefined;
   readonly #identities: Identities;
   readonly #streams: ChildStreams;
   #startTime: number | undefined;
   #status: ExitStatus | undefined;
 
   constructor(
-    { pid, startTime, marks, ours }: StartedChild,
+    { pid, start, marks, ours }: StartedChild,
     identities: Identities,
     request: StreamEvents & Pick<SpawnRequest, 'onEnd'>,
   ) {
     this.pid = pid;
-    this.#startTime = startTime;
+    this.start = start?.start;
+    this.#startTime = start?.seconds;
     this.marks = marks;
     this.#identities = identities;
     this.#streams = new ChildStreams(ours, request);

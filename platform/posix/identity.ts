@@ -9,14 +9,22 @@ export interface Identities
   extends Pick<Processes, 'identify' | 'startSeconds' | 'commandLine' | 'signalIfSame' | 'self' | 'ownStartSeconds'> {
   /** Works on a zombie, too (spec process.md §3.7). */
   startSeconds(pid: number): number;
-  /** What `startSeconds` would say of a process that starts at this moment; `undefined` where only the system can say it. */
-  startSecondsNow(): number | undefined;
+  /** The creation time of a process that starts at this moment, as the OS counts it; `undefined` where only the system can say it. */
+  startNow(): number | undefined;
   /**
-   * Start time of a child that has been started since `before`, without a look at it where the clock has stood at the same value all
-   * the time. Of the first such child the system is asked as well: where it counts otherwise (some sandboxes), it is always asked.
-   * @returns `undefined`: ask `startSeconds`
+   * When a child was created that has been started since `before`, without a look at it where the clock has stood at the same value
+   * all the time. Of the first such child the system is asked as well: where it counts otherwise (some sandboxes), it is always asked.
+   * @returns `undefined`: ask the system
    */
-  startSecondsSince(before: number | undefined, pid: number): number | undefined;
+  startSince(before: number | undefined, pid: number): KnownStart | undefined;
+}
+
+/** The creation time of a process. */
+export interface KnownStart {
+  /** As `ChildMarkers.startOf` tells it. */
+  readonly start: string;
+  /** Since the epoch. */
+  readonly seconds: number;
 }
 
 export function createIdentities(os: PosixSystem): Identities {
@@ -31,14 +39,15 @@ export function createIdentities(os: PosixSystem): Identities {
   return {
     identify,
     startSeconds: source.startSeconds,
-    startSecondsNow: source.startSecondsNow,
-    startSecondsSince(before, pid) {
-      const now = source.startSecondsNow();
+    startNow: source.startNow,
+    startSince(before, pid) {
+      const now = source.startNow();
       if (now === undefined || now !== before || clockIsRight === false) {
         return undefined;
       }
-      clockIsRight ??= source.startSeconds(pid) === now;
-      return clockIsRight ? now : undefined;
+      const seconds = source.secondsOf(now);
+      clockIsRight ??= source.startSeconds(pid) === seconds;
+      return clockIsRight ? { start: String(now), seconds } : undefined;
     },
     ownStartSeconds: () => source.startSeconds(process.pid),
     commandLine: source.commandLine,
@@ -92,7 +101,10 @@ interface Source {
   /** `undefined` for a zombie, a thread id or nothing. */
   liveStart(pid: number): string | undefined;
   startSeconds(pid: number): number;
-  startSecondsNow(): number | undefined;
+  /** In the unit of the OS. */
+  startNow(): number | undefined;
+  /** Of a value of `startNow`, since the epoch. */
+  secondsOf(start: number): number;
   commandLine(pid: number): string[] | undefined;
   node(): string | undefined;
 }
@@ -131,12 +143,13 @@ function linuxSource(): Source {
       const found = procStat(pid);
       return found === undefined ? 0 : secondsOf(Number(found.startTicks));
     },
-    startSecondsNow() {
+    secondsOf,
+    startNow() {
       if (libc.clock_gettime?.(libc.CLOCK_BOOTTIME, sinceBoot) !== 0) {
         return undefined;
       }
       const ticks = (Number(sinceBoot[1]) * ticksPerSecond) / 1e9;
-      return secondsOf(Number(sinceBoot[0]) * ticksPerSecond + Math.floor(ticks));
+      return Number(sinceBoot[0]) * ticksPerSecond + Math.floor(ticks);
     },
     commandLine(pid) {
       try {
@@ -190,7 +203,8 @@ function darwinSource(): Source {
       const found = read(pid);
       return found === undefined ? 0 : Number(found.seconds) + Number(found.micros) / 1e6;
     },
-    startSecondsNow: () => undefined,
+    startNow: () => undefined,
+    secondsOf: (start) => start,
     commandLine(pid) {
       return processArguments(pid);
     },

@@ -12,6 +12,8 @@ export interface LaunchRequest {
   readonly file: string;
   readonly argv: readonly string[];
   readonly env: readonly Variable[];
+  /** See `SpawnRequest`. */
+  readonly lastVariable?: Variable | undefined;
   readonly cwd: string | undefined;
   /** Our descriptor for each descriptor of the child, from 0 on; nothing else is inherited. */
   readonly descriptors: readonly number[];
@@ -100,7 +102,7 @@ const pidAt = 0;
 const actionsAt = 2;
 const addressBytes = 8;
 
-function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCall {
+function prepare({ file, argv, env, lastVariable, cwd, descriptors }: LaunchRequest): SpawnCall {
   const actions = Buffer.alloc(libc.FILE_ACTIONS_BYTES);
   libc.posix_spawn_file_actions_init(actions);
   // Change the directory first, because a relative program path counts from there (spec process.md §3.3).
@@ -110,13 +112,44 @@ function prepare({ file, argv, env, cwd, descriptors }: LaunchRequest): SpawnCal
   descriptors.forEach((ours, theirs) => {
     libc.posix_spawn_file_actions_adddup2(actions, ours, theirs);
   });
-  return [new Int32Array(1), rawCString(file), actions, sharedAttributes(), addressBlock(argv), environmentBlock(env)];
+  return [
+    new Int32Array(1),
+    rawCString(file),
+    actions,
+    sharedAttributes(),
+    addressBlock(argv),
+    environmentBlock(env, lastVariable),
+  ];
 }
 
 /** Most children of a daemon get the same environment, so its block is kept for as long as the list is. */
 const blocks = new WeakMap<readonly Variable[], Buffer>();
 
-function environmentBlock(env: readonly Variable[]): Buffer {
+/** @param env must be held for as long as the block is used */
+function environmentBlock(env: readonly Variable[], lastVariable: Variable | undefined): Buffer {
+  const block = sharedBlock(env);
+  if (lastVariable === undefined) {
+    return block;
+  }
+  // The addresses of the shared texts, one more, the null, and the text that is not shared.
+  const shared = env.length * addressBytes;
+  const text = rawBytes(`${environmentEntry(lastVariable)}\0`);
+  const textAt = shared + 2 * addressBytes;
+  const more = Buffer.allocUnsafe(textAt + text.length);
+  block.copy(more, 0, 0, shared);
+  writeAddress(more, shared, Number(libc.addressOf(more)) + textAt);
+  writeAddress(more, shared + addressBytes, 0);
+  text.copy(more, textAt);
+  return more;
+}
+
+/** User space has 48 bits, which a number holds exactly. */
+function writeAddress(block: Buffer, at: number, address: number): void {
+  block.writeUInt32LE(address % 2 ** 32, at);
+  block.writeUInt32LE(Math.floor(address / 2 ** 32), at + 4);
+}
+
+function sharedBlock(env: readonly Variable[]): Buffer {
   const known = blocks.get(env);
   if (known !== undefined) {
     return known;
@@ -135,12 +168,10 @@ export function addressBlock(words: readonly string[]): Buffer {
   const textsAt = (words.length + 1) * addressBytes;
   const block = Buffer.alloc(textsAt + texts.length);
   texts.copy(block, textsAt);
-  // User space has 48 bits, which a number holds exactly.
   let address = Number(libc.addressOf(block)) + textsAt;
   let begin = 0;
   for (let index = 0; index < words.length; index++) {
-    block.writeUInt32LE(address % 2 ** 32, index * addressBytes);
-    block.writeUInt32LE(Math.floor(address / 2 ** 32), index * addressBytes + 4);
+    writeAddress(block, index * addressBytes, address);
     const end = endOfText(texts, begin);
     address += end - begin;
     begin = end;

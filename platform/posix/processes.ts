@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Child, Processes, SpawnRequest } from '../processes.ts';
+import { wholeEnvironment } from '../started-with.ts';
 import { atOnce } from '../steps.ts';
 import { PosixChild, type StartedChild } from './child.ts';
 import { type ChildEnds, closeOurs, closeTheirs, type OpenedStreams, openStreams } from './child-streams.ts';
@@ -58,7 +59,8 @@ class SpawnAttempt {
   readonly #identities: Identities;
   readonly #paths: Paths;
   readonly #streams: OpenedStreams;
-  readonly #startTimeBefore: number | undefined;
+  /** The clock before the start. */
+  readonly #before: number | undefined;
 
   /** @throws SystemCallError with the contract's text */
   constructor(request: SpawnRequest, identities: Identities, paths: Paths) {
@@ -72,7 +74,7 @@ class SpawnAttempt {
     } catch (error) {
       throw this.#failure(error);
     }
-    this.#startTimeBefore = identities.startSecondsNow();
+    this.#before = identities.startNow();
   }
 
   /** The child's descriptors, in their order. */
@@ -91,9 +93,9 @@ class SpawnAttempt {
   }
 
   succeeded({ pid, marks }: Started): Child {
-    const startTime = this.#identities.startSecondsSince(this.#startTimeBefore, pid);
+    const start = this.#identities.startSince(this.#before, pid);
     closeTheirs(this.#streams.theirs);
-    return new PosixChild({ pid, startTime, marks, ours: this.#streams.ours }, this.#identities, this.#request);
+    return new PosixChild({ pid, start, marks, ours: this.#streams.ours }, this.#identities, this.#request);
   }
 
   /** Closes all pipes. @returns what to throw */
@@ -116,12 +118,14 @@ type Started = Pick<StartedChild, 'pid' | 'marks'>;
 
 /** @throws an Error whose `code` is the errno's name */
 function start(request: SpawnRequest, file: string, descriptors: ChildEnds, paths: Paths): Started {
-  const { command, args, cwd, markedFor } = request;
+  const { command, args, env, lastVariable, cwd, markedFor } = request;
   const argv = [command, ...args];
   if (markedFor === undefined) {
-    return { pid: launch({ file, argv, env: request.env, cwd, descriptors }), marks: undefined };
+    return { pid: launch({ file, argv, env, lastVariable, cwd, descriptors }), marks: undefined };
   }
-  const { plain, throughShell } = atOnce(planMarkedStart({ ...request, markedFor }, file));
+  const { plain, throughShell } = atOnce(
+    planMarkedStart({ ...request, env: wholeEnvironment(request), markedFor }, file),
+  );
   if (throughShell !== undefined) {
     let nothing: number | undefined;
     try {
@@ -146,13 +150,13 @@ function startAmongMany(
   descriptors: ChildEnds,
   paths: Paths,
 ): Started | Promise<Started> {
-  const { command, args, env, cwd, markedFor } = request;
+  const { command, args, env, lastVariable, cwd, markedFor } = request;
   if (markedFor !== undefined) {
     return isLongStart(args.length + env.length)
-      ? startMarkedInParts({ ...request, markedFor }, file, descriptors, paths)
+      ? startMarkedInParts({ ...request, env: wholeEnvironment(request), markedFor }, file, descriptors, paths)
       : start(request, file, descriptors, paths);
   }
-  const launched = launchAmongMany({ file, argv: [command, ...args], env, cwd, descriptors });
+  const launched = launchAmongMany({ file, argv: [command, ...args], env, lastVariable, cwd, descriptors });
   return typeof launched === 'number'
     ? { pid: launched, marks: undefined }
     : launched.then((pid) => ({ pid, marks: undefined }));

@@ -4,6 +4,7 @@ import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Child, Processes, SpawnRequest } from '../processes.ts';
+import { wholeEnvironment } from '../started-with.ts';
 import { WindowsChild } from './child.ts';
 import { type ChildEnds, ChildStreams, noStreams, type Streams } from './child-streams.ts';
 import { openNullDevice } from './handles.ts';
@@ -45,7 +46,7 @@ function startChild(program: Program, request: SpawnRequest): Child {
     const started = launchInJob(
       {
         ...program,
-        env: request.env,
+        env: wholeEnvironment(request),
         cwd: request.cwd,
         input,
         output,

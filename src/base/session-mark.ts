@@ -23,15 +23,22 @@ export function sessionMark(runDirectoryMark: string, id: string): string {
   return `${runDirectoryMark}:${shortHash(id)}`;
 }
 
-/** The environment with the mark of the session; as it is without a first half. */
+/** The lists without a mark, of environments that many children share. */
+const unmarked = new WeakMap<readonly Variable[], readonly Variable[]>();
+
+/** The environment of a child that carries the mark of its session, in two parts; as it is without a first half of the mark. */
 export function marked(
   variables: readonly Variable[],
   runDirectoryMark: string | undefined,
   id: string,
-): readonly Variable[] {
+): { readonly env: readonly Variable[]; readonly lastVariable: Variable | undefined } {
   if (runDirectoryMark === undefined) {
-    return variables;
+    return { env: variables, lastVariable: undefined };
   }
-  const others = variables.filter(([name]) => name !== sessionMarkVariable);
-  return [...others, [sessionMarkVariable, sessionMark(runDirectoryMark, id)]];
+  let env = unmarked.get(variables);
+  if (env === undefined) {
+    env = variables.filter(([name]) => name !== sessionMarkVariable);
+    unmarked.set(variables, env);
+  }
+  return { env, lastVariable: [sessionMarkVariable, sessionMark(runDirectoryMark, id)] };
 }

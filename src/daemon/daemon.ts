@@ -161,7 +161,7 @@ async function build(
   const { engine, clients, budget, endPrograms } = buildRequestPath({
     openEngine,
     keeper: () => durable?.keeper,
-    ...{ ...common, token, identity, latency, wireLog, records: marking.records },
+    ...{ ...common, token, identity, latency, wireLog },
     requestShutdown: () => end.ask(() => log.info('ServerHandler', 'server.shutdown received over RPC')),
     onLessToDo: () => lookForUse(),
   });

@@ -7,7 +7,7 @@ export type LocalSessionsOptions = Pick<
   RequestPathOptions,
   'platform' | 'settings' | 'log' | 'counters' | 'timings' | 'lifetime'
 > &
-  Pick<LocalEngineOptions, 'shellPath' | 'keepChildren' | 'markedFor'>;
+  Pick<LocalEngineOptions, 'shellPath' | 'keepChildren' | 'markedFor' | 'records'>;
 
 export function openLocalSessions(options: LocalSessionsOptions, shared: SharedWithEngine): LocalEngine {
   const { platform, settings, log, counters, timings } = options;
@@ -24,5 +24,6 @@ export function openLocalSessions(options: LocalSessionsOptions, shared: SharedW
     shellAgent: shellAgentFor(options),
     keepChildren: options.keepChildren,
     markedFor: options.markedFor,
+    records: options.records,
   });
 }

@@ -17,7 +17,6 @@ import { FairShare } from '../engine/local/fair-share.ts';
 import { ShellAgent } from '../engine/local/shell-agent.ts';
 import type { KeeperFacts, SessionEngine } from '../engine/session-engine.ts';
 import type { LauncherHandler } from '../install/managed-launcher/launcher-handler.ts';
-import type { ChildRecords } from '../run-directory/records/child-records.ts';
 
 /** What an engine inside this process has in common with the clients. */
 export interface SharedWithEngine {
@@ -29,8 +28,6 @@ export interface RequestPathOptions {
   openEngine(shared: SharedWithEngine): SessionEngine;
   /** What `holdfast.describe` tells of the keeper; `undefined`: there is none. */
   keeper(): KeeperFacts | undefined;
-  /** Told of every child; `undefined`: no records are written. */
-  readonly records: ChildRecords | undefined;
   readonly platform: Platform;
   readonly settings: Settings;
   readonly log: Log;
@@ -64,12 +61,8 @@ export function buildRequestPath(options: RequestPathOptions): RequestPath {
   const limitBytes = settings.memoryBudget ?? defaultMemoryBudget(platform.host.memoryLimit());
   const budget = new MemoryBudget({ limitBytes, log, counters });
   const engine = options.openEngine({ share, budget });
-  engine.watch((event) => {
-    if (event.event === 'spawned') {
-      options.records?.add(event);
-    } else if (event.event === 'ended') {
-      options.records?.remove(event.pid);
-    } else if (event.event === 'exited') {
+  engine.watch(({ event }) => {
+    if (event === 'exited') {
       options.onLessToDo();
     }
   });

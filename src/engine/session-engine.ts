@@ -9,7 +9,6 @@
  * Failures are `EngineFailure`, `LauncherFailure`, or `SystemCallError` with the operating system's words; all of them also
  * through a promise.
  */
-import type { ChildMarks } from '../../platform/child-markers.ts';
 import type { SignalName } from '../../platform/processes.ts';
 import type { Mark } from './mark.ts';
 
@@ -331,10 +330,17 @@ export type SessionEvent = {
   readonly at: number;
   /** Requests for its id do not reach it any more: `forgotten` was told, before the `spawned` of the process that has the id. */
   readonly replaced: boolean;
-} /** @property marks what the child carries in its environment, so that it can be found again; `undefined`: nothing */ & (
-  | { readonly event: 'spawned'; readonly marks: ChildMarks | undefined }
-  | { readonly event: 'attached' | 'detached' | 'forgotten' | 'paced' | 'resumed' | 'stdinClosed' | 'released' }
-  /** The OS process has ended; its pid is still taken. The exit frame follows. */
-  | { readonly event: 'ended' }
+} & (
+  | {
+      readonly event:
+        | 'spawned'
+        | 'attached'
+        | 'detached'
+        | 'forgotten'
+        | 'paced'
+        | 'resumed'
+        | 'stdinClosed'
+        | 'released';
+    }
   | { readonly event: 'exited'; readonly exit: SessionExit }
 );

@@ -1,6 +1,5 @@
 /** The process of a keeper, from its start to its end (spec durable.md §1, §6). Everything it needs is loaded with this file. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ChildMarks } from '../../platform/child-markers.ts';
 import type { SessionPlatform } from '../../platform/platform.ts';
 import type { ProcessIdentity } from '../../platform/processes.ts';
 import { keeperLogName, keeperRecordName } from '../../platform/published-names.ts';
@@ -13,7 +12,7 @@ import { runDirectoryMark, sessionMark } from '../base/session-mark.ts';
 import { readyReport, takeKeeperMarkers } from '../base/start-markers.ts';
 import { timings } from '../base/timings.ts';
 import { version } from '../base/version.ts';
-import type { SessionEvent } from '../engine/session-engine.ts';
+import type { RecordsOfChildren } from '../engine/local/session.ts';
 import { outputEncoder } from '../wire/frames.ts';
 import { Channel } from './channel/channel.ts';
 import { cookieBytes, greetDaemon, HandshakeError, ownRelease } from './channel/handshake.ts';
@@ -26,12 +25,12 @@ export interface KeeperProcessOptions {
   /** Of the daemon. */
   readonly socketPath: string;
   /** Files by which a later daemon finds the children if this process dies; `undefined` where children end with it. */
-  readonly records: RecordsOfChildren | undefined;
+  readonly records: RecordsBySession | undefined;
 }
 
-export interface RecordsOfChildren {
-  add(child: { readonly pid: number; readonly marks: ChildMarks | undefined; readonly session: string }): void;
-  remove(pid: number): void;
+/** Of each child by the mark of its session. */
+export interface RecordsBySession extends Pick<RecordsOfChildren, 'remove'> {
+  add(child: Omit<Parameters<RecordsOfChildren['add']>[0], 'id'> & { readonly session: string }): void;
 }
 
 /** Serves until there is no session and no daemon. @returns the exit code */
@@ -78,19 +77,19 @@ class KeeperProcess {
       platform: options.platform,
       timings,
       socketPath: options.socketPath,
-      onEvent: (event) => this.#record(event),
+      records: this.#records(),
       onUnused: () => this.#endIfUnused(),
     });
   }
 
-  #record(event: SessionEvent): void {
+  #records(): RecordsOfChildren | undefined {
     const { records } = this.#options;
-    if (event.event === 'spawned') {
-      const { id, pid, marks } = event;
-      records?.add({ pid, marks, session: sessionMark(this.#mark, id) });
-    } else if (event.event === 'ended') {
-      records?.remove(event.pid);
-    }
+    return (
+      records && {
+        add: ({ id, ...child }) => records.add({ ...child, session: sessionMark(this.#mark, id) }),
+        remove: (pid) => records.remove(pid),
+      }
+    );
   }
 
   async begin(cookie: Buffer): Promise<void> {

@@ -99,7 +99,7 @@ export class ServedInProcess implements AsyncDisposable {
       ...common,
       token: Buffer.from(this.token),
       identity: { version: '0', instanceId: '0'.repeat(32), startedAt: 0, peerCheck: 'off' },
-      ...{ latency: undefined, records: undefined },
+      ...{ latency: undefined },
       wireLog: tap && ({ tap: () => tap } as unknown as WireLog),
       requestShutdown: () => {},
       onLessToDo: () => {},

@@ -17,7 +17,7 @@ export function gapFrame(processId: string, { from, to }: { readonly from: numbe
  * more of one whose id belongs to another process by now.
  */
 export function eventFrame(event: SessionEvent): string | undefined {
-  if (event.event === 'ended' || event.replaced) {
+  if (event.replaced) {
     return undefined;
   }
   const told = { event: event.event, processId: event.id, at: event.at };

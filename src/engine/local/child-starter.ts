@@ -164,7 +164,7 @@ export class ChildStarter {
       args: words.args,
       handedProgram: launcher === undefined ? undefined : command,
       cwd: this.#workingDirectory(request),
-      env: marked(variables, sessionMarks, request.id),
+      ...marked(variables, sessionMarks, request.id),
       gentleScope: profile.platform.windowsSignalScope,
       outlivesUs: keepChildren,
       keepsReach: reapTree === true,

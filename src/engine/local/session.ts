@@ -35,10 +35,20 @@ export interface SessionContext extends OutputContext {
   readonly log: Pick<Log, 'info' | 'warn'>;
   readonly counters: Counters;
   readonly timings: Timings;
+  /** `undefined`: none are written. */
+  readonly records?: RecordsOfChildren | undefined;
   /** Counts what is held for this process. */
   readonly budget: Pick<MemoryBudget, 'take' | 'give' | 'isReached' | 'ensureRoom'>;
   /** The whole group of a session was killed. */
   readonly treeKilled?: (session: Session) => void;
+}
+
+/** By which a later daemon finds the children of one that has died. */
+export interface RecordsOfChildren {
+  /** It runs. @param child `id`: of its session */
+  add(child: Pick<Child, 'pid' | 'marks' | 'start'> & { readonly id: string }): void;
+  /** It has ended; its pid is still taken. */
+  remove(pid: number): void;
 }
 
 /** What a child tells its session. */
@@ -115,7 +125,8 @@ export class Session implements OutputOwner, ReadersOwner, InputOwner, EndOwner 
     this.#context.budget.take(this.#wordBytes);
     this.#spawnedAt = Date.now();
     this.#attachChangedAt = this.#spawnedAt;
-    this.#happened({ event: 'spawned', marks: child.marks });
+    this.#context.records?.add({ id: this.id, pid: child.pid, marks: child.marks, start: child.start });
+    this.#happened({ event: 'spawned' });
   }
 
   get id(): string {
@@ -284,7 +295,7 @@ export class Session implements OutputOwner, ReadersOwner, InputOwner, EndOwner 
   #childEnded(): void {
     this.#state = 'draining';
     this.#context.counters.processExits++;
-    this.#happened({ event: 'ended' });
+    this.#context.records?.remove(this.pid);
     this.#output.endPacing();
     if (!this.running) {
       this.#input?.processEnded();

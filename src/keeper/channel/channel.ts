@@ -12,9 +12,14 @@ export interface ChannelHandler {
   onEnd(reason: string): void;
   /** Bytes have left. */
   onDrain?(): void;
+  /** The end of a turn for which `wakeAtTurnEnd` was called. What is sent now leaves with what nobody waits for. */
+  onTurnEnd?(): void;
 }
 
 const nothing = Buffer.alloc(0);
+
+/** Nobody waits for these: they leave with the next message that somebody waits for, or at the end of the turn. */
+const unhurried: ReadonlySet<MessageName> = new Set(['event', 'log']);
 
 /** Fewer bytes are copied behind the head of their message. */
 const mostCopiedBytes = 16 * 1024;
@@ -29,6 +34,10 @@ export class Channel {
   #queued: Buffer[] = [];
   #queuedBytes = 0;
   #whenSent: (() => void)[] = [];
+  /** Somebody waits for a message among them. */
+  #hurries = false;
+  #callbackEndComes = false;
+  #turnEndComes = false;
   #isBroken = false;
   #delivering = false;
   #held = false;
@@ -81,7 +90,7 @@ export class Channel {
   }
 
   /**
-   * Everything that is sent in one turn leaves together, in the order of the calls.
+   * Everything that is sent in one callback of the event loop leaves together, in the order of the calls.
    * @param sent runs when `data` may be changed: it has left, or was copied, or never will leave
    */
   send(name: MessageName, id: number, value?: unknown, data: Buffer = nothing, sent?: () => void): void {
@@ -109,19 +118,47 @@ export class Channel {
         this.#whenSent.push(sent);
       }
     }
+    this.#hurries ||= !unhurried.has(name);
+    if (!this.#callbackEndComes) {
+      this.#callbackEndComes = true;
+      process.nextTick(this.#endCallback);
+    }
   }
 
   #queue(bytes: Buffer): void {
-    if (this.#queued.length === 0) {
-      process.nextTick(this.#flush);
-    }
     this.#queued.push(bytes);
     this.#queuedBytes += bytes.length;
   }
 
+  readonly #endCallback = (): void => {
+    this.#callbackEndComes = false;
+    if (this.#hurries) {
+      this.#flush();
+    } else if (this.#queued.length > 0) {
+      this.wakeAtTurnEnd();
+    }
+  };
+
+  /** The handler's `onTurnEnd` is called at the end of this turn of the event loop. */
+  wakeAtTurnEnd(): void {
+    if (!this.#turnEndComes) {
+      this.#turnEndComes = true;
+      setImmediate(this.#endTurn);
+    }
+  }
+
+  readonly #endTurn = (): void => {
+    this.#turnEndComes = false;
+    if (this.#endReason === undefined) {
+      this.#handler?.onTurnEnd?.();
+      this.#flush();
+    }
+  };
+
   readonly #flush = (): void => {
     const queued = this.#queued;
     const whenSent = this.#whenSent;
+    this.#hurries = false;
     if (queued.length === 0) {
       return;
     }

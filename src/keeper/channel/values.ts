@@ -221,7 +221,14 @@ export function readSessions(sent: readonly SentSession[]): readonly SessionInfo
   }));
 }
 
-export function readEvent(sent: SessionEvent): SessionEvent {
+/** A keeper of an older release tells of an end twice, first when the OS process has ended. */
+export type SentEvent = SessionEvent | (Omit<SessionEvent, 'event'> & { readonly event: 'ended' });
+
+/** @returns `undefined` for what is told no more */
+export function readEvent(sent: SentEvent): SessionEvent | undefined {
+  if (sent.event === 'ended') {
+    return undefined;
+  }
   return sent.event === 'exited' ? { ...sent, exit: readExit(sent.exit) } : sent;
 }
 

@@ -64,7 +64,6 @@ export class Front implements ReaderHost {
   #lastMark = 0;
   #pumping = false;
   #pumpComes = false;
-  #turnComes = false;
 
   /** @param speak version of the channel */
   constructor(channel: Channel, speak: number, daemon: ProcessIdentity | undefined, owner: FrontOwner) {
@@ -91,6 +90,7 @@ export class Front implements ReaderHost {
     this.channel.handle({
       onMessage: (message) => this.#take(message),
       onDrain: () => this.#pump(),
+      onTurnEnd: () => this.#pump(),
       onEnd: (reason) => this.#ended(reason),
     });
   }
@@ -185,7 +185,8 @@ export class Front implements ReaderHost {
     if (reader !== undefined) {
       reader.calls++;
     }
-    const gone = new AbortController();
+    // Only of these it matters that whoever asked has gone.
+    const gone = call.method === 'input' ? new AbortController() : undefined;
     this.#unanswered++;
     const settled = (): void => {
       this.#abandonable.delete(id);
@@ -209,9 +210,11 @@ export class Front implements ReaderHost {
       settled();
     };
     try {
-      const result = this.#run(call, data, reader, gone.signal);
+      const result = this.#run(call, data, reader, gone?.signal);
       if (result instanceof Promise) {
-        this.#abandonable.set(id, gone);
+        if (gone !== undefined) {
+          this.#abandonable.set(id, gone);
+        }
         result.then((known) => this.#answered(known, answer), fail);
       } else {
         this.#answered(result, answer);
@@ -225,7 +228,7 @@ export class Front implements ReaderHost {
     call: Call,
     data: Buffer,
     reader: HostedReader | undefined,
-    gone: AbortSignal,
+    gone: AbortSignal | undefined,
   ): MaybePromise<Opened | EndResult | undefined | Exclude<SentResult, null>> {
     const { engine } = this.#owner;
     switch (call.method) {
@@ -345,13 +348,7 @@ export class Front implements ReaderHost {
     this.#ready.add(stream);
     if (more) {
       // Full reads of one turn leave together.
-      if (!this.#turnComes) {
-        this.#turnComes = true;
-        setImmediate(() => {
-          this.#turnComes = false;
-          this.#pump();
-        });
-      }
+      this.channel.wakeAtTurnEnd();
     } else if (!this.#pumpComes) {
       this.#pumpComes = true;
       // Behind whatever the engine does in this call, and before anything else happens.

@@ -12,9 +12,9 @@ import { defaultMemoryBudget, MemoryBudget } from '../../base/memory-budget.ts';
 import type { Timings } from '../../base/timings.ts';
 import { ChildEnvironments } from '../../engine/local/environment.ts';
 import { FairShare } from '../../engine/local/fair-share.ts';
-import { LocalEngine } from '../../engine/local/local-engine.ts';
+import { LocalEngine, type LocalEngineOptions } from '../../engine/local/local-engine.ts';
 import { spoolPlace } from '../../engine/local/spool-place.ts';
-import type { SessionEngine, SessionEvent } from '../../engine/session-engine.ts';
+import type { SessionEngine } from '../../engine/session-engine.ts';
 import { defaultProfile, profileNamed } from '../../wire/profiles.ts';
 import type { Channel } from '../channel/channel.ts';
 import {
@@ -33,8 +33,7 @@ export interface KeeperOptions {
   readonly timings: Timings;
   /** Of the daemon: spools lie in its folder. */
   readonly socketPath: string;
-  /** Told of every event, daemon or not. */
-  onEvent?(event: SessionEvent): void;
+  readonly records?: LocalEngineOptions['records'];
   /** There is no session, and nobody who could start one. */
   onUnused(): void;
 }
@@ -82,7 +81,6 @@ export class Keeper implements FrontOwner {
     this.#debtors = new Debtors(options.platform.processes);
     this.engine = this.#createEngine();
     this.engine.watch((event) => {
-      options.onEvent?.(event);
       this.#front?.channel.send('event', 0, event);
       this.#lookForUse();
     });
@@ -91,11 +89,12 @@ export class Keeper implements FrontOwner {
   /** The newest daemon's rows and settings hold, also for sessions that were started under another one. */
   #createEngine(): SessionEngine {
     const keeper = this;
-    const { platform, timings, socketPath } = this.#options;
+    const { platform, timings, socketPath, records } = this.#options;
     const initial = (profileNamed('S') ?? defaultProfile) as typeof defaultProfile;
     return new LocalEngine({
       platform,
       timings,
+      records,
       log: this.log,
       counters: this.#counters,
       share: new FairShare(),

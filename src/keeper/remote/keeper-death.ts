@@ -140,7 +140,6 @@ export class KeeperDeath {
       }
       if (session.exit === undefined) {
         const common = { id: lost.id, pid: lost.pid, at: lost.exit.at, replaced: false };
-        this.#remote.tell({ ...common, event: 'ended' });
         this.#remote.tell({ ...common, event: 'exited', exit: lost.exit });
       }
     }

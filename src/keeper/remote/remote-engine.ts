@@ -32,6 +32,7 @@ import {
   readSessions,
   readSpawn,
   type SentEndResult,
+  type SentEvent,
   type SentFailure,
   type SentLogLine,
   type SentMemory,
@@ -197,9 +198,13 @@ export class RemoteEngine implements SessionEngine {
       case 'failure':
         this.#calls.failure(id, value as SentFailure);
         return;
-      case 'event':
-        this.tell(readEvent(value as SessionEvent));
+      case 'event': {
+        const event = readEvent(value as SentEvent);
+        if (event !== undefined) {
+          this.tell(event);
+        }
         return;
+      }
       case 'counters':
         Object.assign(this.#options.counters, value);
         return;

@@ -23,7 +23,7 @@ export interface ChildRecordsOptions {
 }
 
 /** What the engine tells of a child that it has started. */
-export type StartedChild = Pick<Child, 'pid' | 'marks'> & {
+export type StartedChild = Pick<Child, 'pid' | 'marks' | 'start'> & {
   /** Of the process, for the log. */
   readonly id?: string;
   /** The mark of its session, where it has one; it is recorded by that alone. */
@@ -47,14 +47,14 @@ export class ChildRecords {
   }
 
   /** A child has been started. Never fails: a child without record is served like any other. */
-  add({ id, pid, marks, session }: StartedChild): void {
+  add({ id, pid, marks, session, start: known }: StartedChild): void {
     if (marks === undefined && session === undefined) {
       return;
     }
     if (marks?.unmarkedBecause !== undefined && session === undefined) {
       this.#tellUnmarked(id ?? String(pid), marks.unmarkedBecause);
     }
-    const start = this.#options.markers.startOf(pid);
+    const start = known ?? this.#options.markers.startOf(pid);
     // The child has ended already, so there is nothing to record.
     if (start === undefined) {
       return;
