@@ -1,5 +1,5 @@
 /** The client's end of a local connection: dialling, and moving bytes as `-bridge` does. Part of `ClientPlatform`. */
-import type { Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 
 export interface Dialer {
   /** Whether ending our direction of a connection leaves the other one open (spec modes.md §9). */
@@ -48,4 +48,6 @@ export interface DialOptions extends EndpointOptions {
   readonly timeoutMs?: number;
   /** Nothing is read from the connection until its `resume`. */
   readonly paused?: boolean;
+  /** What comes is read to there, from the first `resume` on at the latest, and the socket emits no `data`. */
+  readonly onread?: OnReadOpts;
 }

@@ -52,7 +52,12 @@ export function createDialer(os: PosixSystem, paths: Paths): Dialer {
         return;
       }
       // Cleaned, because the folder we serve in is the cleaned one: `link/../x` is another file to the system.
-      const socket = connectSocket({ path: paths.clean(socketPath), allowHalfOpen: true });
+      const { onread } = options;
+      const socket = connectSocket({
+        path: paths.clean(socketPath),
+        allowHalfOpen: true,
+        ...(onread === undefined ? {} : { onread }),
+      });
       // Pause before the connection stands, because Node begins to read as soon as it does.
       if (options.paused) {
         socket.pause();

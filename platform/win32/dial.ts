@@ -38,7 +38,9 @@ export function createDialer(paths: Paths, trustedUser: () => string = currentUs
         target.shown = name;
         const handle = await openClient(name, options.timeoutMs ?? defaultDialMs);
         assertServerIs(trustedUser(), handle);
-        const socket = toSocket(handle, { readable: true, writable: true });
+        const { onread } = options;
+        const more = onread === undefined ? {} : { onread };
+        const socket = toSocket(handle, { readable: true, writable: true, ...more });
         rememberPeer(socket, handle, 'server');
         return socket;
       } catch (error) {

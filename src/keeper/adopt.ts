@@ -5,7 +5,7 @@ import { keeperRecordName } from '../../platform/published-names.ts';
 import type { RunDirectory } from '../../platform/run-directories.ts';
 import { messageOf } from '../base/error-texts.ts';
 import { failpointAsync } from '../base/failpoints.ts';
-import { Channel } from './channel/channel.ts';
+import { Channel, ChannelReads } from './channel/channel.ts';
 import { type Agreed, greetKeeper, HandshakeError, type Release } from './channel/handshake.ts';
 import { identityOf, type KeeperRecord, maxRecordBytes, parseRecord } from './record.ts';
 
@@ -94,10 +94,10 @@ async function open(record: KeeperRecord, { platform, own, answerMs }: AdoptOpti
   const { pid } = record;
   let channel: Channel;
   try {
-    channel = new Channel(
-      await platform.transport.dial(record.socket, { timeoutMs: answerMs }),
-      platform.transport.sendNow,
-    );
+    const { transport } = platform;
+    const reads = new ChannelReads();
+    const socket = await transport.dial(record.socket, { timeoutMs: answerMs, onread: reads.onread });
+    channel = new Channel(socket, transport.sendNow, reads);
   } catch (error) {
     return refused(pid, `its socket cannot be reached: ${messageOf(error)}`);
   }

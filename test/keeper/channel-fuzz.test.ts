@@ -118,7 +118,9 @@ function readAll(stream: Buffer, random: Random): { readonly got: Sent[]; readon
     try {
       for (let message = reader.next(); message !== undefined; message = reader.next()) {
         const { name, id, value, data } = message;
-        got.push({ type: messageTypes[name], id, text: value === undefined ? '' : JSON.stringify(value), data });
+        const text = value === undefined ? '' : JSON.stringify(value);
+        // It is valid until the next read only.
+        got.push({ type: messageTypes[name], id, text, data: Buffer.from(data) });
       }
     } catch (error) {
       return { got, stopped: error as Error };

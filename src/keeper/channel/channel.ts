@@ -1,5 +1,5 @@
 /** One connection between a daemon and its keeper: messages out, messages in, and its end. */
-import type { Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import type { Transport } from '../../../platform/transport.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import { failpoint } from '../../base/failpoints.ts';
@@ -24,9 +24,24 @@ const unhurried: ReadonlySet<MessageName> = new Set(['event', 'log']);
 /** Fewer bytes are copied behind the head of their message. */
 const mostCopiedBytes = 16 * 1024;
 
+/** Where a socket reads to that is dialled for a channel: without the stream of Node.js, which takes memory for each read, in between. */
+export class ChannelReads {
+  readonly reader = new MessageReader();
+  readonly onread: OnReadOpts = {
+    buffer: () => this.reader.room(),
+    callback: (length) => {
+      this.reader.filled(length);
+      this.onBytes();
+      return true;
+    },
+  };
+  /** Bytes have come. */
+  onBytes: () => void = () => {};
+}
+
 export class Channel {
   readonly socket: Socket;
-  readonly #reader = new MessageReader();
+  readonly #reader: MessageReader;
   #handler: ChannelHandler | undefined;
   #endReason: string | undefined;
   readonly #sendNow: Transport['sendNow'];
@@ -45,24 +60,35 @@ export class Channel {
   /**
    * @param socket owned from here on; paused, or with nothing read from it yet
    * @param sendNow `undefined`: everything goes through the queue of the socket
+   * @param reads which the socket was made with; `undefined`: it emits what it reads
    */
-  constructor(socket: Socket, sendNow?: Transport['sendNow']) {
+  constructor(socket: Socket, sendNow?: Transport['sendNow'], reads?: ChannelReads) {
     this.socket = socket;
     this.#sendNow = sendNow;
-    socket.on('data', (bytes: Buffer) => {
-      try {
-        failpoint('channel.data.before');
-      } catch (error) {
-        this.close(messageOf(error));
-        return;
-      }
-      this.#reader.push(bytes);
-      this.#deliver();
-    });
+    this.#reader = reads?.reader ?? new MessageReader();
+    if (reads === undefined) {
+      socket.on('data', (bytes: Buffer) => {
+        this.#reader.push(bytes);
+        this.#bytesCame();
+      });
+    } else {
+      reads.onBytes = () => this.#bytesCame();
+      socket.resume();
+    }
     socket.on('drain', () => this.#handler?.onDrain?.());
     socket.on('error', (error) => this.close(error.message));
     socket.on('end', () => this.close('the other side has closed it'));
     socket.on('close', () => this.close('it is closed'));
+  }
+
+  #bytesCame(): void {
+    try {
+      failpoint('channel.data.before');
+    } catch (error) {
+      this.close(messageOf(error));
+      return;
+    }
+    this.#deliver();
   }
 
   /** Who is told from now on. What has come before is told at once. */

@@ -11,8 +11,10 @@ export const maxPartBytes = 16 * 1024 * 1024;
 
 const slabBytes = 1024 * 1024;
 const mostSpares = 3;
-/** With less room than this the next read goes to a fresh slab. */
+/** The first slab, and what a fresh one has beyond the message that has begun. */
 const leastRoomBytes = 64 * 1024;
+/** No read is of less. */
+const leastReadBytes = 16 * 1024;
 
 export interface Message {
   readonly name: MessageName;
@@ -45,8 +47,12 @@ export class MessageReader {
 
   /** Where the next bytes are to be put. */
   room(): Buffer {
+    if (this.#start === this.#end && this.#slab.holds === 0) {
+      this.#start = 0;
+      this.#end = 0;
+    }
     const left = this.#slab.bytes.length - this.#end;
-    if (left < Math.min(leastRoomBytes, this.#missing())) {
+    if (left < Math.min(leastRoomBytes, Math.max(leastReadBytes, this.#missing()))) {
       this.#moveOn();
     }
     return this.#slab.bytes.subarray(this.#end);
@@ -123,7 +129,7 @@ export class MessageReader {
   #moveOn(): void {
     const begun = this.#slab.bytes.subarray(this.#start, this.#end);
     const wanted = begun.length + this.#missing();
-    if (this.#slab.holds === 0 && wanted + leastRoomBytes <= this.#slab.bytes.length) {
+    if (this.#slab.holds === 0 && wanted + leastReadBytes <= this.#slab.bytes.length) {
       this.#slab.bytes.copyWithin(0, this.#start, this.#end);
     } else {
       const next = this.#fresh(wanted + leastRoomBytes);
