@@ -106,7 +106,10 @@ export function daemon(
 export function scratchFolder(): string {
   const folder = realpathSync(mkdtempSync('/tmp/hfg-'));
   onTestFinished(async () => {
-    execFileSync('chmod', ['-R', 'u+rwX', folder], { stdio: 'ignore' });
+    // Nothing is refused to root, and each start of a program out of this process is dear.
+    if (process.getuid?.() !== 0) {
+      execFileSync('chmod', ['-R', 'u+rwX', folder], { stdio: 'ignore' });
+    }
     await removeFolder(folder);
   });
   return folder;
@@ -127,20 +130,34 @@ export function write(path: string, content: string | Buffer = 'x\n', mode = 0o6
 /** A repository with one commit of `a.txt` on `main`. */
 export function repository(path: string): string {
   write(join(path, 'a.txt'));
-  inShell(path, `git init -q -b main && ${commitAll}`, 'init');
+  inShell(path, `${init}\n${commitAll} init`);
   return path;
 }
 
 /** Commits everything there is. @returns the commit's id */
 export function commit(path: string, message: string): string {
-  return inShell(path, `${commitAll} && git rev-parse HEAD`, message);
+  return inShell(path, `${commitAll} "$1"\ngit rev-parse HEAD`, message);
 }
 
-const commitAll = 'git add -A && git commit -q -m "$1"';
+/** What git copies into a new repository, without the fourteen samples of hooks. */
+const template = join(quietHome, 'template');
+mkdirSync(join(template, 'hooks'), { recursive: true });
+mkdirSync(join(template, 'info'));
+writeFileSync(join(template, 'info/exclude'), '# lines of patterns\n');
 
-/** Several git for one start out of this process, which costs more than a git does. @param word `$1` in `script` */
-function inShell(directory: string, script: string, word: string): string {
-  return execFileSync('/bin/sh', ['-c', script, 'sh', word], {
+/** Lines for {@link inShell}: a repository with the branch `main`; further words are options. */
+export const init = `git init -q -b main --template=${template}`;
+/** The same: everything there is; the message follows. Without a look whether there is something to tidy up, which is a git more. */
+export const commitAll = 'git add -A\ngit -c maintenance.auto=false commit -q -m';
+
+/**
+ * Several git for one start out of this process, which costs more than a git does.
+ * @param script ends at the first command that fails
+ * @param words `$1` and so on in `script`
+ * @returns its standard output, trimmed
+ */
+export function inShell(directory: string, script: string, ...words: string[]): string {
+  return execFileSync('/bin/sh', ['-e', '-c', script, 'sh', ...words], {
     cwd: directory,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -12,13 +12,12 @@ import { withEachGit } from '../each-git.ts';
 import { daemon, scratchFolder, withVariables, write } from '../support.ts';
 import { type Kind, kinds } from './kinds.ts';
 import {
-  branchOf,
-  expectedBranches,
-  expectedInfo,
+  addWorktree,
+  afterwards,
+  askPlainGit,
   expectedStatus,
-  isInWorkTree,
-  plainGit,
-  repositoryOf,
+  type PlainAnswers,
+  removeWorktree,
   worktreeState,
 } from './plain-git.ts';
 
@@ -33,36 +32,36 @@ const noRepository = { isRepo: false, clean: false };
 /** The reply as a value; the text of an error as it is. */
 const parsed = (reply: string): unknown => (reply.startsWith('{') ? JSON.parse(reply) : reply);
 
-async function compareQuestions(path: string, profile: ProfileName): Promise<void> {
+async function compareQuestions(path: string, plain: PlainAnswers, profile: ProfileName): Promise<void> {
   const { call } = daemon(profile);
   const ask = async (method: string, params: object) => parsed(await call(method, params));
-  expect.soft(await ask('git.info', { path }), `${profile}: git.info`).toEqual(expectedInfo(path, profile));
-  expect
-    .soft(await ask('git.list_branches', { path }), `${profile}: git.list_branches`)
-    .toEqual(expectedBranches(path));
+  expect.soft(await ask('git.info', { path }), `${profile}: git.info`).toEqual(plain.info(profile));
+  expect.soft(await ask('git.list_branches', { path }), `${profile}: git.list_branches`).toEqual(plain.branches);
   if (profile === 'S') {
-    expect.soft(await ask('git.status', { path }), `${profile}: git.status`).toEqual(expectedStatus(path, profile));
+    expect.soft(await ask('git.status', { path }), `${profile}: git.status`).toEqual(plain.status(profile));
     return;
   }
   // Only of worktrees of a session.
   expect
     .soft(await ask('git.status', { path, baseRepo: path }), `${profile}: git.status of a repository`)
     .toEqual(noRepository);
-  const baseRepo = repositoryOf(path);
+  const baseRepo = plain.repository;
   if (baseRepo !== undefined) {
-    expect
-      .soft(await ask('git.status', { path, baseRepo }), `${profile}: git.status`)
-      .toEqual(expectedStatus(path, profile));
+    expect.soft(await ask('git.status', { path, baseRepo }), `${profile}: git.status`).toEqual(plain.status(profile));
   }
 }
 
-async function compareWorktrees(path: string, folder: string, profile: ProfileName): Promise<void> {
+async function compareWorktrees(
+  path: string,
+  folder: string,
+  plain: PlainAnswers,
+  profile: ProfileName,
+): Promise<void> {
   const { call } = daemon(profile);
   const ask = async (method: string, params: object) => parsed(await call(method, params));
-  const before = { branches: expectedBranches(path), status: expectedStatus(path, 'S') };
+  const { start, repository } = plain;
   // Without a commit there is no branch yet, only its name.
-  const start = plainGit(path, 'rev-parse', '--verify', '-q', 'HEAD');
-  const branch = start.ok ? branchOf(path) : undefined;
+  const branch = start === undefined ? undefined : plain.branch;
   const worktreePath = join(path, '.claude', 'worktrees', 's');
   const created = await ask('git.worktree_create', {
     baseRepo: path,
@@ -70,14 +69,13 @@ async function compareWorktrees(path: string, folder: string, profile: ProfileNa
     worktreePath,
     ...(branch === undefined ? {} : { sourceBranch: branch }),
   });
-  if (!isInWorkTree(path)) {
+  if (!plain.isInWorkTree) {
     expect(created).toEqual({ success: false, error: 'not a git repository', errorCode: 'not_a_repo' });
     return;
   }
   const plainPath = join(folder, `plain-${profile}`);
-  const plain = plainGit(path, 'worktree', 'add', '-q', '-b', 'plain', plainPath, ...(start.ok ? [start.text] : []));
   // Newer versions of git make a worktree without a commit, but only together with its checkout.
-  if (!plain.ok || (!start.ok && profile !== 'S')) {
+  if (!addWorktree(path, plainPath, start) || (start === undefined && profile !== 'S')) {
     expect(created).toMatchObject({ success: false, errorCode: 'worktree_add_failed' });
     expect(existsSync(worktreePath)).toBe(false);
     return;
@@ -88,12 +86,13 @@ async function compareWorktrees(path: string, folder: string, profile: ProfileNa
     ...(branch === undefined ? {} : { sourceBranch: branch }),
     ...(profile === 'next' ? { branch: 's' } : {}),
   });
-  expect(branchOf(worktreePath)).toBe('s');
   // What only the method copies.
   rmSync(join(worktreePath, '.env'), { force: true });
-  expect.soft(worktreeState(worktreePath), `${profile}: the new worktree`).toEqual(worktreeState(plainPath));
+  const made = worktreeState(worktreePath);
+  expect(made.branch).toBe('s');
+  expect.soft(made.state, `${profile}: the new worktree`).toEqual(worktreeState(plainPath).state);
 
-  const status = { path: worktreePath, baseRepo: repositoryOf(path) ?? path };
+  const status = { path: worktreePath, baseRepo: repository ?? path };
   expect
     .soft(await ask('git.status', status), `${profile}: git.status of the new worktree`)
     .toEqual({ isRepo: true, clean: true });
@@ -106,13 +105,13 @@ async function compareWorktrees(path: string, folder: string, profile: ProfileNa
     .soft(await ask('git.status', status), `${profile}: git.status of the changed worktree`)
     .toEqual(expectedStatus(worktreePath, profile));
 
-  plainGit(path, 'worktree', 'remove', '--force', plainPath);
-  plainGit(path, 'branch', '-D', 'plain');
+  removeWorktree(path, plainPath);
   const removed = await ask('git.worktree_remove', { baseRepo: path, worktreePath, branchName: 's' });
   expect.soft(removed, `${profile}: git.worktree_remove`).toEqual({ success: true });
   expect(existsSync(worktreePath)).toBe(false);
-  expect(plainGit(path, 'worktree', 'list', '--porcelain').text).not.toContain(worktreePath);
-  expect({ branches: expectedBranches(path), status: expectedStatus(path, 'S') }).toEqual(before);
+  const { worktrees, ...after } = afterwards(path);
+  expect(worktrees).not.toContain(worktreePath);
+  expect(after).toEqual({ branches: plain.branches, status: plain.status('S') });
 }
 
 withEachGit((_test, isNewGit) => {
@@ -124,11 +123,12 @@ withEachGit((_test, isNewGit) => {
       withVariables({ HOME: home, XDG_CONFIG_HOME: join(home, '.config') });
       const folder = scratchFolder();
       const path = make(folder);
+      const plain = askPlainGit(path);
       for (const profile of profiles) {
-        await compareQuestions(path, profile);
+        await compareQuestions(path, plain, profile);
       }
       for (const profile of profilesOfWorktrees(turn)) {
-        await compareWorktrees(path, folder, profile);
+        await compareWorktrees(path, folder, plain, profile);
       }
     });
   });

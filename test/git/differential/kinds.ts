@@ -1,8 +1,8 @@
 /** Repositories of every kind that people have, each in a state that plain git has an answer for. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { appendFileSync, chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { commit, git, repository, write } from '../support.ts';
+import { commit, commitAll, git, init, inShell, repository, write } from '../support.ts';
 
 export interface Kind {
   readonly what: string;
@@ -20,50 +20,64 @@ const userHome = (): string => process.env.HOME ?? '';
 /** A repository with some files, two commits and two branches. */
 function usual(folder: string, name = 'w', ...initOptions: string[]): string {
   const base = join(folder, name);
-  mkdirSync(base, { recursive: true });
-  git(base, 'init', '-q', '-b', 'main', ...initOptions);
   for (const file of ['a.txt', 'b.txt', 'dir/c.txt', 'dir/deep/d.txt', 'other/e.txt']) {
     write(join(base, file), `content of ${file}\nsecond line\n`);
   }
   write(join(base, 'run.sh'), '#!/bin/sh\n', 0o755);
   symlinkSync('a.txt', join(base, 'link'));
-  commit(base, 'first');
-  git(base, 'branch', 'feature/x');
-  appendFileSync(join(base, 'b.txt'), 'third line\n');
-  commit(base, 'second');
+  inShell(
+    base,
+    `${init} "$@"
+    ${commitAll} first
+    git branch feature/x
+    echo 'third line' >> b.txt
+    ${commitAll} second`,
+    ...initOptions,
+  );
   return base;
 }
 
 /** Attributes from the first commit on, so that a checkout writes the files by them. */
-function withAttributes(folder: string, attributes: string, ...settings: string[]): string {
+function withAttributes(folder: string, attributes: string, settings: Record<string, string> = {}): string {
   const base = repository(join(folder, 'w'));
-  for (let at = 0; at < settings.length; at += 2) {
-    git(base, 'config', settings[at] ?? '', settings[at + 1] ?? '');
-  }
+  const lines = Object.entries(settings)
+    .map(([name, value]) => `git config ${name} ${value}\n`)
+    .join('');
   write(join(base, '.gitattributes'), `${attributes}\n`);
   write(join(base, 'lines.txt'), 'one\ntwo\n');
   write(join(base, 'id.c'), '// $Id$\n');
-  commit(base, 'attributes');
-  // As a fresh clone has it.
-  rmSync(join(base, 'lines.txt'));
-  rmSync(join(base, 'id.c'));
-  git(base, 'checkout', '--', '.');
+  // The files are written again as a fresh clone has them.
+  inShell(
+    base,
+    `${lines}
+    ${commitAll} attributes
+    rm lines.txt id.c
+    git checkout -q -- .`,
+  );
   return base;
 }
 
 /** A clone of a usual repository. */
 function cloned(folder: string, ...options: string[]): string {
   const source = usual(folder, 'source');
-  git(source, 'config', 'uploadpack.allowFilter', 'true');
-  git(folder, 'clone', '-q', ...options, `file://${source}`, 'w');
+  inShell(
+    folder,
+    'git -C source config uploadpack.allowFilter true; git clone -q "$@" w',
+    ...options,
+    `file://${source}`,
+  );
   return join(folder, 'w');
 }
 
 function withSubmodule(folder: string): string {
   const inner = usual(folder, 'inner');
   const base = usual(folder);
-  git(base, '-c', 'protocol.file.allow=always', 'submodule', '--quiet', 'add', inner, 'sub');
-  commit(base, 'sub');
+  inShell(
+    base,
+    `git -c protocol.file.allow=always submodule --quiet add "$1" sub
+    git commit -q -m sub`,
+    inner,
+  );
   return base;
 }
 
@@ -327,12 +341,12 @@ export const kinds: readonly Kind[] = [
   { what: 'line ends by attributes', make: (folder) => withAttributes(folder, '*.txt eol=crlf'), both: true },
   {
     what: 'line ends by configuration',
-    make: (folder) => withAttributes(folder, '*.txt text=auto', 'core.autocrlf', 'true'),
+    make: (folder) => withAttributes(folder, '*.txt text=auto', { 'core.autocrlf': 'true' }),
     both: true,
   },
   {
     what: 'line ends by core.eol',
-    make: (folder) => withAttributes(folder, '*.txt text', 'core.eol', 'crlf', 'core.safecrlf', 'false'),
+    make: (folder) => withAttributes(folder, '*.txt text', { 'core.eol': 'crlf', 'core.safecrlf': 'false' }),
   },
   { what: 'ident', make: (folder) => withAttributes(folder, '*.c ident'), both: true },
   {
@@ -343,9 +357,12 @@ export const kinds: readonly Kind[] = [
   {
     what: "a filter of the user's own",
     make(folder) {
-      git(folder, 'config', '--global', 'filter.lfs.clean', 'tr a-z A-Z');
-      git(folder, 'config', '--global', 'filter.lfs.smudge', 'tr A-Z a-z');
-      git(folder, 'config', '--global', 'filter.lfs.required', 'true');
+      inShell(
+        folder,
+        `git config --global filter.lfs.clean 'tr a-z A-Z'
+        git config --global filter.lfs.smudge 'tr A-Z a-z'
+        git config --global filter.lfs.required true`,
+      );
       const base = withAttributes(folder, '*.txt filter=lfs diff=lfs merge=lfs -text');
       // It was committed before there was a filter. As long as git has not looked at its content, by chance, it is unchanged.
       write(join(base, 'a.txt'), 'filtered\n');
@@ -375,9 +392,12 @@ export const kinds: readonly Kind[] = [
     what: 'a branch and a tag with the name of a remote branch',
     make(folder) {
       const base = cloned(folder);
-      git(base, 'branch', 'origin/main', 'HEAD~1');
-      git(base, 'tag', 'origin/main', 'HEAD~1');
-      git(base, 'tag', 'origin/HEAD', 'HEAD~1');
+      inShell(
+        base,
+        `git branch origin/main HEAD~1
+        git tag origin/main HEAD~1
+        git tag origin/HEAD HEAD~1`,
+      );
       return base;
     },
     both: true,
@@ -386,9 +406,8 @@ export const kinds: readonly Kind[] = [
     what: 'branches that are named like other things',
     make(folder) {
       const base = usual(folder);
-      for (const name of ['heads/main', 'HEAD-1', 'tags/x', 'ünï☃', 'a.b', 'x/y/z']) {
-        git(base, 'branch', '--', name);
-      }
+      const names = ['heads/main', 'HEAD-1', 'tags/x', 'ünï☃', 'a.b', 'x/y/z'];
+      inShell(base, 'for name; do git branch -- "$name"; done', ...names);
       return base;
     },
   },
@@ -396,9 +415,7 @@ export const kinds: readonly Kind[] = [
     what: 'packed refs and objects',
     make(folder) {
       const base = usual(folder);
-      git(base, 'gc', '-q');
-      git(base, 'commit-graph', 'write');
-      git(base, 'multi-pack-index', 'write');
+      inShell(base, 'git gc -q; git commit-graph write; git multi-pack-index write');
       return base;
     },
   },
