@@ -1,12 +1,13 @@
 /** Single executables, made from the source as it is. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { cleanEnvironment, type Environment } from '../support/holdfast.ts';
 import { keptBuild } from '../support/kept-build.ts';
 import { settingsOfNpm } from '../support/npm.ts';
+import { waitUntil } from '../support/wait.ts';
 
 const root = join(import.meta.dirname, '../..');
 export const targetName = `${process.platform}-${process.arch}`;
@@ -36,13 +37,15 @@ interface BuildOptions {
 }
 
 /**
- * A build that all test files share and none may change: the one `.ci/run` has made (`HOLDFAST_TEST_BUILD`, a folder), or
- * else one that is kept as long as the source is the same.
+ * A build that all test files share and none may change: the one `.ci/run` makes beside the tests (`HOLDFAST_TEST_BUILD`, a
+ * folder, which has a file `.being-made` until then), or else one that is kept as long as the source is the same.
  * @returns its folder
  */
 export async function sharedBuild(target = targetName): Promise<string> {
   const given = process.env.HOLDFAST_TEST_BUILD;
   if (given !== undefined && given !== '') {
+    const isMade = () => !existsSync(join(given, '.being-made'));
+    await waitUntil(isMade, `the executables in ${given}`, { timeoutMs: buildMs - 30_000 });
     return given;
   }
   return keptBuild({

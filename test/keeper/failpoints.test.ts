@@ -10,7 +10,7 @@ import { byLength } from '../faults/support/length.ts';
 import { prepareDaemon, type TestDaemon } from '../support/daemon.ts';
 import { connectTo, start } from '../support/host.ts';
 import { knownFailpoints } from '../support/known-failpoints.ts';
-import { findByArguments, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
+import { findByArguments, isRunning, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 import { connectRaw, type RawConnection } from '../tools/raw-connection.ts';
 import { keeperOf } from './support/keeper.ts';
@@ -99,8 +99,13 @@ async function endAll(daemon: TestDaemon): Promise<void> {
 async function revived<T>(daemon: TestDaemon, work: () => Promise<T>): Promise<T> {
   let isOver = false;
   const reviving = (async () => {
+    let [seen] = daemon.daemons();
     while (!isOver) {
-      if (daemon.daemons().length === 0) {
+      // A look at every process is dear, and most of the time the one that was seen goes on.
+      if (seen === undefined || !isRunning(seen)) {
+        [seen] = daemon.daemons();
+      }
+      if (seen === undefined) {
         daemon.env.HOLDFAST_FAILPOINTS = '';
         await daemon.start();
       }
