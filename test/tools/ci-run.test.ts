@@ -17,7 +17,9 @@ const steps = {
   'bin/apt-get': `case "$*" in *chromium*) ${lasting};; esac`,
   'bin/npm': `case "$*" in *build*|*typecheck*) ${lasting};; esac`,
   'test/git/prepare-new-git.sh': 'exit 0',
-  'test/windows/prepare-wine.sh': lasting,
+  'test/windows/prepare-wine.sh': 'exit 0',
+  'test/windows/build-executable.sh': 'exit 0',
+  'test/windows/run.sh': lasting,
 };
 
 test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
@@ -49,7 +51,7 @@ test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
         signalProcess(each, 'SIGKILL');
       }
     });
-    // Browser, executables and Wine beside it, and the type check.
+    // Browser, executables and the Windows suite, which has a session of its own, beside it, and the type check.
     const all = await waitUntil(() => ofSteps().length === 8 && ofSteps(), 'all steps to run');
     run.kill(signal);
     expect(await closed).toEqual([1, null]);
