@@ -253,3 +253,26 @@ test('the record is for its owner alone, and the socket too', async () => {
     expect.soft(statSync(join(daemon.runDir, name)).mode & 0o777, name).toBe(0o600);
   }
 });
+
+test('sessions whose arguments fill more than 16 MiB together are listed, and adopted by the next daemon', {
+  timeout: 120_000,
+}, async () => {
+  const words = ['-c', 'cat', 'sh', ...Array.from({ length: 8 }, () => 'x'.repeat(118_000))];
+  const ids = Array.from({ length: 18 }, (_, index) => `p${index}`);
+  await using daemon = await startDaemon({ flags: ['-durable'] });
+  const first = await connectRaw(daemon);
+  for (const id of ids) {
+    await first.spawn(id, 'sh', words);
+  }
+  const sessions = (await first.call('holdfast.sessions')).sessions as { id: string; args: string[] }[];
+  expect(sessions.map(({ id, args }) => [id, args.join('').length])).toEqual(
+    ids.map((id) => [id, words.join('').length]),
+  );
+  const keeper = await keeperOf(daemon);
+  await daemon.kill();
+  await daemon.start();
+  expect(daemon.log()).toContain(`adopted pid ${keeper.pid} (`);
+  expect(daemon.log()).toContain(`: ${ids.length} running, 0 ended sessions`);
+  await using second = await connectRaw(daemon);
+  expect(await second.call('holdfast.release', { all: true })).toEqual({ released: ids.length });
+});

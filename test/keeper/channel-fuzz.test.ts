@@ -12,7 +12,7 @@ import { createLog } from '../../src/base/log.ts';
 import { timings } from '../../src/base/timings.ts';
 import type { SpawnRequest } from '../../src/engine/session-engine.ts';
 import { Channel } from '../../src/keeper/channel/channel.ts';
-import { ChannelError, headerBytes, MessageReader, maxPartBytes } from '../../src/keeper/channel/message-reader.ts';
+import { ChannelError, headerBytes, MessageReader, usualLimits } from '../../src/keeper/channel/message-reader.ts';
 import { channelVersions, messageTypes } from '../../src/keeper/channel/messages.ts';
 import { Keeper } from '../../src/keeper/host/keeper.ts';
 import { RemoteEngine } from '../../src/keeper/remote/remote-engine.ts';
@@ -129,6 +129,27 @@ function readAll(stream: Buffer, random: Random): { readonly got: Sent[]; readon
   return { got, stopped: undefined };
 }
 
+test('a length that cannot be is refused behind what came before it, however much follows, and costs no memory', () => {
+  const ping: Sent = { type: messageTypes.retire, id: 7, text: '', data: Buffer.alloc(0) };
+  const forged = Buffer.alloc(headerBytes);
+  forged.writeUInt32LE(messageTypes.state, 0);
+  forged.writeUInt32LE(usualLimits.text + 1, 8);
+  const reader = new MessageReader();
+  reader.push(encode(ping));
+  reader.push(forged);
+  // More than there is room for at the beginning.
+  reader.push(Buffer.alloc(300_000));
+  expect(reader.next()).toMatchObject({ name: 'retire', id: 7 });
+  expect(() => reader.next()).toThrow(ChannelError);
+
+  forged.writeUInt32LE(usualLimits.text, 8);
+  const patient = new MessageReader();
+  patient.push(forged);
+  patient.push(Buffer.alloc(300_000));
+  expect(patient.next()).toBeUndefined();
+  expect(patient.room().length).toBeLessThan(4_000_000);
+});
+
 test(`seed ${seed}: a damaged stream is refused where it is damaged, and everything before that is read`, {
   timeout: limitMs(60),
 }, () => {
@@ -155,7 +176,7 @@ test(`seed ${seed}: a damaged stream is refused where it is damaged, and everyth
         // A length that is forged: of the head of one of the messages.
         damaged = Buffer.from(stream);
         damaged.writeUInt32LE(
-          random.of([maxPartBytes, maxPartBytes + 1, 2 ** 32 - 1, 0, 1]),
+          random.of([usualLimits.data, usualLimits.data + 1, usualLimits.text + 1, 2 ** 32 - 1, 0, 1]),
           encoded
             .slice(0, random.below(encoded.length))
             .reduce((sum, { length }) => sum + length, 8 + 4 * random.below(2)),

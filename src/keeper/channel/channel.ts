@@ -3,7 +3,7 @@ import type { OnReadOpts, Socket } from 'node:net';
 import type { Transport } from '../../../platform/transport.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import { failpoint } from '../../base/failpoints.ts';
-import { headerBytes, type Message, MessageReader } from './message-reader.ts';
+import { headerBytes, type Message, type MessageLimits, MessageReader } from './message-reader.ts';
 import { type MessageName, messageTypes } from './messages.ts';
 
 export interface ChannelHandler {
@@ -99,6 +99,11 @@ export class Channel {
     } else {
       this.#deliver();
     }
+  }
+
+  /** Of what comes from now on. */
+  limit(limits: MessageLimits): void {
+    this.#reader.limits = limits;
   }
 
   get isOpen(): boolean {

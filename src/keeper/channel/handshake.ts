@@ -4,11 +4,14 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Channel } from './channel.ts';
-import type { Message } from './message-reader.ts';
+import { type Message, type MessageLimits, usualLimits } from './message-reader.ts';
 import { channelVersions, commonVersion, type MessageName, type VersionRange } from './messages.ts';
 
 /** Bytes of the cookie and of each random number. */
 export const cookieBytes = 32;
+
+/** Nobody gets more memory than this before he has proved who he is. */
+const greetingLimits: MessageLimits = { text: 16 * 1024, data: 0 };
 
 export interface Release {
   readonly version: string;
@@ -66,6 +69,7 @@ export async function greetKeeper(channel: Channel, cookie: Buffer, own: Release
   }
   channel.send('proof', 0, { proof: proofOf('daemon', cookie, nonce, keeperNonce).toString('hex') });
   await conversation.next(['welcome']);
+  conversation.end();
   return { peer, channel: Number(speak) };
 }
 
@@ -94,6 +98,7 @@ export async function greetDaemon(channel: Channel, cookie: Buffer, own: Release
   if (!isProof(proof, proofOf('daemon', cookie, nonce, keeperNonce))) {
     throw new HandshakeError('cookie', 'it does not know the cookie');
   }
+  conversation.end();
   channel.send('welcome', 0);
   return { peer, channel: speak };
 }
@@ -120,6 +125,12 @@ class Conversation {
   constructor(channel: Channel, timeoutMs: number) {
     this.#channel = channel;
     this.#deadline = performance.now() + timeoutMs;
+    channel.limit(greetingLimits);
+  }
+
+  /** Each has proved who it is. */
+  end(): void {
+    this.#channel.limit(usualLimits);
   }
 
   /** @param atEnd what it means that the channel ends instead */

@@ -2,12 +2,19 @@
  * Bytes from the channel to messages. They are read into slabs, and a message is handed out as a view of them, so that
  * frames on their way to a client are not copied. A slab that somebody still holds is not written to again.
  */
+import { constants } from 'node:buffer';
 import { type MessageName, messageNamed } from './messages.ts';
 
 /** type, three zeros, number, bytes of JSON, bytes of data: little-endian, the last three with 32 bits each. */
 export const headerBytes = 16;
-/** No message is longer; one that says so is broken. A request line has a MiB, and JSON may write a byte of it as six. */
-export const maxPartBytes = 16 * 1024 * 1024;
+/** The longest text and the most data of a message; one that says more is broken. */
+export interface MessageLimits {
+  readonly text: number;
+  readonly data: number;
+}
+
+/** A list of sessions tells the arguments of all of them, so a text may have what the runtime can hold as one. */
+export const usualLimits: MessageLimits = { text: constants.MAX_STRING_LENGTH, data: 16 * 1024 * 1024 };
 
 const slabBytes = 1024 * 1024;
 const mostSpares = 3;
@@ -38,6 +45,7 @@ interface ReadSlab {
 }
 
 export class MessageReader {
+  limits = usualLimits;
   #slab: ReadSlab = { bytes: Buffer.allocUnsafeSlow(leastRoomBytes), holds: 0 };
   /** Slabs that nobody holds any more: fresh memory is dearer than the copying. */
   readonly #spares: ReadSlab[] = [];
@@ -75,6 +83,13 @@ export class MessageReader {
   /** The next whole message; `undefined`: its end has not come. @throws ChannelError */
   next(): Message | undefined {
     const size = this.#size();
+    if (size === 'tooLong') {
+      const [text, data] = this.#parts();
+      const { limits } = this;
+      throw new ChannelError(
+        `message of ${text} + ${data} bytes, the limits are ${limits.text} of text and ${limits.data} of data`,
+      );
+    }
     if (size === undefined || this.#end - this.#start < size) {
       return undefined;
     }
@@ -107,28 +122,30 @@ export class MessageReader {
   }
 
   /** Bytes of the message that begins at `#start`; `undefined`: its header has not come. */
-  #size(): number | undefined {
-    const { bytes } = this.#slab;
+  #size(): number | 'tooLong' | undefined {
     if (this.#end - this.#start < headerBytes) {
       return undefined;
     }
-    const textBytes = bytes.readUInt32LE(this.#start + 8);
-    const dataBytes = bytes.readUInt32LE(this.#start + 12);
-    if (textBytes > maxPartBytes || dataBytes > maxPartBytes) {
-      throw new ChannelError(`message of ${textBytes} + ${dataBytes} bytes, the limit of each is ${maxPartBytes}`);
-    }
-    return headerBytes + textBytes + dataBytes;
+    const [text, data] = this.#parts();
+    return text > this.limits.text || data > this.limits.data ? 'tooLong' : headerBytes + text + data;
   }
 
-  /** Bytes of the message that begins at `#start` which have not come; at least one. */
+  /** Bytes of text and data, by the header at `#start`. */
+  #parts(): [text: number, data: number] {
+    const { bytes } = this.#slab;
+    return [bytes.readUInt32LE(this.#start + 8), bytes.readUInt32LE(this.#start + 12)];
+  }
+
+  /** Bytes of the message that begins at `#start` which have not come; at least one. There is no room for one that is too long. */
   #missing(): number {
-    return Math.max(1, (this.#size() ?? headerBytes) - (this.#end - this.#start));
+    const size = this.#size() ?? headerBytes;
+    return size === 'tooLong' ? 1 : Math.max(1, size - (this.#end - this.#start));
   }
 
-  /** Goes on at the front of a slab with room for the whole message that has begun. */
+  /** Goes on at the front of a slab with room for the whole message that has begun, or for as much again as has come of it. */
   #moveOn(): void {
     const begun = this.#slab.bytes.subarray(this.#start, this.#end);
-    const wanted = begun.length + this.#missing();
+    const wanted = begun.length + Math.min(this.#missing(), Math.max(slabBytes, begun.length));
     if (this.#slab.holds === 0 && wanted + leastReadBytes <= this.#slab.bytes.length) {
       this.#slab.bytes.copyWithin(0, this.#start, this.#end);
     } else {
