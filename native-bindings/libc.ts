@@ -228,6 +228,11 @@ export const malloc_trim = darwin
   ? undefined
   : whereKnown<(keptBytes: number) => number>('int malloc_trim(size_t kept)');
 
+/** Fills `buffer` with random bytes of the system; 256 at most. */
+export const getentropy: KoffiFunc<(buffer: Buffer, bytes: number) => number> = libc.func(
+  'int getentropy(void *buffer, size_t bytes)',
+);
+
 // ---- sys/file.h
 
 export const LOCK_EX = 2;

@@ -84,6 +84,12 @@ export interface Host extends Home {
   }): Promise<string | undefined>;
   /** Resolves when no login shell that was told to end, by its limit or its signal, can go on: half a second at most. */
   loginShellsEnded(): Promise<void>;
+  /**
+   * For names and ids that nobody is to guess.
+   * @param bytes 256 at most
+   * @returns two hexadecimal digits for each byte
+   */
+  randomHex(bytes: number): string;
   /** Names of environment variables with equal keys are the same variable to this OS. */
   variableKey(name: string): string;
   /** From now on this process ends, as by TERM, when its parent with this pid does; nothing where the OS cannot do that. */

@@ -15,6 +15,7 @@ import { hostId, isContainer } from './machine.ts';
 import { trimMemory } from './memory.ts';
 import { memoryLimit } from './memory-limit.ts';
 import { whyNoIdentity } from './proc-files.ts';
+import { randomHex } from './random.ts';
 import type { PosixSystem } from './system.ts';
 
 /** Soft limit we ask for at most (spec platform.md §2 "Open-files limit"). */
@@ -53,6 +54,7 @@ export function createHost(os: PosixSystem, paths: Paths): Host {
       // launchd ends nothing that has left its session.
       return os === 'linux' ? (await import('./systemd.ts')).leaveLogin() : { through: [], warning: undefined };
     },
+    randomHex,
     variableKey: (name) => name,
     keepsChildren: () => true,
     async facts() {

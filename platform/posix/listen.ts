@@ -1,5 +1,5 @@
 /** The daemon's end of the AF_UNIX socket: bound under a temporary name, renamed into place, 0600 from its first moment. */
-import { randomBytes } from 'node:crypto';
+
 import { renameSync, statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { basename, dirname, join } from 'node:path';
@@ -11,6 +11,7 @@ import { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
 import { peerUser } from './peer-credentials.ts';
 import { unlinkQuietly } from './plain-file.ts';
+import { randomHex } from './random.ts';
 import type { PosixSystem } from './system.ts';
 
 /**
@@ -85,7 +86,7 @@ export function createListen(os: PosixSystem, paths: Paths): Transport['listen']
  */
 export function temporaryName(name: string): string {
   const digits = Math.max(6, Math.min(8, Buffer.byteLength(name) - 2));
-  return `.s${randomBytes(4).toString('hex').slice(0, digits)}`;
+  return `.s${randomHex(4).slice(0, digits)}`;
 }
 
 /** A direct path shows up readable in `ss` and `lsof`; the way through the descriptor is for paths near the limit. */

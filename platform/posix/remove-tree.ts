@@ -2,12 +2,12 @@
  * Recursive removal that cannot be led astray (threat 17 of docs/security.md): every step is relative to the descriptor of
  * a folder that was opened without following links, so a folder that is swapped for a link is removed as a link.
  */
-import { randomBytes } from 'node:crypto';
 import fs, { closeSync, constants, fstatSync, readFileSync } from 'node:fs';
 import { SystemCallError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { AtCalls } from './at-calls.ts';
 import { hasProc } from './proc-files.ts';
+import { randomHex } from './random.ts';
 
 /** Folders held open at once. What lies deeper is moved up, so the depth of a tree costs no descriptors. */
 const deepest = 48;
@@ -90,7 +90,7 @@ async function removeFolder(
       if ((await attempt(() => calls.removeFolder(parent, name))) === undefined) {
         return;
       }
-      await calls.rename(parent, name, removal.top, Buffer.from(`.removed-${randomBytes(8).toString('hex')}`));
+      await calls.rename(parent, name, removal.top, Buffer.from(`.removed-${randomHex(8)}`));
       removal.moved = true;
       return;
     }

@@ -1,5 +1,5 @@
 /** One run directory, held open: its files, its lock, and whose turn it is in it (spec modes.md §5 to 7). */
-import { randomBytes } from 'node:crypto';
+
 import { closeSync, constants, openSync, readdirSync, renameSync, watch } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import * as libc from '../../native-bindings/libc.ts';
@@ -12,6 +12,7 @@ import { FileIdentity } from './file-identity.ts';
 import { isHeldElsewhere, tryLock } from './lock.ts';
 import { errnoName } from './paths.ts';
 import { openPlainFile, unlinkQuietly, writeNew } from './plain-file.ts';
+import { randomHex } from './random.ts';
 
 /** Longest wait for another daemon's start or end in the same folder; then we go on, as the contract's daemon would. */
 const exclusiveWaitMs = 5_000;
@@ -28,7 +29,7 @@ export class PosixRunDirectory implements RunDirectory {
 
   publish(name: string, content: Buffer): OwnedFile {
     this.#removeTemporaries(name);
-    const temporary = this.#handle.at(`${name}-${randomBytes(6).toString('hex')}`);
+    const temporary = this.#handle.at(`${name}-${randomHex(6)}`);
     writeNew(temporary, content);
     let identity: FileIdentity | undefined;
     try {

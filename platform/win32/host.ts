@@ -9,6 +9,7 @@ import { variableKey } from './environment.ts';
 import { user } from './home.ts';
 import { readDescriptor, reportStatus } from './inherited-descriptor.ts';
 import { hostId } from './machine.ts';
+import { randomHex } from './random.ts';
 
 const keepChildrenIgnored =
   '-keep-children is not supported on Windows and is ignored: child processes are confined to a Job Object that the OS terminates when the daemon exits';
@@ -25,6 +26,7 @@ export function createHost(paths: Paths): Host {
     hostId,
     isContainer: () => false,
     signalsAreRequests: false,
+    randomHex,
     variableKey,
     detach: (request) => detach(request, paths),
     become: (successor) => become(successor, paths),

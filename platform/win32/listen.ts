@@ -2,13 +2,14 @@
  * The daemon's end of the named pipe: for its owner only, closed to other machines, published in `rpc.pipe` beside where
  * the socket would be (spec platform.md §3 "Named pipe").
  */
-import { randomBytes } from 'node:crypto';
+
 import { win32 } from 'node:path';
 import { HostError } from '../errors.ts';
 import type { OwnedFile, RunDirectories, RunDirectory } from '../run-directories.ts';
 import type { Listener, Transport } from '../transport.ts';
 import { fixedPipe, maxPublishedBytes, pipePrefix, publishedIn } from './dial.ts';
 import { PipeServer } from './pipe-server.ts';
+import { randomHex } from './random.ts';
 
 /**
  * @param nextName name of the next pipe
@@ -44,7 +45,7 @@ export function createListen(runDirectories: RunDirectories, nextName: () => str
 }
 
 function randomName(): string {
-  return pipePrefix + randomBytes(8).toString('hex');
+  return pipePrefix + randomHex(8);
 }
 
 class PipeListener implements Listener {

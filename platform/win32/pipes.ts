@@ -1,8 +1,9 @@
 /** Pipes between us and one other end: our end is overlapped, so libuv's loop serves it; the other end is plain. */
-import { randomBytes } from 'node:crypto';
+
 import type { Handle } from '../../native-bindings/kernel32.ts';
 import * as kernel32 from '../../native-bindings/kernel32.ts';
 import { opened } from './handles.ts';
+import { randomHex } from './random.ts';
 import { ownerOnly } from './security.ts';
 
 export interface Pipe {
@@ -21,7 +22,7 @@ const bufferBytes = 65_536;
  * @throws WindowsError
  */
 export function openPipe(direction: PipeDirection): Pipe {
-  const name = `\\\\.\\pipe\\holdfast-${process.pid}-${randomBytes(16).toString('hex')}`;
+  const name = `\\\\.\\pipe\\holdfast-${process.pid}-${randomHex(16)}`;
   const toUs = direction === 'to us';
   const ours = opened(
     kernel32.CreateNamedPipeW(

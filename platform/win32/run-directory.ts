@@ -1,5 +1,5 @@
 /** One run directory, held open: its files, its lock, and whose turn it is in it (spec modes.md §5-7, platform.md §3). */
-import { randomBytes } from 'node:crypto';
+
 import { closeSync, lstatSync, renameSync, unlinkSync, watch, writeSync } from 'node:fs';
 import { win32 } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,6 +12,7 @@ import type { DirectoryHandle } from './directory-handle.ts';
 import { FileIdentity } from './file-identity.ts';
 import { tryLock } from './lock.ts';
 import { openPlainFile } from './plain-file.ts';
+import { randomHex } from './random.ts';
 import { ownerOnly } from './security.ts';
 import { isOthersTurn } from './turns.ts';
 
@@ -36,7 +37,7 @@ export class WindowsRunDirectory implements RunDirectory {
 
   publish(name: string, content: Buffer): OwnedFile {
     const path = this.#handle.at(name);
-    const temporary = this.#handle.at(`${name}-${randomBytes(6).toString('hex')}`);
+    const temporary = this.#handle.at(`${name}-${randomHex(6)}`);
     const { fd } = openPlainFile(temporary, {
       access: kernel32.GENERIC_WRITE,
       share: kernel32.FILE_SHARE_READ,

@@ -4,8 +4,8 @@ import type { Host } from '../../platform/host.ts';
 import { timings } from './timings.ts';
 
 /**
- * A process that is busy for no more than this share of the time counts as idle: pings and our own timers take that
- * much.
+ * A process that takes no more than this share of a processor counts as idle: pings and our own timers take that much. By
+ * processor time, because on a busy machine the event loop is under way for as long as it waits for its turn.
  */
 const idleShare = 0.02;
 
@@ -15,12 +15,12 @@ export function trimWhenIdle(host: Host): void {
   if (trimMemory === undefined) {
     return;
   }
-  let last = performance.eventLoopUtilization();
+  let last = consumption();
   let trimmed = false;
   let kept = false;
   setInterval(() => {
-    const now = performance.eventLoopUtilization();
-    const busy = performance.eventLoopUtilization(now, last).utilization > idleShare;
+    const now = consumption();
+    const busy = now.processorMs - last.processorMs > (now.at - last.at) * idleShare;
     last = now;
     if (!busy && !trimmed) {
       // The runtime writes its compile cache only when it ends by itself, and many daemons are killed.
@@ -30,8 +30,14 @@ export function trimWhenIdle(host: Host): void {
       kept = true;
       trimMemory();
       // The time that trimming took must not count as being busy.
-      last = performance.eventLoopUtilization();
+      last = consumption();
     }
     trimmed = !busy;
   }, timings.idleLookMs).unref();
+}
+
+/** Processor time of all threads so far, and when that was. */
+function consumption(): { readonly processorMs: number; readonly at: number } {
+  const { user, system } = process.cpuUsage();
+  return { processorMs: (user + system) / 1000, at: performance.now() };
 }

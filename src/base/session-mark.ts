@@ -2,7 +2,6 @@
  * The mark by which whatever a session leaves behind can be found: a variable in the environment of its child, which those
  * that the child starts inherit (spec extensions.md §4 `mark-children`).
  */
-import { hash } from 'node:crypto';
 import { sessionMarkVariable } from '../../platform/child-markers.ts';
 import type { Variable } from '../../platform/started-with.ts';
 
@@ -10,7 +9,8 @@ import type { Variable } from '../../platform/started-with.ts';
 const digits = 16;
 
 function shortHash(text: string): string {
-  return hash('sha256', text).slice(0, digits);
+  // Loaded here: a daemon that marks no sessions has no other use for it.
+  return process.getBuiltinModule('node:crypto').hash('sha256', text).slice(0, digits);
 }
 
 /** The first half, the same for all sessions of a run directory. */

@@ -1,5 +1,4 @@
 /** The detached daemon, put together: what is built, in which order (spec modes.md §7), and undone in reverse (§8). */
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Platform } from '../../platform/platform.ts';
 import { createCounters } from '../base/counters.ts';
@@ -136,7 +135,7 @@ async function build(
   const directory = runDirectories.open(runDirectory);
   undo.defer(() => directory.close());
   pinModules(loadedOnDemand, () => runDirectories.openNameless(runDirectory));
-  const instanceId = randomBytes(16).toString('hex');
+  const instanceId = host.randomHex(16);
   const ownership = undo.use(new Ownership({ platform, settings, directory, instanceId, log, timings }));
   await ownership.claim();
   const marking = await ownership.takeOverChildren();

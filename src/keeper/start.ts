@@ -1,5 +1,4 @@
 /** Starting a keeper: detached like a daemon, and out of reach of whatever ends a daemon (spec durable.md §6). */
-import { randomBytes } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -71,7 +70,7 @@ async function start(
     const [file = own.file, ...args] = [...through, own.file, ...own.args];
     keeper = platform.host.detach({
       ...{ file, args, env: own.env, logFd },
-      secret: Buffer.from(randomBytes(cookieBytes).toString('hex')),
+      secret: Buffer.from(platform.host.randomHex(cookieBytes)),
       statusVariable: statusPipeVariable,
       secretVariable: keeperCookieVariable,
     });

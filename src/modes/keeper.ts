@@ -17,11 +17,11 @@ export async function runKeeperMode(socketPath: string, environment: NodeJS.Proc
   const platform = await loadSessionPlatform();
   trimWhenIdle(platform.host);
   const { runKeeper } = await import('../keeper/process.ts');
-  const { childMarkers: markers, processes, paths } = platform;
+  const { childMarkers: markers, processes, paths, host } = platform;
   const runDirectory = paths.directoryOf(socketPath);
   const records =
     markers === undefined
       ? undefined
-      : new ChildRecords({ markers, processes, paths, runDirectory, instanceId: 'keeper', log });
-  return platform.host.leave(await runKeeper({ platform, environment, socketPath, records }));
+      : new ChildRecords({ markers, processes, host, paths, runDirectory, instanceId: 'keeper', log });
+  return host.leave(await runKeeper({ platform, environment, socketPath, records }));
 }

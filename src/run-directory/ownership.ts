@@ -99,7 +99,7 @@ export class Ownership implements Disposable {
   /** Ends what a dead daemon has left, and tells how children of this one are to be found by the next. */
   async takeOverChildren(): Promise<ChildMarking> {
     const { platform, settings, instanceId, log, timings } = this.#options;
-    const { childMarkers: markers, processes, paths } = platform;
+    const { childMarkers: markers, processes, paths, host } = platform;
     if (!settings.profile.platform.childMarkers || markers === undefined) {
       return { markedFor: undefined, records: undefined };
     }
@@ -112,7 +112,7 @@ export class Ownership implements Disposable {
     // A keeper records its children itself: they are not this daemon's.
     return {
       markedFor: runDirectory,
-      records: settings.durable ? undefined : new ChildRecords({ ...common, instanceId }),
+      records: settings.durable ? undefined : new ChildRecords({ ...common, host, instanceId }),
     };
   }
 

@@ -45,6 +45,17 @@ describe.each(['posix', 'win32'])('with the adapter %s', (system) => {
   });
 });
 
+test('on Linux and macOS a daemon without durable sessions has no cryptography, and nobody has that of the web', () => {
+  const all = [...keeper('posix'), ...daemon('posix'), 'platform/posix/files.ts'];
+  // An import would read its names, and some of them load the web's.
+  expect(loadedWith(...all).others).not.toContain('node:crypto');
+  const asking = [...loadedWith(...all).files].filter((file) =>
+    /^[^ /].*getBuiltinModule\('node:crypto'\)/m.test(readFileSync(join(root, file), 'utf8')),
+  );
+  expect(asking).toEqual(['src/keeper/channel/handshake.ts']);
+  expect(loadedWith(...daemon('posix').filter((file) => !file.includes('durable'))).files).not.toContain(asking[0]);
+});
+
 describe('parts of node:fs that are loaded late', () => {
   const lateParts = pathToFileURL(join(root, 'src/base/late-parts.ts')).href;
   const begin = `import { loadFileSystemPartsLate } from ${JSON.stringify(lateParts)};\n`;

@@ -43,6 +43,12 @@ export function hostContract({ platform, openHandles, words }: Machine): void {
     return Buffer.concat(pieces).toString();
   }
 
+  test('random names have two digits for each byte and no two are the same', () => {
+    const names = Array.from({ length: 100 }, () => host.randomHex(16));
+    expect(names.filter((name) => !/^[0-9a-f]{32}$/.test(name))).toEqual([]);
+    expect(new Set(names).size).toBe(100);
+  });
+
   test('a machine has a name that it keeps, with the system in front, or none', () => {
     expect(host.hostId()).toMatch(/^(?:(?:linux|win32):[0-9a-f-]{32,36})?$/);
     expect(host.hostId()).toBe(host.hostId());

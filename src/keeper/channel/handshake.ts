@@ -2,10 +2,12 @@
  * Both sides prove that they know the cookie of the keeper's record, and neither shows it (threat 16 of docs/security.md): each
  * answers the other's random number with a keyed hash. Nothing else is read from a channel before that.
  */
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Channel } from './channel.ts';
 import { type Message, type MessageLimits, usualLimits } from './message-reader.ts';
 import { channelVersions, commonVersion, type MessageName, type VersionRange } from './messages.ts';
+
+// An import would load the web's cryptography with it (docs/performance.md "Memory").
+const { createHmac, randomBytes, timingSafeEqual } = process.getBuiltinModule('node:crypto');
 
 /** Bytes of the cookie and of each random number. */
 export const cookieBytes = 32;

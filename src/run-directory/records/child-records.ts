@@ -2,8 +2,8 @@
  * Writes the record of each child while it runs, so that the next daemon can end it if this one dies (spec platform.md
  * §2).
  */
-import { randomUUID } from 'node:crypto';
 import type { ChildMarkers, RecordFolder } from '../../../platform/child-markers.ts';
+import type { Host } from '../../../platform/host.ts';
 import type { Paths } from '../../../platform/paths.ts';
 import type { Child, Processes } from '../../../platform/processes.ts';
 import { failpoint } from '../../base/failpoints.ts';
@@ -15,6 +15,7 @@ import { whyUnusable } from './unusable.ts';
 export interface ChildRecordsOptions {
   readonly markers: ChildMarkers;
   readonly processes: Processes;
+  readonly host: Pick<Host, 'randomHex'>;
   readonly paths: Paths;
   /** Folder of the socket path, as the children see it in their environment. */
   readonly runDirectory: string;
@@ -72,8 +73,7 @@ export class ChildRecords {
     });
     try {
       failpoint('records.write');
-      // The last 12 characters of such an id are random all.
-      const temporary = `.rec-${recordName(pid)}.${randomUUID().slice(-12)}`;
+      const temporary = `.rec-${recordName(pid)}.${this.#options.host.randomHex(6)}`;
       const folder = this.#openFolder();
       if (folder === undefined) {
         return;
