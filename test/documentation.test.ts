@@ -82,6 +82,26 @@ test('every fault names the tests that stage it, by files that there are', () =>
   expect(named.filter((file) => !existsSync(join(root, `test/${file}.test.ts`)))).toEqual([]);
 });
 
+test('the tests of the faults of durable sessions say in their titles which of them they stage', () => {
+  const rows = [...page('docs/faults.md').matchAll(/^\| (\d+)( \(threat\))? [^|]*\|([^|]*)\|/gm)];
+  const durable = rows.flatMap(([, number = '', isThreat, staged = '']) =>
+    Array.from(staged.matchAll(/`((?:keeper|windows)\/[\w-]+|faults\/paused-processes)`/g), ([, file = '']) => ({
+      file,
+      wanted: `${isThreat === undefined ? 'fault' : 'threat'} ${number}`,
+    })),
+  );
+  expect(new Set(durable.map(({ wanted }) => wanted))).toEqual(
+    new Set(['fault 2', 'fault 3', 'fault 4', 'fault 5', 'fault 6', 'fault 18', 'fault 24', 'threat 16']),
+  );
+  for (const { file, wanted } of durable) {
+    const [word = '', number = ''] = wanted.split(' ');
+    const titled = new RegExp(`['\`][^'\`]*\\b${word}s? (?:[\\d, ]|and )*\\b${number}\\b[^'\`]*['\`]`);
+    expect
+      .soft({ file, wanted, isTitled: titled.test(page(`test/${file}.test.ts`)) })
+      .toMatchObject({ isTitled: true });
+  }
+});
+
 test('every error text of the source is explained', () => {
   const explained = page('docs/errors.md') + page('docs/deploy.md');
   const texts = errorTexts();

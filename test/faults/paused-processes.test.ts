@@ -15,7 +15,7 @@ import { WatchedRun } from './support/watched-run.ts';
 /** How long somebody stands still; the length is the fault itself. */
 const pauseMs = byLength(1_500, 60_000);
 
-test('a daemon that is stopped for a while goes on where it was: no session ends, no reply and no byte is lost', {
+test('fault 6: a daemon that is stopped for a while goes on where it was: no session ends, no reply and no byte is lost', {
   timeout: limitMs(60),
 }, async () => {
   await using daemon = await startDaemon({ profile: 'current' });
@@ -57,55 +57,62 @@ test('a daemon that is stopped for a while goes on where it was: no session ends
   run.verify();
 });
 
-test('a child that is stopped has not ended, everything else goes on, and so does it afterwards', {
-  timeout: limitMs(60),
-}, async () => {
-  await using daemon = await startDaemon({ profile: 'current' });
-  using run = new WatchedRun(daemon.dir);
-  await using client = await connectRaw(daemon, { name: 'client', keep: 'figures', observer: run.observer });
-  const spawnCounter = async (id: string): Promise<ProcessFacts> => {
-    const { pid } = await client.spawn(id, ...fixture('count-forever.ts', '--every', '1', ...run.child(id)), {
-      wantPid: true,
+test.each([
+  ['of a daemon', []],
+  ['of a keeper', ['-durable']],
+])(
+  'fault 6: a child %s that is stopped has not ended, everything else goes on, and so does it afterwards',
+  {
+    timeout: limitMs(60),
+  },
+  async (_whose, flags) => {
+    await using daemon = await startDaemon({ profile: 'current', flags });
+    using run = new WatchedRun(daemon.dir);
+    await using client = await connectRaw(daemon, { name: 'client', keep: 'figures', observer: run.observer });
+    const spawnCounter = async (id: string): Promise<ProcessFacts> => {
+      const { pid } = await client.spawn(id, ...fixture('count-forever.ts', '--every', '1', ...run.child(id)), {
+        wantPid: true,
+      });
+      await client.waitFor(() => client.stream(id).lastSeq > 5, `the first numbers of ${id}`);
+      return processFacts(pid) as ProcessFacts;
+    };
+    const stopped = await spawnCounter('stopped');
+    await spawnCounter('other');
+
+    signalProcess(stopped, 'SIGSTOP');
+    await waitUntil(() => processFacts(stopped.pid)?.state === 'T', 'the child to stop');
+    // What it had written before may still be on its way.
+    await client.call('server.ping');
+    const other = client.stream('other').lastSeq;
+    await sleep(pauseMs);
+    const { lastSeq } = client.stream('stopped');
+    await client.waitFor(() => client.stream('other').lastSeq > other + 20, 'the other session to go on');
+    expect(client.stream('stopped')).toMatchObject({ lastSeq, exit: undefined });
+    // Input for it is taken and waits in its pipe.
+    expect((await client.stdin('stopped', 'x')).result).toEqual({ success: true, applied: 1 });
+    // A gentle signal waits with it.
+    expect(await client.call('process.killAndWait', { id: 'stopped', timeoutMs: 50, escalate: false })).toEqual({
+      found: true,
+      died: false,
     });
-    await client.waitFor(() => client.stream(id).lastSeq > 5, `the first numbers of ${id}`);
-    return processFacts(pid) as ProcessFacts;
-  };
-  const stopped = await spawnCounter('stopped');
-  await spawnCounter('other');
+    signalProcess(stopped, 'SIGCONT');
+    expect(await client.exitOf('stopped')).toMatchObject({ exitCode: -1, signal: 'SIGTERM', killedBy: 'client' });
 
-  signalProcess(stopped, 'SIGSTOP');
-  await waitUntil(() => processFacts(stopped.pid)?.state === 'T', 'the child to stop');
-  // What it had written before may still be on its way.
-  await client.call('server.ping');
-  const other = client.stream('other').lastSeq;
-  await sleep(pauseMs);
-  const { lastSeq } = client.stream('stopped');
-  await client.waitFor(() => client.stream('other').lastSeq > other + 20, 'the other session to go on');
-  expect(client.stream('stopped')).toMatchObject({ lastSeq, exit: undefined });
-  // Input for it is taken and waits in its pipe.
-  expect((await client.stdin('stopped', 'x')).result).toEqual({ success: true, applied: 1 });
-  // A gentle signal waits with it.
-  expect(await client.call('process.killAndWait', { id: 'stopped', timeoutMs: 50, escalate: false })).toEqual({
-    found: true,
-    died: false,
-  });
-  signalProcess(stopped, 'SIGCONT');
-  expect(await client.exitOf('stopped')).toMatchObject({ exitCode: -1, signal: 'SIGTERM', killedBy: 'client' });
+    const again = await spawnCounter('again');
+    signalProcess(again, 'SIGSTOP');
+    expect(await client.call('process.killAndWait', { id: 'again', timeoutMs: 50 })).toEqual({
+      found: true,
+      died: true,
+      escalated: true,
+    });
+    await client.kill('other');
+    await client.exitOf('other');
+    run.complete('stopped', 'other', 'again');
+    run.verify();
+  },
+);
 
-  const again = await spawnCounter('again');
-  signalProcess(again, 'SIGSTOP');
-  expect(await client.call('process.killAndWait', { id: 'again', timeoutMs: 50 })).toEqual({
-    found: true,
-    died: true,
-    escalated: true,
-  });
-  await client.kill('other');
-  await client.exitOf('other');
-  run.complete('stopped', 'other', 'again');
-  run.verify();
-});
-
-test('a client that is stopped delays nobody else, and gets everything when it goes on', {
+test('fault 6: a client that is stopped delays nobody else, and gets everything when it goes on', {
   timeout: limitMs(60),
 }, async () => {
   await using daemon = await startDaemon({ profile: 'current' });

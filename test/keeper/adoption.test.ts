@@ -79,7 +79,7 @@ test.each<[field: string, forge: (record: Record<string, unknown>) => Record<str
   ['startedAt', (record) => ({ ...record, startedAt: 'now' }), /refused: pid unknown: .*"startedAt"/],
   ['all of it', () => ({}), /refused: pid unknown/],
 ])(
-  'a record with a forged %s is refused: nobody is signalled, nothing is removed, files and git are served',
+  'threat 16: a record with a forged %s is refused: nobody is signalled, nothing is removed, files and git are served',
   async (_, forge, verdict) => {
     await using daemon = await startDaemon({ flags });
     const first = await connectRaw(daemon);
@@ -127,25 +127,28 @@ test.each<[what: string, forge: (record: Record<string, unknown>) => object, ver
     /dead: pid \d+ is another process; 0 children ended/,
   ],
   ['of a pid that is gone', (record) => ({ ...record, pid: 2 ** 22 - 3 }), /dead: pid \d+ is gone; 0 children ended/],
-])('a record %s is of a dead keeper: a new one is started, and nobody is signalled', async (_, forge, verdict) => {
-  await using daemon = await startDaemon({ flags });
-  const first = await connectRaw(daemon);
-  await first.spawn('p', 'true');
-  await first.exitOf('p');
-  await first.call('holdfast.release', { id: 'p' });
-  const keeper = await keeperOf(daemon);
-  const honest = readRecord(daemon);
-  await daemon.stop();
-  await untilEnded(keeper);
-  const { pid, start } = bystander();
-  const forged = forge({ ...honest, pid, startTime: start, socket: join(daemon.runDir, 'keeper.sock') });
-  writeRecord(daemon, forged);
-  await daemon.start();
-  await using client = await connectRaw(daemon);
-  await client.spawn('q', 'cat');
-  expect(daemon.log()).toMatch(verdict);
-  expect(processFacts(pid)?.start).toBe(start);
-});
+])(
+  'fault 18: a record %s is of a dead keeper: a new one is started, and nobody is signalled',
+  async (_, forge, verdict) => {
+    await using daemon = await startDaemon({ flags });
+    const first = await connectRaw(daemon);
+    await first.spawn('p', 'true');
+    await first.exitOf('p');
+    await first.call('holdfast.release', { id: 'p' });
+    const keeper = await keeperOf(daemon);
+    const honest = readRecord(daemon);
+    await daemon.stop();
+    await untilEnded(keeper);
+    const { pid, start } = bystander();
+    const forged = forge({ ...honest, pid, startTime: start, socket: join(daemon.runDir, 'keeper.sock') });
+    writeRecord(daemon, forged);
+    await daemon.start();
+    await using client = await connectRaw(daemon);
+    await client.spawn('q', 'cat');
+    expect(daemon.log()).toMatch(verdict);
+    expect(processFacts(pid)?.start).toBe(start);
+  },
+);
 
 test('threat 16: a process that listens in the place of the keeper and does not know the cookie learns nothing and is refused', async () => {
   await using daemon = await prepareDaemon({ flags });

@@ -165,7 +165,7 @@ class Holder {
   }
 }
 
-test(`chaos, seed ${seed}: every byte once, exit codes right, the same pids, nothing left`, {
+test(`chaos of the faults 1, 3, 5 and 6, seed ${seed}: every byte once, exit codes right, the same pids, nothing left`, {
   timeout: (seconds + byLength(280, 1800)) * 1000,
 }, async () => {
   const random = randomFrom(seed);

@@ -20,7 +20,7 @@ function numbers(text: string): number[] {
 }
 
 test.each(profiles)(
-  'profile %s: a daemon killed with SIGKILL costs nothing: same process, every byte once',
+  'fault 3: profile %s: a daemon killed with SIGKILL costs nothing: same process, every byte once',
   async (profile) => {
     await using daemon = await startDaemon({ profile, flags });
     const first = await connectRaw(daemon);
@@ -43,22 +43,25 @@ test.each(profiles)(
   },
 );
 
-test.each(profiles)('profile %s: input is taken once also when the reply was lost with the daemon', async (profile) => {
-  await using daemon = await startDaemon({ profile, flags });
-  const first = await connectRaw(daemon);
-  await first.spawn('p', 'sh', ['-c', 'cat; echo end']);
-  expect((await first.stdin('p', 'one\n', 0)).result).toEqual({ success: true, applied: 4 });
-  await first.untilOutput('p', 'one');
-  await daemon.kill();
-  await daemon.start();
-  await using second = await connectRaw(daemon, { continues: first });
-  expect(await second.reattach('p')).toMatchObject({ found: true, stdinApplied: 4 });
-  expect((await second.stdin('p', 'one\n', 0)).result).toEqual({ success: true, applied: 4, duplicate: true });
-  expect((await second.stdin('p', 'e\ntwo\n', 2)).result).toEqual({ success: true, applied: 8 });
-  await second.call('holdfast.closeStdin', { id: 'p', offset: 8 });
-  await second.exitOf('p');
-  expect(second.stream('p').text()).toBe('one\ntwo\nend\n');
-});
+test.each(profiles)(
+  'fault 3: profile %s: input is taken once also when the reply was lost with the daemon',
+  async (profile) => {
+    await using daemon = await startDaemon({ profile, flags });
+    const first = await connectRaw(daemon);
+    await first.spawn('p', 'sh', ['-c', 'cat; echo end']);
+    expect((await first.stdin('p', 'one\n', 0)).result).toEqual({ success: true, applied: 4 });
+    await first.untilOutput('p', 'one');
+    await daemon.kill();
+    await daemon.start();
+    await using second = await connectRaw(daemon, { continues: first });
+    expect(await second.reattach('p')).toMatchObject({ found: true, stdinApplied: 4 });
+    expect((await second.stdin('p', 'one\n', 0)).result).toEqual({ success: true, applied: 4, duplicate: true });
+    expect((await second.stdin('p', 'e\ntwo\n', 2)).result).toEqual({ success: true, applied: 8 });
+    await second.call('holdfast.closeStdin', { id: 'p', offset: 8 });
+    await second.exitOf('p');
+    expect(second.stream('p').text()).toBe('one\ntwo\nend\n');
+  },
+);
 
 test.each(['stop', 'SIGTERM', 'a second start'] as const)('%s detaches: the sessions go on', async (how) => {
   await using daemon = await startDaemon({ flags });
@@ -130,7 +133,7 @@ test('the keeper ends with its last session when there is no daemon, and leaves 
   expect(readdirSync(daemon.runDir).filter((name) => name.startsWith('keeper'))).toEqual([]);
 });
 
-test('a keeper that is killed ends every session visibly, and the next spawn works', async () => {
+test('fault 4: a keeper that is killed ends every session visibly, and the next spawn works', async () => {
   await using daemon = await startDaemon({ flags });
   await using client = await connectRaw(daemon);
   const { pid } = await client.spawn('p', 'sh', counting, { wantPid: true });
@@ -159,7 +162,7 @@ test('a keeper that is killed ends every session visibly, and the next spawn wor
   expect((await client.call('holdfast.sessions')).sessions).toHaveLength(3);
 });
 
-test('when both have died, the next start ends what they have left, and says how many', async () => {
+test('fault 4: when both have died, the next start ends what they have left, and says how many', async () => {
   await using daemon = await startDaemon({ flags });
   const client = await connectRaw(daemon);
   const stubborn = ['-c', 'trap "" PIPE; while :; do sleep 0.1; done'];

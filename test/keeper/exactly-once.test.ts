@@ -33,7 +33,7 @@ async function connected(daemon: TestDaemon, before?: RawConnection): Promise<Ra
   );
 }
 
-test('ten thousand lines of input arrive once each, however often the daemon is killed', {
+test('fault 3: ten thousand lines of input arrive once each, however often the daemon is killed', {
   timeout: limitMs(120),
 }, async () => {
   await using daemon = await startDaemon({ flags });
@@ -67,7 +67,7 @@ test('ten thousand lines of input arrive once each, however often the daemon is 
   expect(readFileSync(out).equals(text)).toBe(true);
 });
 
-test('a spawn repeated with ifAbsent starts one process each, however often the daemon is killed', {
+test('fault 3: a spawn repeated with ifAbsent starts one process each, however often the daemon is killed', {
   timeout: limitMs(120),
 }, async () => {
   await using daemon = await startDaemon({ flags });
@@ -111,7 +111,7 @@ test('a spawn repeated with ifAbsent starts one process each, however often the 
   expect(await client.call('holdfast.release', { all: true, timeoutMs: 2000 })).toEqual({ released: spawns });
 });
 
-test('kills and releases that are repeated do no harm', async () => {
+test('fault 3: kills and releases that are repeated do no harm', async () => {
   await using daemon = await startDaemon({ flags });
   const first = await connectRaw(daemon);
   await first.spawn('p', 'cat');

@@ -124,7 +124,7 @@ function unlessKeeperIsAway(error: unknown): undefined {
   expect(String(error)).toMatch(/session keeper unreachable/);
 }
 
-describe('the daemon dies', () => {
+describe('fault 2: the daemon dies', () => {
   const shared = sharedDaemon();
 
   test.each(rowsOf(ofDaemon))(
@@ -227,7 +227,7 @@ async function untilSpawned(
   }, `the session ${id} to start`).then((how) => how === 'spawned');
 }
 
-describe('the keeper dies', () => {
+describe('fault 4: the keeper dies', () => {
   const shared = sharedDaemon();
 
   test.each(rowsOf(ofKeeper))(

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { leaveLogin } from '../../platform/posix/systemd.ts';
 import { prepareDaemon, startDaemon } from '../support/daemon.ts';
 import { connectTo, start } from '../support/host.ts';
-import { isRunning, signalProcess, untilEnded } from '../support/processes.ts';
+import { isRunning, type ProcessFacts, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { keeperOf } from './support/keeper.ts';
 
 function folder(): string {
@@ -14,7 +14,7 @@ function folder(): string {
   return path;
 }
 
-describe('where logind ends the processes of whoever logs out', () => {
+describe('fault 24: where logind ends the processes of whoever logs out', () => {
   const warned = (files: Record<string, string>): string | undefined => {
     const configuration = folder();
     const linger = join(configuration, 'linger');
@@ -43,7 +43,7 @@ test.each([
   ['works', 'shift 5; exec "$@"'],
   ['does not', 'exit 1'],
 ])(
-  'where a user manager answers the keeper is started in a scope of its own; also when that %s',
+  'fault 24: where a user manager answers the keeper is started in a scope of its own; also when that %s',
   async (how, script) => {
     const tools = folder();
     const called = join(tools, 'called');
@@ -61,18 +61,25 @@ test.each([
   },
 );
 
-test('the end of the whole process group of the login does not reach the keeper or its sessions', async () => {
-  await using daemon = await startDaemon({ flags: ['-durable'] });
+test('fault 24: the end of the whole process group of the login, and of the daemon, does not reach the keeper or its sessions', async () => {
+  const login = join(folder(), 'login');
+  // A session of its own with a shell that waits, as that of ssh does; the daemon is started from it.
+  const shell = ['setsid', '--wait', 'sh', '-c', 'sleep 1000 & echo $! >"$0"; exec "$@"', login];
+  await using daemon = await startDaemon({ flags: ['-durable'], through: shell });
   await using client = await connectTo(daemon);
-  await start(client, 'p', 'cat');
+  const job = await start(client, 'p', 'cat');
   const keeper = await keeperOf(daemon);
-  const [, , , , group, session] = readFileSync(`/proc/${keeper.pid}/stat`, 'latin1').split(' ').map(Number);
-  expect([group, session]).toEqual([keeper.pid, keeper.pid]);
+  const child = processFacts(job.session.pid ?? 0) as ProcessFacts;
+  const waiting = processFacts(Number(readFileSync(login, 'utf8'))) as ProcessFacts;
   const served = daemon.process();
-  signalProcess(served, 'SIGHUP');
+  const [, , , , group = 0] = readFileSync(`/proc/${waiting.pid}/stat`, 'latin1').split(' ').map(Number);
+  process.kill(-group, 'SIGHUP');
+  process.kill(-group, 'SIGKILL');
+  await untilEnded(waiting);
+  expect([served, keeper, child].map(isRunning)).toEqual([true, true, true]);
   signalProcess(served, 'SIGKILL');
   await untilEnded(served);
-  expect(isRunning(keeper)).toBe(true);
+  expect([keeper, child].map(isRunning)).toEqual([true, true]);
   await daemon.start();
   await using again = await connectTo(daemon);
   expect(await again.request('process.reattach', { id: 'p', fromSeq: 0 })).toMatchObject({

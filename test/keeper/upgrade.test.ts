@@ -14,7 +14,7 @@ import { makeRelease } from './support/release.ts';
 
 const flags = ['-durable'];
 
-test('under load sessions go from one release to the next and back, and lose nothing', {
+test('fault 5: under load sessions go from one release to the next and back, and lose nothing', {
   timeout: 120_000,
 }, async () => {
   await using daemon = await startDaemon({ flags, profile: 'next' });
@@ -53,7 +53,7 @@ test('under load sessions go from one release to the next and back, and lose not
   expect(daemon.daemons()).toHaveLength(1);
 });
 
-test('the keeper of an older release ends with its last session, and the next spawn gets one of the new release', async () => {
+test('fault 5: the keeper of an older release ends with its last session, and the next spawn gets one of the new release', async () => {
   await using daemon = await startDaemon({ flags });
   const first = await connectRaw(daemon);
   await first.spawn('p', 'cat');
@@ -69,7 +69,7 @@ test('the keeper of an older release ends with its last session, and the next sp
   expect((await keeperOf(daemon)).pid).not.toBe(old.pid);
 });
 
-test('a keeper needs no file of its release once it runs', async () => {
+test('fault 5: a keeper needs no file of its release once it runs', async () => {
   await using daemon = await prepareDaemon({ flags });
   const tree = join(daemon.dir, 'gone');
   daemon.program = makeRelease(tree, { version: '0.0.1', channel: [1, 1] });
@@ -90,7 +90,7 @@ test('a keeper needs no file of its release once it runs', async () => {
   await client.call('process.killAndWait', { id: 'p' });
 });
 
-test('a keeper that speaks no common version is left alone, and clients are told what to run', async () => {
+test('fault 5: a keeper that speaks no common version is left alone, and clients are told what to run', async () => {
   await using daemon = await prepareDaemon({ flags });
   daemon.program = makeRelease(join(daemon.dir, 'newest'), { version: '12.0.0', channel: [7, 8] });
   await daemon.start();

@@ -35,13 +35,13 @@ async function logInAndOut(rule: 'breakaway allowed' | 'breakaway forbidden' | '
   return login;
 }
 
-test('a daemon lives on after a logout where its job lets it go', async () => {
+test('fault 24: a daemon lives on after a logout where its job lets it go', async () => {
   const login = await logInAndOut('breakaway allowed');
   expect(login).toMatchObject({ notes: [], inJob: false });
   expect(processes.identify(login.daemon)).toBeDefined();
 });
 
-test('a daemon whose job does not let it go starts all the same, and the user was told beforehand', async () => {
+test('fault 24: a daemon whose job does not let it go starts all the same, and the user was told beforehand', async () => {
   const login = await logInAndOut('breakaway forbidden');
   expect(login.notes).toEqual([
     `[daemon] detached spawn failed (fork/exec ${process.execPath}: Access is denied.); retrying without breakaway`,
@@ -50,7 +50,7 @@ test('a daemon whose job does not let it go starts all the same, and the user wa
   await waitUntil(() => processes.identify(login.daemon) === undefined || undefined, 'the daemon to end with its job');
 });
 
-test('a daemon that only an outer job keeps is told of, because the system says nothing', async () => {
+test('fault 24: a daemon that only an outer job keeps is told of, because the system says nothing', async () => {
   const login = await logInAndOut('outer job forbids it');
   expect(login.inJob).toBe(true);
   expect(login.notes).toEqual([expect.stringMatching(/still in a job of this login|retrying without breakaway/)]);
