@@ -79,7 +79,7 @@ export interface Child {
   readonly pid: number;
   /** OS creation time in seconds since the epoch, with fraction; 0 when the OS would not tell (spec process.md §3.7). */
   readonly startTime: number;
-  /** The same as `ChildMarkers.startOf` tells it, where that is known without asking the system. */
+  /** The same as `ChildMarkers.startOf` tells it; empty: it has ended already. `undefined`: `startOf` is to be asked. */
   readonly start?: string | undefined;
   /** What could not be set up for this child, for the log (Windows: no job object). */
   readonly warning?: string | undefined;

@@ -2,7 +2,7 @@
 import type { ChildMarks } from '../child-markers.ts';
 import type { Child, ExitStatus, OutputName, SignalName, SignalReach, SpawnRequest } from '../processes.ts';
 import { ChildStreams, type OurEnds, type StreamEvents } from './child-streams.ts';
-import { collectExit, watchExit } from './exits.ts';
+import { collectExit, hasEnded, watchExit } from './exits.ts';
 import type { Identities, KnownStart } from './identity.ts';
 
 /** What has been started. */
@@ -18,10 +18,9 @@ export interface StartedChild {
 export class PosixChild implements Child {
   readonly pid: number;
   readonly marks: ChildMarks | undefined;
-  readonly start: string | undefined;
   readonly #identities: Identities;
   readonly #streams: ChildStreams;
-  #startTime: number | undefined;
+  #start: KnownStart | undefined;
   #status: ExitStatus | undefined;
 
   constructor(
@@ -30,8 +29,7 @@ export class PosixChild implements Child {
     request: StreamEvents & Pick<SpawnRequest, 'onEnd'>,
   ) {
     this.pid = pid;
-    this.start = start?.start;
-    this.#startTime = start?.seconds;
+    this.#start = start;
     this.marks = marks;
     this.#identities = identities;
     this.#streams = new ChildStreams(ours, request);
@@ -43,8 +41,16 @@ export class PosixChild implements Child {
    * its own. Right after the start the kernel would have us wait for the end of `execve`.
    */
   get startTime(): number {
-    this.#startTime ??= this.#identities.startSeconds(this.pid);
-    return this.#startTime;
+    return this.#started().seconds;
+  }
+
+  get start(): string | undefined {
+    return hasEnded(this.pid) ? '' : this.#started().start;
+  }
+
+  #started(): KnownStart {
+    this.#start ??= this.#identities.startOf(this.pid);
+    return this.#start;
   }
 
   writeInput(bytes: Buffer, done: () => void): void {

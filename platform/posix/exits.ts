@@ -40,16 +40,21 @@ function lookAt(pid: number): void {
   if (onEnd === undefined) {
     return;
   }
-  information.writeInt32LE(0, libc.SIGINFO_PID_OFFSET);
-  const failed = libc.waitid(libc.P_PID, pid, information, libc.WEXITED | libc.WNOWAIT | libc.WNOHANG) !== 0;
-  // A failure can only be ECHILD: somebody else has taken the status, so no other news of this process will come.
-  if (!failed && information.readInt32LE(libc.SIGINFO_PID_OFFSET) === 0) {
+  if (!hasEnded(pid)) {
     return;
   }
   watched.delete(pid);
   // The kernel closes the pipes of a process before it tells of its end, so most outputs have ended by now.
   tellSilent();
   onEnd();
+}
+
+/** Whether a child of ours that was not collected has ended. */
+export function hasEnded(pid: number): boolean {
+  information.writeInt32LE(0, libc.SIGINFO_PID_OFFSET);
+  const failed = libc.waitid(libc.P_PID, pid, information, libc.WEXITED | libc.WNOWAIT | libc.WNOHANG) !== 0;
+  // A failure can only be ECHILD: somebody else has taken the status, so no other news of this process will come.
+  return failed || information.readInt32LE(libc.SIGINFO_PID_OFFSET) !== 0;
 }
 
 /** Takes the exit status of an ended child; `undefined` while it runs or when somebody else took it. */

@@ -17,13 +17,15 @@ export interface Identities
    * @returns `undefined`: ask the system
    */
   startSince(before: number | undefined, pid: number): KnownStart | undefined;
+  /** What the system says; works on a zombie, too. */
+  startOf(pid: number): KnownStart;
 }
 
 /** The creation time of a process. */
 export interface KnownStart {
-  /** As `ChildMarkers.startOf` tells it. */
-  readonly start: string;
-  /** Since the epoch. */
+  /** As `ChildMarkers.startOf` tells it; `undefined` where that is to be asked itself. */
+  readonly start: string | undefined;
+  /** Since the epoch; 0 when the OS would not tell. */
   readonly seconds: number;
 }
 
@@ -38,7 +40,8 @@ export function createIdentities(os: PosixSystem): Identities {
   let clockIsRight: boolean | undefined;
   return {
     identify,
-    startSeconds: source.startSeconds,
+    startSeconds: (pid) => source.startOf(pid).seconds,
+    startOf: source.startOf,
     startNow: source.startNow,
     startSince(before, pid) {
       const now = source.startNow();
@@ -46,10 +49,10 @@ export function createIdentities(os: PosixSystem): Identities {
         return undefined;
       }
       const seconds = source.secondsOf(now);
-      clockIsRight ??= source.startSeconds(pid) === seconds;
+      clockIsRight ??= source.startOf(pid).seconds === seconds;
       return clockIsRight ? { start: String(now), seconds } : undefined;
     },
-    ownStartSeconds: () => source.startSeconds(process.pid),
+    ownStartSeconds: () => source.startOf(process.pid).seconds,
     commandLine: source.commandLine,
     self() {
       return identify(process.pid) ?? { pid: process.pid, start: '', node: source.node() };
@@ -100,7 +103,7 @@ function sendByPid(pid: number, name: SignalName): 'sent' | 'gone' | 'refused' {
 interface Source {
   /** `undefined` for a zombie, a thread id or nothing. */
   liveStart(pid: number): string | undefined;
-  startSeconds(pid: number): number;
+  startOf(pid: number): KnownStart;
   /** In the unit of the OS. */
   startNow(): number | undefined;
   /** Of a value of `startNow`, since the epoch. */
@@ -139,9 +142,9 @@ function linuxSource(): Source {
       }
       return found.startTicks;
     },
-    startSeconds(pid) {
+    startOf(pid) {
       const found = procStat(pid);
-      return found === undefined ? 0 : secondsOf(Number(found.startTicks));
+      return { start: found?.startTicks, seconds: found === undefined ? 0 : secondsOf(Number(found.startTicks)) };
     },
     secondsOf,
     startNow() {
@@ -199,9 +202,12 @@ function darwinSource(): Source {
       const found = read(pid);
       return found === undefined || found.status === zombie ? undefined : `${found.seconds}.${found.micros}`;
     },
-    startSeconds(pid) {
+    startOf(pid) {
       const found = read(pid);
-      return found === undefined ? 0 : Number(found.seconds) + Number(found.micros) / 1e6;
+      return {
+        start: undefined,
+        seconds: found === undefined ? 0 : Number(found.seconds) + Number(found.micros) / 1e6,
+      };
     },
     startNow: () => undefined,
     secondsOf: (start) => start,

@@ -57,7 +57,7 @@ export class ChildRecords {
     }
     const start = known ?? this.#options.markers.startOf(pid);
     // The child has ended already, so there is nothing to record.
-    if (start === undefined) {
+    if (start === undefined || start === '') {
       return;
     }
     const record = encodeRecord({
