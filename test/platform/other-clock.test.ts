@@ -18,4 +18,6 @@ test('the start time of a child is what /proc shows of it, also where the clock 
   const shown = children.map(({ pid }) => platform.processes.startSeconds(pid));
   expect(shown.every((seconds) => seconds > 1e9)).toBe(true);
   expect(children.map(({ startTime }) => startTime)).toEqual(shown);
+  const records = children.map(({ pid }) => platform.childMarkers?.startOf(pid));
+  expect(children.map(({ start }) => start)).toEqual(records);
 });

@@ -2,7 +2,7 @@
 import type { RemoteStream } from './remote-stream.ts';
 
 /** Taken bytes of a stream are told at the latest after so many, or so soon. */
-const tellBytes = 128 * 1024;
+const tellBytes = 256 * 1024;
 const tellMs = 20;
 
 /** @param lastSeq the last frame of which all is taken */
