@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { byLength, limitMs } from '../faults/support/length.ts';
-import { passMatrix } from '../faults/support/matrix.ts';
+import { few, passMatrix } from '../faults/support/matrix.ts';
 import { temporaryFolder } from '../platform/machine.ts';
 import { bundledScript, keepsCompiledCode } from '../support/holdfast.ts';
 import { linux, testNeeding, tracing } from '../support/needs.ts';
@@ -283,15 +283,4 @@ function hit(subject: Subject, call: string, place: number, fault: string): { fo
     }
   }
   throw new Error(`${call} number ${place} of ${what} could not be hit`);
-}
-
-/** All of them, or, of a long row of the same, the first, the ones around the middle (the switch of files) and the last. */
-function few(found: readonly number[]): readonly number[] {
-  if (found.length <= 8) {
-    return found;
-  }
-  const middle = Math.floor(found.length / 2);
-  return [0, 1, middle - 2, middle - 1, middle, middle + 1, found.length - 2, found.length - 1].map(
-    (at) => found[at] as number,
-  );
 }

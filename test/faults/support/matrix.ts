@@ -23,3 +23,14 @@ export function passMatrix(): PassMatrix {
     },
   };
 }
+
+/** All places, or, of a long row of the same, the first, the ones around the middle (the switch of files) and the last. */
+export function few(found: readonly number[]): readonly number[] {
+  if (found.length <= 8) {
+    return found;
+  }
+  const middle = Math.floor(found.length / 2);
+  return [0, 1, middle - 2, middle - 1, middle, middle + 1, found.length - 2, found.length - 1].map(
+    (at) => found[at] as number,
+  );
+}
