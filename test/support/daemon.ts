@@ -249,13 +249,14 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Ends everything of this test at once and removes the directory. A second call does nothing. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await waitUntil(() => {
-      const left = this.processes();
+    // One may have started another before it ended.
+    for (let left = this.processes(); left.length > 0; left = this.processes()) {
       for (const target of left) {
         signalProcess(target, 'SIGKILL');
       }
-      return left.length === 0;
-    }, `everything that was started in ${this.dir} to end`);
+      const ends = left.map((target) => untilEnded(target, `process ${target.pid}, started in ${this.dir}, to end`));
+      await Promise.all(ends);
+    }
     this.#pastLog = this.log();
     rmSync(this.dir, { recursive: true, force: true });
   }

@@ -2,8 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const pollMs = 4;
-/** A look may be dear, such as one at every process; then it is not had again at once, so that others get to work. */
+/** A look may be dear; then it is not had again at once, so that others get to work. */
 const pauseForEachLook = 2;
+/** The same for what of it was our own work, such as reading about every process: a tenth of a processor at most. */
+const pauseForOwnWork = 9;
 const longestPollMs = 50;
 /** Patience of every wait of the test tools; generous, because CI machines stall. */
 export const patienceMs = 20_000;
@@ -21,7 +23,9 @@ export async function waitUntil<T>(
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const start = performance.now();
-    const seen = await look();
+    const looking = look();
+    const ownMs = performance.now() - start;
+    const seen = await looking;
     if (seen !== undefined && seen !== false) {
       return seen;
     }
@@ -29,6 +33,6 @@ export async function waitUntil<T>(
       throw new Error(`waited ${timeoutMs} ms for ${what}`);
     }
     const lookMs = performance.now() - start;
-    await sleep(Math.min(Math.max(pollMs, pauseForEachLook * lookMs), longestPollMs));
+    await sleep(Math.min(Math.max(pollMs, pauseForEachLook * lookMs, pauseForOwnWork * ownMs), longestPollMs));
   }
 }
