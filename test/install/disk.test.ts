@@ -209,7 +209,7 @@ describe.each([
     const env = cleanEnvironment(shop.home, { UV_THREADPOOL_SIZE: '1', TMPDIR: shop.home });
     const path = call === 'pread64' ? ['-P', join(shop.home, 'blob')] : [];
     const rest = [`trace=${call}`, ...rules].flatMap((rule) => ['-e', rule]);
-    const trace = ['-f', '-y', '-qq', '-o', join(shop.home, 'trace'), ...path, ...rest];
+    const trace = ['-f', '--seccomp-bpf', '-y', '-qq', '-o', join(shop.home, 'trace'), ...path, ...rest];
     return readRun(await runProgram('strace', [...trace, ...install], { env }));
   }
 

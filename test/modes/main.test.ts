@@ -233,7 +233,8 @@ describe('the launch script', () => {
     'starts its own runtime where a sandbox refuses to say whether a file can be run',
     {},
     async () => {
-      const refuse = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=faccessat2:error=EPERM'];
+      const call = ['-e', 'trace=faccessat2', '-e', 'inject=faccessat2:error=EPERM'];
+      const refuse = ['-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', ...call];
       const result = await runProgram('strace', [...refuse, startScript, '-version'], {
         env: cleanEnvironment(directory),
       });

@@ -92,7 +92,7 @@ export function probe(what: string, words: readonly string[]): Need {
   if (!probed.has(what)) {
     const [program = '', ...args] = words;
     const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8', timeout: 10_000 });
-    const told = error?.message ?? stderr.trim().split('\n').at(0);
+    const told = error?.message ?? (stderr.trim().split('\n').at(0) || `exit status ${status}`);
     probed.set(what, ofThePlace(status === 0, `${what}, refused here (${told}); run it where root may do this`));
   }
   return probed.get(what);
