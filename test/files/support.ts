@@ -56,7 +56,8 @@ export async function callMethod<S>(
   const bytes = Buffer.from(text ?? '');
   const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
   try {
-    const start = atOnce(method.read(slice, services));
+    const read = method.read(slice, services);
+    const start = typeof read === 'function' ? read : atOnce(read);
     return textOf(await start({ services, client: clientWithRoom }));
   } catch (error) {
     const answer = errorAnswer(error);

@@ -86,7 +86,8 @@ export function daemon(
     const bytes = Buffer.from(text ?? '');
     const slice = text === undefined ? undefined : { bytes, start: 0, end: bytes.length };
     try {
-      const start = atOnce(method.read(slice, services));
+      const read = method.read(slice, services);
+      const start = typeof read === 'function' ? read : atOnce(read);
       const result = await start({ services, client: undefined as never });
       return encodeResult(result as Exclude<MethodResult, Answer>);
     } catch (error) {

@@ -9,6 +9,7 @@ import { aroundResult, encodeResult, errorFrame, resultFrame } from '../../wire/
 import type { Profile } from '../../wire/profile.ts';
 import type { Steps } from '../../wire/steps.ts';
 import { errorAnswer } from './failures.ts';
+import { shortLineBytes } from './long-lines.ts';
 import { Answer, type Client, type Method, type MethodResult } from './methods/method.ts';
 
 export interface RequestObserver {
@@ -78,36 +79,67 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
 
   function* handle(line: Buffer, caller: Caller): Steps<void> {
     const request = yield* readRequest(line);
-    // Its last part may have been a long one.
-    yield;
+    if (line.length > shortLineBytes) {
+      // Its last part may have been a long one.
+      yield;
+    }
     if (request === undefined) {
       log.warn('Server', 'Parse error: the line is not a JSON object with fields of the right types');
       refuse(caller, 'null', 'parseError', 'Parse error');
       return;
     }
-    const { idText, method: name } = request;
+    const method = servedTo(caller, request);
+    if (method === undefined || (method.bulk === true && caller.deferBulk(line))) {
+      return;
+    }
+    const { idText } = request;
+    const bulk = method.bulk === true;
+    const lineBytes = line.length;
+    const startedAt = observer === undefined ? 0 : performance.now();
+    try {
+      caller.admit(lineBytes);
+      const read = method.read(request.params, services);
+      const start = typeof read === 'function' ? read : yield* read;
+      const result = start({ services, client: caller });
+      if (!(result instanceof Promise)) {
+        answer(caller, idText, result);
+        observer?.answered(method.name, startedAt);
+        return;
+      }
+      caller.callStarted(lineBytes, bulk);
+      result
+        .then((known) => answer(caller, idText, known))
+        .catch((error: unknown) => fail(caller, method.name, idText, error))
+        .finally(() => {
+          observer?.answered(method.name, startedAt);
+          caller.callEnded(lineBytes, bulk);
+        });
+    } catch (error) {
+      fail(caller, method.name, idText, error);
+      observer?.answered(method.name, startedAt);
+    }
+  }
+
+  /** The method that a request may have. `undefined`: it was refused. */
+  function servedTo(caller: Caller, { idText, method: name, auth, jsonrpc }: Request): Method<S> | undefined {
     const method = served.get(name);
     const needsToken = method?.needsToken?.(profile) ?? true;
     if (needsToken) {
-      if (!isToken(request.auth)) {
+      if (!isToken(auth)) {
         log.warn('Server', `Unauthorized request: method=${name}, id=${idText}`);
         refuse(caller, idText, 'unauthorized', 'Unauthorized: invalid or missing auth token');
-        return;
+        return undefined;
       }
       caller.showedToken();
     }
-    if (request.jsonrpc !== '2.0') {
+    if (jsonrpc !== '2.0') {
       refuse(caller, idText, 'invalidRequest', 'Invalid JSON-RPC version');
-      return;
+      return undefined;
     }
     if (method === undefined) {
       refuse(caller, idText, 'methodNotFound', unknownMethod(name));
-      return;
     }
-    if (method.bulk === true && caller.deferBulk(line)) {
-      return;
-    }
-    yield* run(method, request, line.length, caller);
+    return method;
   }
 
   /**
@@ -128,33 +160,6 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
     }
     const namespace = namespaceOf(name);
     return namespaces.has(namespace) ? `Unknown method: ${name}` : `Unknown namespace: ${namespace}`;
-  }
-
-  function* run(method: Method<S>, request: Request, lineBytes: number, caller: Caller): Steps<void> {
-    const { idText } = request;
-    const bulk = method.bulk === true;
-    const startedAt = observer === undefined ? 0 : performance.now();
-    try {
-      caller.admit(lineBytes);
-      const start = yield* method.read(request.params, services);
-      const result = start({ services, client: caller });
-      if (!(result instanceof Promise)) {
-        answer(caller, idText, result);
-        observer?.answered(method.name, startedAt);
-        return;
-      }
-      caller.callStarted(lineBytes, bulk);
-      result
-        .then((known) => answer(caller, idText, known))
-        .catch((error: unknown) => fail(caller, method.name, idText, error))
-        .finally(() => {
-          observer?.answered(method.name, startedAt);
-          caller.callEnded(lineBytes, bulk);
-        });
-    } catch (error) {
-      fail(caller, method.name, idText, error);
-      observer?.answered(method.name, startedAt);
-    }
   }
 
   function answer(caller: Caller, idText: string, result: MethodResult): void {

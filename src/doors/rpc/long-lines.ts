@@ -4,7 +4,7 @@ import { inTurns, Turns } from '../../base/take-turns.ts';
 import type { Steps } from '../../wire/steps.ts';
 
 /** No line up to this takes long, whatever is in it; the longest takes a tenth of a second. */
-const shortLineBytes = 32_768;
+export const shortLineBytes = 32_768;
 
 /**
  * One at a time, because what is made of a line while it is read may be fifteen times as long as the line, and because the turns

@@ -6,8 +6,10 @@ import { ascii, JsonScanner } from '../../wire/json-scanner.ts';
 import type { Steps } from '../../wire/steps.ts';
 import { RpcError } from './errors.ts';
 
-/** Turns untrusted params into a typed value. */
-export interface Schema<T> {
+/** Turns untrusted params into a typed value, or never looks at them. */
+export type Schema<T> = ReadingSchema<T> | { readonly always: T };
+
+export interface ReadingSchema<T> {
   /** @throws RpcError with the wire text of the refusal */
   read(params: JsonSlice | undefined): Steps<T>;
 }
@@ -56,7 +58,7 @@ function invalidParams(): RpcError {
 }
 
 /** Params as an object with these members, in any order, all optional; others are ignored whatever their type. */
-export function object<F extends Fields>(fields: F, options: ObjectOptions = {}): Schema<Values<F>> {
+export function object<F extends Fields>(fields: F, options: ObjectOptions = {}): ReadingSchema<Values<F>> {
   const { whenAbsent = 'refused', refusal = invalidParams } = options;
   const names = Object.keys(fields);
   const members = Object.entries(fields).map(([name, field]) => ({ name, field }));
@@ -117,7 +119,7 @@ export function object<F extends Fields>(fields: F, options: ObjectOptions = {})
 }
 
 /** For methods that never look at their params. */
-export const noParams: Schema<undefined> = { *read(): Steps<undefined> {} };
+export const noParams: Schema<undefined> = { always: undefined };
 
 export function string(): Field<string> {
   return { read: readString, nullClears: false };

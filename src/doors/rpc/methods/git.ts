@@ -11,7 +11,7 @@ import { removeWorktree } from '../../../git/worktree/remove.ts';
 import type { ResultObject } from '../../../wire/json.ts';
 import type { ResultOf } from '../../../wire/method-types.ts';
 import { RpcError } from '../errors.ts';
-import { int64, object, type Schema, string } from '../params.ts';
+import { int64, object, type ReadingSchema, string } from '../params.ts';
 import type { Method } from './method.ts';
 
 /** One decoder serves the namespace; what a profile does not know it ignores, whatever its type (spec git.md §0). */
@@ -71,9 +71,9 @@ function method(name: string, answer: Answer): Method<GitServices> {
   };
 }
 
-type ReadParams = typeof attachingParams extends Schema<infer T> ? T : never;
+type ReadParams = typeof attachingParams extends ReadingSchema<infer T> ? T : never;
 
-function paramsSchema(services: GitServices): Schema<Partial<ReadParams>> {
+function paramsSchema(services: GitServices): ReadingSchema<Partial<ReadParams>> {
   const { worktreeRoot, create } = services.profile.git;
   if (create.existingBranch) {
     return attachingParams;

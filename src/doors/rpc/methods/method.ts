@@ -66,11 +66,12 @@ export interface Method<S> {
   /** Whether the answer may be of any size: only few such requests of a connection run at once. */
   readonly bulk?: boolean | undefined;
   /**
+   * What does the work: in steps where the params are looked at, at once where they are not.
    * @param params the raw text, `undefined` when the request has none; valid until the last step
    * @throws what `errorAnswer` (../failures.ts) knows, here, in the start and through its promise; anything else becomes
    *   `recovered panic: ...`
    */
-  read(params: JsonSlice | undefined, services: S): Steps<Start<S>>;
+  read(params: JsonSlice | undefined, services: S): Start<S> | Steps<Start<S>>;
 }
 
 /** What a method of this name answers, in the types that the client library has too. */
@@ -89,14 +90,18 @@ export function defineMethod<N extends MethodName, P, S>(
     run(params: P, call: Call<S>): ResultFor<N> | Promise<ResultFor<N>>;
   } & Pick<Method<S>, 'needsToken' | 'bulk'>,
 ): Method<S> {
-  const { name, needsToken, bulk } = method;
+  const { name, needsToken, bulk, params: schema } = method;
+  const startWith = (known: P) => (call: Call<S>) => method.run(known, call);
+  if ('always' in schema) {
+    const start = startWith(schema.always);
+    return { name, needsToken, bulk, read: () => start };
+  }
   return {
     name,
     needsToken,
     bulk,
     *read(params) {
-      const known = yield* method.params.read(params);
-      return (call) => method.run(known, call);
+      return startWith(yield* schema.read(params));
     },
   };
 }

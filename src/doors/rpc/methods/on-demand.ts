@@ -18,15 +18,16 @@ export function onDemand<S>(
   let loaded: ReadonlyMap<string, Method<S>> | undefined;
   return rows.map((row) => ({
     ...row,
-    *read(params, services) {
+    read(params, services) {
       if (loaded !== undefined) {
-        return yield* methodOf(loaded, row.name).read(params, services);
+        return methodOf(loaded, row.name).read(params, services);
       }
       const kept = params && copied(params);
       return async (call) => {
         const methods = await load();
         loaded = new Map(methods.map((method) => [method.name, method]));
-        const start = await inTurns(methodOf(loaded, row.name).read(kept, services));
+        const read = methodOf(loaded, row.name).read(kept, services);
+        const start = typeof read === 'function' ? read : await inTurns(read);
         return start(call);
       };
     },
