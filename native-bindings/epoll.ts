@@ -38,6 +38,6 @@ export type PollHandle = ReturnType<typeof koffi.node.poll>;
 /**
  * Has the event loop of this thread watch a descriptor, and calls back in each of its turns in which there is something to read.
  * The runtime does not know of the call: it runs neither promises nor `process.nextTick` after it.
- * @throws an Error for a descriptor that cannot be watched
+ * @param fd open, and of a kind that can be watched: for any other koffi ends the process
  */
 export const pollReadable = (fd: number, onReadable: () => void): PollHandle => koffi.node.poll(fd, onReadable);

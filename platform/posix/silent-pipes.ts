@@ -16,7 +16,7 @@ import {
   type PollHandle,
   pollReadable,
 } from '../../native-bindings/epoll.ts';
-import { close, POLLIN, poll } from '../../native-bindings/libc.ts';
+import { POLLIN, poll } from '../../native-bindings/libc.ts';
 
 /** Our end of a pipe. It is told one of the two, once. */
 export interface SilentPipe {
@@ -42,16 +42,11 @@ class Watch {
   readonly #second = new Int32Array(2);
   #lookComes = false;
 
-  /** @throws where the system refuses it */
-  constructor(calls: Epoll) {
+  /** @param descriptor an open epoll instance */
+  constructor(calls: Epoll, descriptor: number) {
     this.#calls = calls;
-    this.#epoll = calls.epoll_create1(EPOLL_CLOEXEC);
-    try {
-      this.#handle = pollReadable(this.#epoll, () => this.#lookSoon());
-    } catch (error) {
-      close(this.#epoll);
-      throw error;
-    }
+    this.#epoll = descriptor;
+    this.#handle = pollReadable(descriptor, () => this.#lookSoon());
     this.#handle.unref();
     // The runtime turns its event loop once more when no JavaScript can run any more, and the callback would end the process.
     process.once('exit', () => this.#handle.stop());
@@ -136,15 +131,14 @@ let watch: Watch | undefined;
 
 /** @returns `false`: it cannot be watched here */
 export function watchSilent(pipe: SilentPipe): boolean {
-  if (epoll === undefined) {
-    return false;
-  }
-  try {
-    watch ??= new Watch(epoll);
-  } catch {
-    return false;
-  }
-  return watch.add(pipe);
+  watch ??= openWatch();
+  return watch?.add(pipe) === true;
+}
+
+/** `undefined`: there is no epoll, or no descriptor left for it now. */
+function openWatch(): Watch | undefined {
+  const descriptor = epoll?.epoll_create1(EPOLL_CLOEXEC) ?? -1;
+  return epoll === undefined || descriptor < 0 ? undefined : new Watch(epoll, descriptor);
 }
 
 /** It is told nothing any more. Call it before the descriptor is closed. */
