@@ -141,8 +141,9 @@ export function commit(path: string, message: string): string {
 }
 
 /** What git copies into a new repository, without the fourteen samples of hooks. */
-const template = join(quietHome, 'template');
-mkdirSync(join(template, 'hooks'), { recursive: true });
+const template = mkdtempSync('/tmp/hfg-template-');
+process.on('exit', () => rmSync(template, { recursive: true, force: true }));
+mkdirSync(join(template, 'hooks'));
 mkdirSync(join(template, 'info'));
 writeFileSync(join(template, 'info/exclude'), '# lines of patterns\n');
 
