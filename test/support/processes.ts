@@ -120,7 +120,7 @@ function runs(facts: ProcessFacts | undefined): facts is ProcessFacts {
 
 function read(pid: number, file: string): string | undefined {
   try {
-    // As UTF-8, which Node.js reads in a quarter of the time that other texts and bytes take.
+    // As UTF-8, which Node.js reads in half of the time that another text takes.
     return readFileSync(`/proc/${pid}/${file}`, 'utf8');
   } catch {
     // Ended meanwhile (ENOENT, ESRCH), or of another user (EACCES).
