@@ -42,3 +42,12 @@ export function marked(
   }
   return { env, lastVariable: [sessionMarkVariable, sessionMark(runDirectoryMark, id)] };
 }
+
+/** A child that leads its group, known by other means than a record of it. */
+export interface MarkedChild {
+  readonly pid: number;
+  /** Since the epoch. */
+  readonly startSeconds: number;
+  /** Of its session. */
+  readonly mark: string;
+}

@@ -58,7 +58,7 @@ export async function openDurableSessions(options: DurableSessionsOptions): Prom
     },
     shellAgent: shellAgentFor(options),
     ownsDirectory: ownership.isHeld,
-    endLeftChildren: () => ownership.endLeftChildren(),
+    endLeftChildren: (unrecorded) => ownership.endLeftChildren(unrecorded),
     lostRetentionMs: unseenRetentionMs,
   });
 }

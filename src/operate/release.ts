@@ -114,7 +114,9 @@ async function releaseAmong(
   for (const id of missing) {
     complainOf(context, 'release', `there is no session ${id} here; holdfast ps --all shows them`);
   }
-  if (daemons.unreached.length > 0 && keepers.length === 0) {
+  // A daemon in front of a keeper that we find by itself need not answer.
+  const isMissed = daemons.unreached.length > 0 && keepers.length === 0;
+  if (isMissed) {
     for (const note of notesOf({ reached: [], unreached: daemons.unreached })) {
       complainOf(context, 'release', note);
     }
@@ -152,7 +154,7 @@ async function releaseAmong(
   if (rows.every(({ result }) => result === 'refused')) {
     return exitRefused;
   }
-  return isDone && missing.length === 0 && daemons.unreached.length === 0 ? exitOk : exitPartly;
+  return isDone && missing.length === 0 && !isMissed ? exitOk : exitPartly;
 }
 
 function isChosen(

@@ -8,6 +8,7 @@ import type { Platform } from '../../platform/platform.ts';
 import type { RunDirectory } from '../../platform/run-directories.ts';
 import { failpoint } from '../base/failpoints.ts';
 import type { Log } from '../base/log.ts';
+import type { MarkedChild } from '../base/session-mark.ts';
 import type { Timings } from '../base/timings.ts';
 import type { Settings } from '../config/settings.ts';
 import { lockFileName } from './names.ts';
@@ -116,15 +117,19 @@ export class Ownership implements Disposable {
     };
   }
 
-  /** Ends what a dead keeper has left. @returns how many groups were ended */
-  async endLeftChildren(): Promise<number> {
+  /**
+   * Ends what a dead keeper has left.
+   * @param unrecorded see `ReapOptions`
+   * @returns how many groups were ended
+   */
+  async endLeftChildren(unrecorded: readonly MarkedChild[] = []): Promise<number> {
     const { platform, settings, log, timings } = this.#options;
     const { childMarkers: markers, processes, paths } = platform;
     if (markers === undefined || this.#lock === undefined) {
       return 0;
     }
     const runDirectory = paths.directoryOf(settings.socketPath);
-    return await reapChildren({ markers, processes, paths, runDirectory, log, timings, rounds: 'all' });
+    return await reapChildren({ markers, processes, paths, runDirectory, log, timings, rounds: 'all', unrecorded });
   }
 
   /** Empties the record and lets go of the lock. A second call does nothing. */

@@ -1,10 +1,10 @@
 /** What a user has of `-durable` (spec durable.md §2, §3, §6), with real daemons, keepers and children. */
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { byLength, limitMs } from '../faults/support/length.ts';
-import { startDaemon } from '../support/daemon.ts';
+import { prepareDaemon, startDaemon } from '../support/daemon.ts';
 import { isRunning, processFacts, signalProcess, untilEnded } from '../support/processes.ts';
 import { waitUntil } from '../support/wait.ts';
 import { connectRaw } from '../tools/raw-connection.ts';
@@ -160,6 +160,24 @@ test('fault 4: a keeper that is killed ends every session visibly, and the next 
   await client.spawn('r', 'sh', ['-c', 'echo works']);
   await client.untilOutput('r', 'works');
   expect((await client.call('holdfast.sessions')).sessions).toHaveLength(3);
+});
+
+test('fault 4: of a keeper that could write no records, because the disk was full, no process is left either', async () => {
+  await using daemon = await prepareDaemon({ flags });
+  daemon.env.HOLDFAST_KEEPER_FAILPOINTS = 'records.write=error(ENOSPC)';
+  await daemon.start();
+  await using client = await connectRaw(daemon);
+  const { pid } = await client.spawn('p', 'sleep', ['600'], { wantPid: true });
+  const child = processFacts(pid);
+  expect(existsSync(join(daemon.runDir, 'children', `${pid}.json`))).toBe(false);
+  signalProcess(await keeperOf(daemon), 'SIGKILL');
+  expect(await client.exitOf('p')).toMatchObject({ exitCode: -1 });
+  await untilEnded(child as NonNullable<typeof child>);
+  await waitUntil(
+    () => /1 children of pid \d+ that had survived it were ended/.test(daemon.log()),
+    'the line about it',
+  );
+  expect(daemon.log()).toContain(`ending orphaned process group ${pid} that has no record: SIGTERM`);
 });
 
 test('fault 4: when both have died, the next start ends what they have left, and says how many', async () => {

@@ -83,8 +83,12 @@ test('--keeper ends the keeper with its sessions, and a record that names anothe
   expect(refused.stdout).toContain('refused');
   expect(keeper !== undefined && isRunning(keeper)).toBe(true);
   writeFileSync(file, JSON.stringify(record));
-  const rows = await verbJson(daemon, 'release', '--keeper', '--yes');
-  expect(rows).toContainEqual(expect.objectContaining({ what: 'keeper', pid: record.pid, result: 'killed' }));
+  const released = await verb(daemon, 'release', '--keeper', '--yes', '--json');
+  // The daemon that is gone is no part of it.
+  expect(released).toMatchObject({ code: 0, stderr: '' });
+  expect(JSON.parse(released.stdout)).toContainEqual(
+    expect.objectContaining({ what: 'keeper', pid: record.pid, result: 'killed' }),
+  );
   for (const each of [keeper, child]) {
     await waitUntil(() => each === undefined || !isRunning(each), 'keeper and child to be gone');
   }

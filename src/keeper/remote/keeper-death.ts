@@ -5,13 +5,15 @@ import type { Counters } from '../../base/counters.ts';
 import { failpoint } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
 import { endLeftovers } from '../../base/session-leftovers.ts';
-import { sessionMark } from '../../base/session-mark.ts';
+import { type MarkedChild, sessionMark } from '../../base/session-mark.ts';
 import type { Timings } from '../../base/timings.ts';
 import type { FrontSettings } from '../channel/values.ts';
 import { identityOf, type KeeperRecord } from '../record.ts';
 import type { AskedSpawn } from './calls.ts';
+import type { KeeperFinderOptions } from './keeper-finder.ts';
 import type { LostSessions } from './lost-sessions.ts';
 import type { RemoteEngine } from './remote-engine.ts';
+import type { KnownSession } from './session-book.ts';
 
 export interface KeeperDeathOptions {
   readonly platform: Platform;
@@ -19,8 +21,7 @@ export interface KeeperDeathOptions {
   readonly log: Log;
   readonly counters: Counters;
   readonly timings: Timings;
-  /** Ends what a dead keeper has left running. @returns how many groups were ended */
-  endLeftChildren(): Promise<number>;
+  readonly endLeftChildren: KeeperFinderOptions['endLeftChildren'];
 }
 
 const gonePollMs = 10;
@@ -148,7 +149,17 @@ export class KeeperDeath {
       stream.lost();
     }
     failpoint('durable.death.between');
-    const ended = await this.#options.endLeftChildren();
+    const ended = await this.#options.endLeftChildren(this.#marked(known));
     log.info('keeper', `${ended} children of pid ${record.pid} that had survived it were ended`);
+  }
+
+  /** Children that may live: a disk that was full has no record of them. */
+  #marked(known: readonly KnownSession[]): MarkedChild[] {
+    const { sessionMarks } = this.#options.settings;
+    return sessionMarks === undefined
+      ? []
+      : known
+          .filter(({ exit }) => exit === undefined)
+          .map(({ id, pid, startTime }) => ({ pid, startSeconds: startTime, mark: sessionMark(sessionMarks, id) }));
   }
 }

@@ -9,6 +9,7 @@ import type { Counters } from '../../base/counters.ts';
 import { messageOf } from '../../base/error-texts.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
+import type { MarkedChild } from '../../base/session-mark.ts';
 import type { Timings } from '../../base/timings.ts';
 import { version } from '../../base/version.ts';
 import type { KeeperFacts } from '../../engine/session-engine.ts';
@@ -30,8 +31,12 @@ export interface KeeperFinderOptions {
   readonly timings: Timings;
   /** Whether the run directory is ours: two daemons never speak to one keeper. */
   readonly ownsDirectory: boolean;
-  /** Ends what a dead keeper has left running. @returns how many groups were ended */
-  endLeftChildren(): Promise<number>;
+  /**
+   * Ends what a dead keeper has left running.
+   * @param unrecorded its children, of which there may be no records
+   * @returns how many groups were ended
+   */
+  readonly endLeftChildren: (unrecorded?: readonly MarkedChild[]) => Promise<number>;
 }
 
 /** After two losses of the channel within this time the next attempt waits. */

@@ -17,10 +17,11 @@ import type { Processes } from '../../../platform/processes.ts';
 import { reportOf } from '../../base/error-texts.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
+import type { MarkedChild } from '../../base/session-mark.ts';
 import type { Timings } from '../../base/timings.ts';
 import { recordFolderName } from '../names.ts';
 import { type End, endGroup } from './end-group.ts';
-import { bootOf, type ChildRecord, maxRecordBytes, parseRecord } from './record.ts';
+import { bootOf, type ChildRecord, maxRecordBytes, parseRecord, recordName } from './record.ts';
 import { whyUnusable } from './unusable.ts';
 
 /** The most records that one round looks at, and the most groups that it ends. A start has one round; the others wait for the next. */
@@ -37,11 +38,14 @@ export interface ReapOptions {
   readonly timings: Pick<Timings, 'reapTermMs' | 'reapKillMs' | 'reapPollMs' | 'reapSecondLookMs'>;
   /** `all`: round after round until no record is left that can be dealt with; nobody else will look soon. */
   readonly rounds: 'one' | 'all';
+  /** To be ended where no record names them: a disk may have been full. */
+  readonly unrecorded?: readonly MarkedChild[];
 }
 
 /** A process that has proved to be a child of a dead daemon. */
 interface Orphan {
-  readonly file: string;
+  /** `undefined`: there is none. */
+  readonly file: string | undefined;
   readonly record: ChildRecord;
   readonly group: HeldGroup;
 }
@@ -58,6 +62,12 @@ type Verdict =
  * @returns how many groups were ended
  */
 export async function reapChildren(options: ReapOptions): Promise<number> {
+  const done = new Set<string>();
+  const recorded = await reapRecorded(done, options);
+  return recorded + (await endUnrecorded(done, options));
+}
+
+async function reapRecorded(done: Set<string>, options: ReapOptions): Promise<number> {
   const { markers, runDirectory, paths, log } = options;
   let folder: ReturnType<ChildMarkers['openRecords']>;
   try {
@@ -72,7 +82,6 @@ export async function reapChildren(options: ReapOptions): Promise<number> {
   if (typeof folder !== 'object') {
     return 0;
   }
-  const done = new Set<string>();
   let ended = 0;
   try {
     for (let isMore = true; isMore; ) {
@@ -87,6 +96,39 @@ export async function reapChildren(options: ReapOptions): Promise<number> {
   } finally {
     folder.close();
   }
+}
+
+/** @param done the files that were looked at */
+async function endUnrecorded(done: ReadonlySet<string>, options: ReapOptions): Promise<number> {
+  const left = (options.unrecorded ?? []).filter(({ pid }) => !done.has(recordName(pid)));
+  let ended = 0;
+  for (let at = 0; at < left.length; at += maxGroups) {
+    const orphans = left.slice(at, at + maxGroups).flatMap((child) => unrecordedOrphan(child, options) ?? []);
+    const ends = await Promise.all(orphans.map((orphan) => endOrphan(orphan, options)));
+    ended += ends.filter((end) => end !== 'survived').length;
+  }
+  return ended;
+}
+
+/** The system tells its own start in whole seconds, so two processes may place the start of a third one so far apart. */
+const clockSeconds = 1;
+
+function unrecordedOrphan({ pid, startSeconds, mark }: MarkedChild, options: ReapOptions): Orphan | undefined {
+  const { markers, processes } = options;
+  const group = markers.holdGroup(pid);
+  const found = group.leader();
+  const record: ChildRecord = {
+    ...{ pid, node: processes.self().node ?? '', host: markers.host, instance: '', daemonPid: 0, daemonStart: '' },
+    ...{ argv0: '', session: mark, start: found?.start ?? '', at: 0 },
+  };
+  if (
+    Math.abs(processes.startSeconds(pid) - startSeconds) <= clockSeconds &&
+    refusal(found, record, options) === undefined
+  ) {
+    return { file: undefined, record, group };
+  }
+  group.release();
+  return undefined;
 }
 
 interface Round {
@@ -167,7 +209,7 @@ async function reapRound(folder: RecordFolder, done: Set<string>, options: ReapO
       });
       count[end]++;
       // A group that survived keeps its record, so that the next start tries again.
-      if (end !== 'survived') {
+      if (end !== 'survived' && orphan.file !== undefined) {
         folder.remove(orphan.file);
       }
     }),
@@ -317,15 +359,16 @@ function runs([argv0, ...rest]: readonly string[], { argv0: recorded, program }:
 }
 
 /** Before every signal the process must still prove who it is. */
-async function endOrphan({ record, group }: Orphan, options: ReapOptions): Promise<End> {
+async function endOrphan({ file, record, group }: Orphan, options: ReapOptions): Promise<End> {
   const { log, timings, markers } = options;
   const { pid } = record;
   const tell = (text: string, level: 'info' | 'warn'): void => log[level]('process.Registry', text);
   try {
-    tell(
-      `ending orphaned process group ${pid} recorded by daemon instance "${record.instance}" (pid ${record.daemonPid}): SIGTERM`,
-      'info',
-    );
+    const origin =
+      file === undefined
+        ? 'that has no record'
+        : `recorded by daemon instance "${record.instance}" (pid ${record.daemonPid})`;
+    tell(`ending orphaned process group ${pid} ${origin}: SIGTERM`, 'info');
     await failpointAsync('reap.signal.before');
     return await endGroup({
       pid,
