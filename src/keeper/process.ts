@@ -7,6 +7,7 @@ import type { OwnedFile, RunDirectory } from '../../platform/run-directories.ts'
 import type { Listener } from '../../platform/transport.ts';
 import { messageOf } from '../base/error-texts.ts';
 import { failpoint } from '../base/failpoints.ts';
+import type { Log } from '../base/log.ts';
 import { surviveFailures } from '../base/process-set-up.ts';
 import { runDirectoryMark, sessionMark } from '../base/session-mark.ts';
 import { readyReport, takeKeeperMarkers } from '../base/start-markers.ts';
@@ -25,7 +26,7 @@ export interface KeeperProcessOptions {
   /** Of the daemon. */
   readonly socketPath: string;
   /** Files by which a later daemon finds the children if this process dies; `undefined` where children end with it. */
-  readonly records: RecordsBySession | undefined;
+  readonly records: ((log: Log) => RecordsBySession) | undefined;
 }
 
 /** Of each child by the mark of its session. */
@@ -83,13 +84,20 @@ class KeeperProcess {
   }
 
   #records(): RecordsOfChildren | undefined {
-    const { records } = this.#options;
-    return (
-      records && {
-        add: ({ id, ...child }) => records.add({ ...child, session: sessionMark(this.#mark, id) }),
-        remove: (pid) => records.remove(pid),
-      }
-    );
+    const { records: open } = this.#options;
+    if (open === undefined) {
+      return undefined;
+    }
+    let opened: RecordsBySession | undefined;
+    // What cannot be recorded is told in the log of the daemon, like all that a keeper has to say.
+    const records = (): RecordsBySession => {
+      opened ??= open(this.#keeper.log);
+      return opened;
+    };
+    return {
+      add: ({ id, ...child }) => records().add({ ...child, session: sessionMark(this.#mark, id) }),
+      remove: (pid) => opened?.remove(pid),
+    };
   }
 
   async begin(cookie: Buffer): Promise<void> {

@@ -1,7 +1,7 @@
 /** The keeper of durable sessions (spec durable.md), started by its daemon and by nobody else. */
 import { loadSessionPlatform } from '../../platform/load.ts';
 import { trimWhenIdle } from '../base/idle-memory.ts';
-import { createLog, levelNamed } from '../base/log.ts';
+import type { Log } from '../base/log.ts';
 import { restoreHeldVariables, takeProgramName } from '../base/own-process.ts';
 import { ChildRecords } from '../run-directory/records/child-records.ts';
 
@@ -13,7 +13,6 @@ import { ChildRecords } from '../run-directory/records/child-records.ts';
 export async function runKeeperMode(socketPath: string, environment: NodeJS.ProcessEnv): Promise<number> {
   restoreHeldVariables(environment);
   takeProgramName(environment);
-  const log = createLog({ level: levelNamed(environment.CLAUSTRUM_LOG_LEVEL) });
   const platform = await loadSessionPlatform();
   trimWhenIdle(platform.host);
   const { runKeeper } = await import('../keeper/process.ts');
@@ -22,6 +21,6 @@ export async function runKeeperMode(socketPath: string, environment: NodeJS.Proc
   const records =
     markers === undefined
       ? undefined
-      : new ChildRecords({ markers, processes, host, paths, runDirectory, instanceId: 'keeper', log });
+      : (log: Log) => new ChildRecords({ markers, processes, host, paths, runDirectory, instanceId: 'keeper', log });
   return host.leave(await runKeeper({ platform, environment, socketPath, records }));
 }
