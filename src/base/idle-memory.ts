@@ -17,17 +17,14 @@ export function trimWhenIdle(host: Host): void {
   }
   let last = consumption();
   let trimmed = false;
-  let kept = false;
   setInterval(() => {
     const now = consumption();
     const busy = now.processorMs - last.processorMs > (now.at - last.at) * idleShare;
     last = now;
     if (!busy && !trimmed) {
-      // The runtime writes its compile cache only when it ends by itself, and many daemons are killed.
-      if (!kept) {
-        flushCompileCache();
-      }
-      kept = true;
+      // The runtime writes its compile cache only when it ends by itself, and many daemons are killed. Not at the first time
+      // alone: without what requests have loaded since, the next daemon would need the type stripper for it, which stays.
+      flushCompileCache();
       trimMemory();
       // The time that trimming took must not count as being busy.
       last = consumption();
