@@ -151,10 +151,11 @@ class Holder {
     });
     this.client = client;
     if (before !== undefined) {
-      const found = await client.call('process.reattach', {
-        id: this.id,
-        fromSeq: client.stream(this.id).lastSeq,
-        wantPid: true,
+      const place = { id: this.id, fromSeq: client.stream(this.id).lastSeq, wantPid: true };
+      const found = await client.call('process.reattach', place).catch((error: unknown) => {
+        // Refused while the keeper does not answer its daemon: this connection would never be told anything of the session.
+        client.destroy();
+        throw error;
       });
       if (found.found !== true || found.pid !== this.pid) {
         throw new Error(`session ${this.id} of pid ${this.pid}: ${JSON.stringify(found)}`);
