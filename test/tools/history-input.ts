@@ -12,6 +12,9 @@ import { noiseOf } from './noise.ts';
 
 type Sent = RecordOf<'stdin'>;
 
+/** "session keeper unreachable" and other failures of the system. */
+const internalError = -32603;
+
 /** A request whose place in the child's stdin nobody knows: no offset and no reply. */
 interface Floating {
   readonly sent: Sent;
@@ -32,7 +35,8 @@ export function checkInput(records: readonly HistoryRecord[], session: string, r
   let acknowledged = 0;
   for (const sent of recordsOf(records, session, 'stdin')) {
     const reply = replies.get(requestKey(sent));
-    if (reply?.error !== undefined) {
+    // A refusal means that nothing was applied. Where the daemon has lost its keeper it cannot know, as if the reply were lost.
+    if (reply?.error !== undefined && reply.error !== internalError) {
       continue;
     }
     const bytes = bytesOf(sent);

@@ -265,6 +265,14 @@ test('a request that was refused is not expected at the child', () => {
   expect(broken(...refused, read(0, 'AAA\n'))).toEqual(['stdin-once']);
 });
 
+test('a request that was answered with an unreachable keeper may have reached the child or not', () => {
+  const unknown = [stdin('a', 2, 'AAAA', 0), { what: 'reply', connection: 'a', request: 2, error: -32603 } as const];
+  expect(broken(...unknown, stdin('b', 2, 'AA', 0), applied('b', 2, 2), read(0, 'AA'))).toEqual([]);
+  const answer = applied('b', 2, 4, { duplicate: true });
+  expect(broken(...unknown, stdin('b', 2, 'AA', 0), answer, read(0, 'AAAA'))).toEqual([]);
+  expect(broken(...unknown, stdin('b', 2, 'AA', 0), answer, read(0, 'AAAAAAAA'))).toEqual(['stdin-once']);
+});
+
 /** Output that makes the `complete` of input tests a complete run. */
 const exited: HistoryEvent[] = [
   ...spawn('x'),
