@@ -235,6 +235,22 @@ test('a channel that is lost costs the clients one connection, and they find the
   await daemon.untilLogged(/WARN {2}\[keeper\] the channel to pid \d+ is lost: /);
 });
 
+test('input that was answered with an unreachable keeper may have come: repeated with its offset, it comes once', async () => {
+  // The result of the spawn is read, that of the input is not.
+  await using daemon = await startDaemon({ flags, failpoints: 'channel.result.before=1*off->1*error(EIO)' });
+  const first = await connectRaw(daemon);
+  await first.spawn('p', 'cat');
+  const { error } = await first.stdin('p', 'once\n', 0);
+  expect(error).toMatchObject({ code: -32603, message: expect.stringMatching(/^session keeper unreachable: /) });
+  await first.untilClosed();
+  await using second = await connectRaw(daemon, { continues: first });
+  await second.reattach('p');
+  expect((await second.stdin('p', 'once\n', 0)).result).toMatchObject({ applied: 5, duplicate: true });
+  await second.stdin('p', 'and on\n', 5);
+  await second.untilOutput('p', 'and on\n');
+  expect(second.stream('p').text()).toBe('once\nand on\n');
+});
+
 test('a keeper that cannot be reached twice in a row is tried every second, and clients are told meanwhile', async () => {
   await using daemon = await startDaemon({ flags, failpoints: 'channel.data.before=12*off->2*error(EIO)' });
   await using client = await connectRaw(daemon);
