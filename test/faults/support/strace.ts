@@ -20,21 +20,34 @@ export class Injection implements AsyncDisposable {
    */
   static async start(pid: number, call: string, error: string, nth: number | '1+', output: string): Promise<Injection> {
     // Not -f, which would follow into the children.
-    const threads = readdirSync(`/proc/${pid}/task`).flatMap((thread) => ['-p', thread]);
+    const threads = readdirSync(`/proc/${pid}/task`);
     const strace = spawn(
       'strace',
-      [...threads, '-o', output, '-e', `trace=${call}`, '-e', `inject=${call}:error=${error}:when=${nth}`],
+      [
+        ...threads.flatMap((thread) => ['-p', thread]),
+        '-o',
+        output,
+        '-e',
+        `trace=${call}`,
+        '-e',
+        `inject=${call}:error=${error}:when=${nth}`,
+      ],
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );
     let told = '';
     strace.stderr.on('data', (text) => {
       told += text;
     });
+    // Attached is not all: each thread is stopped for a moment then, and strace waits for ever for one that ends in it.
+    let looks = 0;
     await waitUntil(() => {
       if (strace.exitCode !== null) {
         throw new Error(`strace: ${told}`);
       }
-      return told.split('attached').length > threads.length / 2;
+      const goesOn =
+        told.split('attached').length > threads.length && threads.every((thread) => !isStopped(pid, thread));
+      looks = goesOn ? looks + 1 : 0;
+      return looks === 5;
     }, 'strace to attach');
     return new Injection(strace, output);
   }
@@ -48,5 +61,14 @@ export class Injection implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#strace.kill('SIGINT');
     await this.#ended;
+  }
+}
+
+function isStopped(pid: number, thread: string): boolean {
+  try {
+    return /^State:\s+[tT]/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, 'latin1'));
+  } catch {
+    // It has ended meanwhile.
+    return false;
   }
 }
