@@ -20,7 +20,7 @@ export interface Leftovers {
 }
 
 /** How far the creation time of a process and the clock may be apart: the system tells its own start in whole seconds. */
-const clockSeconds = 1;
+export const clockSeconds = 1;
 
 export interface LeftoverOptions {
   readonly platform: Pick<Platform, 'childMarkers' | 'processes'>;

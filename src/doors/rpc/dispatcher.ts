@@ -89,11 +89,11 @@ export function createDispatcher<S>(options: DispatcherOptions<S>): Dispatcher {
       return;
     }
     const method = servedTo(caller, request);
-    if (method === undefined || (method.bulk === true && caller.deferBulk(line))) {
+    const bulk = method?.bulk === true;
+    if (method === undefined || (bulk && caller.deferBulk(line))) {
       return;
     }
     const { idText } = request;
-    const bulk = method.bulk === true;
     const lineBytes = line.length;
     const startedAt = observer === undefined ? 0 : performance.now();
     try {

@@ -17,6 +17,7 @@ import type { Processes } from '../../../platform/processes.ts';
 import { reportOf } from '../../base/error-texts.ts';
 import { failpointAsync } from '../../base/failpoints.ts';
 import type { Log } from '../../base/log.ts';
+import { clockSeconds } from '../../base/session-leftovers.ts';
 import type { MarkedChild } from '../../base/session-mark.ts';
 import type { Timings } from '../../base/timings.ts';
 import { recordFolderName } from '../names.ts';
@@ -109,9 +110,6 @@ async function endUnrecorded(done: ReadonlySet<string>, options: ReapOptions): P
   }
   return ended;
 }
-
-/** The system tells its own start in whole seconds, so two processes may place the start of a third one so far apart. */
-const clockSeconds = 1;
 
 function unrecordedOrphan({ pid, startSeconds, mark }: MarkedChild, options: ReapOptions): Orphan | undefined {
   const { markers, processes } = options;
